@@ -1,0 +1,143 @@
+#pragma once
+
+#include "lib/base/ip.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vw_buf;
+struct vw_err;
+struct vw_json;
+
+/**
+ * DOC: plugin <-> daemon
+ *
+ * A SOCK_SEQPACKET socket, one JSON object per packet, at most VW_RPC_MAX bytes, root peers only (SO_PEERCRED on
+ * both sides). One request, one reply, then close. Every request carries {"op":..., "vmin":1, "vmax":1}; the daemon
+ * answers with the highest version both speak in "v". A failure is {"v":1,"error":{"errno":N,"cni":N,"msg":"..."}}.
+ * docs/RPC.md shows every message.
+ */
+#define VW_RPC_MAX (64 * 1024)
+#define VW_RPC_VERSION_MIN 1
+#define VW_RPC_VERSION_MAX 1
+#define VW_RPC_DEFAULT_SOCKET "/run/vpcwire/vpcwired.sock"
+
+#define VW_ID_MAX 256           /* container id, network name, pod name and namespace: with NUL */
+#define VW_PATH_MAX 512         /* netns path, pin path: with NUL */
+
+enum vw_rpc_op { VW_RPC_ADD, VW_RPC_DEL, VW_RPC_CHECK, VW_RPC_STATUS, VW_RPC_GC, VW_RPC_INFO };
+
+/** struct vw_attach_key - one attachment: a container's one interface. */
+struct vw_attach_key {
+	char container_id[VW_ID_MAX];
+	char ifname[IFNAMSIZ];
+};
+
+/**
+ * struct vw_rpc_req - a request of any kind; what a kind does not use is zero.
+ * @key:         ADD, DEL, CHECK.
+ * @netns:       ADD, CHECK: path of the pod's namespace. DEL: the same or "".
+ * @network:     the conflist's name. ADD, DEL, GC.
+ * @pod_*:       from CNI_ARGS, "" outside Kubernetes. ADD.
+ * @deadline_ms: how long the caller waits; the daemon gives up a little earlier. ADD.
+ * @failed:      DEL: an ADD undoes itself (the address was never used: no cool-down).
+ * @valid:       GC: attachments that live, @n_valid of them; NULL with @valid_unknown when the runtime sent none.
+ */
+struct vw_rpc_req {
+	enum vw_rpc_op op;
+	unsigned int vmin, vmax;
+	struct vw_attach_key key;
+	char netns[VW_PATH_MAX];
+	char network[VW_ID_MAX];
+	char pod_namespace[VW_ID_MAX], pod_name[VW_ID_MAX], pod_uid[VW_ID_MAX];
+	unsigned int deadline_ms;
+	bool failed;
+	struct vw_attach_key *valid;
+	size_t n_valid;
+	bool valid_unknown;
+};
+
+enum vw_attach_mode { VW_ATTACH_CLSACT, VW_ATTACH_TCX };
+
+/**
+ * struct vw_rpc_wiring - how an attachment is wired: the answer to ADD and CHECK.
+ * @existing:     the key had this address before the request.
+ * @addr:         host prefixes (/32, /128), IPv4 first, @n_addr of them (1 or 2).
+ * @gateway:      per address: 169.254.1.1 or fe80::1, reached on-link through a permanent neighbour @host_mac.
+ * @mtu:          of both ends.
+ * @host_ifname, @host_ifindex, @host_mac, @pod_mac: given at creation. The index is VW_IFINDEX_BASE + slot, so that
+ *                programs know the slot from skb->ifindex before the link exists.
+ * @slot:         pod slot, 0-based.
+ * @pods_table:   routing table that holds every pod's host route.
+ * @eni_id, @eni_ifname: where its traffic leaves. For people.
+ * @pin_from_pod, @pin_to_pod: pinned programs for the host end's ingress and egress; "" = none.
+ */
+struct vw_rpc_wiring {
+	bool existing;
+	struct vw_cidr addr[2];
+	struct vw_ip gateway[2];
+	unsigned int n_addr;
+	unsigned int mtu;
+	char host_ifname[IFNAMSIZ];
+	unsigned int host_ifindex;
+	struct vw_mac host_mac, pod_mac;
+	unsigned int slot;
+	unsigned int pods_table;
+	char eni_id[32];
+	char eni_ifname[IFNAMSIZ];
+	enum vw_attach_mode attach;
+	char pin_from_pod[VW_PATH_MAX], pin_to_pod[VW_PATH_MAX];
+};
+
+#define VW_IFINDEX_BASE 0x20000000u     /* far above what the kernel hands out by counting from 1 */
+
+/** struct vw_rpc_status - the answer to STATUS. @cni: 0, 50 or 51; @msg: the cause and what to do. */
+struct vw_rpc_status {
+	int cni;
+	char msg[512];
+};
+
+/* --- messages: struct <-> JSON. Decoding checks lengths, ranges and required keys and names what is wrong. */
+int vw_rpc_req_encode(const struct vw_rpc_req *req, struct vw_buf *buf, struct vw_err *err);
+/** vw_rpc_req_decode() - @ret_req->valid is owned by the caller: vw_rpc_req_done(). */
+int vw_rpc_req_decode(const char *text, size_t len, struct vw_rpc_req *ret_req, struct vw_err *err);
+void vw_rpc_req_done(struct vw_rpc_req *req);
+int vw_rpc_wiring_encode(const struct vw_rpc_wiring *w, struct vw_buf *buf, struct vw_err *err);
+int vw_rpc_wiring_decode(const struct vw_json *reply, struct vw_rpc_wiring *ret_w, struct vw_err *err);
+int vw_rpc_status_encode(const struct vw_rpc_status *st, struct vw_buf *buf, struct vw_err *err);
+int vw_rpc_status_decode(const struct vw_json *reply, struct vw_rpc_status *ret_st, struct vw_err *err);
+/** vw_rpc_ok_encode() - the empty success (DEL, GC). vw_rpc_error_encode() - a failure. */
+int vw_rpc_ok_encode(struct vw_buf *buf, struct vw_err *err);
+int vw_rpc_error_encode(const struct vw_err *failure, struct vw_buf *buf, struct vw_err *err);
+
+/* --- client */
+/**
+ * vw_rpc_call() - connect, send @req, wait for the reply, close.
+ * @deadline_ms: absolute, vw_mono_ms() scale, for everything together.
+ * @ret_reply:   the decoded reply object (free it); a reply that holds "error" becomes @err with its errno and code.
+ * Tells apart: daemon absent (ENOENT, ECONNREFUSED -> eno ECONNREFUSED, code 11, "is vpcwired running?"), busy or too
+ * slow (ETIMEDOUT, 11), not ours (EPERM, EPROTO, 102).
+ */
+int vw_rpc_call(const char *socket_path, const struct vw_rpc_req *req, uint64_t deadline_ms,
+		struct vw_json **ret_reply, struct vw_err *err);
+
+/* --- server */
+/**
+ * vw_rpc_listen() - bind and listen. Takes "<path>.lock" (flock, held while the returned *ret_lock_fd is open) first, so
+ * that a second daemon fails with EADDRINUSE and never steals the socket. Mode 0600.
+ * Return: the listening fd (non-blocking), -errno.
+ */
+int vw_rpc_listen(const char *socket_path, int *ret_lock_fd, struct vw_err *err);
+/** vw_rpc_peer_is_root() - SO_PEERCRED of an accepted fd. */
+bool vw_rpc_peer_is_root(int fd);
+
+/* --- tombstones: DELs that found no daemon, kept in <dir of the socket>/tombstones/ until it starts */
+int vw_tombstone_write(const char *socket_path, const struct vw_rpc_req *del, struct vw_err *err);
+/**
+ * vw_tombstone_replay() - call @fn for each; a file goes when @fn returns 0 or is unreadable as a request.
+ * Return: how many were handed to @fn, -errno.
+ */
+int vw_tombstone_replay(const char *socket_path, int (*fn)(const struct vw_rpc_req *del, void *arg), void *arg,
+			struct vw_err *err);
