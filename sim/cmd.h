@@ -1,0 +1,9 @@
+#pragma once
+
+/**
+ * DOC: subcommands of vpcwire-sim
+ *
+ * Each gets argc/argv with argv[0] = its own name and returns the exit status. sim/main.c holds the table.
+ */
+int sim_cmd_serve(int argc, char **argv);
+int sim_cmd_ctl(int argc, char **argv);
