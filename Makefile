@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# One non-recursive make for everything. Each folder lists its parts in a module.mk (conventions: docs/TESTING.md
+# and the comments below), which this file turns into rules. Nothing is asked of pkg-config, clang or bpftool before
+# a recipe needs it, so that `make deps` works on a machine that has only make.
+#
+#   make [all]          the programs, in build/bin
+#   make check          every test (as root: the end-to-end ones make network namespaces); installs what is missing first
+#   make demo           the story of one VPC, two nodes and their pods, checked step by step (as root)
+#   make bench          our ADD and DEL beside other plugins' in the same run -> build/bench.json (as root)
+#   make unit|fuzz-replay|bpf|e2e|check-layers|check-headers    one suite alone
+#   make fuzz           coverage-guided fuzzing of each parser for FUZZ_TIME seconds (clang)
+#   make install        DESTDIR=, PREFIX=
+#   Knobs: V=1  CC=clang  DEVELOPER=1 (-Werror)  SANITIZE=address,undefined  COVERAGE=1  BUILD=dir
+
+VERSION   := 0.1.0
+PREFIX    ?= /usr
+SBINDIR   ?= $(PREFIX)/sbin
+BINDIR    ?= $(PREFIX)/bin
+CNIBINDIR ?= /opt/cni/bin
+BUILD     ?= build
+FUZZ_TIME ?= 60
+PYTHON    ?= /usr/bin/python3
+CLANG     ?= clang
+BPFTOOL   ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
+PKGCONFIG ?= pkg-config
+AR        ?= ar
+ifeq ($(origin CC),default)
+CC        := gcc
+endif
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables --no-print-directory
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+SHELL := /bin/bash
+
+comma := ,
+empty :=
+space := $(empty) $(empty)
+Q     := $(if $(filter-out 0,$(V)),,@)
+# $(call say,TAG,what): one short line for each step, the whole command instead with V=1
+say    = $(if $(filter-out 0,$(V)),:,printf '  %-7s %s\n' '$1' '$2')
+
+# A sanitized or instrumented build never mixes its objects with the plain one.
+B := $(BUILD)$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(filter-out 0,$(COVERAGE)),-coverage)
+
+# --- flags --------------------------------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wformat=2 -Wformat-truncation=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wold-style-definition -Wundef -Wpointer-arith -Wvla -Wwrite-strings -Wcast-qual -Wno-unused-parameter \
+	-Wno-missing-field-initializers
+ifneq ($(findstring clang,$(notdir $(CC))),)
+WARNINGS += -Wno-unknown-warning-option -Wno-gnu-zero-variadic-macro-arguments
+else
+WARNINGS += -Wlogical-op -Wduplicated-cond
+endif
+ifneq ($(filter-out 0,$(DEVELOPER)),)
+WARNINGS += -Werror
+endif
+OPT      ?= -O2
+CPPFLAGS ?=
+CFLAGS   ?=
+LDFLAGS  ?=
+vw_cppflags := -I. -I$(B)/gen -D_GNU_SOURCE -DVW_VERSION='"$(VERSION)"' $(CPPFLAGS)
+vw_cflags   := -std=gnu17 $(OPT) -g -fno-common -fstack-protector-strong $(WARNINGS) \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+	$(if $(filter-out 0,$(COVERAGE)),--coverage) $(CFLAGS)
+vw_ldflags  := $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(filter-out 0,$(COVERAGE)),--coverage) \
+	-Wl,-z,relro,-z,now $(LDFLAGS)
+# Calls that style forbids are poisoned in our own code; banned.h says what to use instead.
+vw_banned   := -include lib/base/banned.h
+
+# --- what there is to build: the folders say ----------------------------------------------------------------------------
+
+LIBS :=
+PROGS :=
+BPF_PROGS :=
+FUZZERS :=
+include $(sort $(wildcard lib/*/module.mk ipam/module.mk netpolicy-bpf/*/module.mk daemon/module.mk \
+	plugins/*/module.mk cli/module.mk sim/module.mk deploy/module.mk tests/*/module.mk))
+
+PROGS       := $(foreach p,$(PROGS),$(if $(strip $($p_SRCS)),$p))
+UNIT_TESTS  := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+BPF_TESTS   := $(patsubst tests/bpf/%.c,%,$(wildcard tests/bpf/test_*.c))
+FUZZERS     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+BPF_SRC_DIR := netpolicy-bpf/bpf
+BPF_SKELS   := $(BPF_PROGS:%=$(B)/gen/%.skel.h)
+HEADERS     := $(sort $(wildcard lib/*/*.h ipam/*.h netpolicy-bpf/abi/*.h netpolicy-bpf/user/*.h daemon/*.h plugins/*/*.h \
+	cli/*.h sim/*.h))
+BPF_HEADERS := $(sort $(filter-out %/vmlinux.h,$(wildcard netpolicy-bpf/abi/*.h $(BPF_SRC_DIR)/*.h)))
+
+programs  := $(PROGS:%=$(B)/bin/%)
+libraries := $(LIBS:%=$(B)/lib/libvw-%.a)
+
+.PHONY: all FORCE
+all: $(programs) $(libraries)
+FORCE:
+
+# --- a change of compiler or flags rebuilds -----------------------------------------------------------------------------
+
+flags_now := $(CC) $(vw_cppflags) $(vw_cflags) $(vw_banned) $(vw_ldflags)
+ifeq ($(filter clean deps help,$(MAKECMDGOALS)),)
+ifneq ($(file <$(B)/.flags),$(flags_now))
+$(shell mkdir -p $(B))
+$(file >$(B)/.flags,$(flags_now))
+endif
+endif
+$(B)/.flags: ;
+
+# --- rules --------------------------------------------------------------------------------------------------------------
+
+# $(call pkg,--cflags|--libs,packages): evaluated by the recipe's shell, and loud when a package is missing
+pkg = $(if $(strip $2),$$($(PKGCONFIG) $1 $(strip $2) || echo MISSING-PACKAGE--run-make-deps))
+# packages of an internal library and of everything that it is linked with
+pkgs_of = $(sort $($1_PKGS) $(foreach l,$($1_LIBS),$($l_PKGS)))
+objs = $(patsubst %.c,$(B)/obj/%.o,$1)
+
+# $(call compile_rules,owner,sources): objects of one library or program, with its packages' flags
+define compile_rules
+$(call objs,$2): OBJ_PKGS := $($1_PKGS)
+$(call objs,$2): OBJ_CFLAGS := $($1_CFLAGS)
+$(if $(filter libbpf,$($1_PKGS)),$(call objs,$2): | $(BPF_SKELS))
+endef
+
+$(B)/obj/%.o: %.c $(B)/.flags
+	@mkdir -p $(@D)
+	@$(call say,CC,$<)
+	$(Q)$(CC) $(vw_cppflags) $(vw_cflags) $(vw_banned) $(OBJ_CFLAGS) $(call pkg,--cflags,$(OBJ_PKGS)) -MMD -MP -c -o $@ $<
+
+# Numbers are parsed in one place; only there may strtol and its kin appear.
+$(B)/obj/lib/base/parse.o: vw_banned := -DVW_MAY_STRTOL $(vw_banned)
+
+define lib_rules
+$(call compile_rules,$1,$($1_SRCS))
+$(B)/lib/libvw-$1.a: $(call objs,$($1_SRCS)) Makefile
+	@mkdir -p $$(@D)
+	@$(call say,AR,$$@)
+	$(Q)rm -f $$@ && $(AR) rcs $$@ $(call objs,$($1_SRCS))
+endef
+$(foreach l,$(LIBS),$(eval $(call lib_rules,$l)))
+
+# $(call link_rules,name,output,sources): a program. The libraries stand in a group, so their order does not matter.
+define link_rules
+$(call compile_rules,$1,$3)
+$2: $(call objs,$3) $($1_LIBS:%=$(B)/lib/libvw-%.a) $(B)/.flags
+	@mkdir -p $$(@D)
+	@$(call say,LINK,$$@)
+	$(Q)$(CC) $(vw_cflags) $(vw_ldflags) $($1_LDFLAGS) -o $$@ $(call objs,$3) \
+		-Wl,--start-group $($1_LIBS:%=$(B)/lib/libvw-%.a) -Wl,--end-group -Wl,--as-needed \
+		$(subst $$,$$$$,$(call pkg,--libs,$(pkgs_of))) $($1_LDLIBS)
+endef
+$(foreach p,$(PROGS),$(eval $(call link_rules,$p,$(B)/bin/$p,$($p_SRCS))))
+
+# Tests: one cmocka program per test_<x>.c. They may break the rules about banned calls as little as anyone else.
+$(foreach t,$(UNIT_TESTS) $(BPF_TESTS) $(FUZZERS),$(if $(filter undefined,$(origin $t_LIBS)),$(eval $t_LIBS := json base)))
+$(foreach t,$(UNIT_TESTS) $(BPF_TESTS),$(eval $t_PKGS += cmocka))
+$(foreach t,$(UNIT_TESTS),$(eval $(call link_rules,$t,$(B)/tests/unit/$t,tests/unit/$t.c $($t_SRCS))))
+$(foreach t,$(BPF_TESTS),$(eval $(call link_rules,$t,$(B)/tests/bpf/$t,tests/bpf/$t.c $($t_SRCS))))
+unit_programs := $(UNIT_TESTS:%=$(B)/tests/unit/%)
+bpf_programs  := $(BPF_TESTS:%=$(B)/tests/bpf/%)
+
+# Fuzzers are linked twice: with replay.c, which feeds them their corpus (part of check), and by `make fuzz` with libFuzzer.
+$(foreach f,$(FUZZERS),$(eval $(call link_rules,$f,$(B)/tests/fuzz/$f,tests/fuzz/$f.c $($f_SRCS) \
+	$(if $(FUZZ_ENGINE),,tests/fuzz/replay.c))))
+$(if $(FUZZ_ENGINE),$(foreach f,$(FUZZERS),$(eval $f_LDFLAGS += -fsanitize=fuzzer)))
+fuzz_programs := $(FUZZERS:%=$(B)/tests/fuzz/%)
+
+# BPF objects: they are GPL-2.0 OR BSD-2-Clause, unlike the rest; each file says so.
+$(B)/gen/%.bpf.o: $(BPF_SRC_DIR)/%.bpf.c $(B)/.flags
+	@mkdir -p $(@D)
+	@$(call say,BPF,$<)
+	$(Q)$(CLANG) -target bpf -O2 -g -std=gnu17 -Wall -Wextra -Wno-unused-parameter $(if $(filter-out 0,$(DEVELOPER)),-Werror) \
+		-I. -idirafter /usr/include/$$(uname -m)-linux-gnu -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
+$(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
+	@$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
+
+# Every header compiles alone (and the ones shared with eBPF in both worlds).
+all_pkgs = $(sort $(foreach l,$(LIBS) $(PROGS),$($l_PKGS)))
+$(B)/headers/%.h.ok: %.h $(B)/.flags | $(BPF_SKELS)
+	@mkdir -p $(@D)
+	@$(call say,HEADER,$<)
+	$(Q)$(CC) $(vw_cppflags) $(vw_cflags) -Werror $(call pkg,--cflags,$(all_pkgs)) -MMD -MP -MF $@.d -MT $@ \
+		-fsyntax-only -x c -include $< /dev/null && touch $@
+$(B)/headers-bpf/%.h.ok: %.h $(B)/.flags
+	@mkdir -p $(@D)
+	@$(call say,HEADER,$< (bpf))
+	$(Q)$(CLANG) -target bpf -O2 -std=gnu17 -Wall -Werror -I. -idirafter /usr/include/$$(uname -m)-linux-gnu -MMD -MP -MF $@.d -MT $@ \
+		-fsyntax-only -x c -include $< /dev/null && touch $@
+
+-include $(shell [ -d $(B) ] && find $(B) -name '*.d')
+
+# --- tests --------------------------------------------------------------------------------------------------------------
+
+.PHONY: check check-all unit bpf fuzz-replay e2e check-layers check-headers build-tests demo demo-run bench bench-run fuzz deps
+export VPCWIRE_BUILD := $(abspath $(B))
+runner := $(PYTHON) mk/run-tests.py
+
+build-tests: all $(unit_programs) $(bpf_programs) $(fuzz_programs)
+
+# deps first, on its own, so that nothing starts to compile before its headers are there
+check: deps
+	+@$(MAKE) check-all
+# -k: a header that does not compile alone is a failed test in the totals, not the end of the run
+check-all: build-tests
+	@$(runner) --log-dir $(B)/test-logs unit $(unit_programs) -- bpf $(bpf_programs) -- fuzz $(fuzz_programs) -- \
+		layers -- headers $(HEADERS) -- pytest tests/e2e
+unit: $(unit_programs)
+	@$(runner) --log-dir $(B)/test-logs unit $^
+bpf: $(bpf_programs)
+	@$(runner) --log-dir $(B)/test-logs bpf $^
+fuzz-replay: $(fuzz_programs)
+	@$(runner) --log-dir $(B)/test-logs fuzz $^
+e2e: all
+	@$(runner) --log-dir $(B)/test-logs pytest tests/e2e $(if $(K),-k '$(K)')
+check-layers:
+	@$(PYTHON) mk/check-layers.py
+check-headers: $(HEADERS:%=$(B)/headers/%.ok) $(BPF_HEADERS:%=$(B)/headers-bpf/%.ok)
+	@echo "check-headers: ok ($(words $^) headers)"
+
+demo: deps
+	+@$(MAKE) all
+	+@$(MAKE) demo-run
+demo-run:
+	@bash tests/demo/run
+bench: deps
+	+@$(MAKE) all
+	+@$(MAKE) bench-run
+bench-run:
+	@$(PYTHON) tests/bench/run.py --out $(B)/bench.json
+
+fuzz:
+	+@$(MAKE) BUILD=$(BUILD)-fuzz CC=clang SANITIZE=address,undefined FUZZ_ENGINE=1 CFLAGS='$(CFLAGS) -fsanitize=fuzzer-no-link' fuzz-run
+.PHONY: fuzz-run
+fuzz-run: $(fuzz_programs)
+	@for f in $^; do n=$${f##*/fuzz_}; mkdir -p $(B)/corpus/$$n; echo "== $$n for $(FUZZ_TIME) s"; \
+		$$f -max_total_time=$(FUZZ_TIME) -max_len=65536 -timeout=10 -print_final_stats=1 $(B)/corpus/$$n \
+			$$(ls -d tests/fuzz/corpus/$$n 2>/dev/null) || exit 1; done
+
+deps:
+	@sh mk/deps.sh
+
+# --- install, clean -----------------------------------------------------------------------------------------------------
+
+# A program's folder may say <name>_INSTALL := directory; the default is BINDIR. Programs only for tests say "none".
+.PHONY: install clean
+install: all
+	$(foreach p,$(PROGS),$(if $(filter none,$($p_INSTALL)),,@install -v -D -m 0755 $(B)/bin/$p \
+		'$(DESTDIR)$(or $($p_INSTALL),$(BINDIR))/$p'$(newline)))
+define newline
+
+
+endef
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-*

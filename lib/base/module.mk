@@ -1,0 +1,3 @@
+LIBS += base
+base_SRCS := $(wildcard lib/base/*.c)
+base_PKGS :=

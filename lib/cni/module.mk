@@ -1,0 +1,3 @@
+LIBS += cni
+cni_SRCS := $(wildcard lib/cni/*.c)
+cni_PKGS :=

@@ -1,0 +1,3 @@
+LIBS += crypto
+crypto_SRCS := $(wildcard lib/crypto/*.c)
+crypto_PKGS := nettle

@@ -1,0 +1,3 @@
+LIBS += rpc
+rpc_SRCS := $(wildcard lib/rpc/*.c)
+rpc_PKGS :=
