@@ -8,7 +8,7 @@
  * One line per event on stderr (or the fd set): `level=info msg="..." key=value ...`. error = gave up, warn =
  * survived (the text says "ignoring" or "retrying in"), info = a state change, debug = anything. Keys in use:
  * container_id pod ifname eni addr dur_ms err. Never log credentials, IMDS tokens or a whole stdin.
- * The level is the only global of the project that changes.
+ * The level (and the fd) is the only global of the project that changes.
  */
 enum vw_log_level { VW_LOG_ERROR, VW_LOG_WARN, VW_LOG_INFO, VW_LOG_DEBUG };
 
@@ -24,14 +24,14 @@ void vw_log_fd_set(int fd);
 /**
  * vw_log() - write one line. Keeps errno.
  * @msg: fixed text without newline.
- * @kvfmt: NULL or a printf format that yields ` key=value` pairs, e.g. "eni=%s dur_ms=%d"; values with blanks go
- *         through VW_LOGQ-style quoting by the caller ("err=\"%s\"").
+ * @kvfmt: left out, or a literal printf format that yields `key=value` pairs, e.g. "eni=%s dur_ms=%d"; the caller quotes
+ *         values that can hold blanks ("err=\"%s\""). Control characters come out as blanks.
  * A call site that fires more than 20 times in a second is muted until the next and then says how often it was.
  */
 #define vw_log(level, msg, ...) \
 	do { \
 		static struct vw_log_site vw_site_; \
-		vw_log_at(&vw_site_, (level), (msg), "" __VA_ARGS__); \
+		vw_log_at(&vw_site_, (level), (msg), " " __VA_ARGS__); \
 	} while (0)
 
 struct vw_log_site {
