@@ -1,0 +1,285 @@
+/*
+ * The event loop: libuv behind functions of our own, so that no other file of the daemon knows it.
+ *
+ * libuv frees nothing by itself: a handle must be closed, and its memory may go only in the close callback. Every
+ * handle here is therefore the first member of a heap object whose close callback frees it.
+ */
+#include "daemon/loop.h"
+
+#include "lib/base/err.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+struct loop {
+	uv_loop_t uv;
+};
+
+struct loop_fd {
+	uv_poll_t uv;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+struct loop_timer {
+	uv_timer_t uv;
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+struct loop_signal_watch {
+	uv_signal_t uv;
+	void (*fn)(int signo, void *arg);
+	void *arg;
+};
+
+struct loop_path {
+	uv_fs_event_t uv;
+	void (*fn)(void *arg);
+	void *arg;
+	char *name;
+};
+
+struct loop_work {
+	uv_work_t uv;
+	void (*work)(void *arg);
+	void (*done)(void *arg);
+	void *arg;
+};
+
+static void close_free(uv_handle_t *h)
+{
+	if (uv_handle_get_type(h) == UV_FS_EVENT)
+		free(((struct loop_path *)h)->name);
+	free(h);
+}
+
+int loop_new(struct loop **ret_loop, struct vw_err *err)
+{
+	struct loop *l = calloc(1, sizeof(*l));
+	int r;
+
+	if (!l)
+		return vw_err_set(err, ENOMEM, 0, "no memory for the event loop");
+	r = uv_loop_init(&l->uv);
+	if (r < 0) {
+		free(l);
+		return vw_err_sys(err, r, 0, "starting the event loop");
+	}
+	*ret_loop = l;
+	return 0;
+}
+
+static void close_walk(uv_handle_t *h, void *arg)
+{
+	(void)arg;
+	if (!uv_is_closing(h))
+		uv_close(h, close_free);
+}
+
+void loop_free(struct loop *l)
+{
+	if (!l)
+		return;
+	uv_walk(&l->uv, close_walk, NULL);
+	uv_run(&l->uv, UV_RUN_DEFAULT);
+	uv_loop_close(&l->uv);
+	free(l);
+}
+
+int loop_run(struct loop *l, struct vw_err *err)
+{
+	int r = uv_run(&l->uv, UV_RUN_DEFAULT);
+
+	return r < 0 ? vw_err_sys(err, r, 0, "event loop") : 0;
+}
+
+void loop_stop(struct loop *l)
+{
+	uv_stop(&l->uv);
+}
+
+static void on_poll(uv_poll_t *h, int status, int events)
+{
+	struct loop_fd *w = (struct loop_fd *)h;
+
+	(void)status;           /* an error shows again at the reader's own read() */
+	(void)events;
+	w->fn(w->arg);
+}
+
+int loop_fd_watch(struct loop *l, int fd, void (*fn)(void *arg), void *arg, struct loop_fd **ret_watch)
+{
+	struct loop_fd *w = calloc(1, sizeof(*w));
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	r = uv_poll_init(&l->uv, &w->uv, fd);
+	if (r < 0) {
+		free(w);
+		return r;
+	}
+	w->fn = fn;
+	w->arg = arg;
+	r = uv_poll_start(&w->uv, UV_READABLE | UV_DISCONNECT, on_poll);
+	if (r < 0) {
+		uv_close((uv_handle_t *)&w->uv, close_free);
+		return r;
+	}
+	*ret_watch = w;
+	return 0;
+}
+
+void loop_fd_unwatch(struct loop_fd *w)
+{
+	if (!w)
+		return;
+	uv_poll_stop(&w->uv);
+	uv_close((uv_handle_t *)&w->uv, close_free);
+}
+
+static void on_timer(uv_timer_t *h)
+{
+	struct loop_timer *t = (struct loop_timer *)h;
+
+	t->fn(t->arg);
+}
+
+int loop_timer_new(struct loop *l, void (*fn)(void *arg), void *arg, struct loop_timer **ret_timer)
+{
+	struct loop_timer *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return -ENOMEM;
+	uv_timer_init(&l->uv, &t->uv);
+	t->fn = fn;
+	t->arg = arg;
+	*ret_timer = t;
+	return 0;
+}
+
+void loop_timer_set(struct loop_timer *t, uint64_t ms)
+{
+	/* the loop's clock is that of its last turn; work done since would make the timer fire early */
+	uv_update_time(t->uv.loop);
+	uv_timer_start(&t->uv, on_timer, ms, 0);
+}
+
+void loop_timer_stop(struct loop_timer *t)
+{
+	uv_timer_stop(&t->uv);
+}
+
+int loop_timer_active(const struct loop_timer *t)
+{
+	return uv_is_active((const uv_handle_t *)&t->uv);
+}
+
+void loop_timer_free(struct loop_timer *t)
+{
+	if (t)
+		uv_close((uv_handle_t *)&t->uv, close_free);
+}
+
+static void on_signal(uv_signal_t *h, int signo)
+{
+	struct loop_signal_watch *w = (struct loop_signal_watch *)h;
+
+	w->fn(signo, w->arg);
+}
+
+int loop_signal(struct loop *l, int signo, void (*fn)(int signo, void *arg), void *arg)
+{
+	struct loop_signal_watch *w = calloc(1, sizeof(*w));
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	r = uv_signal_init(&l->uv, &w->uv);
+	if (r < 0) {
+		free(w);
+		return r;
+	}
+	w->fn = fn;
+	w->arg = arg;
+	return uv_signal_start(&w->uv, on_signal, signo);
+}
+
+static void job_work(uv_work_t *req)
+{
+	struct loop_work *w = (struct loop_work *)req;
+
+	w->work(w->arg);
+}
+
+static void job_done(uv_work_t *req, int status)
+{
+	struct loop_work *w = (struct loop_work *)req;
+
+	(void)status;           /* jobs are never cancelled */
+	w->done(w->arg);
+	free(w);
+}
+
+int loop_job(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg)
+{
+	struct loop_work *w = calloc(1, sizeof(*w));
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	w->work = work;
+	w->done = done;
+	w->arg = arg;
+	r = uv_queue_work(&l->uv, &w->uv, job_work, job_done);
+	if (r < 0)
+		free(w);
+	return r;
+}
+
+static void on_path(uv_fs_event_t *h, const char *filename, int events, int status)
+{
+	struct loop_path *p = (struct loop_path *)h;
+
+	(void)events;
+	if (status == 0 && filename && strcmp(filename, p->name) == 0)
+		p->fn(p->arg);
+}
+
+int loop_path_watch(struct loop *l, const char *path, void (*fn)(void *arg), void *arg, struct vw_err *err)
+{
+	struct loop_path *p = calloc(1, sizeof(*p));
+	char *dir_copy = strdup(path), *name_copy = strdup(path);
+	int r = -ENOMEM;
+
+	if (!p || !dir_copy || !name_copy)
+		goto out;
+	p->name = strdup(basename(name_copy));
+	if (!p->name)
+		goto out;
+	p->fn = fn;
+	p->arg = arg;
+	r = uv_fs_event_init(&l->uv, &p->uv);
+	if (r < 0)
+		goto out;
+	/* the folder, not the file: editors and ConfigMaps replace files by rename */
+	r = uv_fs_event_start(&p->uv, on_path, dirname(dir_copy), 0);
+	if (r < 0) {
+		uv_close((uv_handle_t *)&p->uv, close_free);
+		p = NULL;
+	}
+out:
+	free(dir_copy);
+	free(name_copy);
+	if (r < 0) {
+		if (p)
+			free(p->name);
+		free(p);
+		return vw_err_sys(err, r, 0, "watching '%s' for changes", path);
+	}
+	return 0;
+}

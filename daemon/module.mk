@@ -1,0 +1,10 @@
+# the daemon's parts as a library (all but main.c), so that tests link the same code
+LIBS += daemon
+daemon_SRCS := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
+daemon_PKGS := libuv sqlite3 libcurl libxml-2.0
+daemon_INTERNAL := ipam np netview net rpc json crypto base
+
+PROGS += vpcwired
+vpcwired_SRCS := $(wildcard daemon/main.c)
+vpcwired_LIBS := daemon $(daemon_INTERNAL)
+vpcwired_INSTALL := $(SBINDIR)

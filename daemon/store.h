@@ -1,0 +1,92 @@
+#pragma once
+
+#include "lib/base/ip.h"
+#include "lib/rpc/rpc.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vw_err;
+struct vw_buf;
+
+/**
+ * DOC: what the daemon must remember across a restart
+ *
+ * SQLite in <run_dir>/state.db. The folder is a tmpfs and containers do not survive a boot, so nothing needs an
+ * fsync (synchronous=OFF; WAL, so that kill -9 at any instant leaves the last committed state). The boot id is stored:
+ * another one drops attachments, cooling addresses and intents. Times are CLOCK_BOOTTIME milliseconds.
+ * A file that is damaged or of another schema is moved aside (state.db.bad-<unix time>), never deleted; the daemon then
+ * re-learns attachments from the kernel.
+ * Used only by the loop's thread.
+ */
+struct store;
+
+#define STORE_SCHEMA 1
+
+struct store_attachment {
+	struct vw_attach_key key;
+	char network[VW_ID_MAX];
+	char netns[VW_PATH_MAX];
+	char pod_namespace[VW_ID_MAX], pod_name[VW_ID_MAX], pod_uid[VW_ID_MAX];
+	struct vw_ip addr;
+	unsigned int slot;
+	char host_ifname[IFNAMSIZ];
+	char eni_id[32];
+	uint64_t created_ms;
+};
+
+/**
+ * struct store_eni - an ENI as it was last known; lets a restarted daemon serve before IMDS has answered.
+ * @number: our own small number of it, fwmark and rule priority (0: primary). @slots: /32s and /28s, owned by the row.
+ */
+struct store_eni {
+	char id[32];
+	char attachment_id[40];
+	struct vw_mac mac;
+	unsigned int number, device, card;
+	bool primary;
+	char subnet_id[32];
+	struct vw_cidr subnet;
+	struct vw_ip primary_ip;
+	struct vw_cidr *slots;
+	size_t n_slots;
+};
+
+/** struct store_intent - an EC2 call that was decided; written before the call is sent, gone when its result is in. */
+struct store_intent {
+	char token[65];
+	char kind[16];                  /* "create-eni" */
+	char subnet_id[32];
+	unsigned int n_prefixes, n_addrs;
+	uint64_t created_ms;
+};
+
+/**
+ * store_open() - open or create.
+ * @boot_id: of this boot. @ret_note: "" or one sentence for the log: what was found damaged or dropped and why.
+ */
+int store_open(const char *path, const char *boot_id, struct store **ret_store, struct vw_buf *ret_note,
+	       struct vw_err *err);
+void store_close(struct store *s);
+
+/** store_attach_put() - insert or replace; ends the address's cooling, if any, in the same transaction. */
+int store_attach_put(struct store *s, const struct store_attachment *a, struct vw_err *err);
+/** store_attach_del() - delete @key; @addr cools until @cool_until_ms (0: not) in the same transaction. */
+int store_attach_del(struct store *s, const struct vw_attach_key *key, const struct vw_ip *addr,
+		     uint64_t cool_until_ms, struct vw_err *err);
+int store_attach_each(struct store *s, int (*fn)(const struct store_attachment *a, void *arg), void *arg,
+		      struct vw_err *err);
+/** store_cooling_each() - addresses that cool; those past @now_ms are deleted on the way. */
+int store_cooling_each(struct store *s, uint64_t now_ms, int (*fn)(const struct vw_ip *ip, uint64_t until_ms, void *arg),
+		       void *arg, struct vw_err *err);
+int store_eni_put(struct store *s, const struct store_eni *e, struct vw_err *err);
+int store_eni_del(struct store *s, const char *id, struct vw_err *err);
+int store_eni_each(struct store *s, int (*fn)(const struct store_eni *e, void *arg), void *arg, struct vw_err *err);
+int store_intent_put(struct store *s, const struct store_intent *i, struct vw_err *err);
+int store_intent_del(struct store *s, const char *token, struct vw_err *err);
+int store_intent_each(struct store *s, int (*fn)(const struct store_intent *i, void *arg), void *arg,
+		      struct vw_err *err);
+/** store_meta_get() - append the text of @key to @ret_value. Return: 1, 0 when absent, -errno. */
+int store_meta_get(struct store *s, const char *key, struct vw_buf *ret_value, struct vw_err *err);
+int store_meta_put(struct store *s, const char *key, const char *value, struct vw_err *err);

@@ -1,0 +1,2 @@
+# a unit test links json and base unless it says otherwise: test_<x>_LIBS
+test_store_LIBS := daemon base

@@ -1,0 +1,311 @@
+/* The store: what is put comes back after a reopen, cool-downs end, damaged and foreign files are moved aside. */
+#include "daemon/store.h"
+
+#include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/base/parse.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+struct fixture {
+	char dir[64], path[96];
+	struct store *s;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	assert_non_null(f);
+	assert_true(vw_fmt(f->dir, sizeof(f->dir), "/tmp/vpcwire-test-store-XXXXXX") > 0);
+	assert_non_null(mkdtemp(f->dir));
+	assert_true(vw_fmt(f->path, sizeof(f->path), "%s/state.db", f->dir) > 0);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+	DIR *d = opendir(f->dir);
+
+	store_close(f->s);
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (e->d_name[0] != '.')
+			unlinkat(dirfd(d), e->d_name, 0);
+	closedir(d);
+	rmdir(f->dir);
+	free(f);
+	return 0;
+}
+
+static void open_store(struct fixture *f, const char *boot_id, const char *want_in_note)
+{
+	vw_auto_buf struct vw_buf note = VW_BUF_INIT;
+	struct vw_err err = { 0 };
+
+	store_close(f->s);
+	f->s = NULL;
+	if (store_open(f->path, boot_id, &f->s, &note, &err) < 0)
+		fail_msg("store_open: %s", err.msg);
+	if (want_in_note)
+		assert_non_null(strstr(vw_buf_str(&note), want_in_note));
+	else
+		assert_string_equal(vw_buf_str(&note), "");
+}
+
+static struct store_attachment attachment(const char *id, const char *ip, unsigned int slot)
+{
+	struct store_attachment a = { .slot = slot, .created_ms = 1000 + slot };
+
+	assert_true(vw_fmt(a.key.container_id, sizeof(a.key.container_id), "%s", id) > 0);
+	memcpy(a.key.ifname, "eth0", 5);
+	memcpy(a.pod_name, "pod", 4);
+	memcpy(a.host_ifname, "eni0123456789a", 15);
+	memcpy(a.eni_id, "eni-1", 6);
+	assert_int_equal(vw_ip_parse(ip, &a.addr), 0);
+	return a;
+}
+
+struct seen {
+	int n;
+	struct store_attachment last;
+	struct vw_ip ip;
+	uint64_t until;
+	struct store_eni eni;
+	struct vw_cidr slots[4];
+	struct store_intent intent;
+};
+
+static int see_attach(const struct store_attachment *a, void *arg)
+{
+	struct seen *s = arg;
+
+	s->n++;
+	s->last = *a;
+	return 0;
+}
+
+static int see_cooling(const struct vw_ip *ip, uint64_t until_ms, void *arg)
+{
+	struct seen *s = arg;
+
+	s->n++;
+	s->ip = *ip;
+	s->until = until_ms;
+	return 0;
+}
+
+static int see_eni(const struct store_eni *e, void *arg)
+{
+	struct seen *s = arg;
+
+	s->n++;
+	s->eni = *e;
+	for (size_t i = 0; i < e->n_slots && i < 4; i++)
+		s->slots[i] = e->slots[i];
+	return 0;
+}
+
+static int see_intent(const struct store_intent *i, void *arg)
+{
+	struct seen *s = arg;
+
+	s->n++;
+	s->intent = *i;
+	return 0;
+}
+
+static void test_attachments_survive_reopen(void **state)
+{
+	struct fixture *f = *state;
+	struct store_attachment a = attachment("c1", "10.0.0.7", 3), b = attachment("c2", "10.0.0.8", 4);
+	struct vw_err err;
+	struct seen seen = { 0 };
+
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+	assert_int_equal(store_attach_put(f->s, &b, &err), 0);
+	assert_int_equal(store_attach_put(f->s, &b, &err), 0);
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
+	assert_int_equal(seen.n, 2);
+	assert_memory_equal(&seen.last, &b, sizeof(b));
+}
+
+static void test_one_address_twice_is_refused(void **state)
+{
+	struct fixture *f = *state;
+	struct store_attachment a = attachment("c1", "10.0.0.7", 3), b = attachment("c2", "10.0.0.7", 4);
+	struct vw_err err;
+	struct seen seen = { 0 };
+
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+	/* INSERT OR REPLACE would silently take the address from c1: the row must win or fail, never vanish */
+	(void)store_attach_put(f->s, &b, &err);
+	assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
+	assert_int_equal(seen.n, 1);
+	assert_string_equal(seen.last.key.container_id, "c1");
+}
+
+static void test_cooling(void **state)
+{
+	struct fixture *f = *state;
+	struct store_attachment a = attachment("c1", "10.0.0.7", 3);
+	struct vw_err err;
+	struct seen seen = { 0 };
+
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+	assert_int_equal(store_attach_del(f->s, &a.key, &a.addr, 5000, &err), 0);
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_cooling_each(f->s, 4999, see_cooling, &seen, &err), 0);
+	assert_int_equal(seen.n, 1);
+	assert_true(vw_ip_eq(&seen.ip, &a.addr));
+	assert_int_equal(seen.until, 5000);
+	/* an address that is given out again cools no more */
+	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+	seen.n = 0;
+	assert_int_equal(store_cooling_each(f->s, 4999, see_cooling, &seen, &err), 0);
+	assert_int_equal(seen.n, 0);
+	assert_int_equal(store_attach_del(f->s, &a.key, &a.addr, 5000, &err), 0);
+	assert_int_equal(store_cooling_each(f->s, 5000, see_cooling, &seen, &err), 0);
+	assert_int_equal(seen.n, 0);
+}
+
+static void test_enis_and_intents(void **state)
+{
+	struct fixture *f = *state;
+	struct vw_cidr slots[2];
+	struct store_eni e = { .id = "eni-1", .attachment_id = "eni-attach-1", .number = 2, .device = 1, .slots = slots, .n_slots = 2 };
+	struct store_intent i = { .token = "tok", .kind = "create-eni", .subnet_id = "subnet-1", .n_prefixes = 3 };
+	struct vw_err err;
+	struct seen seen = { 0 };
+
+	assert_int_equal(vw_cidr_parse("10.0.0.16/28", &slots[0]), 0);
+	assert_int_equal(vw_cidr_parse("10.0.0.5/32", &slots[1]), 0);
+	assert_int_equal(vw_mac_parse("02:00:00:00:00:01", &e.mac), 0);
+	assert_int_equal(vw_cidr_parse("10.0.0.0/24", &e.subnet), 0);
+	assert_int_equal(vw_ip_parse("10.0.0.4", &e.primary_ip), 0);
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_eni_put(f->s, &e, &err), 0);
+	assert_int_equal(store_intent_put(f->s, &i, &err), 0);
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_eni_each(f->s, see_eni, &seen, &err), 0);
+	assert_int_equal(seen.n, 1);
+	assert_string_equal(seen.eni.id, "eni-1");
+	assert_int_equal(seen.eni.number, 2);
+	assert_int_equal(seen.eni.n_slots, 2);
+	assert_true(vw_cidr_eq(&seen.slots[0], &slots[0]));
+	assert_true(vw_mac_eq(&seen.eni.mac, &e.mac));
+	assert_int_equal(store_intent_each(f->s, see_intent, &seen, &err), 0);
+	assert_int_equal(seen.n, 2);
+	assert_int_equal(seen.intent.n_prefixes, 3);
+	assert_int_equal(store_intent_del(f->s, "tok", &err), 0);
+	assert_int_equal(store_eni_del(f->s, "eni-1", &err), 0);
+	assert_int_equal(store_intent_each(f->s, see_intent, &seen, &err), 0);
+	assert_int_equal(store_eni_each(f->s, see_eni, &seen, &err), 0);
+	assert_int_equal(seen.n, 2);
+}
+
+static void test_another_boot_drops_attachments_keeps_enis(void **state)
+{
+	struct fixture *f = *state;
+	struct store_attachment a = attachment("c1", "10.0.0.7", 3);
+	struct store_eni e = { .id = "eni-1" };
+	struct vw_err err;
+	struct seen seen = { 0 };
+
+	assert_int_equal(vw_cidr_parse("10.0.0.0/24", &e.subnet), 0);
+	assert_int_equal(vw_ip_parse("10.0.0.4", &e.primary_ip), 0);
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+	assert_int_equal(store_eni_put(f->s, &e, &err), 0);
+	open_store(f, "boot-b", "booted since");
+	assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
+	assert_int_equal(seen.n, 0);
+	assert_int_equal(store_eni_each(f->s, see_eni, &seen, &err), 0);
+	assert_int_equal(seen.n, 1);
+}
+
+static void write_file(const char *path, const char *text)
+{
+	vw_auto_close int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static int count_bad(const char *dir)
+{
+	DIR *d = opendir(dir);
+	int n = 0;
+
+	for (struct dirent *e; d && (e = readdir(d));)
+		n += !strncmp(e->d_name, "state.db.bad-", 13);
+	closedir(d);
+	return n;
+}
+
+static void test_garbage_is_moved_aside(void **state)
+{
+	struct fixture *f = *state;
+
+	write_file(f->path, "this is not a database, and it is long enough to be read as a header of one ........................");
+	open_store(f, "boot-a", "kept it as");
+	assert_int_equal(count_bad(f->dir), 1);
+}
+
+static void test_damaged_row_is_moved_aside(void **state)
+{
+	struct fixture *f = *state;
+	struct store_attachment a = attachment("c1", "10.0.0.7", 3);
+	struct vw_err err;
+
+	open_store(f, "boot-a", NULL);
+	a.addr.family = 0;      /* stored as text that is no address */
+	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+	open_store(f, "boot-a", "does not parse");
+	assert_int_equal(count_bad(f->dir), 1);
+}
+
+static void test_unwritable_folder_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	vw_auto_buf struct vw_buf note = VW_BUF_INIT;
+	struct store *s = NULL;
+	struct vw_err err = { 0 };
+
+	(void)f;
+	assert_true(store_open("/nonexistent-folder/state.db", "b", &s, &note, &err) < 0);
+	assert_null(s);
+	assert_non_null(strstr(err.msg, "/nonexistent-folder/state.db"));
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_attachments_survive_reopen),
+		T(test_one_address_twice_is_refused),
+		T(test_cooling),
+		T(test_enis_and_intents),
+		T(test_another_boot_drops_attachments_keeps_enis),
+		T(test_garbage_is_moved_aside),
+		T(test_damaged_row_is_moved_aside),
+		T(test_unwritable_folder_is_an_error),
+	};
+
+	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}
