@@ -87,7 +87,7 @@ BPF_TESTS   := $(patsubst tests/bpf/%.c,%,$(wildcard tests/bpf/test_*.c))
 FUZZERS     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BPF_SRC_DIR := netpolicy-bpf/bpf
 BPF_SKELS   := $(BPF_PROGS:%=$(B)/gen/%.skel.h)
-HEADERS     := $(sort $(wildcard lib/*/*.h ipam/*.h netpolicy-bpf/abi/*.h netpolicy-bpf/user/*.h daemon/*.h plugins/*/*.h \
+HEADERS     := $(sort $(wildcard lib/*/*.h lib/*/*/*.h ipam/*.h netpolicy-bpf/abi/*.h netpolicy-bpf/user/*.h daemon/*.h plugins/*/*.h \
 	cli/*.h sim/*.h))
 BPF_HEADERS := $(sort $(filter-out %/vmlinux.h,$(wildcard netpolicy-bpf/abi/*.h $(BPF_SRC_DIR)/*.h)))
 

@@ -1,3 +1,7 @@
-LIBS += net
+# lib/net: route netlink over libmnl, namespaces, sysctls (plugins, daemon, sim).
+# lib/net/view: dumps, monitor and nftables over libnl and libnftables (daemon, sim): kept apart so that plugins do not link them.
+LIBS += net netview
 net_SRCS := $(wildcard lib/net/*.c)
-net_PKGS := libmnl libnl-3.0 libnl-route-3.0 libnftables
+net_PKGS := libmnl
+netview_SRCS := $(wildcard lib/net/view/*.c)
+netview_PKGS := libnl-route-3.0 libnl-3.0 libnftables

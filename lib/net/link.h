@@ -1,0 +1,116 @@
+#pragma once
+
+#include "lib/base/ip.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct vw_err;
+struct vw_nl;
+struct vw_nl_batch;
+
+#define VW_IFALIAS_MAX 256      /* IFALIASZ, linux/if.h: 255 bytes and NUL */
+
+/**
+ * struct vw_link - a network interface as the kernel reports it.
+ * @flags:        IFF_* (net/if.h).
+ * @peer_ifindex: IFLA_LINK: of a veth the other end's index in its own namespace; 0 = none.
+ * @peer_netnsid: IFLA_LINK_NETNSID; -1 = the same namespace or unknown.
+ * @kind:         "veth", "bridge", ...; "" for lo and hardware.
+ * @alias:        IFLA_IFALIAS, "" = none.
+ */
+struct vw_link {
+	unsigned int ifindex;
+	char name[IFNAMSIZ];
+	unsigned int flags;
+	struct vw_mac mac;
+	unsigned int mtu;
+	unsigned int group;
+	unsigned int master;
+	unsigned int peer_ifindex;
+	int peer_netnsid;
+	uint8_t operstate;
+	char kind[16];
+	char alias[VW_IFALIAS_MAX];
+};
+
+/**
+ * struct vw_link_end - one end of a new veth pair. Zero = the kernel chooses.
+ * @netns_fd: where this end is born; -1 = where the socket lives. Only honoured for the peer.
+ * @up:       not for the peer: the kernel refuses it there (ENOTCONN: its peer does not exist yet).
+ */
+struct vw_link_end {
+	const char *name;
+	unsigned int ifindex;
+	struct vw_mac mac;
+	unsigned int mtu;
+	unsigned int group;
+	int netns_fd;
+	bool up;
+};
+
+/**
+ * vw_link_add_veth() - append one RTM_NEWLINK that makes a pair, nothing moved, nothing renamed.
+ * Errors to expect at commit: EEXIST (a name is taken), EBUSY (an ifindex is taken).
+ * IFLA_IFALIAS is not honoured at creation: follow with vw_link_set(). Return: index of the operation,
+ * -errno (sour).
+ */
+int vw_link_add_veth(struct vw_nl_batch *b, const struct vw_link_end *host, const struct vw_link_end *peer);
+
+enum vw_link_set_what {
+	VW_LINK_UP = 1 << 0,            /* IFF_UP */
+	VW_LINK_DOWN = 1 << 1,
+	VW_LINK_MTU = 1 << 2,
+	VW_LINK_MAC = 1 << 3,
+	VW_LINK_GROUP = 1 << 4,
+	VW_LINK_ALIAS = 1 << 5,
+	VW_LINK_NAME = 1 << 6,
+	VW_LINK_NETNS = 1 << 7,
+	VW_LINK_NO_LL6 = 1 << 8,        /* no IPv6 link-local address of its own (addr_gen_mode none); before "up" */
+	VW_LINK_MASTER = 1 << 9,        /* 0 = leave the bridge */
+};
+
+/**
+ * struct vw_link_set - a change to a link. @ifindex or, where 0, @name says which.
+ * @what: enum vw_link_set_what; only the fields it names are looked at.
+ */
+struct vw_link_set {
+	unsigned int ifindex;
+	const char *name;
+	unsigned int what;
+	unsigned int mtu;
+	struct vw_mac mac;
+	unsigned int group;
+	unsigned int master;
+	const char *alias;
+	const char *new_name;
+	int netns_fd;
+};
+
+int vw_link_set(struct vw_nl_batch *b, const struct vw_link_set *set);
+/** vw_link_set_up() - by index; @name is for messages only and may be NULL. */
+int vw_link_set_up(struct vw_nl_batch *b, unsigned int ifindex, const char *name);
+
+int vw_link_del(struct vw_nl_batch *b, unsigned int ifindex);
+int vw_link_del_name(struct vw_nl_batch *b, const char *name);
+/**
+ * vw_link_del_group() - every link of the namespace that has this IFLA_GROUP, in one go (16 ms for one
+ * veth, ~50 ms for 100).
+ * @group: not 0, which is every link's default. ENODEV when there is none: vw_nl_tolerate(VW_NL_OK_GONE).
+ */
+int vw_link_del_group(struct vw_nl_batch *b, unsigned int group);
+
+/** vw_link_get(), vw_link_get_name() - one RTM_GETLINK, no dump. Return: 0, -ENODEV, -errno. */
+int vw_link_get(struct vw_nl *nl, unsigned int ifindex, struct vw_link *ret_link, struct vw_err *err);
+int vw_link_get_name(struct vw_nl *nl, const char *name, struct vw_link *ret_link, struct vw_err *err);
+
+/**
+ * vw_link_wait_mac() - the link with hardware address @mac, now or when it appears (an ENI being attached).
+ * Subscribes, then lists, then waits for events, so that none is missed. Ignores veths' dying twins
+ * (links that go away).
+ * @netns_fd:    namespace to look in, -1 = current.
+ * @deadline_ms: vw_mono_ms() scale. Return: 0, -ETIMEDOUT, -errno.
+ */
+int vw_link_wait_mac(int netns_fd, const struct vw_mac *mac, uint64_t deadline_ms, struct vw_link *ret_link,
+		     struct vw_err *err);
