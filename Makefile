@@ -25,7 +25,7 @@ CLANG     ?= clang
 BPFTOOL   ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 PKGCONFIG ?= pkg-config
 AR        ?= ar
-ifeq ($(origin CC),default)
+ifneq ($(filter default undefined,$(origin CC)),)
 CC        := gcc
 endif
 
@@ -49,7 +49,7 @@ B := $(BUILD)$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(filter-out
 # --- flags --------------------------------------------------------------------------------------------------------------
 
 WARNINGS := -Wall -Wextra -Wformat=2 -Wformat-truncation=2 -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
-	-Wold-style-definition -Wundef -Wpointer-arith -Wvla -Wwrite-strings -Wcast-qual -Wno-unused-parameter \
+	-Wold-style-definition -Wundef -Wpointer-arith -Wvla -Wwrite-strings -Wno-unused-parameter \
 	-Wno-missing-field-initializers
 ifneq ($(findstring clang,$(notdir $(CC))),)
 WARNINGS += -Wno-unknown-warning-option -Wno-gnu-zero-variadic-macro-arguments
@@ -162,9 +162,9 @@ unit_programs := $(UNIT_TESTS:%=$(B)/tests/unit/%)
 bpf_programs  := $(BPF_TESTS:%=$(B)/tests/bpf/%)
 
 # Fuzzers are linked twice: with replay.c, which feeds them their corpus (part of check), and by `make fuzz` with libFuzzer.
+$(if $(FUZZ_ENGINE),$(foreach f,$(FUZZERS),$(eval $f_LDFLAGS += -fsanitize=fuzzer)))
 $(foreach f,$(FUZZERS),$(eval $(call link_rules,$f,$(B)/tests/fuzz/$f,tests/fuzz/$f.c $($f_SRCS) \
 	$(if $(FUZZ_ENGINE),,tests/fuzz/replay.c))))
-$(if $(FUZZ_ENGINE),$(foreach f,$(FUZZERS),$(eval $f_LDFLAGS += -fsanitize=fuzzer)))
 fuzz_programs := $(FUZZERS:%=$(B)/tests/fuzz/%)
 
 # BPF objects: they are GPL-2.0 OR BSD-2-Clause, unlike the rest; each file says so.

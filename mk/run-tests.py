@@ -73,10 +73,10 @@ def tap_counts(output):
         match = re.match(r"(not )?ok\b\s*\d*(.*)", line)
         if not match:
             continue
-        if match.group(1):
-            failed += 1
-        elif re.search(r"#\s*skip", match.group(2), re.I):
+        if re.search(r"#\s*skip", match.group(2), re.I):
             skipped += 1
+        elif match.group(1):
+            failed += 1
         else:
             passed += 1
     return passed, failed, skipped

@@ -26,6 +26,10 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#if __has_include(<linux/bpf.h>)
+#include <linux/bpf.h> /* its list of helpers names strtol */
+#endif
+
 #pragma GCC poison strcpy strcat strncpy strncat stpcpy stpncpy sprintf vsprintf gets
 #pragma GCC poison strtok strtok_r
 #pragma GCC poison system popen
