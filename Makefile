@@ -78,7 +78,7 @@ LIBS :=
 PROGS :=
 BPF_PROGS :=
 FUZZERS :=
-include $(sort $(wildcard lib/*/module.mk ipam/module.mk netpolicy-bpf/*/module.mk daemon/module.mk \
+include $(sort $(wildcard lib/*/module.mk lib/*/*/module.mk ipam/module.mk netpolicy-bpf/*/module.mk daemon/module.mk \
 	plugins/*/module.mk cli/module.mk sim/module.mk deploy/module.mk tests/*/module.mk))
 
 PROGS       := $(foreach p,$(PROGS),$(if $(strip $($p_SRCS)),$p))
@@ -87,8 +87,7 @@ BPF_TESTS   := $(patsubst tests/bpf/%.c,%,$(wildcard tests/bpf/test_*.c))
 FUZZERS     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BPF_SRC_DIR := netpolicy-bpf/bpf
 BPF_SKELS   := $(BPF_PROGS:%=$(B)/gen/%.skel.h)
-HEADERS     := $(sort $(wildcard lib/*/*.h lib/*/*/*.h ipam/*.h netpolicy-bpf/abi/*.h netpolicy-bpf/user/*.h daemon/*.h plugins/*/*.h \
-	cli/*.h sim/*.h))
+HEADERS     := $(sort $(shell find lib ipam netpolicy-bpf/abi netpolicy-bpf/user daemon plugins cli sim -name "*.h" 2>/dev/null))
 BPF_HEADERS := $(sort $(filter-out %/vmlinux.h,$(wildcard netpolicy-bpf/abi/*.h $(BPF_SRC_DIR)/*.h)))
 
 programs  := $(PROGS:%=$(B)/bin/%)
