@@ -88,7 +88,8 @@ void vw_log_at(struct vw_log_site *site, enum vw_log_level level, const char *ms
 	while (kvfmt && *kvfmt == ' ')
 		kvfmt++;
 	if (kvfmt && *kvfmt) {
-		len += clamp(snprintf(line + len, room - len, " "), room - len);
+		if (len < room - 1)
+			line[len++] = ' ';
 		va_start(ap, kvfmt);
 		len += clamp(vsnprintf(line + len, room - len, kvfmt, ap), room - len);
 		va_end(ap);

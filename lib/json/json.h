@@ -65,7 +65,7 @@ int vw_json_get_arr(const struct vw_json *obj, const char *key, const struct vw_
 /* Building. The functions take ownership of @value, also on failure; a NULL @value (from ENOMEM) fails cleanly. */
 struct vw_json *vw_json_new_object(void);
 struct vw_json *vw_json_new_array(void);
-struct vw_json *vw_json_new_string(const char *s);
+struct vw_json *vw_json_new_string(const char *s);      /* not UTF-8: bytes above 0x7f become '?' */
 struct vw_json *vw_json_new_int(int64_t v);
 struct vw_json *vw_json_new_bool(bool v);
 struct vw_json *vw_json_new_null(void);
@@ -75,7 +75,7 @@ int vw_json_append(struct vw_json *arr, struct vw_json *take_value);
 int vw_json_set_str(struct vw_json *obj, const char *key, const char *s);       /* NULL s: key left out */
 int vw_json_set_int(struct vw_json *obj, const char *key, int64_t v);
 int vw_json_set_bool(struct vw_json *obj, const char *key, bool v);
-int vw_json_del(struct vw_json *obj, const char *key);                          /* any spelling */
+int vw_json_del(struct vw_json *obj, const char *key);  /* every spelling; how many went */
 
-/** vw_json_print() - append to @buf; keys in order of insertion. @indent: 0 = one line. Return: 0, -ENOMEM. */
+/** vw_json_print() - append to @buf; keys in order of insertion. @indent: 0 = one line. Return: 0, -ENOMEM, -EFBIG. */
 int vw_json_print(const struct vw_json *j, unsigned int indent, struct vw_buf *buf);
