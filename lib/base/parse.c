@@ -5,6 +5,7 @@
 #include "lib/base/parse.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -163,6 +164,31 @@ int vw_parse_time(const char *text, int64_t *ret_unix)
 		return -EINVAL;
 	*ret_unix = days_from_civil(f[0], f[1], f[2]) * 86400 + f[3] * 3600 + f[4] * 60 + f[5];
 	return 0;
+}
+
+static bool is_alnum(char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+bool vw_is_name(const char *text)
+{
+	if (!is_alnum(*text))
+		return false;
+	while (*++text) {
+		if (!is_alnum(*text) && *text != '_' && *text != '.' && *text != '-')
+			return false;
+	}
+	return true;
+}
+
+bool vw_is_ifname(const char *text)
+{
+	/* 0xa0 is white space to the kernel's isspace(), which is Latin-1. */
+	static const char forbidden[] = "/: \t\n\v\f\r\xa0";
+	size_t len = strlen(text);
+
+	return len >= 1 && len < IFNAMSIZ && strcmp(text, ".") && strcmp(text, "..") && strcspn(text, forbidden) == len;
 }
 
 int vw_fmt(char *buf, size_t size, const char *fmt, ...)

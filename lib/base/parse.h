@@ -23,5 +23,13 @@ int vw_parse_bool(const char *text, bool *ret_value);
  */
 int vw_parse_time(const char *text, int64_t *ret_unix);
 
+/**
+ * vw_is_name() - a container id or network name as CNI has it: letter or digit, then letters, digits, '_', '.', '-'.
+ * Source: containernetworking/cni pkg/utils/utils.go.
+ */
+bool vw_is_name(const char *text);
+/** vw_is_ifname() - what the kernel takes (dev_valid_name()): 1..15 bytes, not "." or "..", no '/', ':', blanks. */
+bool vw_is_ifname(const char *text);
+
 /** vw_fmt() - snprintf that fails instead of truncating. Return: length, -ENAMETOOLONG (buf = ""). */
 int vw_fmt(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4), warn_unused_result));
