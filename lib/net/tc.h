@@ -19,8 +19,7 @@ enum vw_tc_dir { VW_TC_INGRESS, VW_TC_EGRESS };
 /**
  * struct vw_filter - a cls_bpf direct-action filter on a clsact qdisc.
  * @prio, @handle: 0 = VW_TC_PRIO, VW_TC_HANDLE.
- * @prog_fd: the program, borrowed; -1 in what is read.
- * @prog_id: kernel's id of the program, in what is read.
+ * @prog_fd: the program, borrowed. Only looked at by vw_filter_replace().
  * @name:    shown by tc(8), e.g. "vpcwire_from_pod". Borrowed; cut to 31 bytes.
  * @dev:     interface name for messages, may be NULL.
  */
