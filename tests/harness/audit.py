@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node looks like: the kernel's network objects and the daemon's books, for comparing before with after."""
+import difflib
+import json
+
+PODS_TABLE = 22103
+
+# What changes by itself and says nothing about a leak.
+VOLATILE = {"preferred_life_time", "valid_life_time", "stats", "stats64", "txqlen", "expires", "age", "operstate", "carrier_changes"}
+
+
+def _clean(value):
+    if isinstance(value, dict):
+        return {k: _clean(v) for k, v in sorted(value.items()) if k not in VOLATILE}
+    if isinstance(value, list):
+        return [_clean(v) for v in value]
+    return value
+
+
+def _lines(name, value):
+    rows = value if isinstance(value, list) else [value]
+    return sorted(f"{name}: {json.dumps(_clean(r), sort_keys=True)}" for r in rows)
+
+
+def kernel(node):
+    """Links, addresses, routes of all tables, rules, neighbours we pinned, nftables, pinned eBPF objects of a node."""
+    state = []
+    state += _lines("link", node.json("ip", "-d", "-j", "link", "show"))
+    state += _lines("addr", node.json("ip", "-j", "addr", "show"))
+    state += _lines("route", node.json("ip", "-d", "-j", "route", "show", "table", "all"))
+    state += _lines("rule", node.json("ip", "-j", "rule", "show"))
+    state += _lines("neigh", node.json("ip", "-j", "neigh", "show", "nud", "permanent"))
+    rules = node.json("nft", "-j", "list", "ruleset").get("nftables", [])
+    for rule in rules:
+        rule.pop("metainfo", None)
+    state += [f"nft: {json.dumps(_without_counters(r), sort_keys=True)}" for r in rules]
+    pins = node.run("sh", "-c", "find /sys/fs/bpf -type f 2>/dev/null | sort", check=False).stdout.splitlines()
+    state += [f"pin: {p}" for p in pins]
+    return sorted(state)
+
+
+def pod_objects(node):
+    """Host ends of pods and their routes: what must be empty when no pod is left."""
+    links = [l["ifname"] for l in node.json("ip", "-j", "link", "show") if l.get("ifalias", "").startswith("vpcwire:")]
+    routes = [r["dst"] for r in node.json("ip", "-j", "route", "show", "table", PODS_TABLE)]
+    return links + routes
+
+
+def _without_counters(value):
+    if isinstance(value, dict):
+        return {k: _without_counters(v) for k, v in value.items() if k not in ("packets", "bytes", "handle")}
+    if isinstance(value, list):
+        return [_without_counters(v) for v in value]
+    return value
+
+
+def netns(pod):
+    """The same for a pod's own namespace."""
+    return sorted(_lines("link", pod.json("ip", "-d", "-j", "link", "show")) + _lines("addr", pod.json("ip", "-j", "addr", "show")) +
+                  _lines("route", pod.json("ip", "-j", "route", "show", "table", "all")) +
+                  _lines("neigh", pod.json("ip", "-j", "neigh", "show", "nud", "permanent")))
+
+
+def books(node):
+    """Who holds which address, according to the daemon. Cooling addresses are free for this purpose: they belong to nobody."""
+    return sorted(json.dumps(a, sort_keys=True) for a in node.info().get("attachments", []))
+
+
+def node(which):
+    """Kernel and books in one list of lines."""
+    return kernel(which) + [f"attachment: {a}" for a in books(which)]
+
+
+def difference(before, after):
+    """'' when equal, else a unified diff that a person can read."""
+    return "\n".join(difflib.unified_diff(before, after, "before", "after", lineterm="", n=0))

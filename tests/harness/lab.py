@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lab (`vpcwire-sim lab`) as Python objects: the lab, its nodes, and the pods that a test makes on them."""
+import itertools
+import json
+import os
+import pathlib
+import select
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+from tests.harness import cni, proc
+
+ANCHOR = pathlib.Path(__file__).with_name("anchor.py")
+RPC = pathlib.Path(__file__).with_name("rpc.py")
+START_LIMIT_S = 60
+STOP_LIMIT_S = 20
+
+
+class Lab:
+    """One VPC with its nodes, up from start() to stop(). Also a context manager."""
+
+    def __init__(self, *args, nodes=1, instance_type=None, prefix_delegation=False, config=None):
+        self.args = ["--nodes", str(nodes)]
+        if instance_type:
+            self.args += ["--instance-type", instance_type]
+        if prefix_delegation:
+            self.args += ["--prefix-delegation"]
+        self.dir = tempfile.TemporaryDirectory(prefix="vpcwire-test-")
+        if config is not None:
+            path = pathlib.Path(self.dir.name) / "config.json"
+            path.write_text(json.dumps(config))
+            self.args += ["--config", str(path)]
+        self.args += list(args)
+        self.log_path = pathlib.Path(self.dir.name) / "lab.log"
+        self.proc = None
+        self.nodes = []
+        self.env = {}
+
+    def start(self):
+        with open(self.log_path, "wb") as log:
+            self.proc = subprocess.Popen([proc.SIM, "lab", *self.args, "--", "/usr/bin/python3", str(ANCHOR)],
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
+        line = self._first_line()
+        if not line:
+            self.stop()
+            raise AssertionError(f"the lab did not come up: {self.log()}")
+        self.env = json.loads(line)
+        self.nodes = [Node(self, n) for n in json.loads(self.env["VPCWIRE_NODES"])]
+        return self
+
+    def _first_line(self):
+        buffer, fd = b"", self.proc.stdout.fileno()
+        deadline = time.monotonic() + START_LIMIT_S
+        while b"\n" not in buffer:
+            ready, _, _ = select.select([fd], [], [], max(0, deadline - time.monotonic()))
+            chunk = os.read(fd, 65536) if ready else b""
+            if not chunk:
+                return None
+            buffer += chunk
+        return buffer.split(b"\n", 1)[0].decode()
+
+    def stop(self):
+        """Let the lab's command end, as a person's shell would, and wait until the lab has taken itself down."""
+        if not self.proc:
+            return
+        try:
+            self.proc.stdin.close()
+            self.proc.wait(STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.proc.pid, signal.SIGKILL)
+            self.proc.wait()
+            proc.run([proc.SIM, "lab", "--cleanup"], check=False)
+            raise AssertionError(f"the lab did not stop within {STOP_LIMIT_S} s: {self.log()}") from None
+        finally:
+            self.proc.stdout.close()
+            self.proc = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+        self.dir.cleanup()
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def node(self, name):
+        return next(n for n in self.nodes if n.name == name)
+
+    def control(self, command, **args):
+        """One command on the simulator's control socket -> its answer; a refusal is an AssertionError."""
+        request = json.dumps({"cmd": command, **args})
+        answer = json.loads(proc.run([proc.SIM, "ctl", self.env["VPCWIRE_CONTROL"], request]).stdout)
+        assert answer.get("ok"), f"the simulator refused {request}: {answer}"
+        return answer
+
+
+class Node:
+    """A node of a lab: programs run in its network and mount namespaces."""
+
+    def __init__(self, lab, facts):
+        self.lab, self.facts = lab, facts
+        self.name, self.pid, self.run_dir = facts["name"], facts["pid"], facts["run_dir"]
+        self.socket = f"{self.run_dir}/vpcwired.sock"
+        self._serial = itertools.count(1)
+        self._conflist = None
+
+    def argv(self, *argv):
+        return [proc.SIM, "exec", self.name, "--", *[str(a) for a in argv]]
+
+    def env(self):
+        """Of our process: tells `vpcwire-sim exec` which lab is meant."""
+        return {**os.environ, **{k: v for k, v in self.lab.env.items() if k == "VPCWIRE_LAB"}}
+
+    def run(self, *argv, **kwargs):
+        return proc.run(self.argv(*argv), env=self.env(), **kwargs)
+
+    def json(self, *argv):
+        return json.loads(self.run(*argv).stdout or "[]")
+
+    def rpc(self, op, **args):
+        """One request to the node's daemon, spoken as the plugin speaks it -> the reply."""
+        done = self.run("/usr/bin/python3", RPC, self.socket, json.dumps({"op": op, "vmin": 1, "vmax": 1, **args}))
+        return json.loads(done.stdout)
+
+    def daemon_pid(self):
+        """Of vpcwired, as the node's own processes see it: the peer of its socket."""
+        return int(self.run("/usr/bin/python3", RPC, self.socket).stdout)
+
+    def info(self):
+        reply = self.rpc("info")
+        assert "error" not in reply, reply
+        return reply
+
+    def imds(self, path):
+        """A value of the instance's metadata, asked from inside the node with a session token."""
+        base = self.lab.env.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
+        script = ('T=$(curl -sf --noproxy "*" -X PUT -H "X-aws-ec2-metadata-token-ttl-seconds: 60" "$1/latest/api/token") && '
+                  'curl -sf --noproxy "*" -H "X-aws-ec2-metadata-token: $T" "$1/latest/meta-data/$2"')
+        return self.run("sh", "-c", script, "-", base, path).stdout.strip()
+
+    @property
+    def conflist(self):
+        if self._conflist is None:
+            found = self.run("sh", "-c", f"cat {self.lab.env['NETCONFPATH']}/*.conflist").stdout
+            self._conflist = json.loads(found)
+        return json.loads(json.dumps(self._conflist))
+
+    def daemon_log(self):
+        return self.run("sh", "-c", f"cat {self.run_dir}/vpcwired.log {self.run_dir}/*.log 2>/dev/null | tail -n 200",
+                        check=False).stdout
+
+    def pod(self, name=None):
+        """A network namespace as a runtime makes one: under the node's own /run/netns, lo still down."""
+        name = name or f"pod{next(self._serial)}"
+        self.run("ip", "netns", "add", name)
+        return Pod(self, name)
+
+    def pods(self, count):
+        names = [f"pod{next(self._serial)}" for _ in range(count)]
+        self.run("sh", "-ec", "for n; do ip netns add $n; done", "-", *names, timeout=60)
+        return [Pod(self, n) for n in names]
+
+
+class Pod:
+    """A container as CNI sees it: an id and a network namespace."""
+
+    def __init__(self, node, name):
+        self.node, self.name = node, name
+        self.container_id = f"{name}-{node.name}-0123456789abcdef"
+        self.netns = f"/run/netns/{name}"
+        self.result = None
+
+    def cni_env(self, command, ifname="eth0", **overrides):
+        env = {"CNI_COMMAND": command, "CNI_CONTAINERID": self.container_id, "CNI_NETNS": self.netns, "CNI_IFNAME": ifname,
+               "CNI_PATH": self.node.lab.env["CNI_PATH"],
+               "CNI_ARGS": f"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME={self.name};"
+                           f"K8S_POD_INFRA_CONTAINER_ID={self.container_id}"}
+        env.update(overrides)
+        return [f"{k}={v}" for k, v in env.items() if v is not None]
+
+    def call(self, command, *, version="1.0.0", ifname="eth0", stdin=None, prev_result=None, env=None, conf=None, wrap=(),
+             timeout=40):
+        """Run the plugin -> its JSON object (None when it printed nothing). CniError when it says so."""
+        if stdin is None:
+            listed = self.node.conflist
+            listed["cniVersion"] = version
+            stdin = json.dumps(cni.plugin_conf(listed, prev_result=prev_result, **(conf or {})))
+        done = self.node.run("env", "-i", *self.cni_env(command, ifname, **(env or {})), *wrap,
+                             f"{self.node.lab.env['CNI_PATH'].split(':')[0]}/vpcwire", input=stdin, check=False, timeout=timeout)
+        return cni.judge(done, version, f"{command} of {self.name} on {self.node.name}")
+
+    def add(self, version="1.0.0", **kwargs):
+        raw = self.call("ADD", version=version, **kwargs)
+        assert raw is not None, "ADD printed no result"
+        self.result = cni.Result(raw, version)
+        return self.result
+
+    def delete(self, **kwargs):
+        """DEL with what a runtime passes: the result of ADD, where there was one."""
+        kwargs.setdefault("prev_result", self.result.raw if self.result else None)
+        printed = self.call("DEL", **kwargs)
+        assert printed is None, f"DEL printed {printed}"
+
+    def check(self, **kwargs):
+        kwargs.setdefault("prev_result", self.result.raw if self.result else None)
+        return self.call("CHECK", **kwargs)
+
+    def run(self, *argv, **kwargs):
+        """A program in the pod's network namespace (and the node's mount namespace)."""
+        return self.node.run("nsenter", f"--net={self.netns}", *argv, **kwargs)
+
+    def json(self, *argv):
+        return json.loads(self.run(*argv).stdout or "[]")
+
+    def pings(self, address, deadline_s=5):
+        """True when an answer to an ICMP echo came before the deadline; the first one ends the wait."""
+        return self.run("ping", "-n", "-q", "-c", "1", "-w", str(deadline_s), "-i", "0.2", address, check=False).returncode == 0
+
+    def fetch(self, url, deadline_s=5):
+        """The body of an HTTP answer, or None when none came."""
+        done = self.run("curl", "-s", "-f", "--max-time", str(deadline_s), "--noproxy", "*", url, check=False, timeout=deadline_s + 10)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    def remove(self):
+        self.node.run("ip", "netns", "del", self.name, check=False)
+
+
+def parallel(jobs):
+    """Run callables at the same time -> their results in order; the first exception is raised after all have ended."""
+    results = [None] * len(jobs)
+    errors = []
+
+    def work(index, job):
+        try:
+            results[index] = job()
+        except BaseException as exc:  # noqa: B902 - carried to the caller below
+            errors.append(exc)
+
+    threads = [threading.Thread(target=work, args=(i, j)) for i, j in enumerate(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Running programs with a limit on everything, and waiting for conditions instead of for time to pass."""
+import os
+import pathlib
+import signal
+import subprocess
+import threading
+import time
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = pathlib.Path(os.environ.get("VPCWIRE_BUILD", TOP / "build")).resolve()
+BIN = BUILD / "bin"
+SIM = str(BIN / "vpcwire-sim")
+PLUGIN = str(BIN / "vpcwire")
+
+
+class CommandFailed(AssertionError):
+    """A program that should have worked did not: says which, how it ended and what it printed."""
+
+
+def run(argv, *, input=None, timeout=30, check=True, env=None, cwd=None):
+    """Run a program to its end; text in, text out. A hang is killed with its whole process group and is a failure."""
+    proc = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd, start_new_session=True)
+    data = input.encode() if isinstance(input, str) else input
+    try:
+        out, err = proc.communicate(data, timeout=timeout)
+    except BaseException as exc:
+        os.killpg(proc.pid, signal.SIGKILL)
+        out, err = proc.communicate()
+        if isinstance(exc, subprocess.TimeoutExpired):
+            raise CommandFailed(f"{describe(argv)}: no end within {timeout} s\nstdout: {text(out)}\nstderr: {text(err)}") from None
+        raise
+    done = subprocess.CompletedProcess(argv, proc.returncode, text(out), text(err))
+    if check and proc.returncode != 0:
+        raise CommandFailed(f"{describe(argv)}: exit {proc.returncode}\nstdout: {done.stdout}\nstderr: {done.stderr}")
+    return done
+
+
+def text(data):
+    return (data or b"").decode("utf-8", "backslashreplace")
+
+
+def describe(argv):
+    return " ".join(str(a) for a in argv)
+
+
+def wait_until(condition, what, timeout=15, every=0.02):
+    """Poll until condition() is true-ish and return that; say what never came when it does not.
+
+    The pause between two looks only spares the processor; no test depends on its length.
+    """
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"waited {timeout} s in vain for: {what}")
+        pause.wait(every)
+
+
+def descendants(pid):
+    """pids of all processes below pid, as this namespace numbers them."""
+    children = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = (entry / "stat").read_text()
+        except OSError:
+            continue
+        children.setdefault(int(stat[stat.rindex(")") + 2:].split()[1]), []).append(int(entry.name))
+    found, todo = [], [pid]
+    while todo:
+        for child in children.get(todo.pop(), []):
+            found.append(child)
+            todo.append(child)
+    return found
+
+
+def start_time(pid):
+    """When a process began, in clock ticks since boot: with the pid, its identity. None when there is no such process."""
+    try:
+        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return stat[stat.rindex(")") + 2:].split()[19]
+
+
+def identity(pid):
+    return pid, start_time(pid)
+
+
+def alive(who):
+    pid, began = who
+    return began is not None and start_time(pid) == began
