@@ -24,7 +24,7 @@ struct vw_json;
 #define VW_RPC_VERSION_MAX 1
 #define VW_RPC_DEFAULT_SOCKET "/run/vpcwire/vpcwired.sock"
 
-#define VW_ID_MAX 256           /* container id, network name, pod name and namespace: with NUL */
+#define VW_ID_MAX 320           /* container id, network name, pod name and namespace: with NUL */
 #define VW_PATH_MAX 512         /* netns path, pin path: with NUL */
 
 enum vw_rpc_op { VW_RPC_ADD, VW_RPC_DEL, VW_RPC_CHECK, VW_RPC_STATUS, VW_RPC_GC, VW_RPC_INFO };
@@ -111,6 +111,12 @@ int vw_rpc_status_decode(const struct vw_json *reply, struct vw_rpc_status *ret_
 /** vw_rpc_ok_encode() - the empty success (DEL, GC). vw_rpc_error_encode() - a failure. */
 int vw_rpc_ok_encode(struct vw_buf *buf, struct vw_err *err);
 int vw_rpc_error_encode(const struct vw_err *failure, struct vw_buf *buf, struct vw_err *err);
+/**
+ * vw_rpc_reply_decode() - a reply of any kind.
+ * Return: 0 and the object in @ret_reply (free it); a reply that holds "error" is returned as that error; -EPROTO for
+ * what is no reply or of a version that we do not speak.
+ */
+int vw_rpc_reply_decode(const char *text, size_t len, struct vw_json **ret_reply, struct vw_err *err);
 
 /* --- client */
 /**
@@ -130,11 +136,13 @@ int vw_rpc_call(const char *socket_path, const struct vw_rpc_req *req, uint64_t 
  * Return: the listening fd (non-blocking), -errno.
  */
 int vw_rpc_listen(const char *socket_path, int *ret_lock_fd, struct vw_err *err);
-/** vw_rpc_peer_is_root() - SO_PEERCRED of an accepted fd. */
+/** vw_rpc_peer_is_root() - SO_PEERCRED of a connected fd: root, or (for tests without root) our own user. */
 bool vw_rpc_peer_is_root(int fd);
 
 /* --- tombstones: DELs that found no daemon, kept in <dir of the socket>/tombstones/ until it starts */
 int vw_tombstone_write(const char *socket_path, const struct vw_rpc_req *del, struct vw_err *err);
+/** vw_tombstone_remove() - the DEL reached a daemon after all. Return: 0 (also when there was none), -errno. */
+int vw_tombstone_remove(const char *socket_path, const struct vw_attach_key *key, struct vw_err *err);
 /**
  * vw_tombstone_replay() - call @fn for each; a file goes when @fn returns 0 or is unreadable as a request.
  * Return: how many were handed to @fn, -errno.

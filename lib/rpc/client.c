@@ -1,0 +1,121 @@
+/*
+ * One call: connect, check who listens, send, wait, receive, close. The socket blocks, with its send timeout set to what
+ * is left of the deadline: a full backlog makes a non-blocking connect fail at once and offers nothing to poll for.
+ */
+#include "lib/rpc/rpc.h"
+
+#include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/parse.h"
+#include "lib/json/json.h"
+#include "lib/rpc/address.h"
+
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+
+static int timed_out(const char *socket_path, struct vw_err *err)
+{
+	return vw_err_set(err, ETIMEDOUT, VW_CNI_TRY_AGAIN,
+			  "vpcwired at '%s' did not answer in time; it is busy or stuck: see its log", socket_path);
+}
+
+static int no_connection(int eno, const char *socket_path, struct vw_err *err)
+{
+	switch (eno) {
+	case ENOENT:
+	case ECONNREFUSED:
+	case ENOTDIR:
+		return vw_err_set(err, ECONNREFUSED, VW_CNI_TRY_AGAIN, "nothing listens at '%s': is vpcwired running?",
+				  socket_path);
+	case EAGAIN:
+		return timed_out(socket_path, err);
+	case EPROTOTYPE:
+	case ENOTSOCK:
+		return vw_err_set(err, EPROTO, VW_CNI_DAEMON, "'%s' is not vpcwired's socket", socket_path);
+	default:
+		return vw_err_sys(err, eno, VW_CNI_DAEMON, "connecting to vpcwired at '%s'", socket_path);
+	}
+}
+
+static int connect_to(const char *socket_path, uint64_t deadline_ms, struct vw_err *err)
+{
+	vw_auto_close int fd = -EBADF;
+	int left = vw_deadline_left(deadline_ms);
+	struct timeval tv = { .tv_sec = left / 1000, .tv_usec = left % 1000 * 1000 };
+	struct sockaddr_un sun;
+	int r = vw_rpc_address(socket_path, &sun, err);
+
+	if (r < 0)
+		return r;
+	if (!left)              /* as a timeout, zero would mean "for ever" */
+		return timed_out(socket_path, err);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0)
+		return vw_err_sys(err, errno, 0, "making a socket");
+	do {
+		r = connect(fd, (const struct sockaddr *)&sun, sizeof(sun));
+	} while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return no_connection(errno, socket_path, err);
+	if (!vw_rpc_peer_is_root(fd))
+		return vw_err_set(err, EPERM, VW_CNI_DAEMON, "'%s' belongs to a process that is not root: not used",
+				  socket_path);
+	return VW_TAKE_FD(fd);
+}
+
+/* @packet has room for one byte more than any packet may have. Return: bytes, -errno. */
+static ssize_t await(int fd, const char *socket_path, uint64_t deadline_ms, char *packet, struct vw_err *err)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	ssize_t n;
+	int r;
+
+	do {
+		r = poll(&p, 1, vw_deadline_left(deadline_ms));
+	} while (r < 0 && errno == EINTR);
+	if (r < 0)
+		return vw_err_sys(err, errno, 0, "waiting for vpcwired");
+	if (r == 0)
+		return timed_out(socket_path, err);
+	n = recv(fd, packet, VW_RPC_MAX + 1, MSG_DONTWAIT | MSG_TRUNC);
+	if (n < 0 && errno != ECONNRESET)
+		return vw_err_sys(err, errno, 0, "reading vpcwired's answer");
+	if (n <= 0)
+		return vw_err_set(err, ECONNRESET, VW_CNI_TRY_AGAIN,
+				  "vpcwired at '%s' hung up without an answer: did it stop?", socket_path);
+	if (n > VW_RPC_MAX)
+		return vw_err_set(err, EPROTO, VW_CNI_DAEMON, "vpcwired's answer is larger than %d bytes", VW_RPC_MAX);
+	return n;
+}
+
+int vw_rpc_call(const char *socket_path, const struct vw_rpc_req *req, uint64_t deadline_ms,
+		struct vw_json **ret_reply, struct vw_err *err)
+{
+	vw_auto_buf struct vw_buf message = VW_BUF_INIT;
+	vw_auto_close int fd = -EBADF;
+	char packet[VW_RPC_MAX + 1];
+	ssize_t n;
+	int r = vw_rpc_req_encode(req, &message, err);
+
+	if (r < 0)
+		return r;
+	fd = connect_to(socket_path, deadline_ms, err);
+	if (fd < 0)
+		return fd;
+	do {
+		n = send(fd, vw_buf_str(&message), message.len, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
+		return timed_out(socket_path, err);
+	if (n < 0)
+		return vw_err_sys(err, errno, VW_CNI_TRY_AGAIN, "sending to vpcwired at '%s'", socket_path);
+	n = await(fd, socket_path, deadline_ms, packet, err);
+	if (n < 0)
+		return (int)n;
+	return vw_rpc_reply_decode(packet, (size_t)n, ret_reply, err);
+}
