@@ -11,6 +11,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
+#include "lib/net/items.h"
 #include "lib/net/netns.h"
 #include "lib/net/nl_priv.h"
 
@@ -399,36 +400,14 @@ int vw_nl_ask(struct vw_nl *nl, struct nlmsghdr *req, vw_nl_parse_fn parse, void
 	}
 }
 
-/** struct items - a growing array of anything. */
-struct items {
-	char *data;
-	size_t n, cap, size;
-};
-
-static int items_parse(struct items *it, const struct nlmsghdr *nlh, vw_nl_parse_fn parse, const void *arg)
-{
-	if (it->n == it->cap) {
-		size_t cap = it->cap ? it->cap * 2 : 32;
-		char *data = reallocarray(it->data, cap, it->size);
-
-		if (!data)
-			return -ENOMEM;
-		it->data = data;
-		it->cap = cap;
-	}
-	memset(it->data + it->n * it->size, 0, it->size);
-	if (parse(nlh, it->data + it->n * it->size, arg) > 0)
-		it->n++;
-	return 0;
-}
-
 /** dump_once() - Return: 1 = complete, 0 = interrupted, -errno. */
 static int dump_once(struct vw_nl *nl, struct nlmsghdr *req, vw_nl_parse_fn parse, const void *arg,
-		     const char *what, struct items *it, uint64_t deadline, struct vw_err *err)
+		     const char *what, struct vw_items *it, uint64_t deadline, struct vw_err *err)
 {
 	alignas(struct nlmsghdr) char buf[VW_NL_RECV_SIZE];
 	char text[160];
 	bool interrupted = false;
+	void *item;
 	int n, eno;
 
 	it->n = 0;
@@ -448,8 +427,11 @@ static int dump_once(struct vw_nl *nl, struct nlmsghdr *req, vw_nl_parse_fn pars
 				eno = ack_read(nlh, text, sizeof(text));
 				return eno ? nl_fail(err, eno, what, text) : !interrupted;
 			}
-			if (items_parse(it, nlh, parse, arg) < 0)
+			item = vw_items_next(it);
+			if (!item)
 				return vw_err_set(err, ENOMEM, 0, "%s: out of memory", what);
+			if (parse(nlh, item, arg) > 0)
+				it->n++;
 		}
 	}
 }
@@ -458,8 +440,8 @@ int vw_nl_dump(struct vw_nl *nl, struct nlmsghdr *req, vw_nl_parse_fn parse, siz
 	       const void *arg, const char *what, void **ret_items, struct vw_err *err)
 {
 	uint64_t deadline = vw_mono_ms() + (uint64_t)nl->timeout_ms;
-	struct items it = { .size = item_size };
-	int on = 1, r = 0;
+	struct vw_items it = { .size = item_size };
+	int on = 1, r = 0, n;
 
 	/* Without strict checking the kernel ignores the filters of a dump request and we would get
 	 * everything. */
@@ -471,14 +453,8 @@ int vw_nl_dump(struct vw_nl *nl, struct nlmsghdr *req, vw_nl_parse_fn parse, siz
 	if (r == 0)
 		r = vw_err_set(err, EINTR, VW_CNI_KERNEL, "%s: interrupted by changes %d times", what,
 			       VW_NL_DUMP_TRIES);
-	if (r < 0 || it.n == 0) {
-		free(it.data);
-		it.data = NULL;
-	}
-	if (r < 0)
-		return r;
-	*ret_items = it.data;
-	return (int)it.n;
+	n = vw_items_done(&it, r < 0 ? NULL : ret_items);
+	return r < 0 ? r : n;
 }
 
 /* --- attributes */
