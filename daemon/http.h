@@ -48,6 +48,9 @@ void http_free(struct http *h);
  * second.
  */
 void http_cancel(struct http *h);
+/** http_wait() - let @ms pass before another try. Return: 0, -ECANCELED at once when http_cancel() is or was called. */
+int http_wait(struct http *h, uint64_t ms);
+bool http_is_cancelled(const struct http *h);
 
 /**
  * struct http_sign - AWS Signature Version 4 for a request.
@@ -80,6 +83,8 @@ struct http_header {
  * struct http_request - everything borrowed for the call.
  * @method: "GET", "PUT" or "POST". @url: http or https. @body: POST only; may be NULL.
  * @headers: @n_headers entries; name and value without line breaks, no Host.
+ * @once: the server may see this request at most once. libcurl by itself repeats one whose kept connection was closed
+ *        before the first byte of an answer, which is fatal for what may not be done twice: it gets a new connection.
  * @deadline_ms: on the scale of vw_mono_ms().
  */
 struct http_request {
@@ -90,6 +95,7 @@ struct http_request {
 	const char *body;
 	size_t body_len;
 	const struct http_sign *sign;
+	bool once;
 	uint64_t deadline_ms;
 };
 
