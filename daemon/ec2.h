@@ -62,7 +62,7 @@ enum ec2_fail {
 	EC2_TOKEN_REUSED,               /* ClientToken used before with other parameters: a bug here */
 	EC2_TRANSIENT,                  /* EC2's side, or the way to it; tries or time used up */
 	EC2_PROTOCOL,                   /* an answer that cannot be understood */
-	EC2_CANCELLED,                  /* http_cancel(), ec2_cancel() */
+	EC2_CANCELLED,                  /* http_cancel() */
 	EC2_NOMEM,
 	EC2_N_FAILS,
 };
@@ -129,10 +129,6 @@ const char *ec2_endpoint_env(void);
 int ec2_new(const struct ec2_options *opt, struct http *http, struct creds *creds, struct ec2 **ret_ec2,
 	    struct vw_err *err);
 void ec2_free(struct ec2 *e);
-/**
- * ec2_cancel() - end waits and refuse further calls, for shutdown; from any thread. Call http_cancel() too.
- */
-void ec2_cancel(struct ec2 *e);
 
 /* ---- data ---- */
 
