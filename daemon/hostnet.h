@@ -1,0 +1,221 @@
+#pragma once
+
+#include "lib/base/ip.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct vw_err;
+
+/**
+ * DOC: the node's own network
+ *
+ * Rules, one routing table per secondary ENI, one nftables table, and the host side of pods that go. The
+ * number of rules
+ * does not depend on pods: their addresses are routes in one table (priority 512), and which ENI a pod
+ * leaves by
+ * is a number that its eBPF program puts into the low 7 bits of the packet mark.
+ *
+ *   512     lookup pods table
+ *   1024    fwmark 0x80/0x80 lookup main      NodePort replies, and what is SNATed, leave by the primary ENI
+ *   1536+n  fwmark n/0x7f lookup ENI n's table
+ *   32765   from <ENI n's primary address> lookup ENI n's table
+ *
+ * Everything made carries rtm_protocol VW_RTPROT or is inside table `ip vpcwire`; only such things are
+ * deleted, with two
+ * exceptions on secondary ENIs, which are ours whole: foreign IPv4 addresses and their routes in main.
+ * Every function converges: run it again, or over a half-made state, and the result is the same. All
+ * work in the calling
+ * thread's network namespace, and none waits for anything but the kernel.
+ */
+
+#define HOSTNET_TABLE_PODS 22103        /* 0x5657 */
+#define HOSTNET_GROUP_DYING 0x56570d1e  /* IFLA_GROUP of host veths that wait to be deleted */
+#define HOSTNET_MARK_PRIMARY 0x80
+#define HOSTNET_MARK_ENI_MASK 0x7f
+#define HOSTNET_ENI_MAX 127             /* what HOSTNET_MARK_ENI_MASK can tell apart */
+#define HOSTNET_PRIO_PODS 512
+#define HOSTNET_PRIO_PRIMARY 1024
+#define HOSTNET_PRIO_ENI 1536           /* + n */
+#define HOSTNET_PRIO_FROM 32765
+#define HOSTNET_NFT_TABLE "vpcwire"
+#define HOSTNET_ALIAS_PREFIX "vpcwire:" /* ifalias of a pod's host veth: "vpcwire:<container id>/<ifname>" */
+
+struct hostnet;
+
+/** hostnet_new() - sockets and memory only; changes nothing. @ret_hn belongs to the caller. */
+int hostnet_new(struct hostnet **ret_hn, struct vw_err *err);
+/** hostnet_free() - leaves the kernel as it is. Accepts NULL. Return: NULL. */
+struct hostnet *hostnet_free(struct hostnet *hn);
+
+/**
+ * hostnet_init() - ip_forward, lo up, the rules at 512 and 1024 (IPv4; 512 also for IPv6 where the
+ * kernel has it).
+ */
+int hostnet_init(struct hostnet *hn, struct vw_err *err);
+/**
+ * hostnet_down() - take away all rules, routes and the nftables table that carry our mark. For removal
+ * of vpcwire.
+ */
+int hostnet_down(struct hostnet *hn, struct vw_err *err);
+
+/**
+ * struct hostnet_eni - an ENI that is attached.
+ * @number:  n of the marks and rules, 1..HOSTNET_ENI_MAX, unique on the node and stable while attached;
+ * 0 = primary ENI.
+ * @table:   its routing table (hostnet_eni_table()); ignored for the primary, which uses main.
+ * @addr:    primary private address with the subnet's prefix length.
+ * @gateway: the subnet router, base + 1 in a VPC.
+ * @mtu:     0 = leave alone.
+ */
+struct hostnet_eni {
+	char id[32];
+	char ifname[IFNAMSIZ];
+	unsigned int ifindex;
+	unsigned int number;
+	uint32_t table;
+	struct vw_cidr addr;
+	struct vw_ip gateway;
+	unsigned int mtu;
+};
+
+/** hostnet_eni_table() - aws-node's numbers: card 0, device N -> N + 1; card c > 0 -> 10000 + N + 100 * c. */
+uint32_t hostnet_eni_table(unsigned int card, unsigned int device);
+
+/**
+ * hostnet_eni_setup() - make the node able to send by this ENI.
+ * Primary: up, MTU, loose rp_filter; its address and routes belong to the operating system. Secondary:
+ * also the address
+ * without a subnet route, table (gateway on link, default through it), rules 1536 + n and 32765, and
+ * nothing in main.
+ * Loose rp_filter, because a packet for a pod may enter by an ENI that the answer will not leave by.
+ */
+int hostnet_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
+/**
+ * hostnet_eni_remove() - rules and table; the interface may be gone already. The primary is refused
+ * (-EINVAL).
+ */
+int hostnet_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
+
+enum hostnet_snat_random { HOSTNET_SNAT_PRNG, HOSTNET_SNAT_HASHRANDOM, HOSTNET_SNAT_NONE };
+
+/**
+ * struct hostnet_nat - what table `ip vpcwire` is made from.
+ * @primary_ifname, @primary_addr: where traffic that leaves the VPC goes out and the source it gets.
+ * @vpc, @excluded: IPv4 networks that are reached with the pod's own address (VPC CIDRs; aws-node's
+ * EXCLUDE_SNAT_CIDRS).
+ *                  May overlap. Borrowed.
+ * @external_snat:  nothing is SNATed or sent by the primary ENI for leaving the VPC
+ * (AWS_VPC_K8S_CNI_EXTERNALSNAT).
+ * @nodeport:       connections that arrive on the primary ENI for a local address are answered by it.
+ * @pod_prefix:     host veths' name prefix, "eni".
+ */
+struct hostnet_nat {
+	char primary_ifname[IFNAMSIZ];
+	struct vw_ip primary_addr;
+	const struct vw_cidr *vpc, *excluded;
+	size_t n_vpc, n_excluded;
+	bool external_snat;
+	bool nodeport;
+	enum hostnet_snat_random random;
+	char pod_prefix[8];
+};
+
+/** hostnet_nat_apply() - replace the table in one transaction; connections keep their NAT. */
+int hostnet_nat_apply(struct hostnet *hn, const struct hostnet_nat *nat, struct vw_err *err);
+
+/* --- pods that go */
+
+/**
+ * struct hostnet_pod - the host side of an attachment. @addr: host prefixes in the pods table, @n_addr
+ * of them.
+ */
+struct hostnet_pod {
+	unsigned int ifindex;
+	char ifname[IFNAMSIZ];
+	struct vw_cidr addr[2];
+	unsigned int n_addr;
+};
+
+/**
+ * hostnet_pod_forget() - delete its routes and put its host veth into the dying group: ~0.1 ms, no RCU wait.
+ * Anything that is gone already is fine. The link goes with the next reap; until then its name and slot
+ * are taken.
+ * Return: 1 = the link now waits for the reaper, 0 = there was no link, -errno.
+ */
+int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct vw_err *err);
+
+/** hostnet_dying() - how many links wait for the reaper (those being reaped included). */
+size_t hostnet_dying(const struct hostnet *hn);
+/** hostnet_is_dying() - a link with this name or index (0 = any) waits: reap before making one. */
+bool hostnet_is_dying(const struct hostnet *hn, const char *ifname, unsigned int ifindex);
+
+/**
+ * hostnet_reap() - delete every dying link in one request (16 ms for one, ~50 ms for 100: RCU waits in
+ * the kernel).
+ * @reaped: called for each link that is gone now, in this thread. May be NULL. Return: how many, -errno
+ * (none is forgotten).
+ * Blocks; a loop that cannot afford it uses the three below: _begin here, _work in any thread, _end here.
+ */
+int hostnet_reap(struct hostnet *hn, void (*reaped)(unsigned int ifindex, void *arg), void *arg,
+		 struct vw_err *err);
+/**
+ * hostnet_reap_begin() - fix which links this round is about. Return: how many (0: do not go on), -EBUSY
+ * (one runs).
+ */
+int hostnet_reap_begin(struct hostnet *hn);
+/**
+ * hostnet_reap_work() - touches no struct hostnet: safe in a worker thread (of the same network
+ * namespace).
+ */
+int hostnet_reap_work(struct vw_err *err);
+/**
+ * hostnet_reap_end() - @result: what _work returned; on failure the links wait for the next round.
+ * Return: how many.
+ */
+int hostnet_reap_end(struct hostnet *hn, int result, void (*reaped)(unsigned int ifindex, void *arg),
+		     void *arg);
+
+/* --- restart and truth */
+
+/**
+ * struct hostnet_found - one host veth of ours.
+ * @owner: "<container id>/<ifname>" from the alias; "" = killed between creation and naming, or foreign
+ * in our index range.
+ * @dying: in the dying group.
+ */
+struct hostnet_found {
+	struct hostnet_pod pod;
+	struct vw_mac mac;
+	bool up, dying;
+	char owner[256];
+};
+
+/**
+ * struct hostnet_scan - @pods: links with index >= VW_IFINDEX_BASE. @orphans: routes of ours in the pods
+ * table without one.
+ */
+struct hostnet_scan {
+	struct hostnet_found *pods;
+	size_t n_pods;
+	struct hostnet_pod *orphans;
+	size_t n_orphans;
+};
+
+/**
+ * hostnet_scan() - one dump of links and one of routes; an interrupted dump is repeated, never used.
+ * Links that are dying already go on the reaper's list. @ret_scan: hostnet_scan_done() frees.
+ */
+int hostnet_scan(struct hostnet *hn, struct hostnet_scan *ret_scan, struct vw_err *err);
+void hostnet_scan_done(struct hostnet_scan *scan);
+/** hostnet_orphan_del() - remove an orphaned route. */
+int hostnet_orphan_del(struct hostnet *hn, const struct hostnet_pod *orphan, struct vw_err *err);
+
+/**
+ * hostnet_verify() - is what hostnet_init(), _eni_setup() (for @enis) and _nat_apply() made still there?
+ * Return: 0, -ESTALE with the first difference in @err ("rule 1537: fwmark 0x1/0x7f lookup 3 is
+ * missing"), -errno.
+ */
+int hostnet_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_enis, struct vw_err *err);

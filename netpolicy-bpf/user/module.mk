@@ -1,0 +1,3 @@
+LIBS += np
+np_SRCS := $(wildcard netpolicy-bpf/user/*.c)
+np_PKGS := libbpf
