@@ -45,8 +45,8 @@ int np_from_pod_fd(const struct np *np);
  */
 bool np_replaced(const struct np *np);
 
-/** struct np_pod - a slot's content. @ip4, @ip6: family 0 = none; at least one is set. @eni: 0..127. */
-struct np_pod {
+/** struct np_pod_conf - a slot's content. @ip4, @ip6: family 0 = none; at least one is set. @eni: 0..127. */
+struct np_pod_conf {
 	struct vw_ip ip4, ip6;
 	unsigned int eni;
 };
@@ -55,11 +55,11 @@ struct np_pod {
  * np_slot_publish() - before the veth with ifindex NP_IFINDEX_BASE + @slot exists. -EINVAL, -ERANGE,
  * -errno.
  */
-int np_slot_publish(struct np *np, unsigned int slot, const struct np_pod *pod, struct vw_err *err);
+int np_slot_publish(struct np *np, unsigned int slot, const struct np_pod_conf *pod, struct vw_err *err);
 /** np_slot_clear() - from here on every packet of that veth is dropped. */
 int np_slot_clear(struct np *np, unsigned int slot, struct vw_err *err);
 /** np_slot_get() - Return: 1 = in use, 0 = empty, -EBADMSG = holds nonsense, -errno. */
-int np_slot_get(struct np *np, unsigned int slot, struct np_pod *ret_pod, struct vw_err *err);
+int np_slot_get(struct np *np, unsigned int slot, struct np_pod_conf *ret_pod, struct vw_err *err);
 
 /** np_drops() - packets dropped since the map was made, all CPUs, by enum np_drop. */
 int np_drops(struct np *np, uint64_t ret_drops[NP_DROP_MAX], struct vw_err *err);
