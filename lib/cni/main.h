@@ -1,0 +1,47 @@
+#pragma once
+
+#include "lib/cni/conf.h"
+#include "lib/cni/env.h"
+
+#include <stdint.h>
+
+struct vw_buf;
+struct vw_err;
+
+/**
+ * struct vw_cni_call - one invocation, checked.
+ * @start_ms: when it began, vw_mono_ms() scale. @out: where ADD puts its result, empty at first.
+ */
+struct vw_cni_call {
+	struct vw_cni_env env;
+	struct vw_cni_args args;
+	struct vw_cni_conf conf;
+	uint64_t start_ms;
+	struct vw_buf *out;
+};
+
+/**
+ * struct vw_cni_plugin - a plugin is its verbs. Each returns 0, or -errno with @err filled; a newline in its message
+ * parts the CNI error's "msg" from its "details". None prints.
+ * @about: one line; runtimes read it from stderr when they call without a command.
+ */
+struct vw_cni_plugin {
+	const char *name;
+	const char *about;
+	int (*add)(struct vw_cni_call *call, struct vw_err *err);
+	int (*del)(struct vw_cni_call *call, struct vw_err *err);
+	int (*check)(struct vw_cni_call *call, struct vw_err *err);
+	int (*status)(struct vw_cni_call *call, struct vw_err *err);
+	int (*gc)(struct vw_cni_call *call, struct vw_err *err);
+};
+
+/**
+ * vw_cni_main() - everything around the verbs: environment, stdin (bounded in size and time), versions, the one JSON
+ * document on stdout, the error object, logging. Return: the exit status.
+ */
+int vw_cni_main(const struct vw_cni_plugin *plugin, int argc, char *const argv[], char *const envp[]);
+
+/** vw_cni_error_print() - append the error object of the specification. */
+int vw_cni_error_print(const struct vw_err *err, enum vw_cni_version version, struct vw_buf *buf);
+/** vw_cni_version_print() - append the answer to VERSION. */
+int vw_cni_version_print(enum vw_cni_version version, struct vw_buf *buf);
