@@ -1,0 +1,144 @@
+/*
+ * ADD: namespace -> address from the daemon -> wiring -> result. What fails is undone in reverse: link, then address.
+ * An attachment that the daemon already had, and whose interface is there, belongs to an earlier ADD that succeeded:
+ * it is reported as a mistake of the caller and stays as it is.
+ */
+#include "plugins/vpcwire/wire.h"
+
+#include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/cni/main.h"
+#include "lib/cni/result.h"
+#include "lib/json/json.h"
+#include "lib/net/netns.h"
+
+#include <string.h>
+
+#define UNDO_MS 2000            /* telling the daemon that an ADD failed: after this its own GC finds out */
+
+/*
+ * Gives the address back: it was never used, so it need not cool down. A daemon that cannot be reached gets a tombstone:
+ * the runtime's own DEL comes later, but not from every runtime.
+ */
+static void give_back(struct vw_cni_call *call)
+{
+	vw_auto_json struct vw_json *reply = NULL;
+	struct vw_rpc_req req;
+	struct vw_err ignored;
+
+	request_of(call, VW_RPC_DEL, &req);
+	req.failed = true;
+	if (vw_rpc_call(socket_of(call), &req, vw_mono_ms() + UNDO_MS, &reply, &ignored) < 0)
+		(void)vw_tombstone_write(socket_of(call), &req, &ignored);
+}
+
+static int reserve(struct vw_cni_call *call, struct vw_rpc_wiring *ret_w, struct vw_err *err)
+{
+	vw_auto_json struct vw_json *reply = NULL;
+	uint64_t deadline = deadline_of(call, UINT32_MAX);
+	bool existing = false;
+	struct vw_rpc_req req;
+	struct vw_err ignored;
+
+	request_of(call, VW_RPC_ADD, &req);
+	req.deadline_ms = (unsigned int)vw_deadline_left(deadline);
+	snprintf(req.netns, sizeof(req.netns), "%s", call->env.netns);
+	snprintf(req.pod_namespace, sizeof(req.pod_namespace), "%s", call->args.pod_namespace);
+	snprintf(req.pod_name, sizeof(req.pod_name), "%s", call->args.pod_name);
+	snprintf(req.pod_uid, sizeof(req.pod_uid), "%s", call->args.pod_uid);
+	if (vw_rpc_call(socket_of(call), &req, deadline, &reply, err) < 0)
+		return -err->eno;
+	if (vw_rpc_wiring_decode(reply, ret_w, err) == 0)
+		return 0;
+	(void)vw_json_get_bool(reply, "existing", &existing, &ignored);
+	if (!existing)
+		give_back(call);
+	return -err->eno;
+}
+
+static int add_ours(const struct vw_cni_call *call, const struct wiring_job *job, struct vw_cni_result *r,
+		    char host_mac[VW_MAC_STRLEN], char pod_mac[VW_MAC_STRLEN])
+{
+	const struct vw_rpc_wiring *w = job->w;
+	struct vw_cni_iface host = { .name = w->host_ifname, .mac = vw_mac_str(&w->host_mac, host_mac), .mtu = w->mtu };
+	struct vw_cni_iface pod = {
+		.name = call->env.ifname, .mac = vw_mac_str(&job->pod_mac, pod_mac), .mtu = w->mtu, .sandbox = call->env.netns,
+	};
+	int index;
+
+	if (vw_cni_result_add_iface(r, &host) < 0)
+		return -ENOMEM;
+	index = vw_cni_result_add_iface(r, &pod);
+	if (index < 0)
+		return index;
+	for (unsigned int i = 0; i < w->n_addr; i++) {
+		struct vw_cni_ip ip = { .address = w->addr[i], .gateway = w->gateway[i], .iface = index };
+		struct vw_cni_route route = { .gw = w->gateway[i] };
+
+		route.dst.ip.family = w->gateway[i].family;
+		if (vw_cni_result_add_ip(r, &ip) < 0 || vw_cni_result_add_route(r, &route) < 0)
+			return -ENOMEM;
+	}
+	if (call->conf.dns)
+		r->dns = call->conf.dns;
+	return 0;
+}
+
+static int answer(struct vw_cni_call *call, const struct wiring_job *job, struct vw_cni_result *r, struct vw_err *err)
+{
+	char host_mac[VW_MAC_STRLEN], pod_mac[VW_MAC_STRLEN];
+
+	if (add_ours(call, job, r, host_mac, pod_mac) < 0)
+		return vw_err_sys(err, ENOMEM, 0, "making the result");
+	return vw_cni_result_print(r, call->conf.version, call->out, err);
+}
+
+static int add_to(struct vw_cni_call *call, struct wiring_job *job, struct vw_cni_result *result, struct vw_err *err)
+{
+	struct vw_rpc_wiring w;
+	int r;
+
+	if (vw_nl_open(&job->host, err) < 0 || reserve(call, &w, err) < 0)
+		return -err->eno;
+	apply_overrides(call, &w);
+	job->w = &w;
+	r = wire(job, err);
+	if (r == 0)
+		r = answer(call, job, result, err);
+	if (r == 0)
+		return 0;
+	/* An attachment of an earlier ADD, and we did not make its link: not ours to take away. */
+	if (!w.existing || job->made) {
+		unwire(job);
+		give_back(call);
+	}
+	vw_buf_reset(call->out);
+	return r;
+}
+
+int vpcwire_add(struct vw_cni_call *call, struct vw_err *err)
+{
+	vw_auto_cni_result struct vw_cni_result result = VW_CNI_RESULT_INIT;
+	vw_auto_close int netns_fd = -EBADF;
+	struct wiring_job job = { .netns_path = call->env.netns, .host = VW_NL_INIT, .pod = VW_NL_INIT };
+	struct vw_rpc_req names;
+	int r;
+
+	if (strlen(call->env.netns) >= VW_PATH_MAX)
+		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_ENV, "CNI_NETNS is longer than %d bytes", VW_PATH_MAX - 1);
+	netns_fd = vw_netns_open(call->env.netns, err);
+	if (netns_fd < 0 || refuse_own_netns(call, netns_fd, err) < 0)
+		return -err->eno;
+	/* Before anything is made: a prevResult that cannot be passed on must not cost an address. */
+	if (call->conf.prev_result && vw_cni_result_parse(call->conf.prev_result, call->conf.version, &result, err) < 0)
+		return -err->eno;
+	request_of(call, VW_RPC_ADD, &names);
+	job.key = names.key;
+	job.netns_fd = netns_fd;
+	r = add_to(call, &job, &result, err);
+	vw_nl_close(&job.pod);
+	vw_nl_close(&job.host);
+	return r;
+}

@@ -1,0 +1,173 @@
+/*
+ * The kernel's part of an ADD: pair -> host half -> pod half.
+ *
+ * The pair is one request of its own, because everything else on the host names the link by the index that the daemon
+ * chose: had the request failed and the rest been carried out, it would hit whatever has that index (a link that is
+ * about to be reaped). The pod's end is born in its namespace with its final name, so nothing is moved or renamed; it
+ * comes up last, when its filter hangs and its route stands: no packet leaves unseen.
+ */
+#include "plugins/vpcwire/wire.h"
+
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/net/addr.h"
+#include "lib/net/bpf.h"
+#include "lib/net/link.h"
+#include "lib/net/neigh.h"
+#include "lib/net/netns.h"
+#include "lib/net/route.h"
+#include "lib/net/tc.h"
+
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define LO_IFINDEX 1            /* in every namespace: LOOPBACK_IFINDEX, include/net/flow.h */
+
+/* NEWLINK said EEXIST or EBUSY: which of the three things that may not be there twice is it? */
+static int explain_taken(struct wiring_job *job, struct vw_err *err)
+{
+	const struct vw_rpc_wiring *w = job->w;
+	struct vw_err cause = *err, ignored;
+	struct vw_link link;
+
+	if (vw_netns_enter(job->netns_fd, err) < 0 || vw_nl_open(&job->pod, err) < 0)
+		return -err->eno;
+	if (vw_link_get_name(&job->pod, job->key.ifname, &link, &ignored) == 0)
+		return vw_err_set(err, EEXIST, VW_CNI_INTERFACE_EXISTS, "interface %s already exists in '%s'; it was left as it is",
+				  job->key.ifname, job->netns_path);
+	if (vw_link_get_name(&job->host, w->host_ifname, &link, &ignored) == 0 ||
+	    vw_link_get(&job->host, w->host_ifindex, &link, &ignored) == 0)
+		return vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN,
+				  "the node still has interface %s (index %u, alias \"%.100s\") where %s is to be: it goes when its pod does",
+				  link.name, link.ifindex, link.alias, w->host_ifname);
+	*err = cause;
+	return -err->eno;
+}
+
+static int make_pair(struct wiring_job *job, struct vw_err *err)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	const struct vw_rpc_wiring *w = job->w;
+	struct vw_link_end host = {
+		.name = w->host_ifname, .ifindex = w->host_ifindex, .mac = w->host_mac, .mtu = w->mtu, .netns_fd = -1, .up = true,
+	};
+	struct vw_link_end pod = {
+		.name = job->key.ifname, .mac = w->pod_mac, .mtu = w->mtu, .netns_fd = job->netns_fd,
+	};
+	int r;
+
+	vw_link_add_veth(&b, &host, &pod);
+	r = vw_nl_commit(&job->host, &b, err);
+	if (r == -EEXIST || r == -EBUSY)
+		return explain_taken(job, err);
+	if (r == -EOPNOTSUPP)
+		return vw_err_wrap(err, "this kernel makes no veth pair (modprobe veth)");
+	if (r < 0)
+		return r;
+	job->made = true;
+	return 0;
+}
+
+static int attach(struct vw_nl_batch *b, const struct wiring_job *job, enum vw_tc_dir dir, const char *pin, int *ret_fd,
+		  struct vw_err *err)
+{
+	const struct vw_rpc_wiring *w = job->w;
+	struct vw_filter f = { .ifindex = w->host_ifindex, .dir = dir, .dev = w->host_ifname };
+
+	f.name = dir == VW_TC_INGRESS ? "vpcwire_from_pod" : "vpcwire_to_pod";
+	if (!pin[0])
+		return 0;
+	*ret_fd = vw_bpf_pin_open(pin, err);
+	if (*ret_fd < 0)
+		return *ret_fd;
+	if (w->attach == VW_ATTACH_TCX)
+		return vw_bpf_tcx_attach(w->host_ifindex, dir, *ret_fd, err);
+	f.prog_fd = *ret_fd;
+	vw_filter_replace(b, &f);
+	return 0;
+}
+
+static int wire_host(struct wiring_job *job, struct vw_err *err)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	vw_auto_close int from_pod = -EBADF, to_pod = -EBADF;
+	const struct vw_rpc_wiring *w = job->w;
+	char alias[VW_IFALIAS_MAX];
+	struct vw_link_set mark = { .ifindex = w->host_ifindex, .name = w->host_ifname, .what = VW_LINK_ALIAS, .alias = alias };
+
+	alias_of(&job->key, alias);
+	vw_link_set(&b, &mark);
+	if (w->attach == VW_ATTACH_CLSACT && (w->pin_from_pod[0] || w->pin_to_pod[0]))
+		vw_clsact_add(&b, w->host_ifindex, w->host_ifname);
+	if (attach(&b, job, VW_TC_INGRESS, w->pin_from_pod, &from_pod, err) < 0 ||
+	    attach(&b, job, VW_TC_EGRESS, w->pin_to_pod, &to_pod, err) < 0)
+		return -err->eno;
+	for (unsigned int i = 0; i < w->n_addr; i++) {
+		struct vw_route route = {
+			.dst = w->addr[i], .table = w->pods_table, .scope = RT_SCOPE_LINK, .ifindex = w->host_ifindex,
+			.dev = w->host_ifname,
+		};
+
+		if (route.dst.ip.family == AF_INET6)
+			route.scope = RT_SCOPE_UNIVERSE;        /* IPv6 knows no other */
+		/* replace: the daemon says whose address this is; a stale route must not win over it */
+		vw_route_replace(&b, &route);
+	}
+	return vw_nl_commit(&job->host, &b, err);
+}
+
+static int wire_pod(struct wiring_job *job, struct vw_err *err)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	const struct vw_rpc_wiring *w = job->w;
+	const char *dev = job->key.ifname;
+	struct vw_link link;
+
+	if (vw_netns_enter(job->netns_fd, err) < 0 || vw_nl_open(&job->pod, err) < 0 ||
+	    vw_link_get_name(&job->pod, dev, &link, err) < 0)
+		return -err->eno;
+	job->pod_ifindex = link.ifindex;
+	job->pod_mac = link.mac;
+	vw_link_set_up(&b, LO_IFINDEX, "lo");
+	vw_link_set_up(&b, link.ifindex, dev);
+	for (unsigned int i = 0; i < w->n_addr; i++) {
+		uint8_t scope = w->addr[i].ip.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+		struct vw_addr addr = { .ifindex = link.ifindex, .addr = w->addr[i], .flags = VW_ADDR_NODAD, .dev = dev };
+		struct vw_route to_gw = { .dst = vw_cidr_host(&w->gateway[i]), .scope = scope, .ifindex = link.ifindex, .dev = dev };
+		struct vw_route by_gw = { .via = w->gateway[i], .ifindex = link.ifindex, .dev = dev };
+		struct vw_neigh gw = { .ifindex = link.ifindex, .ip = w->gateway[i], .mac = w->host_mac, .dev = dev };
+
+		by_gw.dst.ip.family = w->addr[i].ip.family;
+		vw_addr_add(&b, &addr);
+		vw_route_add(&b, &to_gw);
+		vw_route_add(&b, &by_gw);
+		vw_neigh_replace(&b, &gw);
+	}
+	return vw_nl_commit(&job->pod, &b, err);
+}
+
+int wire(struct wiring_job *job, struct vw_err *err)
+{
+	if (make_pair(job, err) < 0)
+		return -err->eno;
+	if (wire_host(job, err) < 0)
+		return vw_err_wrap(err, "the node's end of %s", job->key.ifname);
+	if (wire_pod(job, err) < 0)
+		return vw_err_wrap(err, "%s in '%s'", job->key.ifname, job->netns_path);
+	return 0;
+}
+
+void unwire(struct wiring_job *job)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	struct vw_err ignored;
+
+	if (!job->made)
+		return;
+	vw_link_del(&b, job->w->host_ifindex);
+	vw_nl_tolerate(&b, VW_NL_OK_GONE);
+	/* Should even this fail, the daemon's DEL that follows deletes the link again. */
+	(void)vw_nl_commit(&job->host, &b, &ignored);
+	job->made = false;
+}

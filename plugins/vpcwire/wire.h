@@ -1,0 +1,58 @@
+#pragma once
+
+#include "lib/net/link.h"
+#include "lib/net/nl.h"
+#include "lib/rpc/rpc.h"
+
+#include <stdint.h>
+
+struct vw_cni_call;
+struct vw_cni_result;
+struct vw_err;
+
+/** deadline_of() - absolute, for the whole call: the configured time, or @max_ms if that is less. */
+uint64_t deadline_of(const struct vw_cni_call *call, unsigned int max_ms);
+/** socket_of() - the daemon's socket: configured or built in. */
+const char *socket_of(const struct vw_cni_call *call);
+/** request_of() - a request about the call's own attachment; only the key and the network are filled in. */
+void request_of(const struct vw_cni_call *call, enum vw_rpc_op op, struct vw_rpc_req *ret_req);
+/** refuse_own_netns() - CNI_NETNS is the namespace that the plugin runs in: code 8, unless CNI_NETNS_OVERRIDE. */
+int refuse_own_netns(const struct vw_cni_call *call, int netns_fd, struct vw_err *err);
+/** alias_of() - the mark of our host veths, "vpcwire:<container id>/<ifname>"; of the id at most 230 bytes, to fit. */
+void alias_of(const struct vw_attach_key *key, char ret[VW_IFALIAS_MAX]);
+/** apply_overrides() - what the network configuration says of the MTU and of how to attach wins over the daemon. */
+void apply_overrides(const struct vw_cni_call *call, struct vw_rpc_wiring *w);
+
+#define ALIAS_PREFIX "vpcwire:"
+
+/* --- the verbs, for struct vw_cni_plugin */
+int vpcwire_add(struct vw_cni_call *call, struct vw_err *err);
+int vpcwire_del(struct vw_cni_call *call, struct vw_err *err);
+int vpcwire_check(struct vw_cni_call *call, struct vw_err *err);
+int vpcwire_status(struct vw_cni_call *call, struct vw_err *err);
+int vpcwire_gc(struct vw_cni_call *call, struct vw_err *err);
+
+/**
+ * struct wiring_job - an attachment being made or looked at.
+ * @host: socket in the node's namespace. @pod: in the pod's.
+ * @made: the link is ours and did not exist before: what a failure has to take away.
+ */
+struct wiring_job {
+	const struct vw_rpc_wiring *w;
+	struct vw_attach_key key;
+	const char *netns_path;
+	int netns_fd;
+	struct vw_nl host, pod;
+	bool made;
+	unsigned int pod_ifindex;
+	struct vw_mac pod_mac;
+};
+
+/**
+ * wire() - make the pair, the host's half and the pod's half. The process is in the pod's namespace afterwards.
+ * @job->host is open. Fails with VW_CNI_INTERFACE_EXISTS when the pod has an interface of that name, which is not
+ * touched.
+ */
+int wire(struct wiring_job *job, struct vw_err *err);
+/** unwire() - take the link away if wire() made it; routes and filters go with it. */
+void unwire(struct wiring_job *job);
