@@ -53,7 +53,7 @@ static const char *const stmt_sql[S_COUNT] = {
 	[S_SLOT_EACH] = "SELECT cidr FROM eni_slot WHERE eni_id=? ORDER BY cidr",
 	[S_INTENT_PUT] = "INSERT OR REPLACE INTO intent VALUES (?,?,?,?,?,?)",
 	[S_INTENT_DEL] = "DELETE FROM intent WHERE token=?",
-	[S_INTENT_EACH] = "SELECT token, kind, subnet_id, n_prefixes, n_addrs, created_ms FROM intent ORDER BY created_ms",
+	[S_INTENT_EACH] = "SELECT token, kind, subnet_id, n_prefixes, n_addrs, created_unix FROM intent ORDER BY created_unix",
 	[S_META_GET] = "SELECT value FROM meta WHERE key=?",
 	[S_META_PUT] = "INSERT OR REPLACE INTO meta VALUES (?,?)",
 };
@@ -69,7 +69,7 @@ static const char schema_sql[] =
 	" card INTEGER, is_primary INTEGER, subnet_id TEXT, subnet TEXT, primary_ip TEXT) WITHOUT ROWID;"
 	"CREATE TABLE eni_slot (eni_id TEXT, cidr TEXT, PRIMARY KEY (eni_id, cidr)) WITHOUT ROWID;"
 	"CREATE TABLE intent (token TEXT PRIMARY KEY, kind TEXT, subnet_id TEXT, n_prefixes INTEGER, n_addrs INTEGER,"
-	" created_ms INTEGER) WITHOUT ROWID;"
+	" created_unix INTEGER) WITHOUT ROWID;"
 	"PRAGMA user_version=1; COMMIT;";
 
 struct store {
@@ -377,7 +377,7 @@ int store_intent_put(struct store *s, const struct store_intent *i, struct vw_er
 	bind_text(s, S_INTENT_PUT, 3, i->subnet_id);
 	bind_int(s, S_INTENT_PUT, 4, i->n_prefixes);
 	bind_int(s, S_INTENT_PUT, 5, i->n_addrs);
-	bind_int(s, S_INTENT_PUT, 6, i->created_ms);
+	bind_int(s, S_INTENT_PUT, 6, i->created_unix);
 	return run(s, S_INTENT_PUT, "recording an intent", err);
 }
 
@@ -403,7 +403,7 @@ int store_intent_each(struct store *s, int (*fn)(const struct store_intent *i, v
 		}
 		i.n_prefixes = (unsigned int)sqlite3_column_int64(st, 3);
 		i.n_addrs = (unsigned int)sqlite3_column_int64(st, 4);
-		i.created_ms = (uint64_t)sqlite3_column_int64(st, 5);
+		i.created_unix = (uint64_t)sqlite3_column_int64(st, 5);
 		r = fn(&i, arg);
 	}
 	if (r == 0 && rc != SQLITE_DONE)

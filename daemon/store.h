@@ -59,7 +59,7 @@ struct store_intent {
 	char kind[16];                  /* "create-eni" */
 	char subnet_id[32];
 	unsigned int n_prefixes, n_addrs;
-	uint64_t created_ms;
+	uint64_t created_unix;        /* seconds; part of what EC2 is sent */
 };
 
 /**

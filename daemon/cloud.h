@@ -1,0 +1,72 @@
+#pragma once
+
+#include "daemon/ec2.h"
+#include "daemon/eni.h"
+#include "daemon/imds.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct creds;
+struct http;
+struct vw_err;
+struct vwired_config;
+
+/**
+ * DOC: the daemon's clients of the cloud, and the question it asks first
+ *
+ * struct cloud holds the clients. All are safe to use from worker threads; creds and ec2 exist once IMDS has told region and
+ * instance (cloud_connect()). cloud_survey() asks everything about this node in one go and is what the discover job runs.
+ */
+struct cloud {
+	struct http *http;
+	struct imds *imds;
+	struct creds *creds;
+	struct ec2 *ec2;
+};
+
+int cloud_new(const struct vwired_config *cfg, struct cloud **ret_cloud, struct vw_err *err);
+/** cloud_free() - no call may be under way. */
+void cloud_free(struct cloud *c);
+/** cloud_cancel() - make calls under way fail soon; for shutdown. */
+void cloud_cancel(struct cloud *c);
+
+/**
+ * struct survey - what IMDS, EC2 and the kernel say about this node.
+ * @limits_known: in: do not ask for the limits of the instance type again.
+ * @ec2_ok:       EC2 answered; otherwise @ec2_err says why and only IMDS is known.
+ */
+struct survey {
+	struct cloud *cloud;
+	char region[32];                /* "" = what IMDS says */
+	char endpoint_ec2[256], endpoint_sts[256];      /* "" = the environment's or AWS's own */
+	bool limits_known;
+	uint64_t deadline_ms;
+
+	struct imds_identity id;
+	struct imds_eni *imds_enis;
+	size_t n_imds_enis;
+	bool ec2_ok;
+	struct ec2_enis ec2_enis;
+	struct ec2_error ec2_err;
+	bool limits_ok;
+	struct ec2_limits limits;
+	struct eni_link *links;
+	size_t n_links;
+};
+
+/**
+ * cloud_survey() - blocking; run in a worker. Also makes sure that ENIs of ours are deleted with the instance (a crash
+ * between attach and modify leaves one that is not). Return: 0 also when only IMDS answered, -errno when nothing is known.
+ */
+int cloud_survey(struct survey *s, struct vw_err *err);
+void survey_done(struct survey *s);
+/** survey_link() - the link with this MAC, NULL if none. */
+const struct eni_link *survey_link(const struct survey *s, const struct vw_mac *mac);
+
+/* Tags that aws-node writes and looks for (reference: amazon-vpc-cni-k8s pkg/awsutils) and one of ours. */
+#define TAG_INSTANCE "node.k8s.amazonaws.com/instance_id"
+#define TAG_CREATED "node.k8s.amazonaws.com/createdAt"
+#define TAG_NO_MANAGE "node.k8s.amazonaws.com/no_manage"
+#define TAG_CLUSTER "cluster.k8s.amazonaws.com/name"
+#define TAG_INTENT "vpcwire.io/intent"

@@ -1,0 +1,309 @@
+/*
+ * Taking in a survey: identity -> store, each managed ENI -> eni_learn(), what both EC2 and IMDS no longer show -> dropped
+ * unless in use, VPC ranges -> NAT. Then the daemon is ready, open intents are resumed and the planner runs.
+ *
+ * EC2 and IMDS are two witnesses. Something new counts when either shows it attached; something old goes only when EC2
+ * answered and neither shows it.
+ */
+#include "daemon/discover.h"
+
+#include "daemon/cloud.h"
+#include "daemon/daemon.h"
+#include "daemon/grow.h"
+#include "daemon/hostnet.h"
+#include "daemon/loop.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/parse.h"
+
+#include <string.h>
+
+#define SURVEY_DEADLINE_MS 60000
+
+struct discover_job {
+	struct daemon *d;
+	struct survey survey;
+	int r;
+	struct vw_err err;
+};
+
+static void discover_work(void *arg)
+{
+	struct discover_job *j = arg;
+
+	j->r = cloud_survey(&j->survey, &j->err);
+}
+
+static const struct imds_eni *imds_by_id(const struct survey *s, const char *id)
+{
+	for (size_t i = 0; i < s->n_imds_enis; i++)
+		if (!strcmp(s->imds_enis[i].id, id))
+			return &s->imds_enis[i];
+	return NULL;
+}
+
+static const struct ec2_eni *ec2_by_id(const struct survey *s, const char *id)
+{
+	for (size_t i = 0; i < s->ec2_enis.n; i++)
+		if (!strcmp(s->ec2_enis.v[i].id, id))
+			return &s->ec2_enis.v[i];
+	return NULL;
+}
+
+static void take_identity(struct daemon *d, const struct survey *s)
+{
+	struct node *n = &d->node;
+	const struct imds_eni *primary = NULL;
+
+	/* IMDS texts are shorter than these arrays by their own caps; a cut would only shorten a log line */
+	(void)!vw_fmt(n->instance_id, sizeof(n->instance_id), "%s", s->id.instance_id);
+	(void)!vw_fmt(n->instance_type, sizeof(n->instance_type), "%s", s->id.instance_type);
+	(void)!vw_fmt(n->zone, sizeof(n->zone), "%s", s->id.az);
+	(void)!vw_fmt(n->region, sizeof(n->region), "%s", s->id.region);
+	n->primary_mac = s->id.primary_mac;
+	for (size_t i = 0; i < s->n_imds_enis; i++)
+		if (vw_mac_eq(&s->imds_enis[i].mac, &s->id.primary_mac))
+			primary = &s->imds_enis[i];
+	if (primary) {
+		n->n_vpc_cidrs = 0;
+		for (size_t i = 0; i < primary->n_vpc4 && n->n_vpc_cidrs < VW_ARRAY_SIZE(n->vpc_cidrs); i++)
+			n->vpc_cidrs[n->n_vpc_cidrs++] = primary->vpc4[i];
+		memcpy(n->groups, primary->groups, sizeof(n->groups));
+		n->n_groups = primary->n_groups;
+		(void)!vw_fmt(n->subnet_id, sizeof(n->subnet_id), "%s", primary->subnet_id);
+	}
+	if (s->limits_ok) {
+		n->max_enis = s->limits.card_enis[0] ? s->limits.card_enis[0] : s->limits.max_enis;
+		n->ips_per_eni = s->limits.ipv4_per_eni;
+		n->prefixes = s->limits.nitro;
+	}
+}
+
+/* addresses and prefixes as slots; the primary address is none */
+static int slots_of(struct store_eni *row, const struct ec2_eni *e, const struct imds_eni *i)
+{
+	size_t max = (e ? e->n_addr4 + e->n_prefix4 : 0) + (i ? i->n_ipv4 + i->n_prefix4 : 0);
+
+	row->slots = calloc(max ? max : 1, sizeof(*row->slots));
+	if (!row->slots)
+		return -ENOMEM;
+	if (e) {
+		for (size_t k = 0; k < e->n_addr4; k++)
+			row->slots[row->n_slots++] = vw_cidr_host(&e->addr4[k]);
+		for (size_t k = 0; k < e->n_prefix4; k++)
+			row->slots[row->n_slots++] = e->prefix4[k];
+		return 0;
+	}
+	for (size_t k = 1; k < i->n_ipv4; k++)
+		row->slots[row->n_slots++] = vw_cidr_host(&i->ipv4[k]);
+	for (size_t k = 0; k < i->n_prefix4; k++)
+		row->slots[row->n_slots++] = i->prefix4[k];
+	return 0;
+}
+
+static bool managed(const struct ec2_eni *e, const char *instance_id)
+{
+	const char *v = ec2_eni_tag(e, TAG_NO_MANAGE);
+	const char *owner = ec2_eni_tag(e, TAG_INSTANCE);
+
+	if (e->attachment.device == 0)
+		return true;
+	if (v && !strcmp(v, "true"))
+		return false;
+	if (owner && strcmp(owner, instance_id))
+		return false;
+	return !strcmp(e->type, "interface") || !e->type[0];
+}
+
+static int facts_of(struct store_eni *row, const struct ec2_eni *e, const struct imds_eni *i)
+{
+	*row = (struct store_eni){ 0 };
+	(void)!vw_fmt(row->id, sizeof(row->id), "%s", e ? e->id : i->id);
+	(void)!vw_fmt(row->attachment_id, sizeof(row->attachment_id), "%s", e ? e->attachment.id : "");
+	(void)!vw_fmt(row->subnet_id, sizeof(row->subnet_id), "%s", e ? e->subnet_id : i->subnet_id);
+	row->mac = e ? e->mac : i->mac;
+	row->device = e ? e->attachment.device : i->device;
+	row->card = e ? e->attachment.card : i->card;
+	row->primary = row->device == 0 && row->card == 0;
+	row->primary_ip = e ? e->primary4 : i->ipv4[0];
+	if (i)
+		row->subnet = i->subnet4;
+	return slots_of(row, e, i);
+}
+
+/* an interface that EC2 shows and IMDS not yet has no subnet range here; its subnet may be known from another */
+static bool subnet_known(struct daemon *d, const struct survey *s, struct store_eni *row)
+{
+	const struct eni *known = eni_by_id(d, row->id);
+
+	if (row->subnet.ip.family)
+		return true;
+	if (known)
+		row->subnet = known->row.subnet;
+	for (size_t i = 0; i < s->n_imds_enis && !row->subnet.ip.family; i++)
+		if (!strcmp(s->imds_enis[i].subnet_id, row->subnet_id))
+			row->subnet = s->imds_enis[i].subnet4;
+	return row->subnet.ip.family != 0;
+}
+
+static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_eni *e, const struct imds_eni *i)
+{
+	const struct eni_link *link;
+	struct store_eni row;
+	struct vw_err err;
+	bool whole = true;
+
+	if (facts_of(&row, e, i) < 0)
+		return false;
+	link = survey_link(s, &row.mac);
+	if (!subnet_known(d, s, &row)) {
+		vw_info("the subnet of an ENI is not known yet, asking again later", "eni=%s", row.id);
+		whole = false;
+	} else if (eni_learn(d, &row, link, &err) < 0) {
+		vw_warn("an ENI could not be taken into use, retrying", "eni=%s err=\"%s\"", row.id, err.msg);
+		whole = false;
+	} else if (!link) {
+		vw_info("the link of an ENI has not appeared yet, looking again later", "eni=%s", row.id);
+		whole = false;
+	}
+	if (e && whole && (!i || (i->n_ipv4 + i->n_prefix4 <= row.n_slots + 1)))
+		eni_drop_slots(d, row.id, row.slots, row.n_slots);
+	free(row.slots);
+	return whole;
+}
+
+static void count_unmanaged(struct daemon *d, const struct survey *s)
+{
+	d->enis.n_unmanaged = 0;
+	d->enis.unmanaged_devices = 0;
+	for (size_t i = 0; i < s->ec2_enis.n; i++) {
+		const struct ec2_eni *e = &s->ec2_enis.v[i];
+
+		if (managed(e, s->id.instance_id))
+			continue;
+		d->enis.n_unmanaged++;
+		if (e->attachment.card == 0 && e->attachment.device < 64)
+			d->enis.unmanaged_devices |= UINT64_C(1) << e->attachment.device;
+	}
+}
+
+static bool take_enis(struct daemon *d, const struct survey *s)
+{
+	bool whole = true;
+
+	count_unmanaged(d, s);
+	/* the primary first: NAT and the main table stand on it */
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < s->ec2_enis.n; i++) {
+			const struct ec2_eni *e = &s->ec2_enis.v[i];
+
+			if ((e->attachment.device == 0) != (pass == 0) || !managed(e, s->id.instance_id) ||
+			    e->attachment.status == EC2_DETACHING || e->attachment.status == EC2_DETACHED)
+				continue;
+			whole &= take_eni(d, s, e, imds_by_id(s, e->id));
+		}
+		for (size_t i = 0; !s->ec2_ok && i < s->n_imds_enis; i++)
+			if ((s->imds_enis[i].device == 0) == (pass == 0) && s->imds_enis[i].n_ipv4 > 0)
+				whole &= take_eni(d, s, NULL, &s->imds_enis[i]);
+	}
+	for (size_t i = d->enis.n; s->ec2_ok && i-- > 0;) {
+		const char *id = d->enis.v[i].row.id;
+		struct vw_err err;
+
+		if (ec2_by_id(s, id) || imds_by_id(s, id) || grow_is_pending(d, id))
+			continue;
+		if (eni_forget(d, id, &err) < 0)
+			vw_warn("an ENI is gone while pods use it, keeping what is known of it", "eni=%s err=\"%s\"", id,
+				err.msg);
+	}
+	return whole;
+}
+
+static void retry_later(struct daemon *d)
+{
+	if (d->discover_wait_ms < 1000)
+		d->discover_wait_ms = 1000;
+	loop_timer_set(d->retry_timer, d->discover_wait_ms);
+	d->discover_wait_ms = d->discover_wait_ms < 30000 ? 2 * d->discover_wait_ms : 60000;
+}
+
+static void discover_done(void *arg)
+{
+	struct discover_job *j = arg;
+	struct daemon *d = j->d;
+	struct vw_err err;
+	bool whole;
+
+	d->discovering = false;
+	if (d->stopping) {
+		survey_done(&j->survey);
+		free(j);
+		return;
+	}
+	if (j->r < 0) {
+		vw_error("asking who this node is failed, retrying", "err=\"%s\"", j->err.msg);
+		d->trouble = j->err;
+		retry_later(d);
+		survey_done(&j->survey);
+		free(j);
+		return;
+	}
+	if (!j->survey.ec2_ok)
+		vw_warn("EC2 did not answer, going on with what IMDS says", "err=\"%s\"", j->survey.ec2_err.why.msg);
+	take_identity(d, &j->survey);
+	whole = take_enis(d, &j->survey);
+	if (daemon_nat_apply(d, &err) < 0) {
+		vw_error("NAT could not be set up, retrying", "err=\"%s\"", err.msg);
+		d->trouble = err;
+		whole = false;
+	} else if (j->survey.ec2_ok) {
+		d->trouble = (struct vw_err){ 0 };
+	} else {
+		d->trouble = j->survey.ec2_err.why;
+	}
+	if (node_save(d->store, &d->node, &err) < 0)
+		vw_warn("the node's identity could not be recorded, ignoring", "err=\"%s\"", err.msg);
+	if (!d->discovered)
+		vw_info("this node is known", "instance=%s type=%s enis=%zu ec2=%s", d->node.instance_id,
+			d->node.instance_type, d->enis.n, j->survey.ec2_ok ? "ok" : "no");
+	d->discovered = true;
+	d->ready = d->enis.n > 0 && (d->ready || whole || d->enis.v[0].wired);
+	if (!whole || !j->survey.ec2_ok || !d->node.max_enis)
+		retry_later(d);
+	else
+		d->discover_wait_ms = 0;
+	attach_republish(d);
+	if (j->survey.ec2_ok)
+		grow_resume(d);
+	survey_done(&j->survey);
+	free(j);
+	daemon_creds_schedule(d);
+	daemon_pool_changed(d);
+}
+
+void discover_start(struct daemon *d)
+{
+	struct discover_job *j;
+
+	if (d->discovering || d->stopping)
+		return;
+	j = calloc(1, sizeof(*j));
+	if (!j) {
+		retry_later(d);
+		return;
+	}
+	j->d = d;
+	j->survey.cloud = d->cloud;
+	j->survey.limits_known = d->node.max_enis != 0;
+	j->survey.deadline_ms = vw_mono_ms() + SURVEY_DEADLINE_MS;
+	(void)!vw_fmt(j->survey.region, sizeof(j->survey.region), "%s", d->cfg->region);
+	(void)!vw_fmt(j->survey.endpoint_ec2, sizeof(j->survey.endpoint_ec2), "%s", d->cfg->endpoint_ec2);
+	(void)!vw_fmt(j->survey.endpoint_sts, sizeof(j->survey.endpoint_sts), "%s", d->cfg->endpoint_sts);
+	if (loop_job(d->loop, discover_work, discover_done, j) < 0) {
+		free(j);
+		retry_later(d);
+		return;
+	}
+	d->discovering = true;
+}

@@ -1,0 +1,224 @@
+/*
+ * Learning an ENI: number -> kernel side (when its link is there) -> pool -> store. The kernel comes before the pool, so that
+ * no pod gets an address whose packets would go astray; an ENI whose link has not appeared has its addresses in the store only.
+ */
+#include "daemon/eni.h"
+
+#include "daemon/daemon.h"
+#include "daemon/hostnet.h"
+#include "ipam/pool.h"
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct eni *eni_by_id(struct daemon *d, const char *id)
+{
+	for (size_t i = 0; i < d->enis.n; i++)
+		if (!strcmp(d->enis.v[i].row.id, id))
+			return &d->enis.v[i];
+	return NULL;
+}
+
+static int free_number(const struct daemon *d)
+{
+	for (unsigned int n = 1; n <= ENI_MAX_NUMBER; n++) {
+		bool taken = false;
+
+		for (size_t i = 0; i < d->enis.n && !taken; i++)
+			taken = d->enis.v[i].row.number == n;
+		if (!taken)
+			return (int)n;
+	}
+	return -ENOSPC;
+}
+
+int eni_free_device(const struct daemon *d)
+{
+	for (unsigned int dev = 1; dev < d->node.max_enis && dev < 64; dev++) {
+		bool taken = d->enis.unmanaged_devices & UINT64_C(1) << dev;
+
+		for (size_t i = 0; i < d->enis.n && !taken; i++)
+			taken = d->enis.v[i].row.card == 0 && d->enis.v[i].row.device == dev;
+		if (!taken)
+			return (int)dev;
+	}
+	return -ENOSPC;
+}
+
+void eni_hostnet(const struct daemon *d, const struct eni *e, struct hostnet_eni *ret)
+{
+	struct vw_cidr base = vw_cidr_masked(&e->row.subnet);
+
+	*ret = (struct hostnet_eni){
+		.number = e->row.number,
+		.table = hostnet_eni_table(e->row.card, e->row.device),
+		.ifindex = e->ifindex,
+		.addr = vw_cidr_of(&e->row.primary_ip, e->row.subnet.len),
+		.gateway = vw_ip_add(&base.ip, 1),      /* the VPC router is the subnet's first address */
+		.mtu = d->cfg->eni_mtu,
+	};
+	memcpy(ret->id, e->row.id, sizeof(ret->id));
+	memcpy(ret->ifname, e->ifname, sizeof(ret->ifname));
+}
+
+static int wire(struct daemon *d, struct eni *e, const struct eni_link *link, struct vw_err *err)
+{
+	struct hostnet_eni h;
+	int r;
+
+	memcpy(e->ifname, link->ifname, sizeof(e->ifname));
+	e->ifindex = link->ifindex;
+	eni_hostnet(d, e, &h);
+	r = hostnet_eni_setup(d->hostnet, &h, err);
+	e->wired = r == 0;
+	return r;
+}
+
+static bool has_slot(const struct eni *e, const struct vw_cidr *c)
+{
+	for (size_t i = 0; i < e->row.n_slots; i++)
+		if (vw_cidr_eq(&e->row.slots[i], c))
+			return true;
+	return false;
+}
+
+static int pool_add(struct daemon *d, struct eni *e, struct vw_err *err)
+{
+	const struct ipam_eni *known = ipam_pool_eni(d->pool, e->row.id);
+	struct ipam_eni p = {
+		.number = e->row.number,
+		.device = e->row.device,
+		.card = e->row.card,
+		.max_slots = d->node.ips_per_eni ? d->node.ips_per_eni - 1 : (unsigned int)e->row.n_slots,
+		.primary = e->row.primary,
+		.usable = true,
+		.state = known ? known->state : IPAM_ENI_READY,
+		.created_ms = known ? known->created_ms : vw_mono_ms(),
+		.blocked_until_ms = known ? known->blocked_until_ms : 0,
+	};
+	int r;
+
+	memcpy(p.id, e->row.id, sizeof(e->row.id));
+	memcpy(p.subnet_id, e->row.subnet_id, sizeof(e->row.subnet_id));
+	r = ipam_pool_eni_put(d->pool, &p);
+	for (size_t i = 0; r >= 0 && i < e->row.n_slots; i++)
+		r = ipam_pool_slot_add(d->pool, e->row.id, &e->row.slots[i]);
+	return r < 0 ? vw_err_sys(err, r, 0, "adding ENI %s to the pool", e->row.id) : 0;
+}
+
+static int merge_slots(struct eni *e, const struct store_eni *facts)
+{
+	struct vw_cidr *grown = reallocarray(e->row.slots, e->row.n_slots + facts->n_slots + 1, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	e->row.slots = grown;
+	for (size_t i = 0; i < facts->n_slots; i++)
+		if (!has_slot(e, &facts->slots[i]))
+			e->row.slots[e->row.n_slots++] = facts->slots[i];
+	return 0;
+}
+
+static int learn(struct daemon *d, const struct store_eni *facts, int number, const struct eni_link *link,
+		 struct vw_err *err)
+{
+	struct eni *e = eni_by_id(d, facts->id);
+	struct vw_cidr *slots;
+	size_t n_slots;
+	int r;
+
+	if (!e) {
+		if (d->enis.n == ENI_MAX || number < 0)
+			return vw_err_set(err, ENOSPC, 0, "more than %d ENIs on one node", ENI_MAX);
+		e = &d->enis.v[d->enis.n++];
+		*e = (struct eni){ 0 };
+		e->row.number = (unsigned int)number;
+	}
+	slots = e->row.slots;
+	n_slots = e->row.n_slots;
+	number = (int)e->row.number;
+	e->row = *facts;
+	e->row.number = (unsigned int)number;
+	e->row.slots = slots;
+	e->row.n_slots = n_slots;
+	if (merge_slots(e, facts) < 0)
+		return vw_err_set(err, ENOMEM, 0, "no memory for the addresses of ENI %s", facts->id);
+	r = store_eni_put(d->store, &e->row, err);
+	if (r == 0 && link && (!e->wired || e->ifindex != link->ifindex))
+		r = wire(d, e, link, err);
+	if (r == 0 && e->wired)
+		r = pool_add(d, e, err);
+	return r;
+}
+
+int eni_learn(struct daemon *d, const struct store_eni *facts, const struct eni_link *link, struct vw_err *err)
+{
+	return learn(d, facts, facts->primary ? 0 : free_number(d), link, err);
+}
+
+int eni_restore(struct daemon *d, const struct store_eni *row, const struct eni_link *link, struct vw_err *err)
+{
+	return learn(d, row, (int)row->number, link, err);
+}
+
+void eni_drop_slots(struct daemon *d, const char *id, const struct vw_cidr *keep, size_t n_keep)
+{
+	struct eni *e = eni_by_id(d, id);
+	struct ipam_slot slot;
+	size_t kept = 0;
+	struct vw_err err;
+	char text[VW_CIDR_STRLEN];
+
+	for (size_t i = 0; e && i < e->row.n_slots; i++) {
+		const struct vw_cidr c = e->row.slots[i];
+		bool wanted = false;
+
+		for (size_t k = 0; k < n_keep && !wanted; k++)
+			wanted = vw_cidr_eq(&keep[k], &c);
+		if (!wanted && ipam_pool_slot(d->pool, &c, &slot) && slot.assigned) {
+			vw_warn("an address in use is no longer on its ENI, keeping it", "eni=%s addr=%s", id, vw_cidr_str(&c, text));
+			wanted = true;
+		} else if (!wanted) {
+			(void)ipam_pool_slot_del(d->pool, &c);
+		}
+		if (wanted)
+			e->row.slots[kept++] = c;
+	}
+	if (!e || kept == e->row.n_slots)
+		return;
+	e->row.n_slots = kept;
+	if (store_eni_put(d->store, &e->row, &err) < 0)
+		vw_warn("an ENI could not be recorded, ignoring", "eni=%s err=\"%s\"", id, err.msg);
+}
+
+int eni_forget(struct daemon *d, const char *id, struct vw_err *err)
+{
+	const struct ipam_eni *p = ipam_pool_eni(d->pool, id);
+	struct eni *e = eni_by_id(d, id);
+	struct hostnet_eni h;
+	int r;
+
+	if (!e)
+		return 0;
+	if (p && p->n.assigned)
+		return vw_err_set(err, EBUSY, 0, "pods use addresses of ENI %s", id);
+	(void)ipam_pool_eni_del(d->pool, id);
+	eni_hostnet(d, e, &h);
+	if (!e->row.primary && hostnet_eni_remove(d->hostnet, &h, err) < 0)
+		vw_warn("rules of an ENI that is gone could not be removed, ignoring", "eni=%s err=\"%s\"", id, err->msg);
+	r = store_eni_del(d->store, id, err);
+	free(e->row.slots);
+	*e = d->enis.v[--d->enis.n];
+	return r;
+}
+
+void eni_table_done(struct daemon *d)
+{
+	for (size_t i = 0; i < d->enis.n; i++)
+		free(d->enis.v[i].row.slots);
+	d->enis.n = 0;
+}

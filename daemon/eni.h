@@ -1,0 +1,72 @@
+#pragma once
+
+#include "daemon/store.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct daemon;
+struct hostnet_eni;
+struct vw_err;
+
+/**
+ * DOC: the node's ENIs
+ *
+ * What the daemon knows of each ENI that serves pods, kept in step with pool, store and kernel by eni_learn() and
+ * eni_forget(). Numbers: 0 is the primary, others the lowest free of 1..ENI_MAX_NUMBER; the number is the fwmark that
+ * pods' programs set and the rule priority, and stays the same as long as the ENI lives.
+ */
+#define ENI_MAX_NUMBER 126      /* of 0x7f: 127 is left out, so that a mark of all ones stays recognisable as foreign */
+#define ENI_MAX 32              /* ENIs of one node: 15 on most types, 24 and more on those with several cards */
+
+/**
+ * struct eni - one of them.
+ * @row:     what the store keeps; row.slots is owned here.
+ * @ifindex: 0 while its link has not been seen.
+ * @wired:   address, table and rules are set up.
+ */
+struct eni {
+	struct store_eni row;
+	char ifname[IFNAMSIZ];
+	unsigned int ifindex;
+	bool wired;
+};
+
+/** struct eni_table - @unmanaged_devices: bit per device index of card 0 that is taken by an ENI that is not ours to use. */
+struct eni_table {
+	struct eni v[ENI_MAX];
+	size_t n;
+	unsigned int n_unmanaged;
+	uint64_t unmanaged_devices;
+};
+
+/** struct eni_link - a link of the node, for matching by MAC. */
+struct eni_link {
+	struct vw_mac mac;
+	char ifname[IFNAMSIZ];
+	unsigned int ifindex;
+};
+
+/**
+ * eni_learn() - take in what is known to be true of an ENI: new ones get a number, a place in pool and store; its kernel side
+ * is set up when @link is given; slots are added. Slots that are known but not in @facts stay: see eni_drop_slots().
+ * @facts: number is ignored. @link: NULL when the link has not appeared.
+ */
+int eni_learn(struct daemon *d, const struct store_eni *facts, const struct eni_link *link, struct vw_err *err);
+/** eni_restore() - like eni_learn() for a row of the store: its number is kept. */
+int eni_restore(struct daemon *d, const struct store_eni *row, const struct eni_link *link, struct vw_err *err);
+/**
+ * eni_drop_slots() - forget slots of @id that are not among @keep, unless an address in them is in use (they stay, with a
+ * warning).
+ */
+void eni_drop_slots(struct daemon *d, const char *id, const struct vw_cidr *keep, size_t n_keep);
+/** eni_forget() - remove an ENI that is gone. Return: 0, -EBUSY while pods use it. */
+int eni_forget(struct daemon *d, const char *id, struct vw_err *err);
+/** eni_by_id() - NULL when unknown. */
+struct eni *eni_by_id(struct daemon *d, const char *id);
+/** eni_free_device() - lowest device index of card 0 that no ENI has; -ENOSPC at the instance's limit. */
+int eni_free_device(const struct daemon *d);
+/** eni_hostnet() - @e as the host network wants it. */
+void eni_hostnet(const struct daemon *d, const struct eni *e, struct hostnet_eni *ret);
+void eni_table_done(struct daemon *d);
