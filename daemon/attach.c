@@ -1,0 +1,549 @@
+/*
+ * An attachment's life: attach_add() [pool, slot, eBPF map, store] -> the plugin wires it -> attach_del() [route, map, link to
+ * the dying group, store, pool] -> reap [slot and name free].
+ *
+ * A veth's name is made from the pod's name, as aws-node makes it, so that the same pod may need a name again while its
+ * former veth waits to be reaped: attach_add() then says -EBUSY and its caller tries again after the reap. When the
+ * former sandbox has not even been deleted yet (kubelet may start the new one first), its veth is put down at once
+ * and its attachment is marked superseded; it keeps its address until its own DEL.
+ */
+#include "daemon/attach.h"
+
+#include "daemon/daemon.h"
+#include "daemon/hostnet.h"
+#include "ipam/pool.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+#include "lib/base/parse.h"
+#include "lib/crypto/crypto.h"
+#include "lib/net/link.h"
+#include "lib/net/tc.h"
+#include "netpolicy-bpf/user/np_loader.h"
+
+#include <string.h>
+
+static const struct vw_ip gateway4 = { .family = AF_INET, .b = { 169, 254, 1, 1 } };   /* aws-node's, see docs */
+
+/* --- names */
+
+static int key_text(const struct vw_attach_key *key, char *ret, size_t size)
+{
+	return vw_fmt(ret, size, "%s/%s", key->container_id, key->ifname);
+}
+
+static struct attachment *by_key(const struct daemon *d, const struct vw_attach_key *key)
+{
+	char text[VW_ID_MAX + IFNAMSIZ + 1];
+	struct attachment *a = NULL;
+
+	if (key_text(key, text, sizeof(text)) > 0)
+		HASH_FIND_STR(d->attach.by_key, text, a);
+	return a;
+}
+
+bool attach_known(const struct daemon *d, const struct vw_attach_key *key)
+{
+	return by_key(d, key) != NULL;
+}
+
+/* aws-node: "eni" + first 11 hex digits of sha1("<namespace>.<pod>"); other interfaces of a pod add their own name */
+static int host_ifname(const struct daemon *d, const struct vw_rpc_req *req, char ret[IFNAMSIZ], struct vw_err *err)
+{
+	char text[3 * VW_ID_MAX], hex[VW_SHA1_HEXLEN];
+	bool pod = req->pod_name[0] != 0;
+	int n;
+
+	if (pod && !strcmp(req->key.ifname, "eth0"))
+		n = vw_fmt(text, sizeof(text), "%s.%s", req->pod_namespace, req->pod_name);
+	else if (pod)
+		n = vw_fmt(text, sizeof(text), "%s.%s.%s", req->pod_namespace, req->pod_name, req->key.ifname);
+	else
+		n = vw_fmt(text, sizeof(text), "%s.%s", req->key.container_id, req->key.ifname);
+	if (n < 0)
+		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_ENV, "the names of container and pod are too long together");
+	vw_sha1_hex(text, (size_t)n, hex);
+	hex[11] = 0;
+	if (vw_fmt(ret, IFNAMSIZ, "%s%s", d->cfg->veth_prefix, hex) < 0)
+		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG, "veth_prefix '%s' is too long (4 characters at most)",
+				  d->cfg->veth_prefix);
+	return 0;
+}
+
+/* From the address, so unique on the node without looking; ee: is locally administered and no ENI's */
+static struct vw_mac mac_of(uint8_t second, const struct vw_ip *ip)
+{
+	return (struct vw_mac){ { 0xee, second, ip->b[0], ip->b[1], ip->b[2], ip->b[3] } };
+}
+
+/* --- slots */
+
+static int slot_take(struct attach_table *t)
+{
+	/* round and round, so that a slot rests as long as possible before it is somebody else's */
+	for (unsigned int i = 0; i < NP_SLOTS; i++) {
+		unsigned int s = (t->next_slot + i) % NP_SLOTS;
+
+		if (t->slot[s] == SLOT_FREE) {
+			t->slot[s] = SLOT_USED;
+			t->next_slot = (s + 1) % NP_SLOTS;
+			return (int)s;
+		}
+	}
+	return -ENOSPC;
+}
+
+/* the ENI that has the address now, as the pool knows it; what was recorded when the pool does not know (yet) */
+static struct eni *eni_of(struct daemon *d, const struct attachment *a)
+{
+	struct ipam_addr addr;
+
+	if (ipam_pool_by_ip(d->pool, &a->row.addr, &addr) && addr.eni)
+		return eni_by_id(d, addr.eni->id);
+	return eni_by_id(d, a->row.eni_id);
+}
+
+static int slot_publish(struct daemon *d, const struct attachment *a, struct vw_err *err)
+{
+	const struct eni *e = eni_of(d, a);
+	const struct np_pod_conf pod = { .ip4 = a->row.addr, .eni = e ? e->row.number : 0 };
+
+	return np_slot_publish(d->np, a->row.slot, &pod, err);
+}
+
+static void slot_clear(struct daemon *d, unsigned int slot)
+{
+	struct vw_err err;
+
+	if (np_slot_clear(d->np, slot, &err) < 0)
+		vw_error("a stopped pod's slot could not be emptied", "slot=%u err=\"%s\"", slot, err.msg);
+}
+
+void attach_republish(struct daemon *d)
+{
+	struct attachment *a, *tmp;
+	struct vw_err err;
+
+	HASH_ITER(hh, d->attach.by_key, a, tmp)
+		if (!a->superseded && slot_publish(d, a, &err) < 0)
+			vw_error("a pod's slot could not be published", "container_id=%s err=\"%s\"", a->row.key.container_id, err.msg);
+}
+
+void attach_reaped(unsigned int ifindex, void *daemon)
+{
+	struct daemon *d = daemon;
+
+	if (ifindex - VW_IFINDEX_BASE < NP_SLOTS)
+		d->attach.slot[ifindex - VW_IFINDEX_BASE] = SLOT_FREE;
+}
+
+/* --- putting a veth and its route away */
+
+static void hostnet_pod_of(const struct attachment *a, struct hostnet_pod *ret)
+{
+	*ret = (struct hostnet_pod){ .ifindex = VW_IFINDEX_BASE + a->row.slot, .n_addr = 1 };
+	ret->addr[0] = vw_cidr_host(&a->row.addr);
+	memcpy(ret->ifname, a->row.host_ifname, sizeof(ret->ifname));
+}
+
+static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *err)
+{
+	struct hostnet_pod pod;
+	struct vw_err again;
+	int r;
+
+	hostnet_pod_of(a, &pod);
+	slot_clear(d, a->row.slot);     /* from here on nothing that the pod sends gets through */
+	r = hostnet_pod_forget(d->hostnet, &pod, err);
+	if (r < 0) {
+		(void)slot_publish(d, a, &again);
+		return r;
+	}
+	d->attach.slot[a->row.slot] = r ? SLOT_DYING : SLOT_FREE;
+	if (r)
+		daemon_links_dying(d);
+	return 0;
+}
+
+static void forget(struct daemon *d, struct attachment *a)
+{
+	HASH_DEL(d->attach.by_key, a);
+	d->attach.n--;
+	free(a);
+}
+
+static int supersede(struct daemon *d, struct attachment *old, struct vw_err *err)
+{
+	int r;
+
+	vw_info("a new sandbox of a pod takes the place of one that was not deleted", "container_id=%s ifname=%s",
+		old->row.key.container_id, old->row.host_ifname);
+	r = unwire(d, old, err);
+	if (r == 0)
+		old->superseded = true;
+	return r;
+}
+
+/* 0: the name is free; -EBUSY: it will be after the next reap */
+static int name_claim(struct daemon *d, const char *ifname, struct vw_err *err)
+{
+	struct attachment *a, *tmp;
+	int r;
+
+	HASH_ITER(hh, d->attach.by_key, a, tmp) {
+		if (a->superseded || strcmp(a->row.host_ifname, ifname))
+			continue;
+		r = supersede(d, a, err);
+		if (r < 0)
+			return r;
+	}
+	if (hostnet_is_dying(d->hostnet, ifname, 0)) {
+		daemon_links_dying(d);
+		return vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN, "the former interface %s of this pod is still being deleted", ifname);
+	}
+	return 0;
+}
+
+/* --- ADD */
+
+static void fill_wiring(struct daemon *d, const struct attachment *a, bool existing, struct vw_rpc_wiring *w)
+{
+	const struct eni *e = eni_of(d, a);
+
+	*w = (struct vw_rpc_wiring){
+		.existing = existing,
+		.n_addr = 1,
+		.mtu = d->cfg->pod_mtu,
+		.host_ifindex = VW_IFINDEX_BASE + a->row.slot,
+		.host_mac = mac_of(0x56, &a->row.addr),
+		.pod_mac = mac_of(0x57, &a->row.addr),
+		.slot = a->row.slot,
+		.pods_table = HOSTNET_TABLE_PODS,
+		.attach = d->cfg->attach,
+	};
+	w->addr[0] = vw_cidr_host(&a->row.addr);
+	w->gateway[0] = gateway4;
+	memcpy(w->host_ifname, a->row.host_ifname, sizeof(w->host_ifname));
+	if (e) {
+		memcpy(w->eni_id, e->row.id, sizeof(w->eni_id));
+		memcpy(w->eni_ifname, e->ifname, sizeof(w->eni_ifname));
+	}
+	(void)!vw_fmt(w->pin_from_pod, sizeof(w->pin_from_pod), "%s", np_from_pod_path(d->np));
+}
+
+static int row_of(struct daemon *d, const struct vw_rpc_req *req, const struct ipam_addr *lease, int slot,
+		  const char *ifname, struct store_attachment *row, struct vw_err *err)
+{
+	*row = (struct store_attachment){ .key = req->key, .addr = lease->ip, .slot = (unsigned int)slot,
+					  .created_ms = vw_mono_ms() };
+	if (vw_fmt(row->network, sizeof(row->network), "%s", req->network) < 0 ||
+	    vw_fmt(row->netns, sizeof(row->netns), "%s", req->netns) < 0 ||
+	    vw_fmt(row->pod_namespace, sizeof(row->pod_namespace), "%s", req->pod_namespace) < 0 ||
+	    vw_fmt(row->pod_name, sizeof(row->pod_name), "%s", req->pod_name) < 0 ||
+	    vw_fmt(row->pod_uid, sizeof(row->pod_uid), "%s", req->pod_uid) < 0 ||
+	    vw_fmt(row->host_ifname, sizeof(row->host_ifname), "%s", ifname) < 0 ||
+	    vw_fmt(row->eni_id, sizeof(row->eni_id), "%s", lease->eni->id) < 0)
+		return vw_err_set(err, ENAMETOOLONG, VW_CNI_DAEMON, "a name in the request is too long");
+	return 0;
+}
+
+static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct attachment *a, struct vw_err *err)
+{
+	char ifname[IFNAMSIZ];
+	struct ipam_addr lease;
+	int slot, r = host_ifname(d, req, ifname, err);
+
+	if (r == 0)
+		r = name_claim(d, ifname, err);
+	if (r < 0)
+		return r;
+	r = ipam_pool_assign(d->pool, a->key_text, vw_mono_ms(), &lease);
+	if (r < 0)
+		return r == -EAGAIN ? vw_err_set(err, EAGAIN, VW_CNI_TRY_AGAIN, "no free address in the pool") :
+				      vw_err_sys(err, r, 0, "taking an address from the pool");
+	slot = slot_take(&d->attach);
+	if (slot < 0) {
+		r = vw_err_set(err, hostnet_dying(d->hostnet) ? EBUSY : ENOSPC, VW_CNI_TRY_AGAIN,
+			       "all %u pod slots of this node are in use", NP_SLOTS);
+		goto undo_lease;
+	}
+	r = row_of(d, req, &lease, slot, ifname, &a->row, err);
+	if (r == 0)
+		r = slot_publish(d, a, err);
+	if (r < 0)
+		goto undo_slot;
+	r = store_attach_put(d->store, &a->row, err);
+	if (r == 0)
+		return 0;
+	slot_clear(d, (unsigned int)slot);
+undo_slot:
+	d->attach.slot[slot] = SLOT_FREE;
+undo_lease:
+	(void)ipam_pool_release(d->pool, a->key_text, vw_mono_ms(), 0, NULL);
+	return r;
+}
+
+int attach_add(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wiring *ret_w, struct vw_err *err)
+{
+	struct attachment *a = by_key(d, &req->key);
+	int r;
+
+	if (a && a->superseded)
+		return vw_err_set(err, EEXIST, VW_CNI_INTERFACE_EXISTS,
+				  "container %s was replaced by a newer sandbox of its pod; delete it first", req->key.container_id);
+	if (a) {
+		fill_wiring(d, a, true, ret_w);
+		return 0;
+	}
+	a = calloc(1, sizeof(*a));
+	if (!a || key_text(&req->key, a->key_text, sizeof(a->key_text)) < 0) {
+		free(a);
+		return vw_err_set(err, ENOMEM, 0, "no memory for an attachment");
+	}
+	r = add_fresh(d, req, a, err);
+	if (r < 0) {
+		free(a);
+		return r;
+	}
+	HASH_ADD_STR(d->attach.by_key, key_text, a);
+	d->attach.n++;
+	fill_wiring(d, a, false, ret_w);
+	return 0;
+}
+
+int attach_wiring(struct daemon *d, const struct vw_attach_key *key, struct vw_rpc_wiring *ret_w, struct vw_err *err)
+{
+	const struct attachment *a = by_key(d, key);
+
+	if (!a || a->superseded)
+		return vw_err_set(err, ENOENT, VW_CNI_UNKNOWN_CONTAINER, "container %s has no interface %s from vpcwire on this node",
+				  key->container_id, key->ifname);
+	fill_wiring(d, a, true, ret_w);
+	return 0;
+}
+
+/* --- DEL, GC */
+
+static int release(struct daemon *d, struct attachment *a, bool failed, struct vw_err *err)
+{
+	uint64_t now = vw_mono_ms(), cool = failed ? 0 : (uint64_t)d->cfg->ip_cooldown_s * 1000;
+	int r = a->superseded ? 0 : unwire(d, a, err);
+
+	if (r < 0)
+		return r;
+	r = store_attach_del(d->store, &a->row.key, &a->row.addr, cool ? now + cool : 0, err);
+	if (r < 0) {
+		a->superseded = true;   /* its kernel side is gone; a repeated DEL only has to record that */
+		return r;
+	}
+	(void)ipam_pool_release(d->pool, a->key_text, now, cool, NULL);
+	forget(d, a);
+	return 0;
+}
+
+int attach_del(struct daemon *d, const struct vw_attach_key *key, bool failed, struct vw_err *err)
+{
+	struct attachment *a = by_key(d, key);
+
+	return a ? release(d, a, failed, err) : 0;
+}
+
+static bool listed(const struct vw_rpc_req *req, const struct vw_attach_key *key)
+{
+	for (size_t i = 0; i < req->n_valid; i++)
+		if (!strcmp(req->valid[i].container_id, key->container_id) && !strcmp(req->valid[i].ifname, key->ifname))
+			return true;
+	return false;
+}
+
+/* the peer lives in the pod's namespace: the veth is there as long as that namespace is, and up while it is in use */
+static bool interface_alive(struct daemon *d, const struct attachment *a)
+{
+	struct vw_link link;
+	struct vw_err err;
+
+	return vw_link_get(&d->nl, VW_IFINDEX_BASE + a->row.slot, &link, &err) == 0 && (link.flags & IFF_RUNNING);
+}
+
+int attach_gc(struct daemon *d, const struct vw_rpc_req *req, struct vw_err *err)
+{
+	struct attachment *a, *tmp;
+	struct vw_err one;
+	unsigned int freed = 0, kept = 0;
+	int r = 0;
+
+	HASH_ITER(hh, d->attach.by_key, a, tmp) {
+		if (strcmp(a->row.network, req->network) || listed(req, &a->row.key))
+			continue;
+		if (!a->superseded && interface_alive(d, a)) {
+			vw_warn("the runtime does not list a container whose interface lives, keeping its address",
+				"container_id=%s ifname=%s", a->row.key.container_id, a->row.host_ifname);
+			kept++;
+		} else if (release(d, a, false, &one) < 0) {
+			if (r == 0)
+				*err = one;
+			r = -one.eno;
+		} else {
+			freed++;
+		}
+	}
+	if (freed || kept)
+		vw_info("garbage collected", "network=%s freed=%u kept=%u", req->network, freed, kept);
+	return r;
+}
+
+/* --- start */
+
+static int take_row(struct daemon *d, const struct store_attachment *row)
+{
+	struct attachment *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a || key_text(&row->key, a->key_text, sizeof(a->key_text)) < 0 || row->slot >= NP_SLOTS ||
+	    d->attach.slot[row->slot] != SLOT_FREE) {
+		free(a);
+		return -EBADMSG;
+	}
+	a->row = *row;
+	r = ipam_pool_restore(d->pool, a->key_text, &row->addr);
+	if (r < 0) {
+		free(a);
+		return r;
+	}
+	d->attach.slot[row->slot] = SLOT_USED;
+	HASH_ADD_STR(d->attach.by_key, key_text, a);
+	d->attach.n++;
+	return 0;
+}
+
+static int restore_row(const struct store_attachment *row, void *arg)
+{
+	struct daemon *d = arg;
+	char ip[VW_IP_STRLEN];
+
+	if (take_row(d, row) < 0)
+		vw_error("a recorded attachment contradicts another, ignoring it", "container_id=%s addr=%s",
+			 row->key.container_id, vw_ip_str(&row->addr, ip));
+	return 0;
+}
+
+static int restore_cooling(const struct vw_ip *ip, uint64_t until_ms, void *arg)
+{
+	struct daemon *d = arg;
+
+	(void)ipam_pool_restore_cooling(d->pool, ip, until_ms);
+	return 0;
+}
+
+/* "<container id>/<ifname>", as the plugin writes it into the alias */
+static int key_of_owner(const char *owner, struct vw_attach_key *ret)
+{
+	const char *slash = strrchr(owner, '/');
+	size_t n = slash ? (size_t)(slash - owner) : 0;
+
+	if (!n || n >= sizeof(ret->container_id))
+		return -EINVAL;
+	*ret = (struct vw_attach_key){ 0 };
+	memcpy(ret->container_id, owner, n);
+	return vw_fmt(ret->ifname, sizeof(ret->ifname), "%s", slash + 1) > 0 ? 0 : -EINVAL;
+}
+
+/* a veth of ours that the store does not know, with its route: the store was lost, the pod was not */
+static bool adopt(struct daemon *d, const struct hostnet_found *f)
+{
+	struct store_attachment row = { .slot = f->pod.ifindex - VW_IFINDEX_BASE, .created_ms = vw_mono_ms() };
+	struct vw_err err;
+	char ip[VW_IP_STRLEN];
+
+	if (f->dying || !f->pod.n_addr || f->pod.addr[0].ip.family != AF_INET || key_of_owner(f->owner, &row.key) < 0)
+		return false;
+	row.addr = f->pod.addr[0].ip;
+	memcpy(row.host_ifname, f->pod.ifname, sizeof(row.host_ifname));
+	if (take_row(d, &row) < 0)
+		return false;
+	if (store_attach_put(d->store, &row, &err) < 0)
+		vw_warn("an adopted pod could not be recorded, retrying at the next start", "err=\"%s\"", err.msg);
+	vw_warn("a pod that the store did not know was adopted from the kernel", "container_id=%s addr=%s",
+		row.key.container_id, vw_ip_str(&row.addr, ip));
+	return true;
+}
+
+static void restore_veth(struct daemon *d, const struct hostnet_found *f)
+{
+	unsigned int slot = f->pod.ifindex - VW_IFINDEX_BASE;
+	struct vw_err err;
+
+	if (slot >= NP_SLOTS || (!f->dying && d->attach.slot[slot] == SLOT_USED) || adopt(d, f))
+		return;
+	if (!f->dying) {
+		vw_info("a veth that no pod owns is removed", "ifname=%s", f->pod.ifname);
+		if (hostnet_pod_forget(d->hostnet, &f->pod, &err) < 0) {
+			vw_warn("it could not be put down, retrying at the next start", "ifname=%s err=\"%s\"", f->pod.ifname, err.msg);
+			return;
+		}
+	}
+	if (d->attach.slot[slot] == SLOT_FREE)
+		d->attach.slot[slot] = SLOT_DYING;
+	daemon_links_dying(d);
+}
+
+/* a pin that was replaced is not what the living veths run: put the new program in the place of the old */
+static void reattach(struct daemon *d)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	struct attachment *a, *tmp;
+	struct vw_err err;
+
+	HASH_ITER(hh, d->attach.by_key, a, tmp) {
+		const struct vw_filter f = {
+			.ifindex = VW_IFINDEX_BASE + a->row.slot,
+			.dir = VW_TC_INGRESS,
+			.prog_fd = np_from_pod_fd(d->np),
+			.name = NP_PROG_FROM_POD,
+			.dev = a->row.host_ifname,
+		};
+
+		if (a->superseded)
+			continue;
+		vw_filter_replace(&b, &f);
+		vw_nl_tolerate(&b, VW_NL_OK_GONE);
+	}
+	if (vw_nl_commit(&d->nl, &b, &err) < 0)
+		vw_error("the new program could not be attached to every living pod", "err=\"%s\"", err.msg);
+}
+
+int attach_restore(struct daemon *d, struct vw_err *err)
+{
+	struct hostnet_scan scan = { 0 };
+	struct vw_err ignored;
+	int r = store_attach_each(d->store, restore_row, d, err);
+
+	if (r == 0)
+		r = store_cooling_each(d->store, vw_mono_ms(), restore_cooling, d, err);
+	if (r == 0)
+		r = hostnet_scan(d->hostnet, &scan, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < scan.n_pods; i++)
+		restore_veth(d, &scan.pods[i]);
+	for (size_t i = 0; i < scan.n_orphans; i++)
+		if (hostnet_orphan_del(d->hostnet, &scan.orphans[i], &ignored) < 0)
+			vw_warn("a route that no pod owns could not be removed, ignoring", "err=\"%s\"", ignored.msg);
+	hostnet_scan_done(&scan);
+	for (unsigned int s = 0; s < NP_SLOTS; s++)
+		if (d->attach.slot[s] != SLOT_USED)
+			slot_clear(d, s);
+	attach_republish(d);
+	if (np_replaced(d->np))
+		reattach(d);
+	return 0;
+}
+
+void attach_table_done(struct daemon *d)
+{
+	struct attachment *a, *tmp;
+
+	HASH_ITER(hh, d->attach.by_key, a, tmp)
+		forget(d, a);
+}

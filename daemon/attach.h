@@ -1,0 +1,68 @@
+#pragma once
+
+#include "daemon/store.h"
+#include "lib/rpc/rpc.h"
+#include "netpolicy-bpf/abi/np_abi.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uthash.h>
+
+struct daemon;
+struct vw_err;
+
+/**
+ * DOC: attachments
+ *
+ * An attachment is a container's interface with an address of the pool, a pod slot and a veth. This module owns the
+ * table of attachments and of slots, and keeps four places in step: the pool (who has the address), the eBPF map (what
+ * the slot may send), the store (what survives a restart) and the kernel (route and veth). Claiming goes pool -> map ->
+ * store -> answer; releasing is the reverse. What fails half-way is undone before the error is returned.
+ */
+
+enum slot_state { SLOT_FREE, SLOT_USED, SLOT_DYING /* its veth waits to be reaped */ };
+
+struct attachment {
+	struct store_attachment row;
+	struct vw_mac host_mac, pod_mac;
+	unsigned int mtu;
+	bool superseded;        /* a newer sandbox of the same pod has taken its veth's name */
+	UT_hash_handle hh;      /* by key_text */
+	char key_text[VW_ID_MAX + IFNAMSIZ + 1];        /* "<container id>/<ifname>", also the pool's key */
+};
+
+struct attach_table {
+	struct attachment *by_key;
+	uint8_t slot[NP_SLOTS];     /* enum slot_state */
+	unsigned int next_slot;
+	unsigned int n;
+};
+
+/**
+ * attach_add() - the answer to ADD.
+ * Return: 0 with *ret_w filled; -EAGAIN: no address is free now, ask again when the pool has changed; -EBUSY: the veth's
+ * name or every slot is held by links that are being deleted, ask again after the reap; other -errno: @err is final.
+ */
+int attach_add(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wiring *ret_w, struct vw_err *err);
+/** attach_known() - @key has an attachment. */
+bool attach_known(const struct daemon *d, const struct vw_attach_key *key);
+/** attach_del() - release @key. Unknown is success. @failed: an ADD undoes itself, the address need not cool. */
+int attach_del(struct daemon *d, const struct vw_attach_key *key, bool failed, struct vw_err *err);
+/** attach_wiring() - how a known attachment is wired. Return: 0, -ENOENT. */
+int attach_wiring(struct daemon *d, const struct vw_attach_key *key, struct vw_rpc_wiring *ret_w, struct vw_err *err);
+/**
+ * attach_gc() - release what belongs to @req->network and is not in @req->valid; what is not listed but whose network
+ * namespace still has its interface up is kept and named in the log (a runtime's empty list at boot must not free
+ * addresses in use).
+ */
+int attach_gc(struct daemon *d, const struct vw_rpc_req *req, struct vw_err *err);
+/**
+ * attach_restore() - after a start: rows of the store, cooling addresses, then veths of ours that the store does not
+ * know (adopted from the kernel), then what is left of those whose attachment is gone (reaped).
+ */
+int attach_restore(struct daemon *d, struct vw_err *err);
+/** attach_reaped() - the veth with this index is gone: its slot is free. For hostnet_reap_end(). */
+void attach_reaped(unsigned int ifindex, void *daemon);
+/** attach_republish() - write every slot to the eBPF map again, e.g. when the ENIs behind the addresses are known. */
+void attach_republish(struct daemon *d);
+void attach_table_done(struct daemon *d);
