@@ -1,0 +1,486 @@
+/*
+ * From plan to jobs. The planner is asked after every change; it sees what is under way, so that nothing is asked for
+ * twice. Each action becomes a job in a worker; its result is taken in by grow_apply.c and the planner is asked again.
+ */
+#include "daemon/grow.h"
+
+#include "daemon/cloud.h"
+#include "daemon/daemon.h"
+#include "daemon/discover.h"
+#include "daemon/grow_apply.h"
+#include "daemon/grow_state.h"
+#include "daemon/loop.h"
+#include "ipam/planner.h"
+#include "ipam/pool.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/parse.h"
+#include "lib/crypto/crypto.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#define JOB_DEADLINE_MS 90000
+
+struct ipam_subnet *grow_subnet(struct grow *g, const char *id)
+{
+	for (size_t i = 0; i < g->n_subnets; i++)
+		if (!strcmp(g->subnets[i].id, id))
+			return &g->subnets[i];
+	if (g->n_subnets == GROW_MAX_SUBNETS || strlen(id) >= sizeof(g->subnets[0].id))
+		return NULL;
+	g->subnets[g->n_subnets] = (struct ipam_subnet){ .free4 = IPAM_FREE4_UNKNOWN };
+	memcpy(g->subnets[g->n_subnets].id, id, strlen(id));
+	return &g->subnets[g->n_subnets++];
+}
+
+enum ipam_act grow_act(const struct grow_job *j)
+{
+	switch (j->kind) {
+	case GROW_CREATE_ENI:
+		return IPAM_ACT_CREATE_ENI;
+	case GROW_ASSIGN:
+		return j->n_prefixes ? IPAM_ACT_ASSIGN_PREFIXES : IPAM_ACT_ASSIGN_ADDRS;
+	case GROW_UNASSIGN:
+		return IPAM_ACT_UNASSIGN;
+	case GROW_DELETE_ENI:
+		break;
+	}
+	return IPAM_ACT_REMOVE_ENI;
+}
+
+/* --- jobs */
+
+/* what was taken out of service for a shrink that EC2 refused serves again */
+static void undo_shrink(struct daemon *d, const struct grow_job *j)
+{
+	if (j->kind == GROW_UNASSIGN)
+		for (size_t i = 0; i < j->n_known; i++)
+			(void)ipam_pool_slot_retire(d->pool, &j->known[i], false);
+	else if (j->kind == GROW_DELETE_ENI)
+		(void)ipam_pool_eni_state(d->pool, j->eni_id, IPAM_ENI_READY);
+}
+
+static void job_done(void *arg)
+{
+	struct grow_job *j = arg;
+	struct daemon *d = j->d;
+	struct grow *g = d->grow;
+	struct vw_err err;
+
+	for (size_t i = 0; i < g->n_jobs; i++)
+		if (g->jobs[i] == j)
+			g->jobs[i] = g->jobs[--g->n_jobs];
+	if (j->attached) {
+		grow_created(d, j);
+	} else if (j->r < 0) {
+		undo_shrink(d, j);
+		grow_failed(d, j);
+	} else if (j->kind == GROW_ASSIGN) {
+		grow_assigned(d, j);
+	} else if (j->kind == GROW_UNASSIGN) {
+		grow_unassigned(d, j);
+	} else if (j->kind == GROW_DELETE_ENI) {
+		grow_deleted(d, j);
+	}
+	/* an intent is over when EC2 has nothing of it, or all of it is ours; otherwise the next start or plan finishes it */
+	if (j->kind == GROW_CREATE_ENI && (j->attached || (!j->created && !j->err.unknown)) &&
+	    store_intent_del(d->store, j->token, &err) < 0)
+		vw_warn("a finished intent could not be removed, the next start looks at it again", "err=\"%s\"", err.msg);
+	grow_job_free(j);
+	if (d->stopping)
+		return;
+	if (g->look_again) {
+		g->look_again = false;
+		discover_start(d);
+	}
+	daemon_pool_changed(d);
+}
+
+static int job_start(struct daemon *d, struct grow_job *j)
+{
+	struct grow *g = d->grow;
+
+	j->d = d;
+	j->cloud = d->cloud;
+	j->deadline_ms = vw_mono_ms() + JOB_DEADLINE_MS;
+	if (g->n_jobs == GROW_MAX_JOBS || loop_job(d->loop, grow_job_work, job_done, j) < 0) {
+		grow_job_free(j);
+		return -EAGAIN;
+	}
+	g->jobs[g->n_jobs++] = j;
+	return 0;
+}
+
+static int tag(struct grow_job *j, const char *key, const char *value)
+{
+	if (j->n_tags == GROW_MAX_TAGS)
+		return -ENOSPC;
+	if (vw_fmt(j->tag_text[j->n_tags][0], sizeof(j->tag_text[0][0]), "%s", key) < 0 ||
+	    vw_fmt(j->tag_text[j->n_tags][1], sizeof(j->tag_text[0][1]), "%s", value) < 0)
+		return -ENAMETOOLONG;
+	j->n_tags++;
+	return 0;
+}
+
+/* the same for the same intent, also in another life: EC2 refuses a token that comes with other parameters */
+static int fill_tags(struct daemon *d, struct grow_job *j, const struct store_intent *i)
+{
+	char created[VW_TIME_STRLEN];
+	int r = tag(j, TAG_INSTANCE, d->node.instance_id);
+
+	if (r == 0)
+		r = tag(j, TAG_CREATED, vw_time_str((int64_t)i->created_unix, created));
+	if (r == 0)
+		r = tag(j, TAG_INTENT, i->token);
+	if (r == 0 && d->cfg->cluster_name[0])
+		r = tag(j, TAG_CLUSTER, d->cfg->cluster_name);
+	for (size_t k = 0; r == 0 && k < d->cfg->n_additional_eni_tags; k++)
+		r = tag(j, d->cfg->additional_eni_tags[k].key, d->cfg->additional_eni_tags[k].value);
+	return r;
+}
+
+static void fill_groups(const struct daemon *d, struct grow_job *j)
+{
+	if (d->cfg->n_security_groups) {
+		for (size_t i = 0; i < d->cfg->n_security_groups && i < EC2_MAX_GROUPS; i++)
+			(void)!vw_fmt(j->groups[j->n_groups++], EC2_ID_LEN, "%s", d->cfg->security_groups[i]);
+		return;
+	}
+	for (size_t i = 0; i < d->node.n_groups && i < EC2_MAX_GROUPS; i++)
+		(void)!vw_fmt(j->groups[j->n_groups++], EC2_ID_LEN, "%s", d->node.groups[i]);
+}
+
+/* device indexes that jobs under way will take */
+static uint64_t pending_devices(const struct grow *g)
+{
+	uint64_t taken = 0;
+
+	for (size_t i = 0; i < g->n_jobs; i++)
+		if (g->jobs[i]->kind == GROW_CREATE_ENI)
+			taken |= UINT64_C(1) << g->jobs[i]->device;
+	return taken;
+}
+
+static int pick_device(const struct daemon *d, struct grow_job *j)
+{
+	j->taken_devices = d->enis.unmanaged_devices | pending_devices(d->grow);
+	for (size_t i = 0; i < d->enis.n; i++)
+		if (d->enis.v[i].row.card == 0 && d->enis.v[i].row.device < 64)
+			j->taken_devices |= UINT64_C(1) << d->enis.v[i].row.device;
+	for (uint32_t dev = 1; dev < d->node.max_enis && dev < 64; dev++)
+		if (!(j->taken_devices & UINT64_C(1) << dev)) {
+			j->device = dev;
+			return 0;
+		}
+	return -ENOSPC;
+}
+
+static void known_subnet(const struct daemon *d, struct grow_job *j)
+{
+	for (size_t i = 0; i < d->enis.n; i++)
+		if (!strcmp(d->enis.v[i].row.subnet_id, j->subnet_id))
+			j->subnet = d->enis.v[i].row.subnet;
+}
+
+static int start_intent(struct daemon *d, const struct store_intent *i)
+{
+	struct grow_job *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return -ENOMEM;
+	j->kind = GROW_CREATE_ENI;
+	j->n_prefixes = i->n_prefixes;
+	j->n_addrs = i->n_addrs;
+	j->max_enis = d->node.max_enis;
+	memcpy(j->subnet_id, i->subnet_id, sizeof(i->subnet_id));
+	memcpy(j->token, i->token, sizeof(j->token));
+	memcpy(j->instance_id, d->node.instance_id, sizeof(d->node.instance_id));
+	fill_groups(d, j);
+	known_subnet(d, j);
+	if (fill_tags(d, j, i) < 0 || pick_device(d, j) < 0) {
+		grow_job_free(j);
+		return -ENOSPC;
+	}
+	return job_start(d, j);
+}
+
+/* A token for EC2 must not come twice for different ENIs, also after the store was lost: instance, time and chance */
+static void make_token(const struct daemon *d, char ret[EC2_TOKEN_MAX + 1])
+{
+	struct {
+		char instance[IMDS_ID_LEN];
+		uint64_t when, chance;
+	} seed = { .when = vw_mono_us() };
+	char hex[VW_SHA256_HEXLEN];
+
+	memcpy(seed.instance, d->node.instance_id, sizeof(seed.instance));
+	if (getrandom(&seed.chance, sizeof(seed.chance), 0) < 0)
+		seed.chance = seed.when;
+	vw_sha256_hex(&seed, sizeof(seed), hex);
+	memcpy(ret, hex, EC2_TOKEN_MAX);
+	ret[EC2_TOKEN_MAX] = 0;
+}
+
+static int start_create(struct daemon *d, const struct ipam_action *a)
+{
+	struct store_intent i = {
+		.kind = "create-eni",
+		.n_prefixes = a->n_prefixes,
+		.n_addrs = a->n_addrs,
+		.created_unix = (uint64_t)vw_unix_s(),
+	};
+	struct vw_err err;
+
+	make_token(d, i.token);
+	(void)!vw_fmt(i.subnet_id, sizeof(i.subnet_id), "%s", a->subnet_id);
+	if (store_intent_put(d->store, &i, &err) < 0) {
+		vw_error("an intent could not be recorded, no ENI is created", "err=\"%s\"", err.msg);
+		return -EIO;
+	}
+	vw_info("creating an ENI", "subnet=%s prefixes=%u addresses=%u", i.subnet_id, i.n_prefixes, i.n_addrs);
+	return start_intent(d, &i);
+}
+
+static int start_on_eni(struct daemon *d, const struct ipam_action *a, enum grow_kind kind)
+{
+	const struct eni *e = eni_by_id(d, a->eni_id);
+	struct grow_job *j = calloc(1, sizeof(*j));
+	const struct vw_cidr *cidrs = kind == GROW_UNASSIGN ? a->cidrs : e ? e->row.slots : NULL;
+	size_t n = kind == GROW_UNASSIGN ? a->n_cidrs : e ? e->row.n_slots : 0;
+
+	if (!e || !j || !(j->known = calloc(n + 1, sizeof(*j->known)))) {
+		grow_job_free(j);
+		return -ENOMEM;
+	}
+	j->kind = kind;
+	j->n_prefixes = a->n_prefixes;
+	j->n_addrs = a->n_addrs;
+	memcpy(j->eni_id, e->row.id, sizeof(e->row.id));
+	memcpy(j->attachment_id, e->row.attachment_id, sizeof(e->row.attachment_id));
+	for (size_t i = 0; i < n; i++)
+		j->known[j->n_known++] = cidrs[i];
+	return job_start(d, j);
+}
+
+static int start_unassign(struct daemon *d, const struct ipam_action *a)
+{
+	size_t i;
+
+	for (i = 0; i < a->n_cidrs; i++)
+		if (ipam_pool_slot_retire(d->pool, &a->cidrs[i], true) < 0)
+			break;
+	if (i == a->n_cidrs && start_on_eni(d, a, GROW_UNASSIGN) == 0)
+		return 0;
+	while (i-- > 0)
+		(void)ipam_pool_slot_retire(d->pool, &a->cidrs[i], false);
+	return -EAGAIN;
+}
+
+static int start_remove(struct daemon *d, const struct ipam_action *a)
+{
+	if (ipam_pool_eni_state(d->pool, a->eni_id, IPAM_ENI_REMOVING) < 0)
+		return -EAGAIN;
+	if (start_on_eni(d, a, GROW_DELETE_ENI) == 0)
+		return 0;
+	(void)ipam_pool_eni_state(d->pool, a->eni_id, IPAM_ENI_READY);
+	return -EAGAIN;
+}
+
+static int start_action(struct daemon *d, const struct ipam_action *a)
+{
+	switch (a->act) {
+	case IPAM_ACT_CREATE_ENI:
+		return start_create(d, a);
+	case IPAM_ACT_ASSIGN_PREFIXES:
+	case IPAM_ACT_ASSIGN_ADDRS:
+		return start_on_eni(d, a, GROW_ASSIGN);
+	case IPAM_ACT_UNASSIGN:
+		d->grow->last_shrink_ms = vw_mono_ms();
+		return start_unassign(d, a);
+	case IPAM_ACT_REMOVE_ENI:
+		d->grow->last_shrink_ms = vw_mono_ms();
+		return start_remove(d, a);
+	case IPAM_ACT_COUNT_:
+		break;
+	}
+	return -EINVAL;
+}
+
+/* --- plans */
+
+struct plan_input {
+	struct ipam_plan_in in;
+	struct ipam_inflight inflight[GROW_MAX_JOBS];
+	struct ipam_subnet subnets[GROW_MAX_SUBNETS];
+};
+
+static void fill_inflight(const struct grow *g, struct plan_input *p)
+{
+	for (size_t i = 0; i < g->n_jobs; i++) {
+		const struct grow_job *j = g->jobs[i];
+		struct ipam_inflight *f = &p->inflight[i];
+
+		*f = (struct ipam_inflight){ .act = grow_act(j), .n_prefixes = j->n_prefixes, .n_addrs = j->n_addrs };
+		memcpy(f->eni_id, j->eni_id, sizeof(f->eni_id));
+	}
+	p->in.inflight = p->inflight;
+	p->in.n_inflight = g->n_jobs;
+}
+
+static void fill_subnets(const struct daemon *d, struct plan_input *p)
+{
+	const char *create_in = d->cfg->subnet_id[0] ? d->cfg->subnet_id : d->node.subnet_id;
+	struct ipam_subnet *s = grow_subnet(d->grow, create_in);
+
+	for (size_t i = 0; i < d->enis.n; i++)
+		(void)grow_subnet(d->grow, d->enis.v[i].row.subnet_id);
+	for (size_t i = 0; i < d->grow->n_subnets; i++) {
+		p->subnets[i] = d->grow->subnets[i];
+		p->subnets[i].create = s == &d->grow->subnets[i] && create_in[0];
+	}
+	p->in.subnets = p->subnets;
+	p->in.n_subnets = d->grow->n_subnets;
+}
+
+static void fill_input(const struct daemon *d, struct plan_input *p)
+{
+	const struct vwired_config *c = d->cfg;
+
+	*p = (struct plan_input){ 0 };
+	p->in.targets = (struct ipam_targets){
+		.mode = c->prefix_delegation && d->node.prefixes ? IPAM_MODE_PREFIXES : IPAM_MODE_ADDRS,
+		.warm_eni = c->warm_eni_target,
+		.warm_ip = c->warm_ip_target,
+		.minimum_ip = c->minimum_ip_target,
+		.warm_prefix = c->warm_prefix_target,
+	};
+	p->in.limits = (struct ipam_limits){
+		.max_enis = d->node.max_enis,
+		.max_eni = c->max_eni,
+		.other_enis = d->enis.n_unmanaged,
+		.slots_per_eni = d->node.ips_per_eni ? d->node.ips_per_eni - 1 : 0,
+		.max_pods = c->max_pods,
+		.eni_min_age_ms = IPAM_ENI_MIN_AGE_MS,
+		.shrink_interval_ms = IPAM_SHRINK_INTERVAL_MS,
+	};
+	fill_inflight(d->grow, p);
+	fill_subnets(d, p);
+	memcpy(p->in.blocks, d->grow->blocks, sizeof(p->in.blocks));
+	p->in.waiting = d->n_waiters;
+	p->in.shrink = d->discovered;
+	p->in.last_shrink_ms = d->grow->last_shrink_ms;
+	p->in.disabled = c->disable_provisioning;
+}
+
+void grow_plan(struct daemon *d)
+{
+	struct plan_input p;
+	struct ipam_plan plan;
+	uint64_t now = vw_mono_ms();
+
+	if (!d->cloud->ec2 || !d->discovered || d->stopping)
+		return;
+	ipam_pool_advance(d->pool, now);
+	fill_input(d, &p);
+	ipam_plan(d->pool, &p.in, &plan);
+	for (size_t i = 0; i < plan.n; i++) {
+		if (start_action(d, &plan.v[i]) < 0) {
+			vw_warn("an action could not be started, retrying", "action=%s eni=%s", ipam_act_str(plan.v[i].act),
+				plan.v[i].eni_id);
+			plan.again_ms = now + 1000;
+		}
+	}
+	if (plan.again_ms != IPAM_NEVER)
+		loop_timer_set(d->grow->replan, plan.again_ms > now ? plan.again_ms - now : 1);
+	else
+		loop_timer_stop(d->grow->replan);
+}
+
+static void on_replan(void *arg)
+{
+	daemon_pool_changed(arg);
+}
+
+bool grow_cause(const struct daemon *d, struct vw_err *ret_err)
+{
+	struct plan_input p;
+	struct ipam_why why;
+	char text[384];
+
+	if (!d->discovered) {
+		if (!d->trouble.eno)
+			return false;
+		*ret_err = d->trouble;
+		ret_err->cni = VW_CNI_TRY_AGAIN;
+		vw_err_wrap(ret_err, "the pool is empty and cannot grow");
+		return true;
+	}
+	fill_input(d, &p);
+	ipam_plan_why(d->pool, &p.in, &why);
+	if (why.cause == IPAM_CAUSE_NONE || why.cause == IPAM_CAUSE_UNDER_WAY)
+		return false;
+	vw_err_set(ret_err, EAGAIN, VW_CNI_TRY_AGAIN, "no free address: %s",
+		   ipam_why_text(&why, vw_mono_ms(), text, sizeof(text)));
+	return true;
+}
+
+static int resume_one(const struct store_intent *i, void *arg)
+{
+	struct daemon *d = arg;
+
+	for (size_t k = 0; k < d->grow->n_jobs; k++)
+		if (!strcmp(d->grow->jobs[k]->token, i->token))
+			return 0;
+	vw_info("finishing an ENI that an earlier life began", "subnet=%s", i->subnet_id);
+	if (start_intent(d, i) < 0)
+		vw_warn("it could not be started, retrying", "subnet=%s", i->subnet_id);
+	return 0;
+}
+
+void grow_resume(struct daemon *d)
+{
+	struct vw_err err;
+
+	if (!d->cloud->ec2 || d->stopping)
+		return;
+	if (store_intent_each(d->store, resume_one, d, &err) < 0)
+		vw_warn("open intents could not be read, retrying", "err=\"%s\"", err.msg);
+}
+
+bool grow_is_pending(const struct daemon *d, const char *eni_id)
+{
+	for (size_t i = 0; i < d->grow->n_jobs; i++)
+		if (!strcmp(d->grow->jobs[i]->eni_id, eni_id))
+			return true;
+	return false;
+}
+
+size_t grow_in_flight(const struct daemon *d)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->grow->n_jobs; i++)
+		n += d->grow->jobs[i]->kind == GROW_CREATE_ENI || d->grow->jobs[i]->kind == GROW_ASSIGN;
+	return n;
+}
+
+int grow_new(struct daemon *d, struct grow **ret_grow, struct vw_err *err)
+{
+	struct grow *g = calloc(1, sizeof(*g));
+
+	if (!g || loop_timer_new(d->loop, on_replan, d, &g->replan) < 0) {
+		free(g);
+		return vw_err_set(err, ENOMEM, 0, "no memory for the planner's state");
+	}
+	if (getrandom(&g->chance, sizeof(g->chance), 0) < 0)
+		g->chance = vw_mono_us();
+	*ret_grow = g;
+	return 0;
+}
+
+void grow_free(struct grow *g)
+{
+	free(g);        /* the timer went with the loop, the jobs with their results */
+}

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct daemon;
+struct grow;
+struct vw_err;
+
+/**
+ * DOC: growing the pool
+ *
+ * grow_plan() asks the planner what to do and starts each action as a job; results are taken into pool, store and kernel,
+ * waiters are served, and the planner is asked again. A new ENI is an intent in the store, with its ClientToken, before
+ * EC2 hears of it; the same token after a crash yields the same ENI. Failures become state of the planner's input (subnet
+ * without prefixes until, throttled until, ...), never a loop.
+ */
+int grow_new(struct daemon *d, struct grow **ret_grow, struct vw_err *err);
+void grow_free(struct grow *g);
+/** grow_plan() - plan and start what is due. */
+void grow_plan(struct daemon *d);
+/** grow_resume() - after a start: finish the intents that an earlier life left open. */
+void grow_resume(struct daemon *d);
+/** grow_is_pending() - an action on this ENI is under way. */
+bool grow_is_pending(const struct daemon *d, const char *eni_id);
+/** grow_in_flight() - actions under way that will bring addresses. */
+size_t grow_in_flight(const struct daemon *d);
+/**
+ * grow_cause() - why the pool does not grow now; for ADD and STATUS.
+ * Return: true with @ret_err filled when nothing is under way and nothing can be started.
+ */
+bool grow_cause(const struct daemon *d, struct vw_err *ret_err);

@@ -1,0 +1,225 @@
+/*
+ * Taking in the results of jobs. Success goes kernel -> pool -> store, so that an address is handed out only when packets to
+ * it will arrive; a failure becomes state that the planner sees (struct grow), with the sentence that ADD will show.
+ */
+#include "daemon/grow_apply.h"
+
+#include "daemon/cloud.h"
+#include "daemon/daemon.h"
+#include "daemon/grow_state.h"
+#include "ipam/pool.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+#include "lib/base/parse.h"
+
+#include <string.h>
+
+#define SUBNET_PAUSE_MS 120000          /* aws-node's insufficientCidrErrorCooldown */
+#define FAIL_PAUSE_MIN_MS 1000
+#define FAIL_PAUSE_MAX_MS 60000
+
+/* --- failures */
+
+static uint64_t jitter(struct grow *g, uint64_t ms)
+{
+	g->chance = g->chance * 6364136223846793005u + 1442695040888963407u;
+	return ms / 2 + (g->chance >> 33) % (ms / 2 + 1);
+}
+
+static uint64_t next_pause(struct grow *g, enum ipam_act act)
+{
+	uint64_t *p = &g->pause_ms[act];
+
+	*p = *p ? 2 * *p : FAIL_PAUSE_MIN_MS;
+	if (*p > FAIL_PAUSE_MAX_MS)
+		*p = FAIL_PAUSE_MAX_MS;
+	return jitter(g, *p);
+}
+
+/* the planner's word for a failure of EC2 */
+static enum ipam_cause cause_of(enum ec2_fail kind)
+{
+	switch (kind) {
+	case EC2_THROTTLED:
+		return IPAM_CAUSE_THROTTLED;
+	case EC2_UNAUTHORIZED:
+		return IPAM_CAUSE_DENIED;
+	case EC2_NO_CREDS:
+	case EC2_EXPIRED_CREDS:
+	case EC2_CLOCK_SKEW:
+		return IPAM_CAUSE_CREDENTIALS;
+	case EC2_ATTACH_LIMIT:
+		return IPAM_CAUSE_ENI_LIMIT;
+	default:
+		return IPAM_CAUSE_EC2;
+	}
+}
+
+static void block(struct grow *g, const struct grow_job *j, uint64_t now)
+{
+	enum ipam_act act = grow_act(j);
+	struct ipam_why *b = &g->blocks[act];
+
+	b->cause = cause_of(j->err.kind);
+	b->until_ms = now + next_pause(g, act);
+	(void)!vw_fmt(b->what, sizeof(b->what), "%.*s", (int)sizeof(b->what) - 1, j->err.why.msg);
+}
+
+/* true: @j failed because its subnet is short; the planner turns to what the subnet still has */
+static bool subnet_short(struct daemon *d, const struct grow_job *j, uint64_t now)
+{
+	const struct eni *e = j->kind == GROW_ASSIGN ? eni_by_id(d, j->eni_id) : NULL;
+	struct ipam_subnet *s = grow_subnet(d->grow, e ? e->row.subnet_id : j->subnet_id);
+
+	if (!s || (j->err.kind != EC2_SUBNET_NO_PREFIX && j->err.kind != EC2_SUBNET_NO_ADDRESS))
+		return false;
+	if (j->n_prefixes) {
+		s->no_prefix_until_ms = now + SUBNET_PAUSE_MS;
+		vw_warn("the subnet has no free /28, going on with single addresses", "subnet=%s err=\"%s\"", s->id,
+			j->err.why.msg);
+	} else {
+		s->no_addr_until_ms = now + SUBNET_PAUSE_MS;
+		vw_error("the subnet has no free address, retrying in 120 s", "subnet=%s err=\"%s\"", s->id, j->err.why.msg);
+	}
+	return true;
+}
+
+void grow_failed(struct daemon *d, const struct grow_job *j)
+{
+	struct grow *g = d->grow;
+	uint64_t now = vw_mono_ms();
+
+	if (subnet_short(d, j, now))
+		return;
+	block(g, j, now);
+	/* our view is stale: look before anything else is tried */
+	g->look_again |= j->err.kind == EC2_ENI_IP_LIMIT || j->err.kind == EC2_ATTACH_LIMIT ||
+			 j->err.kind == EC2_DEVICE_IN_USE || j->err.kind == EC2_NOT_FOUND || j->err.unknown;
+	vw_error("a change at EC2 failed, retrying later", "action=%s kind=%s code=%s err=\"%s\"", ipam_act_str(grow_act(j)),
+		 ec2_fail_name(j->err.kind), j->err.code, j->err.why.msg);
+}
+
+/* --- success */
+
+static void grew(struct grow *g, const struct grow_job *j)
+{
+	enum ipam_act act = grow_act(j);
+
+	g->pause_ms[act] = 0;
+	g->blocks[act] = (struct ipam_why){ 0 };
+}
+
+static int eni_row(const struct grow_job *j, struct store_eni *row)
+{
+	const struct ec2_eni *e = &j->eni;
+
+	*row = (struct store_eni){
+		.mac = e->mac,
+		.device = j->device,
+		.subnet = j->subnet,
+		.primary_ip = e->primary4,
+	};
+	if (vw_fmt(row->id, sizeof(row->id), "%s", e->id) < 0 ||
+	    vw_fmt(row->attachment_id, sizeof(row->attachment_id), "%s", j->new_attachment_id) < 0 ||
+	    vw_fmt(row->subnet_id, sizeof(row->subnet_id), "%s", e->subnet_id) < 0)
+		return -ENAMETOOLONG;
+	row->slots = calloc(e->n_addr4 + e->n_prefix4 + 1, sizeof(*row->slots));
+	if (!row->slots)
+		return -ENOMEM;
+	for (size_t i = 0; i < e->n_addr4; i++)
+		row->slots[row->n_slots++] = vw_cidr_host(&e->addr4[i]);
+	for (size_t i = 0; i < e->n_prefix4; i++)
+		row->slots[row->n_slots++] = e->prefix4[i];
+	return 0;
+}
+
+void grow_created(struct daemon *d, const struct grow_job *j)
+{
+	struct store_eni row;
+	struct vw_err err;
+
+	if (eni_row(j, &row) < 0) {
+		vw_error("no memory for a new ENI, the next survey will find it", "eni=%s", j->eni.id);
+		d->grow->look_again = true;
+		return;
+	}
+	if (eni_learn(d, &row, j->have_link ? &j->link : NULL, &err) < 0) {
+		vw_error("a new ENI could not be taken into use, retrying", "eni=%s err=\"%s\"", j->eni.id, err.msg);
+		d->grow->look_again = true;
+	} else if (!j->have_link) {
+		vw_warn("a new ENI is attached but its link has not appeared, looking again", "eni=%s err=\"%s\"", j->eni.id,
+			j->link_err.msg);
+		d->grow->look_again = true;
+	} else {
+		vw_info("a new ENI serves pods", "eni=%s ifname=%s device=%u slots=%zu", j->eni.id, j->link.ifname, j->device,
+			row.n_slots);
+		grew(d->grow, j);
+	}
+	free(row.slots);
+}
+
+void grow_assigned(struct daemon *d, const struct grow_job *j)
+{
+	const struct eni *e = eni_by_id(d, j->eni_id);
+	struct store_eni row;
+	struct eni_link link = { 0 };
+	struct vw_err err;
+	vw_auto_free struct vw_cidr *slots = calloc(j->assigned.n + 1, sizeof(*slots));
+
+	if (!e || !slots) {
+		d->grow->look_again = true;
+		return;
+	}
+	row = e->row;
+	memcpy(slots, j->assigned.v, j->assigned.n * sizeof(*slots));
+	row.slots = slots;
+	row.n_slots = j->assigned.n;
+	link.mac = row.mac;
+	link.ifindex = e->ifindex;
+	memcpy(link.ifname, e->ifname, sizeof(link.ifname));
+	if (eni_learn(d, &row, e->ifindex ? &link : NULL, &err) < 0) {
+		vw_error("new addresses could not be taken into use, retrying", "eni=%s err=\"%s\"", j->eni_id, err.msg);
+		d->grow->look_again = true;
+		return;
+	}
+	vw_info("an ENI has more addresses", "eni=%s %s=%zu", j->eni_id, j->n_prefixes ? "prefixes" : "addresses", j->assigned.n);
+	grew(d->grow, j);
+}
+
+void grow_unassigned(struct daemon *d, const struct grow_job *j)
+{
+	const struct eni *e = eni_by_id(d, j->eni_id);
+	struct vw_cidr *keep;
+	size_t n = 0;
+
+	if (!e)
+		return;
+	keep = calloc(e->row.n_slots + 1, sizeof(*keep));
+	if (!keep) {
+		d->grow->look_again = true;
+		return;
+	}
+	for (size_t i = 0; i < e->row.n_slots; i++) {
+		bool gone = false;
+
+		for (size_t k = 0; k < j->n_known && !gone; k++)
+			gone = vw_cidr_eq(&e->row.slots[i], &j->known[k]);
+		if (!gone)
+			keep[n++] = e->row.slots[i];
+	}
+	eni_drop_slots(d, j->eni_id, keep, n);
+	free(keep);
+	grew(d->grow, j);
+	vw_info("an ENI gave addresses back", "eni=%s slots=%zu", j->eni_id, j->n_known);
+}
+
+void grow_deleted(struct daemon *d, const struct grow_job *j)
+{
+	struct vw_err err;
+
+	if (eni_forget(d, j->eni_id, &err) < 0)
+		vw_error("a deleted ENI could not be forgotten", "eni=%s err=\"%s\"", j->eni_id, err.msg);
+	else
+		vw_info("an ENI that no pod used is deleted", "eni=%s", j->eni_id);
+}

@@ -1,0 +1,59 @@
+#pragma once
+
+#include "daemon/ec2.h"
+#include "daemon/eni.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cloud;
+struct daemon;
+
+/**
+ * DOC: one action on EC2, run in a worker
+ *
+ * A job holds copies of all it needs, so that the worker touches nothing of the daemon but the cloud's clients, which
+ * are safe to share. What it found out is in the members after "results" and is taken in by the loop's thread.
+ */
+enum grow_kind { GROW_CREATE_ENI, GROW_ASSIGN, GROW_UNASSIGN, GROW_DELETE_ENI };
+
+#define GROW_MAX_TAGS 32
+
+struct grow_job {
+	struct daemon *d;
+	struct cloud *cloud;
+	enum grow_kind kind;
+	uint64_t deadline_ms;
+
+	/* what to do */
+	char eni_id[EC2_ID_LEN];        /* ASSIGN, UNASSIGN, DELETE_ENI */
+	char attachment_id[EC2_ID_LEN]; /* DELETE_ENI */
+	char subnet_id[EC2_ID_LEN];     /* CREATE_ENI */
+	struct vw_cidr subnet;          /* its range; asked for when family is 0 */
+	char instance_id[EC2_ID_LEN];
+	char token[EC2_TOKEN_MAX + 1];
+	unsigned int n_prefixes, n_addrs;
+	uint32_t device;                /* CREATE_ENI: where to attach */
+	uint64_t taken_devices;         /* bit per device index known to be taken */
+	uint32_t max_enis;
+	char groups[EC2_MAX_GROUPS][EC2_ID_LEN];
+	size_t n_groups;
+	char tag_text[GROW_MAX_TAGS][2][256];
+	size_t n_tags;
+	struct vw_cidr *known;          /* ASSIGN: what the ENI has; UNASSIGN: what to give back. Owned. */
+	size_t n_known;
+
+	/* results */
+	int r;
+	struct ec2_error err;
+	struct ec2_eni eni;             /* CREATE_ENI */
+	bool created, attached, have_link;
+	char new_attachment_id[EC2_ID_LEN];
+	struct eni_link link;
+	struct vw_err link_err;
+	struct ec2_assigned assigned;   /* ASSIGN */
+};
+
+/** grow_job_work() - blocking. */
+void grow_job_work(void *job);
+void grow_job_free(struct grow_job *j);

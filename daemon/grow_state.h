@@ -1,0 +1,41 @@
+#pragma once
+
+#include "daemon/ec2.h"
+#include "daemon/grow_job.h"
+#include "ipam/planner.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct loop_timer;
+
+#define GROW_MAX_JOBS 16
+#define GROW_MAX_SUBNETS 16
+
+/**
+ * struct grow - what growing remembers between plans.
+ * @jobs:       under way; the planner counts what they will bring.
+ * @subnets:    state of those that were seen to be short of something.
+ * @blocks:     after a failure: by kind of action, when to try again, and the cause that ADDs and STATUS show.
+ * @pause_ms:   the present length of the doubling wait by kind, 0 after a success.
+ * @chance:     state of the jitter.
+ * @look_again: a survey is due: what we believe and what EC2 says differ.
+ * @replan:     fires when a pause ends.
+ */
+struct grow {
+	struct grow_job *jobs[GROW_MAX_JOBS];
+	size_t n_jobs;
+	struct ipam_subnet subnets[GROW_MAX_SUBNETS];
+	size_t n_subnets;
+	struct ipam_why blocks[IPAM_ACT_COUNT_];
+	uint64_t pause_ms[IPAM_ACT_COUNT_];
+	uint64_t chance;
+	uint64_t last_shrink_ms;
+	bool look_again;
+	struct loop_timer *replan;
+};
+
+/** grow_subnet() - the state of subnet @id, made when there is none; NULL when too many are known. */
+struct ipam_subnet *grow_subnet(struct grow *g, const char *id);
+/** grow_act() - the planner's name for what @j does. */
+enum ipam_act grow_act(const struct grow_job *j);
