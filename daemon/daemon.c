@@ -1,0 +1,421 @@
+/*
+ * Putting the daemon together. Order matters: the socket's lock first, so that a second daemon touches nothing; then store and
+ * kernel are restored and tombstones replayed. Requests wait in the backlog until the loop runs, so none is ever answered
+ * from a half-restored state. The cloud is asked last and in the background.
+ */
+#include "daemon/daemon.h"
+
+#include "daemon/cloud.h"
+#include "daemon/creds.h"
+#include "daemon/discover.h"
+#include "daemon/grow.h"
+#include "daemon/hostnet.h"
+#include "daemon/loop.h"
+#include "daemon/rpc_server.h"
+#include "daemon/serve.h"
+#include "daemon/store.h"
+#include "ipam/pool.h"
+#include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+#include "lib/base/log.h"
+#include "lib/base/parse.h"
+#include "lib/net/link.h"
+#include "netpolicy-bpf/user/np_loader.h"
+
+#include <signal.h>
+#include <string.h>
+
+#define REAP_DELAY_MS 10        /* long enough to gather a burst of DELs, short enough that nobody sees it */
+#define CREDS_DEADLINE_MS 30000
+
+/* --- one turn's worth of changes */
+
+static void on_pool_timer(void *arg)
+{
+	struct daemon *d = arg;
+	uint64_t next, now = vw_mono_ms();
+
+	serve_waiters(d);
+	if (d->ready)
+		grow_plan(d);
+	/* the planner may have found out that nothing can come: those who wait in vain hear it now */
+	serve_waiters(d);
+	next = ipam_pool_next_free_ms(d->pool);
+	if (next != IPAM_NEVER)
+		loop_timer_set(d->cool_timer, next > now ? next - now : 0);
+}
+
+void daemon_pool_changed(struct daemon *d)
+{
+	if (!loop_timer_active(d->pool_timer))
+		loop_timer_set(d->pool_timer, 0);
+}
+
+static void on_cool_timer(void *arg)
+{
+	daemon_pool_changed(arg);
+}
+
+/* --- reaping: the delete waits for RCU grace periods under RTNL, so a worker does it */
+
+struct reap_job {
+	struct daemon *d;
+	int r;
+	struct vw_err err;
+};
+
+static void reap_work(void *arg)
+{
+	struct reap_job *j = arg;
+
+	j->r = hostnet_reap_work(&j->err);
+}
+
+static void reap_done(void *arg)
+{
+	struct reap_job *j = arg;
+	struct daemon *d = j->d;
+
+	hostnet_reap_end(d->hostnet, j->r, attach_reaped, d);
+	if (j->r < 0)
+		vw_error("links of stopped pods could not be deleted, retrying", "err=\"%s\"", j->err.msg);
+	if (!d->stopping && hostnet_dying(d->hostnet) > 0)
+		loop_timer_set(d->reap_timer, j->r < 0 ? 1000 : REAP_DELAY_MS);
+	if (!d->stopping)
+		daemon_pool_changed(d);
+	free(j);
+}
+
+static void on_reap_timer(void *arg)
+{
+	struct daemon *d = arg;
+	struct reap_job *j = calloc(1, sizeof(*j));
+
+	if (!j) {
+		loop_timer_set(d->reap_timer, 1000);
+		return;
+	}
+	j->d = d;
+	if (hostnet_reap_begin(d->hostnet) <= 0) {
+		free(j);        /* none, or a round is under way, whose end looks again */
+		return;
+	}
+	if (loop_job(d->loop, reap_work, reap_done, j) < 0) {
+		hostnet_reap_end(d->hostnet, -ENOMEM, NULL, NULL);
+		free(j);
+		loop_timer_set(d->reap_timer, 1000);
+	}
+}
+
+void daemon_links_dying(struct daemon *d)
+{
+	if (!loop_timer_active(d->reap_timer))
+		loop_timer_set(d->reap_timer, REAP_DELAY_MS);
+}
+
+/* --- credentials */
+
+struct creds_job {
+	struct daemon *d;
+	int r;
+	struct vw_err err;
+};
+
+static void creds_work(void *arg)
+{
+	struct creds_job *j = arg;
+
+	j->r = creds_refresh(j->d->cloud->creds, vw_mono_ms() + CREDS_DEADLINE_MS, &j->err);
+}
+
+static void creds_done(void *arg)
+{
+	struct creds_job *j = arg;
+
+	if (j->r < 0)
+		vw_warn("credentials could not be refreshed, going on with the present ones", "err=\"%s\"", j->err.msg);
+	daemon_creds_schedule(j->d);
+	free(j);
+}
+
+static void on_creds_timer(void *arg)
+{
+	struct daemon *d = arg;
+	struct creds_job *j = calloc(1, sizeof(*j));
+
+	if (!j || (j->d = d, loop_job(d->loop, creds_work, creds_done, j)) < 0) {
+		free(j);
+		loop_timer_set(d->creds_timer, 10000);
+	}
+}
+
+void daemon_creds_schedule(struct daemon *d)
+{
+	int64_t due, now = vw_unix_s();
+
+	if (d->stopping || !d->cloud->creds)
+		return;
+	due = creds_refresh_due_s(d->cloud->creds);
+	if (due)
+		loop_timer_set(d->creds_timer, due > now ? (uint64_t)(due - now) * 1000 : 1000);
+}
+
+/* --- configuration */
+
+int daemon_nat_apply(struct daemon *d, struct vw_err *err)
+{
+	struct hostnet_nat nat = {
+		.vpc = d->node.vpc_cidrs,
+		.n_vpc = d->node.n_vpc_cidrs,
+		.excluded = d->cfg->exclude_snat_cidrs,
+		.n_excluded = d->cfg->n_exclude_snat_cidrs,
+		.external_snat = d->cfg->external_snat,
+		.nodeport = d->cfg->node_port_support,
+		.random = (enum hostnet_snat_random)d->cfg->randomize_snat,
+	};
+	memcpy(nat.pod_prefix, d->cfg->veth_prefix, sizeof(d->cfg->veth_prefix));
+
+	for (size_t i = 0; i < d->enis.n; i++)
+		if (d->enis.v[i].row.primary) {
+			memcpy(nat.primary_ifname, d->enis.v[i].ifname, sizeof(nat.primary_ifname));
+			nat.primary_addr = d->enis.v[i].row.primary_ip;
+		}
+	if (!nat.primary_ifname[0])
+		return vw_err_set(err, ENODEV, 0, "the link of the primary ENI has not been found");
+	return hostnet_nat_apply(d->hostnet, &nat, err);
+}
+
+static void reload(struct daemon *d)
+{
+	struct vwired_config *fresh = NULL;
+	struct vw_err err;
+
+	if (vwired_config_load(d->config_path, &fresh, &err) < 0) {
+		vw_error("the configuration is not valid, the running one stays in force", "err=\"%s\"", err.msg);
+		return;
+	}
+	/* what the open socket, pins and store stand on cannot change under them */
+	if (strcmp(fresh->run_dir, d->cfg->run_dir) || strcmp(fresh->bpf_dir, d->cfg->bpf_dir)) {
+		vw_error("run_dir and bpf_dir change only with a restart, the running configuration stays in force");
+		vwired_config_free(fresh);
+		return;
+	}
+	vwired_config_free(d->cfg);
+	d->cfg = fresh;
+	vw_log_level_set(d->cfg->log_level);
+	if (d->discovered && daemon_nat_apply(d, &err) < 0)
+		vw_error("NAT could not be set up as the new configuration asks", "err=\"%s\"", err.msg);
+	vw_info("configuration reloaded", "file=%s", d->config_path);
+	daemon_pool_changed(d);
+}
+
+static void on_signal(int signo, void *arg)
+{
+	struct daemon *d = arg;
+
+	if (signo == SIGHUP) {
+		reload(d);
+		return;
+	}
+	vw_info("stopping; pods keep their addresses and connectivity", "signal=%d", signo);
+	d->stopping = true;
+	cloud_cancel(d->cloud);
+	loop_stop(d->loop);
+}
+
+static void on_config_changed(void *arg)
+{
+	reload(arg);
+}
+
+static void on_retry_timer(void *arg)
+{
+	discover_start(arg);
+}
+
+/* --- start */
+
+static int read_boot_id(struct vw_buf *b, struct vw_err *err)
+{
+	int r = vw_read_file("/proc/sys/kernel/random/boot_id", 64, b, err);
+
+	while (r == 0 && b->len && b->data[b->len - 1] == '\n')
+		b->data[--b->len] = 0;
+	return r;
+}
+
+static int open_store(struct daemon *d, struct vw_err *err)
+{
+	vw_auto_buf struct vw_buf boot = VW_BUF_INIT_MAX(64), note = VW_BUF_INIT;
+	char path[VW_PATH_MAX];
+	int r = read_boot_id(&boot, err);
+
+	if (r < 0)
+		return r;
+	if (vw_fmt(path, sizeof(path), "%s/state.db", d->cfg->run_dir) < 0)
+		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG, "run_dir '%s' is too long", d->cfg->run_dir);
+	r = store_open(path, vw_buf_str(&boot), &d->store, &note, err);
+	if (r == 0 && note.len)
+		vw_warn("the state store was not as it was left", "note=\"%s\"", vw_buf_str(&note));
+	return r;
+}
+
+static int make_timers(struct daemon *d, struct vw_err *err)
+{
+	if (loop_timer_new(d->loop, on_reap_timer, d, &d->reap_timer) < 0 ||
+	    loop_timer_new(d->loop, on_pool_timer, d, &d->pool_timer) < 0 ||
+	    loop_timer_new(d->loop, on_cool_timer, d, &d->cool_timer) < 0 ||
+	    loop_timer_new(d->loop, on_retry_timer, d, &d->retry_timer) < 0 ||
+	    loop_timer_new(d->loop, on_creds_timer, d, &d->creds_timer) < 0 ||
+	    loop_signal(d->loop, SIGTERM, on_signal, d) < 0 || loop_signal(d->loop, SIGINT, on_signal, d) < 0 ||
+	    loop_signal(d->loop, SIGHUP, on_signal, d) < 0)
+		return vw_err_set(err, ENOMEM, 0, "no memory for timers and signals");
+	return 0;
+}
+
+static int open_local(struct daemon *d, struct vw_err *err)
+{
+	int r = vw_mkdir_p(d->cfg->run_dir, 0755, err);
+
+	if (r == 0)
+		r = loop_new(&d->loop, err);
+	if (r == 0)
+		r = make_timers(d, err);
+	/* first of all the lock, so that a second daemon touches nothing; requests wait until the loop runs */
+	if (r == 0)
+		r = rpc_server_new(d->loop, d->socket_path, &serve_ops, d, &d->server, err);
+	if (r == 0)
+		r = open_store(d, err);
+	if (r == 0)
+		r = vw_nl_open(&d->nl, err);
+	if (r == 0)
+		r = np_open(d->cfg->bpf_dir, &d->np, err);
+	if (r == 0)
+		r = hostnet_new(&d->hostnet, err);
+	if (r == 0)
+		r = hostnet_init(d->hostnet, err);
+	return r;
+}
+
+static int restore_eni(const struct store_eni *row, void *arg)
+{
+	struct daemon *d = arg;
+	struct eni_link link = { .mac = row->mac };
+	struct vw_link l;
+	struct vw_err err;
+
+	/* no link, no trouble: the survey looks for it again */
+	bool found = vw_link_wait_mac(-1, &row->mac, 0, &l, &err) == 0;
+
+	if (found) {
+		link.ifindex = l.ifindex;
+		memcpy(link.ifname, l.name, sizeof(link.ifname));
+	}
+	if (eni_restore(d, row, found ? &link : NULL, &err) < 0)
+		vw_warn("a recorded ENI could not be restored, the survey will look at it", "eni=%s err=\"%s\"", row->id, err.msg);
+	return 0;
+}
+
+static int replay_tombstone(const struct vw_rpc_req *del, void *arg)
+{
+	struct daemon *d = arg;
+	struct vw_err err;
+
+	if (attach_del(d, &del->key, false, &err) < 0) {
+		vw_warn("a DEL that was left while no daemon ran failed, keeping it", "container_id=%s err=\"%s\"",
+			del->key.container_id, err.msg);
+		return -EAGAIN;
+	}
+	return 0;
+}
+
+static int restore(struct daemon *d, struct vw_err *err)
+{
+	int r = node_load(d->store, &d->node, err);
+
+	if (r < 0) {
+		vw_warn("the recorded identity is damaged, asking IMDS", "err=\"%s\"", err->msg);
+		d->node = (struct node){ 0 };
+	}
+	r = store_eni_each(d->store, restore_eni, d, err);
+	if (r == 0)
+		r = attach_restore(d, err);
+	if (r < 0)
+		return r;
+	r = vw_tombstone_replay(d->socket_path, replay_tombstone, d, err);
+	if (r < 0)
+		vw_warn("tombstones could not be read, ignoring", "err=\"%s\"", err->msg);
+	for (size_t i = 0; i < d->enis.n; i++)
+		if (d->enis.v[i].row.primary && d->enis.v[i].wired && daemon_nat_apply(d, err) == 0)
+			d->ready = true;
+	if (d->ready)
+		vw_info("restored", "enis=%zu pods=%u", d->enis.n, d->attach.n);
+	return 0;
+}
+
+int daemon_new(const char *config_path, struct daemon **ret_daemon, struct vw_err *err)
+{
+	struct daemon *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return vw_err_set(err, ENOMEM, 0, "no memory for the daemon");
+	TAILQ_INIT(&d->waiters);
+	d->nl = (struct vw_nl)VW_NL_INIT;
+	d->config_path = config_path;
+	r = vwired_config_load(config_path, &d->cfg, err);
+	if (r == 0) {
+		vw_log_level_set(d->cfg->log_level);
+		if (vw_fmt(d->socket_path, sizeof(d->socket_path), "%s/vpcwired.sock", d->cfg->run_dir) < 0)
+			r = vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG, "run_dir '%s' is too long", d->cfg->run_dir);
+	}
+	if (r == 0)
+		r = open_local(d, err);
+	if (r == 0)
+		r = (d->pool = ipam_pool_new()) ? 0 : vw_err_set(err, ENOMEM, 0, "no memory for the pool");
+	if (r == 0)
+		r = cloud_new(d->cfg, &d->cloud, err);
+	if (r == 0)
+		r = grow_new(d, &d->grow, err);
+	if (r == 0)
+		r = restore(d, err);
+	if (r < 0) {
+		daemon_free(d);
+		return r;
+	}
+	if (loop_path_watch(d->loop, config_path, on_config_changed, d, err) < 0)
+		vw_info("changes of the configuration are taken in on SIGHUP only", "err=\"%s\"", err->msg);
+	*ret_daemon = d;
+	return 0;
+}
+
+int daemon_run(struct daemon *d, struct vw_err *err)
+{
+	discover_start(d);
+	daemon_pool_changed(d);
+	return loop_run(d->loop, err);
+}
+
+void daemon_free(struct daemon *d)
+{
+	if (!d)
+		return;
+	d->stopping = true;
+	serve_done(d);
+	rpc_server_free(d->server);
+	/* ends jobs under way; their results still find the store and the pool */
+	loop_free(d->loop);
+	grow_free(d->grow);
+	cloud_free(d->cloud);
+	attach_table_done(d);
+	eni_table_done(d);
+	ipam_pool_free(d->pool);
+	hostnet_free(d->hostnet);
+	np_close(d->np);
+	vw_nl_close(&d->nl);
+	store_close(d->store);
+	vwired_config_free(d->cfg);
+	free(d);
+}

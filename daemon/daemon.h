@@ -1,0 +1,82 @@
+#pragma once
+
+#include "daemon/attach.h"
+#include "daemon/config.h"
+#include "daemon/eni.h"
+#include "daemon/node.h"
+#include "lib/base/err.h"
+#include "lib/net/nl.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct cloud;
+struct grow;
+struct hostnet;
+struct ipam_pool;
+struct loop;
+struct loop_timer;
+struct np;
+struct rpc_server;
+struct store;
+struct waiter;
+
+/**
+ * DOC: the daemon
+ *
+ * One struct that everything hangs off; one thread that touches it. Life: daemon_new() opens what is local (config,
+ * store, eBPF, host network, socket) and restores what the store knows; when that includes this node's ENIs it serves at
+ * once. A discover job then asks IMDS and EC2 who we are and what we have; from its result on the planner runs after
+ * every change (see grow.h).
+ */
+
+TAILQ_HEAD(waiter_list, waiter);
+
+struct daemon {
+	struct vwired_config *cfg;
+	const char *config_path;
+	char socket_path[VW_PATH_MAX];
+	struct loop *loop;
+	struct store *store;
+	struct vw_nl nl;
+	struct hostnet *hostnet;
+	struct np *np;
+	struct ipam_pool *pool;
+	struct rpc_server *server;
+	struct cloud *cloud;
+
+	struct node node;
+	bool ready;                     /* ADD can be served from the pool */
+	bool discovered;                /* IMDS/EC2 have been heard in this life */
+	bool discovering;               /* a survey is under way */
+	bool stopping;
+	uint64_t discover_wait_ms;      /* before the next survey after one that failed or was incomplete */
+	struct vw_err trouble;          /* why not ready, or the last failure of the cloud; eno 0 = none */
+	struct eni_table enis;
+	struct attach_table attach;
+	struct grow *grow;
+
+	struct waiter_list waiters;
+	unsigned int n_waiters;
+	struct loop_timer *reap_timer;  /* dying links go together */
+	struct loop_timer *pool_timer;  /* waiters and planner, once per turn of the loop */
+	struct loop_timer *cool_timer;  /* the next address has cooled down */
+	struct loop_timer *retry_timer; /* the next survey */
+	struct loop_timer *creds_timer; /* refresh ahead of expiry */
+};
+
+/** daemon_new() - see DOC. @config_path: borrowed. */
+int daemon_new(const char *config_path, struct daemon **ret_daemon, struct vw_err *err);
+int daemon_run(struct daemon *d, struct vw_err *err);
+/** daemon_free() - leaves kernel state and store as they are: pods live on without a daemon. */
+void daemon_free(struct daemon *d);
+
+/** daemon_pool_changed() - something was freed, grew or was taken: serve waiters, then plan (once per turn). */
+void daemon_pool_changed(struct daemon *d);
+/** daemon_nat_apply() - write the nftables table from configuration and node. */
+int daemon_nat_apply(struct daemon *d, struct vw_err *err);
+/** daemon_creds_schedule() - set the timer for the next refresh of credentials. */
+void daemon_creds_schedule(struct daemon *d);
+/** daemon_links_dying() - a veth was put into the dying group: reap within 10 ms. */
+void daemon_links_dying(struct daemon *d);

@@ -1,0 +1,151 @@
+/*
+ * What the daemon says about itself: STATUS for the runtime, INFO for people and tools. Both only read.
+ */
+#include "daemon/info.h"
+
+#include "daemon/daemon.h"
+#include "daemon/grow.h"
+#include "daemon/hostnet.h"
+#include "ipam/pool.h"
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+#include "lib/base/parse.h"
+#include "lib/json/json.h"
+
+#include <errno.h>
+#include <string.h>
+
+static void say(struct vw_rpc_status *st, int cni, const char *msg)
+{
+	st->cni = cni;
+	(void)!vw_fmt(st->msg, sizeof(st->msg), "%.*s", (int)sizeof(st->msg) - 1, msg);
+}
+
+/* rules, tables or NAT that somebody removed: pods are cut off */
+static bool network_broken(struct daemon *d, struct vw_err *err)
+{
+	struct hostnet_eni enis[ENI_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->enis.n; i++)
+		if (d->enis.v[i].wired)
+			eni_hostnet(d, &d->enis.v[i], &enis[n++]);
+	return hostnet_verify(d->hostnet, enis, n, err) < 0;
+}
+
+void info_status(struct daemon *d, struct vw_rpc_status *ret_st)
+{
+	struct ipam_stats s;
+	struct vw_err err;
+
+	*ret_st = (struct vw_rpc_status){ 0 };
+	if (!d->ready) {
+		say(ret_st, VW_CNI_NOT_AVAILABLE,
+		    d->trouble.eno ? d->trouble.msg : "vpcwired has just started and does not know its node yet");
+		return;
+	}
+	if (network_broken(d, &err)) {
+		say(ret_st, VW_CNI_LIMITED, err.msg);
+		return;
+	}
+	ipam_pool_advance(d->pool, vw_mono_ms());
+	ipam_pool_stats(d->pool, &s);
+	if (s.available > d->n_waiters)
+		return;
+	if (grow_cause(d, &err))
+		say(ret_st, VW_CNI_NOT_AVAILABLE, err.msg);
+	else
+		say(ret_st, VW_CNI_NOT_AVAILABLE, "no free address at the moment; the pool is growing");
+}
+
+static int add_pool(struct daemon *d, struct vw_json *root)
+{
+	struct vw_json *pool = vw_json_new_object();
+	struct ipam_stats s;
+
+	ipam_pool_advance(d->pool, vw_mono_ms());
+	ipam_pool_stats(d->pool, &s);
+	if (vw_json_set_int(pool, "total", s.total) < 0 || vw_json_set_int(pool, "assigned", s.assigned) < 0 ||
+	    vw_json_set_int(pool, "cooling", s.cooling + s.orphaned_cooling) < 0 ||
+	    vw_json_set_int(pool, "available", s.available) < 0 || vw_json_set_int(pool, "orphaned", s.orphaned) < 0 ||
+	    vw_json_set_int(pool, "prefixes", s.prefixes) < 0 ||
+	    vw_json_set_int(pool, "free_prefixes", s.free_prefixes) < 0 ||
+	    vw_json_set_int(pool, "secondary_addresses", s.singles) < 0 ||
+	    vw_json_set_int(pool, "waiting", d->n_waiters) < 0 ||
+	    vw_json_set_int(pool, "actions_under_way", (int64_t)grow_in_flight(d)) < 0) {
+		vw_json_free(pool);
+		return -ENOMEM;
+	}
+	return vw_json_set(root, "pool", pool);
+}
+
+static struct vw_json *eni_json(struct daemon *d, const struct eni *e)
+{
+	const struct ipam_eni *p = ipam_pool_eni(d->pool, e->row.id);
+	struct vw_json *o = vw_json_new_object(), *slots = vw_json_new_array();
+	char text[VW_CIDR_STRLEN];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < e->row.n_slots; i++)
+		r = vw_json_append(slots, vw_json_new_string(vw_cidr_str(&e->row.slots[i], text)));
+	if (vw_json_set(o, "slots", slots) < 0 || r < 0 || vw_json_set_str(o, "id", e->row.id) < 0 ||
+	    vw_json_set_str(o, "ifname", e->ifname) < 0 || vw_json_set_str(o, "mac", vw_mac_str(&e->row.mac, text)) < 0 ||
+	    vw_json_set_str(o, "address", vw_ip_str(&e->row.primary_ip, text)) < 0 ||
+	    vw_json_set_str(o, "subnet_id", e->row.subnet_id) < 0 || vw_json_set_int(o, "number", e->row.number) < 0 ||
+	    vw_json_set_int(o, "device", e->row.device) < 0 || vw_json_set_int(o, "card", e->row.card) < 0 ||
+	    vw_json_set_bool(o, "primary", e->row.primary) < 0 || vw_json_set_bool(o, "wired", e->wired) < 0 ||
+	    vw_json_set_int(o, "addresses", p ? p->n.addrs : 0) < 0 ||
+	    vw_json_set_int(o, "assigned", p ? p->n.assigned : 0) < 0) {
+		vw_json_free(o);
+		return NULL;
+	}
+	return o;
+}
+
+static struct vw_json *pod_json(const struct attachment *a)
+{
+	struct vw_json *o = vw_json_new_object();
+	char ip[VW_IP_STRLEN];
+
+	if (vw_json_set_str(o, "container_id", a->row.key.container_id) < 0 ||
+	    vw_json_set_str(o, "ifname", a->row.key.ifname) < 0 || vw_json_set_str(o, "pod_namespace", a->row.pod_namespace) < 0 ||
+	    vw_json_set_str(o, "pod_name", a->row.pod_name) < 0 ||
+	    vw_json_set_str(o, "address", vw_ip_str(&a->row.addr, ip)) < 0 ||
+	    vw_json_set_str(o, "host_ifname", a->row.host_ifname) < 0 || vw_json_set_int(o, "slot", a->row.slot) < 0) {
+		vw_json_free(o);
+		return NULL;
+	}
+	return o;
+}
+
+static int add_lists(struct daemon *d, struct vw_json *root)
+{
+	struct vw_json *enis = vw_json_new_array(), *pods = vw_json_new_array();
+	struct attachment *a, *tmp;
+	unsigned int n = 0;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < d->enis.n; i++)
+		r = vw_json_append(enis, eni_json(d, &d->enis.v[i]));
+	/* the reply is one packet of 64 KiB: the first pods, and how many there are */
+	HASH_ITER(hh, d->attach.by_key, a, tmp)
+		if (r == 0 && n++ < 128)
+			r = vw_json_append(pods, pod_json(a));
+	if (vw_json_set(root, "enis", enis) < 0 || vw_json_set(root, "pods", pods) < 0)
+		r = -ENOMEM;
+	return r;
+}
+
+int info_print(struct daemon *d, struct vw_buf *buf, struct vw_err *err)
+{
+	vw_auto_json struct vw_json *root = vw_json_new_object();
+
+	if (vw_json_set_int(root, "v", VW_RPC_VERSION_MAX) < 0 || vw_json_set_str(root, "version", VW_VERSION) < 0 ||
+	    vw_json_set_str(root, "instance_id", d->node.instance_id) < 0 ||
+	    vw_json_set_str(root, "instance_type", d->node.instance_type) < 0 ||
+	    vw_json_set_bool(root, "ready", d->ready) < 0 || vw_json_set_bool(root, "discovered", d->discovered) < 0 ||
+	    vw_json_set_str(root, "trouble", d->trouble.eno ? d->trouble.msg : NULL) < 0 || add_pool(d, root) < 0 ||
+	    vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root) < 0 || vw_json_print(root, 0, buf) < 0)
+		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
+	return vw_buf_err(buf) < 0 ? vw_err_set(err, EMSGSIZE, 0, "the node's state does not fit into one reply") : 0;
+}

@@ -1,0 +1,273 @@
+/*
+ * An ADD: ready? -> attach_add() -> answer. -EAGAIN (no address) and -EBUSY (its name or slot is being reaped) make a
+ * waiter. A waiter fails early, with the cause, when the planner has nothing under way, can start nothing and no address
+ * cools down in time: a runtime that waits for nothing holds up its other pods.
+ */
+#include "daemon/serve.h"
+
+#include "daemon/daemon.h"
+#include "daemon/grow.h"
+#include "daemon/info.h"
+#include "daemon/loop.h"
+#include "daemon/rpc_server.h"
+#include "ipam/pool.h"
+#include "lib/base/buf.h"
+#include "lib/base/clock.h"
+#include "lib/base/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define WAITERS_MAX 512         /* RPC_SERVER_MAX_CONNS: each holds a connection */
+#define ANSWER_MARGIN_MS 250    /* the daemon gives up this long before its peer does */
+
+struct waiter {
+	TAILQ_ENTRY(waiter) entry;
+	struct daemon *d;
+	struct rpc_conn *conn;
+	struct vw_rpc_req req;
+	uint64_t since_ms, deadline_ms;
+	struct loop_timer *timer;
+};
+
+static void waiter_free(struct waiter *w)
+{
+	TAILQ_REMOVE(&w->d->waiters, w, entry);
+	w->d->n_waiters--;
+	loop_timer_free(w->timer);
+	free(w);
+}
+
+static void answer_wiring(struct rpc_conn *conn, const struct vw_rpc_wiring *w)
+{
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	struct vw_err err;
+
+	if (vw_rpc_wiring_encode(w, &b, &err) < 0)
+		rpc_conn_fail(conn, &err);
+	else
+		rpc_conn_reply(conn, &b);
+}
+
+static void answer_ok(struct rpc_conn *conn)
+{
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	struct vw_err err;
+
+	if (vw_rpc_ok_encode(&b, &err) < 0)
+		rpc_conn_fail(conn, &err);
+	else
+		rpc_conn_reply(conn, &b);
+}
+
+static int not_ready(const struct daemon *d, struct vw_err *err)
+{
+	return vw_err_set(err, EAGAIN, VW_CNI_TRY_AGAIN, "vpcwired does not know its node yet%s%s",
+			  d->trouble.eno ? ": " : ", it has just started", d->trouble.eno ? d->trouble.msg : "");
+}
+
+static int add_try(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wiring *ret_w, struct vw_err *err)
+{
+	return d->ready ? attach_add(d, req, ret_w, err) : not_ready(d, err);
+}
+
+/* nothing that is under way or will happen in time can help this waiter */
+static bool hopeless(struct daemon *d, const struct waiter *w, int r, struct vw_err *err)
+{
+	uint64_t cools;
+	struct vw_err cause;
+
+	if (r != -EAGAIN || !d->ready || !grow_cause(d, &cause))
+		return false;
+	cools = ipam_pool_next_free_ms(d->pool);
+	if (cools < w->deadline_ms)
+		return false;
+	*err = cause;
+	return true;
+}
+
+static void fail_waiter(struct waiter *w, const struct vw_err *err)
+{
+	vw_warn("no address for a pod", "container_id=%s pod=%s/%s dur_ms=%llu err=\"%s\"", w->req.key.container_id,
+		w->req.pod_namespace, w->req.pod_name, (unsigned long long)(vw_mono_ms() - w->since_ms), err->msg);
+	rpc_conn_fail(w->conn, err);
+	waiter_free(w);
+}
+
+static void on_deadline(void *arg)
+{
+	struct waiter *w = arg;
+	struct daemon *d = w->d;
+	struct vw_rpc_wiring wiring;
+	struct vw_err err, cause;
+	int r = add_try(d, &w->req, &wiring, &err);
+
+	if (r == 0) {
+		answer_wiring(w->conn, &wiring);
+		waiter_free(w);
+		return;
+	}
+	if (r == -EAGAIN && d->ready) {
+		if (grow_cause(d, &cause))
+			err = cause;
+		else
+			vw_err_set(&err, EAGAIN, VW_CNI_TRY_AGAIN,
+				   "no free address after %llu ms; %zu actions that bring some are under way, retry",
+				   (unsigned long long)(vw_mono_ms() - w->since_ms), grow_in_flight(d));
+	}
+	fail_waiter(w, &err);
+}
+
+void serve_waiters(struct daemon *d)
+{
+	struct waiter *w, *next;
+
+	for (w = TAILQ_FIRST(&d->waiters); w; w = next) {
+		struct vw_rpc_wiring wiring;
+		struct vw_err err;
+		int r = add_try(d, &w->req, &wiring, &err);
+
+		next = TAILQ_NEXT(w, entry);
+		if (r == 0) {
+			vw_debug("an ADD got its address after waiting", "container_id=%s dur_ms=%llu",
+				 w->req.key.container_id, (unsigned long long)(vw_mono_ms() - w->since_ms));
+			answer_wiring(w->conn, &wiring);
+			waiter_free(w);
+		} else if ((r != -EAGAIN && r != -EBUSY) || hopeless(d, w, r, &err)) {
+			fail_waiter(w, &err);
+		}
+	}
+}
+
+static void wait_for_address(struct daemon *d, struct rpc_conn *conn, const struct vw_rpc_req *req,
+			     const struct vw_err *why)
+{
+	uint64_t wait_ms = d->cfg->add_wait_ms;
+	struct waiter *w;
+
+	if (req->deadline_ms && req->deadline_ms < wait_ms + ANSWER_MARGIN_MS)
+		wait_ms = req->deadline_ms > ANSWER_MARGIN_MS ? req->deadline_ms - ANSWER_MARGIN_MS : 0;
+	w = d->n_waiters < WAITERS_MAX && wait_ms ? calloc(1, sizeof(*w)) : NULL;
+	if (!w || loop_timer_new(d->loop, on_deadline, w, &w->timer) < 0) {
+		free(w);
+		rpc_conn_fail(conn, why);
+		return;
+	}
+	w->d = d;
+	w->conn = conn;
+	w->req = *req;
+	w->req.valid = NULL;
+	w->since_ms = vw_mono_ms();
+	w->deadline_ms = w->since_ms + wait_ms;
+	loop_timer_set(w->timer, wait_ms);
+	TAILQ_INSERT_TAIL(&d->waiters, w, entry);
+	d->n_waiters++;
+	daemon_pool_changed(d);
+}
+
+static void handle_add(struct daemon *d, struct rpc_conn *conn, const struct vw_rpc_req *req)
+{
+	struct vw_rpc_wiring w;
+	struct vw_err err;
+	int r;
+
+	/* those who wait come first: a newcomer must not take the address that has just become free */
+	r = d->n_waiters && d->ready && !attach_known(d, &req->key) ?
+		    vw_err_set(&err, EAGAIN, VW_CNI_TRY_AGAIN, "%u ADDs wait for an address already", d->n_waiters) :
+		    add_try(d, req, &w, &err);
+	if (r == 0) {
+		answer_wiring(conn, &w);
+		daemon_pool_changed(d);
+	} else if (r == -EAGAIN || r == -EBUSY) {
+		wait_for_address(d, conn, req, &err);
+	} else {
+		vw_error("ADD failed", "container_id=%s ifname=%s err=\"%s\"", req->key.container_id, req->key.ifname, err.msg);
+		rpc_conn_fail(conn, &err);
+	}
+}
+
+static void handle_status(struct daemon *d, struct rpc_conn *conn)
+{
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	struct vw_rpc_status st = { 0 };
+	struct vw_err err;
+
+	info_status(d, &st);
+	if (vw_rpc_status_encode(&st, &b, &err) < 0)
+		rpc_conn_fail(conn, &err);
+	else
+		rpc_conn_reply(conn, &b);
+}
+
+static void handle_info(struct daemon *d, struct rpc_conn *conn)
+{
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT_MAX(VW_RPC_MAX);
+	struct vw_err err;
+
+	if (info_print(d, &b, &err) < 0)
+		rpc_conn_fail(conn, &err);
+	else
+		rpc_conn_reply(conn, &b);
+}
+
+static void serve_handle(struct rpc_conn *conn, const struct vw_rpc_req *req, void *arg)
+{
+	struct daemon *d = arg;
+	struct vw_rpc_wiring w;
+	struct vw_err err;
+	int r = 0;
+
+	switch (req->op) {
+	case VW_RPC_ADD:
+		handle_add(d, conn, req);
+		return;
+	case VW_RPC_STATUS:
+		handle_status(d, conn);
+		return;
+	case VW_RPC_INFO:
+		handle_info(d, conn);
+		return;
+	case VW_RPC_CHECK:
+		r = attach_wiring(d, &req->key, &w, &err);
+		if (r == 0) {
+			answer_wiring(conn, &w);
+			return;
+		}
+		break;
+	case VW_RPC_DEL:
+		r = attach_del(d, &req->key, req->failed, &err);
+		break;
+	case VW_RPC_GC:
+		r = attach_gc(d, req, &err);
+		break;
+	}
+	if (r < 0) {
+		vw_warn("a request failed", "op=%d container_id=%s err=\"%s\"", (int)req->op, req->key.container_id, err.msg);
+		rpc_conn_fail(conn, &err);
+		return;
+	}
+	answer_ok(conn);
+	daemon_pool_changed(d);
+}
+
+static void serve_gone(struct rpc_conn *conn, void *arg)
+{
+	struct daemon *d = arg;
+	struct waiter *w;
+
+	TAILQ_FOREACH(w, &d->waiters, entry)
+		if (w->conn == conn) {
+			waiter_free(w);
+			return;
+		}
+}
+
+const struct rpc_server_ops serve_ops = { .handle = serve_handle, .gone = serve_gone };
+
+void serve_done(struct daemon *d)
+{
+	struct waiter *w;
+
+	while ((w = TAILQ_FIRST(&d->waiters)))
+		waiter_free(w);
+}
