@@ -24,7 +24,8 @@
  * struct np_slot - what a pod is, by slot. All zero = empty.
  * @ip4, @ip6: the only source addresses it may send from, valid when their flag is set; network byte order.
  * @eni: number of the ENI it leaves by, 0..127.
- * Published before the veth exists and cleared after it is down, so that no packet meets a half-written slot.
+ * Published before the veth exists and cleared when the pod is gone, so no packet of a living pod meets
+ * a half-written slot.
  */
 struct np_slot {
 	__u32 flags;

@@ -41,7 +41,7 @@ struct np {
 };
 
 /** to_log() - libbpf writes to stderr unless told otherwise. */
-static int to_log(enum libbpf_print_level level, const char *fmt, va_list ap)
+static int __attribute__((format(printf, 2, 0))) to_log(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	char line[256];
 

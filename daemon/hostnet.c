@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The node's rules and the tables of its ENIs. Each setup states what must be there and makes the kernel agree: what is there
+ * already is tolerated, what carries our mark and is not wanted goes, and all of it is one netlink batch where it can be.
+ */
+#include "daemon/hostnet.h"
+
+#include "daemon/hostnet_priv.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/net/addr.h"
+#include "lib/net/link.h"
+#include "lib/net/route.h"
+#include "lib/net/rule.h"
+#include "lib/net/sysctl.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+int hostnet_new(struct hostnet **ret_hn, struct vw_err *err)
+{
+	struct hostnet *hn = calloc(1, sizeof(*hn));
+	int r;
+
+	if (!hn)
+		return vw_err_set(err, ENOMEM, 0, "out of memory");
+	r = vw_nl_open(&hn->nl, err);
+	if (r < 0) {
+		free(hn);
+		return r;
+	}
+	*ret_hn = hn;
+	return 0;
+}
+
+struct hostnet *hostnet_free(struct hostnet *hn)
+{
+	if (hn) {
+		vw_nl_close(&hn->nl);
+		vw_nl_batch_done(&hn->batch);
+		free(hn->dying.items);
+		free(hn->reaping.items);
+	}
+	free(hn);
+	return NULL;
+}
+
+int hostnet_commit(struct hostnet *hn, struct vw_err *err)
+{
+	int r = vw_nl_commit(&hn->nl, &hn->batch, err);
+
+	vw_nl_batch_reset(&hn->batch);
+	return r;
+}
+
+static bool have_ipv6(void)
+{
+	return access("/proc/sys/net/ipv6", F_OK) == 0;
+}
+
+/* --- the rules that do not depend on ENIs */
+
+/** base_rules() - Return: how many, at most 3. */
+static int base_rules(struct vw_rule rules[3])
+{
+	int n = 0;
+
+	rules[n++] = (struct vw_rule){
+		.family = AF_INET, .protocol = VW_RTPROT, .priority = HOSTNET_PRIO_PODS, .table = HOSTNET_TABLE_PODS,
+	};
+	rules[n++] = (struct vw_rule){
+		.family = AF_INET,
+		.protocol = VW_RTPROT,
+		.priority = HOSTNET_PRIO_PRIMARY,
+		.fwmark = HOSTNET_MARK_PRIMARY,
+		.fwmask = HOSTNET_MARK_PRIMARY,
+		.table = RT_TABLE_MAIN,
+	};
+	if (have_ipv6())
+		rules[n++] = (struct vw_rule){
+			.family = AF_INET6, .protocol = VW_RTPROT, .priority = HOSTNET_PRIO_PODS, .table = HOSTNET_TABLE_PODS,
+		};
+	return n;
+}
+
+/**
+ * rules_converge() - of the rules of ours (protocol) that @about picks, keep the wanted, delete the others; add what misses.
+ * A rule whose EXCL add says EEXIST would be there already; listing first also finds what must go.
+ */
+static int rules_converge(struct hostnet *hn, uint8_t family, const struct vw_rule *want, size_t n_want,
+			  bool (*about)(const struct vw_rule *r, const void *arg), const void *arg, struct vw_err *err)
+{
+	vw_auto_free struct vw_rule *have = NULL;
+	int n = vw_rule_list(&hn->nl, family, &have, err);
+	bool there;
+
+	if (n < 0)
+		return n;
+	for (size_t w = 0; w < n_want; w++) {
+		there = false;
+		for (int i = 0; i < n; i++)
+			there |= vw_rule_eq(&have[i], &want[w]);
+		if (there || want[w].family != family)
+			continue;
+		(void)vw_rule_add(&hn->batch, &want[w]);
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_EXISTS);
+	}
+	/* after the adds: never a moment without the right rule */
+	for (int i = 0; i < n; i++) {
+		there = have[i].protocol != VW_RTPROT || !about(&have[i], arg);
+		for (size_t w = 0; w < n_want; w++)
+			there |= vw_rule_eq(&have[i], &want[w]);
+		if (there)
+			continue;
+		(void)vw_rule_del(&hn->batch, &have[i]);
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+	}
+	return 0;
+}
+
+static bool about_base(const struct vw_rule *r, const void *arg)
+{
+	return r->priority == HOSTNET_PRIO_PODS || r->priority == HOSTNET_PRIO_PRIMARY;
+}
+
+int hostnet_init(struct hostnet *hn, struct vw_err *err)
+{
+	struct vw_rule want[3];
+	int n = base_rules(want);
+	int r = vw_sysctl_set("net/ipv4/ip_forward", "1", err);
+
+	if (r < 0)
+		return vw_err_wrap(err, "a node must forward packets");
+	if (have_ipv6()) {
+		r = vw_sysctl_if_set(AF_INET6, "all", "forwarding", "1", err);
+		if (r < 0)
+			return vw_err_wrap(err, "a node must forward packets");
+	}
+	(void)vw_link_set(&hn->batch, &(struct vw_link_set){ .name = "lo", .what = VW_LINK_UP });
+	r = rules_converge(hn, AF_INET, want, (size_t)n, about_base, NULL, err);
+	if (r == 0 && have_ipv6())
+		r = rules_converge(hn, AF_INET6, want, (size_t)n, about_base, NULL, err);
+	if (r < 0) {
+		vw_nl_batch_reset(&hn->batch);
+		return r;
+	}
+	return hostnet_commit(hn, err);
+}
+
+/* --- ENIs */
+
+uint32_t hostnet_eni_table(unsigned int card, unsigned int device)
+{
+	return card == 0 ? device + 1 : 10000 + device + 100 * card;
+}
+
+static void eni_rules(const struct hostnet_eni *eni, struct vw_rule rules[2])
+{
+	rules[0] = (struct vw_rule){
+		.family = AF_INET,
+		.protocol = VW_RTPROT,
+		.priority = HOSTNET_PRIO_ENI + eni->number,
+		.fwmark = eni->number,
+		.fwmask = HOSTNET_MARK_ENI_MASK,
+		.table = eni->table,
+	};
+	rules[1] = (struct vw_rule){
+		.family = AF_INET,
+		.protocol = VW_RTPROT,
+		.priority = HOSTNET_PRIO_FROM,
+		.from = vw_cidr_host(&eni->addr.ip),
+		.table = eni->table,
+	};
+}
+
+static void eni_routes(const struct hostnet_eni *eni, struct vw_route routes[2])
+{
+	routes[0] = (struct vw_route){
+		.dst = vw_cidr_host(&eni->gateway),
+		.table = eni->table,
+		.protocol = VW_RTPROT,
+		.scope = RT_SCOPE_LINK,
+		.type = RTN_UNICAST,
+		.ifindex = eni->ifindex,
+		.dev = eni->ifname,
+	};
+	routes[1] = (struct vw_route){
+		.dst = { .ip = { .family = AF_INET } },
+		.table = eni->table,
+		.protocol = VW_RTPROT,
+		.type = RTN_UNICAST,
+		.via = eni->gateway,
+		.ifindex = eni->ifindex,
+		.dev = eni->ifname,
+	};
+}
+
+static bool same_route(const struct vw_route *a, const struct vw_route *b)
+{
+	return vw_cidr_eq(&a->dst, &b->dst) && a->table == b->table && a->ifindex == b->ifindex && a->scope == b->scope &&
+	       a->type == b->type && a->protocol == b->protocol && vw_ip_eq(&a->via, &b->via) && a->priority == b->priority;
+}
+
+static bool about_eni(const struct vw_rule *r, const void *arg)
+{
+	const struct hostnet_eni *eni = arg;
+
+	return r->priority == HOSTNET_PRIO_ENI + eni->number ||
+	       (r->priority >= HOSTNET_PRIO_ENI && r->priority <= HOSTNET_PRIO_ENI + HOSTNET_ENI_MAX &&
+		r->table == eni->table) ||
+	       (r->priority == HOSTNET_PRIO_FROM &&
+		(r->table == eni->table || (r->from.len == 32 && vw_ip_eq(&r->from.ip, &eni->addr.ip))));
+}
+
+static int eni_check(const struct hostnet_eni *eni, struct vw_err *err)
+{
+	if (!eni->ifindex || !eni->ifname[0])
+		return vw_err_set(err, EINVAL, 0, "%s has no interface", eni->id);
+	if (eni->number == 0)
+		return 0;
+	if (eni->number > HOSTNET_ENI_MAX || eni->table <= 1 || eni->table >= HOSTNET_TABLE_PODS ||
+	    (eni->table >= RT_TABLE_COMPAT && eni->table <= RT_TABLE_LOCAL))
+		return vw_err_set(err, EINVAL, 0, "%s: number %u or table %u is out of range", eni->id, eni->number,
+				  eni->table);
+	if (eni->addr.ip.family != AF_INET || eni->gateway.family != AF_INET)
+		return vw_err_set(err, EINVAL, 0, "%s has no IPv4 address or gateway", eni->id);
+	return 0;
+}
+
+/** eni_addresses() - exactly the primary address; DHCP clients of the image may have put others or its subnet route there. */
+static int eni_addresses(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	vw_auto_free struct vw_addr *have = NULL;
+	struct vw_addr want = {
+		.ifindex = eni->ifindex, .addr = eni->addr, .flags = VW_ADDR_NOPREFIXROUTE, .dev = eni->ifname,
+	};
+	int n = vw_addr_list(&hn->nl, eni->ifindex, AF_INET, &have, err);
+	bool there = false;
+
+	if (n < 0)
+		return n;
+	for (int i = 0; i < n; i++) {
+		/* with a prefix route it would bring the subnet route back at every link flap */
+		if (vw_cidr_eq(&have[i].addr, &want.addr) && (have[i].flags & VW_ADDR_NOPREFIXROUTE)) {
+			there = true;
+			continue;
+		}
+		have[i].dev = eni->ifname;
+		(void)vw_addr_del(&hn->batch, &have[i]);
+		/* deleting a primary address takes its secondaries along, so a later one may be gone already */
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+	}
+	/* Last, for the same reason: the wanted one may have been a secondary of one that went. */
+	if (!there || n > 1) {
+		(void)vw_addr_add(&hn->batch, &want);
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_EXISTS);
+	}
+	return 0;
+}
+
+/** eni_main_routes() - nothing in main leads through a secondary ENI, or the node's own traffic would leave by it. */
+static int eni_main_routes(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	vw_auto_free struct vw_route *have = NULL;
+	int n = vw_route_list(&hn->nl, AF_INET, RT_TABLE_MAIN, eni->ifindex, 0, &have, err);
+
+	for (int i = 0; i < n; i++) {
+		have[i].dev = eni->ifname;
+		(void)vw_route_del(&hn->batch, &have[i]);
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+	}
+	return n < 0 ? n : 0;
+}
+
+static int eni_table_routes(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	vw_auto_free struct vw_route *have = NULL;
+	struct vw_route want[2];
+	int n = vw_route_list(&hn->nl, AF_INET, eni->table, 0, VW_RTPROT, &have, err);
+
+	if (n < 0)
+		return n;
+	eni_routes(eni, want);
+	for (int i = 0; i < n; i++) {
+		/* of the same destination and metric: replaced below */
+		if (have[i].priority == 0 && (vw_cidr_eq(&have[i].dst, &want[0].dst) || have[i].dst.len == 0))
+			continue;
+		(void)vw_route_del(&hn->batch, &have[i]);
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+	}
+	(void)vw_route_replace(&hn->batch, &want[0]);
+	(void)vw_route_replace(&hn->batch, &want[1]);
+	return 0;
+}
+
+int hostnet_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	struct vw_link_set set = {
+		.ifindex = eni->ifindex, .name = eni->ifname, .what = VW_LINK_UP | (eni->mtu ? VW_LINK_MTU : 0),
+		.mtu = eni->mtu,
+	};
+	struct vw_rule rules[2];
+	int r = eni_check(eni, err);
+
+	if (r == 0)
+		r = vw_sysctl_if_set(AF_INET, eni->ifname, "rp_filter", "2", err);
+	if (r < 0)
+		return vw_err_wrap(err, "setting up %s", eni->id);
+	(void)vw_link_set(&hn->batch, &set);
+	if (eni->number > 0)
+		r = eni_addresses(hn, eni, err);
+	/* The address may bring a subnet route into main, so what is there is looked at after it. */
+	if (r == 0)
+		r = hostnet_commit(hn, err);
+	if (r == 0 && eni->number > 0) {
+		eni_rules(eni, rules);
+		r = eni_table_routes(hn, eni, err);
+		if (r == 0)
+			r = rules_converge(hn, AF_INET, rules, 2, about_eni, eni, err);
+		if (r == 0)
+			r = eni_main_routes(hn, eni, err);
+		if (r == 0)
+			r = hostnet_commit(hn, err);
+	}
+	if (r < 0) {
+		vw_nl_batch_reset(&hn->batch);
+		return vw_err_wrap(err, "setting up %s (%s)", eni->id, eni->ifname);
+	}
+	return 0;
+}
+
+/** routes_del() - all of ours in one table. */
+static int routes_del(struct hostnet *hn, uint8_t family, uint32_t table, struct vw_err *err)
+{
+	vw_auto_free struct vw_route *have = NULL;
+	int n = vw_route_list(&hn->nl, family, table, 0, VW_RTPROT, &have, err);
+
+	for (int i = 0; i < n; i++) {
+		(void)vw_route_del(&hn->batch, &have[i]);
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+	}
+	return n < 0 ? n : 0;
+}
+
+int hostnet_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	int r;
+
+	if (eni->number == 0)
+		return vw_err_set(err, EINVAL, 0, "%s is the primary ENI and stays", eni->id);
+	r = rules_converge(hn, AF_INET, NULL, 0, about_eni, eni, err);
+	if (r == 0)
+		r = routes_del(hn, AF_INET, eni->table, err);
+	if (r == 0)
+		r = hostnet_commit(hn, err);
+	vw_nl_batch_reset(&hn->batch);
+	return r < 0 ? vw_err_wrap(err, "removing the routing of %s", eni->id) : 0;
+}
+
+/* --- removal and truth */
+
+static bool about_all(const struct vw_rule *r, const void *arg)
+{
+	return true;
+}
+
+static int family_down(struct hostnet *hn, uint8_t family, struct vw_err *err)
+{
+	vw_auto_free struct vw_rule *rules = NULL;
+	int n = vw_rule_list(&hn->nl, family, &rules, err);
+	int r = n < 0 ? n : routes_del(hn, family, HOSTNET_TABLE_PODS, err);
+
+	for (int i = 0; i < n && r == 0; i++)
+		if (rules[i].protocol == VW_RTPROT && rules[i].table != RT_TABLE_MAIN &&
+		    rules[i].table != HOSTNET_TABLE_PODS)
+			r = routes_del(hn, family, rules[i].table, err);
+	return r < 0 ? r : rules_converge(hn, family, NULL, 0, about_all, NULL, err);
+}
+
+int hostnet_down(struct hostnet *hn, struct vw_err *err)
+{
+	int r = family_down(hn, AF_INET, err);
+
+	if (r == 0 && have_ipv6())
+		r = family_down(hn, AF_INET6, err);
+	if (r == 0)
+		r = hostnet_commit(hn, err);
+	vw_nl_batch_reset(&hn->batch);
+	return r < 0 ? r : hostnet_nat_down(err);
+}
+
+static int verify_rules(const struct vw_rule *have, int n, const struct vw_rule *want, size_t n_want, struct vw_err *err)
+{
+	char text[VW_RULE_STRLEN];
+
+	for (size_t w = 0; w < n_want; w++) {
+		bool there = want[w].family != AF_INET;
+
+		for (int i = 0; i < n && !there; i++)
+			there = vw_rule_eq(&have[i], &want[w]);
+		if (!there)
+			return vw_err_set(err, ESTALE, 0, "rule %s is missing", vw_rule_str(&want[w], text));
+	}
+	return 0;
+}
+
+static int verify_eni(struct hostnet *hn, const struct hostnet_eni *eni, const struct vw_rule *rules, int n_rules,
+		      struct vw_err *err)
+{
+	vw_auto_free struct vw_route *have = NULL;
+	struct vw_route routes[2];
+	struct vw_rule want[2];
+	struct vw_link link;
+	char text[VW_ROUTE_STRLEN];
+	int n, r = vw_link_get(&hn->nl, eni->ifindex, &link, err);
+
+	if (r == -ENODEV || (r == 0 && !(link.flags & IFF_UP)))
+		return vw_err_set(err, ESTALE, 0, "interface %s of %s is %s", eni->ifname, eni->id, r ? "gone" : "down");
+	if (r < 0 || eni->number == 0)
+		return r;
+	eni_rules(eni, want);
+	eni_routes(eni, routes);
+	r = verify_rules(rules, n_rules, want, 2, err);
+	n = r < 0 ? r : vw_route_list(&hn->nl, AF_INET, eni->table, eni->ifindex, 0, &have, err);
+	for (int w = 0; w < 2 && n >= 0; w++) {
+		bool there = false;
+
+		for (int i = 0; i < n && !there; i++)
+			there = same_route(&have[i], &routes[w]);
+		if (!there)
+			return vw_err_set(err, ESTALE, 0, "route %s of %s is missing", vw_route_str(&routes[w], text),
+					  eni->id);
+	}
+	return n < 0 ? n : 0;
+}
+
+int hostnet_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_enis, struct vw_err *err)
+{
+	vw_auto_free struct vw_rule *rules = NULL;
+	struct vw_rule want[3];
+	char value[8];
+	int n = vw_rule_list(&hn->nl, AF_INET, &rules, err);
+	int r = n < 0 ? n : verify_rules(rules, n, want, (size_t)base_rules(want), err);
+
+	if (r == 0)
+		r = vw_sysctl_get("net/ipv4/ip_forward", value, sizeof(value), err);
+	if (r == 0 && strcmp(value, "1") != 0)
+		return vw_err_set(err, ESTALE, 0, "net.ipv4.ip_forward is %s", value);
+	for (size_t i = 0; i < n_enis && r == 0; i++)
+		r = verify_eni(hn, &enis[i], rules, n, err);
+	return r < 0 ? r : hostnet_nat_verify(err);
+}
