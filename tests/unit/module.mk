@@ -11,3 +11,6 @@ test_cloud_http_SRCS := tests/unit/scripted_http.c
 test_xml_LIBS := daemon base
 test_imds_LIBS := daemon crypto json base
 test_imds_SRCS := tests/unit/scripted_http.c
+test_creds_LIBS := daemon crypto json base
+test_creds_SRCS := tests/unit/scripted_http.c
+test_ec2_parse_LIBS := daemon crypto json base
