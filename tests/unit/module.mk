@@ -14,3 +14,5 @@ test_imds_SRCS := tests/unit/scripted_http.c
 test_creds_LIBS := daemon crypto json base
 test_creds_SRCS := tests/unit/scripted_http.c
 test_ec2_parse_LIBS := daemon crypto json base
+test_ec2_LIBS := daemon crypto json base
+test_ec2_SRCS := tests/unit/scripted_http.c
