@@ -40,7 +40,7 @@ enum ipam_act {
 /** ipam_act_str() - "create-eni", "assign-prefixes", ... */
 const char *ipam_act_str(enum ipam_act act);
 
-#define IPAM_PLAN_ACTIONS 32    /* more than this in one plan waits for the next */
+#define IPAM_PLAN_ACTIONS 16    /* more than this in one plan waits for the next */
 #define IPAM_PLAN_CIDRS 64
 
 /** struct ipam_action - one request. What a kind does not use is zero. @card: of CREATE_ENI; 0 for now. */
@@ -58,10 +58,12 @@ struct ipam_action {
  * struct ipam_inflight - an action that was started and whose result is not in the pool yet.
  * An entry goes (or its counts become 0) in the same step in which its ENI and slots are put into the pool.
  * @eni_id: "" for CREATE_ENI as long as it has no id; an ENI of that id in the pool is not counted twice.
+ * @subnet_id: of CREATE_ENI; "" if not known.
  */
 struct ipam_inflight {
 	enum ipam_act act;
 	char eni_id[IPAM_ID_MAX];
+	char subnet_id[IPAM_ID_MAX];
 	unsigned int n_prefixes, n_addrs;
 };
 
@@ -163,8 +165,8 @@ struct ipam_plan_in {
  * @need:     the arithmetic behind it, for logs and `status`.
  * @unmet:    addresses that are short and for which there is no action, nor anything under way.
  * @why:      why they are; CAUSE_NONE when unmet is 0.
- * @again_ms: plan again then even if nothing happens (a block or an exhausted subnet ends, a shrink is due);
- * IPAM_NEVER.
+ * @again_ms: plan again then even if nothing happens (a block ends, a shrink is due, an address has cooled
+ *            down while somebody waits); IPAM_NEVER.
  */
 struct ipam_plan {
 	struct ipam_action v[IPAM_PLAN_ACTIONS];

@@ -141,6 +141,8 @@ void ipam_pool_freep(struct ipam_pool **p);
 void ipam_pool_advance(struct ipam_pool *p, uint64_t now_ms);
 /** ipam_pool_now() - the latest time told. */
 uint64_t ipam_pool_now(const struct ipam_pool *p);
+/** ipam_pool_steps() - turns of inner loops since the pool was made: what tests bound instead of a time. */
+uint64_t ipam_pool_steps(const struct ipam_pool *p);
 /** ipam_pool_next_free_ms() - when the next cooling address becomes free; IPAM_NEVER when none cools. */
 uint64_t ipam_pool_next_free_ms(const struct ipam_pool *p);
 
@@ -214,7 +216,8 @@ int ipam_pool_release(struct ipam_pool *p, const char *key, uint64_t now_ms, uin
 /**
  * ipam_pool_restore() - after a restart: @key holds @ip, whether or not a slot has it (then it is orphaned
  * for now).
- * Return: 0, 1 (so it was), -EEXIST (@ip is another key's, or @key holds another address), -EINVAL, -ENOMEM.
+ * Return: 0, 1 (so it was), -EEXIST (@ip is another key's, or @key holds another address), -EINVAL (key),
+ * -EAFNOSUPPORT, -ENOMEM.
  */
 int ipam_pool_restore(struct ipam_pool *p, const char *key, const struct vw_ip *ip);
 /**

@@ -8,12 +8,14 @@
  * aws-node's targets, names, precedence and figures (amazon-vpc-cni-k8s pkg/ipamd/ipamd.go:
  * datastoreTargetState, datastorePrefixTargetState, isDatastorePoolTooLow; snapshot b52188387):
  *
- *   WARM_IP or MIN set:  short = max(WARM_IP - avail, MIN - total, 0)        over = max(min(avail - WARM_IP,
- *      total - MIN), 0) with prefixes:    short in prefixes: ceil(short/16)
- *                        over  in prefixes: min(free, all - ceil((assigned + WARM_IP)/16), all -
- *   ceil(MIN/16)), >= 0 else with prefixes:  short while avail < WARM_PREFIX * 16, or at 0 with a target of
- *   0; over = free - WARM_PREFIX else:                short while avail < WARM_ENI * slots, or at 0 with a
- *   target of 0; grown by whole ENIs
+ *   WARM_IP or MIN set:
+ *      short = max(WARM_IP - avail, MIN - total, 0)    over = max(min(avail - WARM_IP, total - MIN), 0)
+ *      with prefixes:  short = ceil(short/16)
+ *                      over = max(min(free, all - ceil((assigned + WARM_IP)/16), all - ceil(MIN/16)), 0)
+ *   else with prefixes:
+ *      short while avail < WARM_PREFIX * 16, or avail = 0 with a target of 0    over = free - WARM_PREFIX
+ *   else:
+ *      short while avail < WARM_ENI * slots, or avail = 0 with a target of 0; grown by whole ENIs
  *
  * Deviations, each named in tests/unit/test_ipam_targets.c and argued in docs/CONFIG.md:
  *   D1 cooling addresses are not available (they count in the total, for MIN: they are on the node).
@@ -21,8 +23,11 @@
  *      where the targets ask for nothing (WARM_IP 0 with MIN; everything cooling): nothing sticks at 0.
  *   D3 growth is capped by what max pods can still use; aws-node overshoots by up to a whole ENI.
  *   D4 what is under way counts as there; aws-node blocks instead.
- *   D5 the amount of WARM_PREFIX growth is the shortage in addresses, rounded up; aws-node's is WARM_PREFIX -
- *   free prefixes. D6 addresses beyond the targets are kept while ADDs wait or growth is under way.
+ *   D5 the amount of WARM_PREFIX growth is the shortage in addresses, rounded up; aws-node's is
+ *      WARM_PREFIX - free prefixes, also where begun prefixes hold enough.
+ *   D6 addresses beyond the targets are kept while ADDs wait or growth is under way.
+ *   D7 what would be missed at once is not given back: with a target of 0 aws-node frees the last prefix or
+ *      ENI, finds 0 available and asks for it again, for ever.
  */
 
 enum ipam_mode { IPAM_MODE_ADDRS, IPAM_MODE_PREFIXES };
@@ -46,8 +51,8 @@ struct ipam_targets {
  * cap.
  */
 struct ipam_figures {
-	unsigned int total, assigned, available, coming, waiting;
-	unsigned int prefixes, free_prefixes, coming_prefixes;
+	unsigned int total, assigned, available, cooling, coming, waiting;
+	unsigned int prefixes, free_prefixes;
 	unsigned int slots_per_eni;
 	unsigned int max_pods;
 };
@@ -58,6 +63,7 @@ struct ipam_figures {
  * @short_prefixes: the same in /28s, in prefix mode.
  * @demand:         of short_addrs, those that ADDs wait for.
  * @whole_enis:     add them by filling ENIs (WARM_ENI), not just as many as are short.
+ * @refused:        ADDs that wait, but for which max pods allows no address.
  * @room:           addresses that max pods can still use, when @whole_enis fills up: UINT_MAX = no cap.
  * @over_addrs:     address mode: addresses to give back. @over_prefixes: prefix mode: wholly free /28s to
  * give back.
@@ -65,7 +71,7 @@ struct ipam_figures {
  * @capped:         max pods made it smaller than the targets ask for.
  */
 struct ipam_need {
-	unsigned int short_addrs, short_prefixes, demand, room;
+	unsigned int short_addrs, short_prefixes, demand, refused, room;
 	unsigned int over_addrs, over_prefixes;
 	bool whole_enis, over_enis, capped;
 };
