@@ -14,6 +14,7 @@
 #include "tests/unit/scripted_http.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -625,6 +626,56 @@ static void test_new(void **state)
 	stop(&f, 0);
 }
 
+#define THREADS 4
+#define CALLS 8
+
+struct caller {
+	struct ec2 *ec2;
+	unsigned int good;
+};
+
+static void *call_in_thread(void *arg)
+{
+	struct caller *c = arg;
+	struct ec2_error err;
+
+	for (unsigned int i = 0; i < CALLS; i++)
+		c->good += ec2_delete_eni(c->ec2, vw_mono_ms() + 30000, "eni-1", &err) == 0;
+	return NULL;
+}
+
+/* One client, several threads: some requests fail and are repeated, all calls end well, and all are counted. */
+static void test_threads(void **state)
+{
+	static struct scripted_step steps[THREADS * CALLS + 4];
+	const struct creds_options keys = { .access_key_id = "AKIA", .secret_access_key = "s" };
+	struct ec2_options eo = { .region = "eu-north-1", .change = { .burst = 1000, .per_s = 1000 } };
+	struct caller callers[THREADS];
+	pthread_t threads[THREADS];
+	struct vw_err err;
+	struct fixture f;
+
+	for (size_t i = 0; i < VW_ARRAY_SIZE(steps); i++)
+		steps[i] = (struct scripted_step){ 200, OK("DeleteNetworkInterface") };
+	for (size_t i = 0; i < 4; i++)
+		steps[i * 7] = (struct scripted_step){ 500, ERROR("InternalError", "x") };
+	start_with(&f, steps, VW_ARRAY_SIZE(steps), &keys, (struct ec2_rate){ 0 });
+	ec2_free(f.ec2);
+	eo.endpoint = scripted_url(f.srv);      /* with the real clock */
+	assert_int_equal(ec2_new(&eo, f.http, f.creds, &f.ec2, &err), 0);
+	for (size_t i = 0; i < THREADS; i++) {
+		callers[i] = (struct caller){ f.ec2, 0 };
+		assert_int_equal(pthread_create(&threads[i], NULL, call_in_thread, &callers[i]), 0);
+	}
+	for (size_t i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(callers[i].good, CALLS);
+	}
+	assert_int_equal(counted(&f, "DeleteNetworkInterface", "ok"), THREADS * CALLS);
+	assert_int_equal(counted(&f, "DeleteNetworkInterface", "InternalError"), 4);
+	stop(&f, VW_ARRAY_SIZE(steps));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -632,7 +683,7 @@ int main(void)
 		cmocka_unit_test(test_throttled), cmocka_unit_test(test_own_rate),       cmocka_unit_test(test_expired),
 		cmocka_unit_test(test_skew),      cmocka_unit_test(test_attach),         cmocka_unit_test(test_assign),
 		cmocka_unit_test(test_unassign),  cmocka_unit_test(test_gone),           cmocka_unit_test(test_pages),
-		cmocka_unit_test(test_describes), cmocka_unit_test(test_new),
+		cmocka_unit_test(test_describes), cmocka_unit_test(test_new),            cmocka_unit_test(test_threads),
 	};
 
 	if (http_init_process() < 0)

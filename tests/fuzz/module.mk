@@ -1,0 +1,4 @@
+# a fuzzer links json and base unless it says otherwise: fuzz_<x>_LIBS
+fuzz_ec2_xml_LIBS := daemon crypto json base
+fuzz_imds_LIBS := daemon crypto json base
+fuzz_creds_LIBS := daemon crypto json base
