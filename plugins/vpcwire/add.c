@@ -78,7 +78,7 @@ static int add_ours(const struct vw_cni_call *call, const struct wiring_job *job
 		struct vw_cni_route route = { .gw = w->gateway[i] };
 
 		route.dst.ip.family = w->gateway[i].family;
-		if (vw_cni_result_add_ip(r, &ip) < 0 || vw_cni_result_add_route(r, &route) < 0)
+		if (vw_cni_result_add_ip(r, &ip) < 0 || (!job->second && vw_cni_result_add_route(r, &route) < 0))
 			return -ENOMEM;
 	}
 	if (call->conf.dns)

@@ -168,24 +168,48 @@ static int check_address(struct vw_nl *nl, const struct vw_link *link, const str
 	return differs(err, "address %s is missing on %s in the pod", vw_cidr_str(want, text), link->name);
 }
 
-static int check_routes(struct vw_nl *nl, const struct vw_link *link, const struct vw_ip *gw, struct vw_err *err)
+struct found_routes {
+	bool to_gw, by_gw;
+};
+
+static int find_routes(struct vw_nl *nl, const struct vw_link *link, uint32_t table, const struct vw_ip *gw,
+		       struct found_routes *ret, struct vw_err *err)
 {
 	vw_auto_free struct vw_route *routes = NULL;
+	struct found_routes found = { 0 };
 	struct vw_cidr to_gw = vw_cidr_host(gw);
-	bool has_gw = false, has_default = false;
-	char text[VW_IP_STRLEN];
-	int n = vw_route_list(nl, gw->family, RT_TABLE_MAIN, link->ifindex, 0, &routes, err);
+	int n = vw_route_list(nl, gw->family, table, link->ifindex, 0, &routes, err);
 
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n; i++) {
-		has_gw |= vw_cidr_eq(&routes[i].dst, &to_gw);
-		has_default |= routes[i].dst.len == 0 && vw_ip_eq(&routes[i].via, gw);
+		found.to_gw |= vw_cidr_eq(&routes[i].dst, &to_gw);
+		found.by_gw |= routes[i].dst.len == 0 && vw_ip_eq(&routes[i].via, gw);
 	}
-	if (!has_gw)
+	*ret = found;
+	return 0;
+}
+
+/* In main, or, for a pod's second interface, in its own table with a rule that leads there. */
+static int check_routes(struct vw_nl *nl, const struct vw_link *link, const struct vw_cidr *addr, const struct vw_ip *gw,
+			struct vw_err *err)
+{
+	struct vw_route_query from_it = { .dst = *gw, .src = addr->ip };
+	struct found_routes found;
+	char text[VW_IP_STRLEN];
+	struct vw_route route;
+
+	if (find_routes(nl, link, RT_TABLE_MAIN, gw, &found, err) < 0)
+		return -err->eno;
+	if (!found.by_gw) {
+		if (find_routes(nl, link, pod_table_of(link->ifindex), gw, &found, err) < 0)
+			return -err->eno;
+		found.by_gw &= vw_route_lookup(nl, &from_it, &route, err) == 0 && route.ifindex == link->ifindex;
+	}
+	if (!found.by_gw)
+		return differs(err, "the default route of %s by %s is missing in the pod", link->name, vw_ip_str(gw, text));
+	if (!found.to_gw)
 		return differs(err, "the route to the gateway %s by %s is missing in the pod", vw_ip_str(gw, text), link->name);
-	if (!has_default)
-		return differs(err, "the default route by %s is missing in the pod", vw_ip_str(gw, text));
 	return 0;
 }
 
@@ -223,7 +247,7 @@ static int check_pod(struct vw_nl *nl, const struct vw_cni_call *call, struct ex
 	if (check_up_and_mtu(&link, e, "in the pod", err) < 0 || check_mac(&link, e, err) < 0)
 		return -err->eno;
 	for (unsigned int i = 0; i < w->n_addr; i++) {
-		if (check_address(nl, &link, &w->addr[i], err) < 0 || check_routes(nl, &link, &w->gateway[i], err) < 0 ||
+		if (check_address(nl, &link, &w->addr[i], err) < 0 || check_routes(nl, &link, &w->addr[i], &w->gateway[i], err) < 0 ||
 		    check_neigh(nl, &link, &w->gateway[i], e, err) < 0)
 			return -err->eno;
 	}

@@ -16,6 +16,7 @@
 #include "lib/net/neigh.h"
 #include "lib/net/netns.h"
 #include "lib/net/route.h"
+#include "lib/net/rule.h"
 #include "lib/net/tc.h"
 
 #include <linux/rtnetlink.h>
@@ -117,6 +118,53 @@ static int wire_host(struct wiring_job *job, struct vw_err *err)
 	return vw_nl_commit(&job->host, &b, err);
 }
 
+/*
+ * The pod's two routes for one address, in @table (0: main). In main they may be there already, made by whoever wired
+ * the pod's first interface.
+ */
+static void add_routes(struct vw_nl_batch *b, const struct wiring_job *job, unsigned int i, uint32_t table)
+{
+	const struct vw_ip *gw = &job->w->gateway[i];
+	uint8_t scope = gw->family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
+	struct vw_route to_gw = {
+		.dst = vw_cidr_host(gw), .table = table, .scope = scope, .ifindex = job->pod_ifindex, .dev = job->key.ifname,
+	};
+	struct vw_route by_gw = { .table = table, .via = *gw, .ifindex = job->pod_ifindex, .dev = job->key.ifname };
+
+	by_gw.dst.ip.family = gw->family;
+	by_gw.onlink = true;    /* else the kernel looks the gateway up in main, and may find it behind the first interface */
+	vw_route_add(b, &to_gw);
+	if (!table)
+		vw_nl_tolerate(b, VW_NL_OK_EXISTS);
+	vw_route_add(b, &by_gw);
+	if (!table)
+		vw_nl_tolerate(b, VW_NL_OK_EXISTS);
+}
+
+/* A second interface: a table of its own, for what comes from its address. Main stays as it was before. */
+static int wire_second(struct wiring_job *job, const struct vw_nl_batch *first, struct vw_err *err)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	uint32_t table = pod_table_of(job->pod_ifindex);
+	bool needed = false;
+
+	for (size_t i = 0; i < first->n; i++)
+		needed |= first->ops[i].outcome == VW_NL_WAS_SO;
+	if (!needed)
+		return 0;
+	job->second = true;
+	for (unsigned int i = 0; i < job->w->n_addr; i++) {
+		struct vw_rule rule = {
+			.family = job->w->addr[i].ip.family, .priority = POD_RULE_PRIORITY, .from = job->w->addr[i], .table = table,
+		};
+
+		add_routes(&b, job, i, table);
+		vw_rule_add(&b, &rule);
+		vw_nl_tolerate(&b, VW_NL_OK_EXISTS);    /* of an interface that went without us being asked inside */
+	}
+	return vw_nl_commit(&job->pod, &b, err);
+}
+
 static int wire_pod(struct wiring_job *job, struct vw_err *err)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
@@ -132,19 +180,16 @@ static int wire_pod(struct wiring_job *job, struct vw_err *err)
 	vw_link_set_up(&b, LO_IFINDEX, "lo");
 	vw_link_set_up(&b, link.ifindex, dev);
 	for (unsigned int i = 0; i < w->n_addr; i++) {
-		uint8_t scope = w->addr[i].ip.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
 		struct vw_addr addr = { .ifindex = link.ifindex, .addr = w->addr[i], .flags = VW_ADDR_NODAD, .dev = dev };
-		struct vw_route to_gw = { .dst = vw_cidr_host(&w->gateway[i]), .scope = scope, .ifindex = link.ifindex, .dev = dev };
-		struct vw_route by_gw = { .via = w->gateway[i], .ifindex = link.ifindex, .dev = dev };
 		struct vw_neigh gw = { .ifindex = link.ifindex, .ip = w->gateway[i], .mac = w->host_mac, .dev = dev };
 
-		by_gw.dst.ip.family = w->addr[i].ip.family;
 		vw_addr_add(&b, &addr);
-		vw_route_add(&b, &to_gw);
-		vw_route_add(&b, &by_gw);
+		add_routes(&b, job, i, 0);
 		vw_neigh_replace(&b, &gw);
 	}
-	return vw_nl_commit(&job->pod, &b, err);
+	if (vw_nl_commit(&job->pod, &b, err) < 0)
+		return -err->eno;
+	return wire_second(job, &b, err);
 }
 
 int wire(struct wiring_job *job, struct vw_err *err)

@@ -36,6 +36,7 @@ int vpcwire_gc(struct vw_cni_call *call, struct vw_err *err);
  * struct wiring_job - an attachment being made or looked at.
  * @host: socket in the node's namespace. @pod: in the pod's.
  * @made: the link is ours and did not exist before: what a failure has to take away.
+ * @second: the pod had a default route already; this interface's is in pod_table_of() its index, for its own address.
  */
 struct wiring_job {
 	const struct vw_rpc_wiring *w;
@@ -43,10 +44,18 @@ struct wiring_job {
 	const char *netns_path;
 	int netns_fd;
 	struct vw_nl host, pod;
-	bool made;
+	bool made, second;
 	unsigned int pod_ifindex;
 	struct vw_mac pod_mac;
 };
+
+/** pod_table_of() - the routing table of a pod's second and further interfaces. */
+static inline uint32_t pod_table_of(unsigned int pod_ifindex)
+{
+	return 1000 + pod_ifindex;
+}
+
+#define POD_RULE_PRIORITY 1536
 
 /**
  * wire() - make the pair, the host's half and the pod's half. The process is in the pod's namespace afterwards.
