@@ -17,3 +17,4 @@ test_ec2_parse_LIBS := daemon crypto json base
 test_ec2_LIBS := daemon crypto json base
 test_ec2_SRCS := tests/unit/scripted_http.c
 test_ipam_pool_LIBS := ipam base
+test_hostnet_LIBS := daemon np netview net rpc json base
