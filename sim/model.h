@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 #pragma once
 
 #include <stdbool.h>
@@ -101,9 +102,10 @@ struct sim_instance {
 	struct sim_subnet *subnet;      /* of the primary ENI */
 	struct sim_eni *primary;        /* device 0 of card 0 */
 	char role[64];                  /* instance profile's role, "" = none */
-	char hostname[80];              /* private DNS name */
+	char hostname[96];              /* private DNS name */
 	int64_t launch_time;
 	struct sim_tags tags;
+	bool terminated;                /* kept in the list, as EC2 does; has no ENIs any more */
 };
 
 enum sim_att_state { SIM_ATT_NONE, SIM_ATT_ATTACHING, SIM_ATT_ATTACHED, SIM_ATT_DETACHING };
@@ -159,7 +161,9 @@ struct sim_world {
 	size_t n_itypes;
 	struct sim_observers observers;
 	unsigned int attach_delay_ms, detach_delay_ms;
-	uint64_t id_seed, id_next;
+	bool scattered;                 /* addresses are chosen all over the subnet instead of lowest first */
+	int64_t clock_offset_s;         /* of the simulated cloud against this machine: see sim_now() */
+	uint64_t id_next;               /* input of the next id */
 	uint32_t eni_seq, instance_seq;
 };
 
@@ -170,6 +174,7 @@ struct sim_world {
  * callback does (a veth, a route) is there when the client reads its answer. Callbacks must not change the world.
  *
  * @instance_added: the instance and its primary ENI are complete. Followed by eni_created and eni_attached of the primary.
+ * @instance_terminated: its ENIs are detached and, where they asked for it, deleted; those events came before.
  * @eni_created: not attached yet.
  * @eni_attached: att.state is SIM_ATT_ATTACHED, that is after the attach delay.
  * @eni_detached: att still says from where (instance, device, card); it is cleared after the last observer.
@@ -182,6 +187,7 @@ struct sim_observer {
 	TAILQ_ENTRY(sim_observer) link;
 	void *arg;
 	void (*instance_added)(void *arg, const struct sim_instance *inst);
+	void (*instance_terminated)(void *arg, const struct sim_instance *inst);
 	void (*eni_created)(void *arg, const struct sim_eni *eni);
 	void (*eni_attached)(void *arg, const struct sim_eni *eni);
 	void (*eni_detached)(void *arg, const struct sim_eni *eni);
@@ -198,6 +204,9 @@ void sim_world_unobserve(struct sim_world *w, struct sim_observer *o);
 int sim_world_new(struct sim_loop *loop, struct sim_world **ret_world);
 /** sim_world_free() - no callback is called. Accepts NULL. */
 void sim_world_free(struct sim_world *w);
+
+/** sim_now() - seconds since the epoch by the cloud's clock. */
+int64_t sim_now(const struct sim_world *w);
 
 /* Look-ups: NULL if there is none. */
 struct sim_vpc *sim_vpc_find(struct sim_world *w, const char *id);
