@@ -124,7 +124,7 @@ static int check_eni(const struct ipam_pool *p, const struct ipam_meni *e, struc
 		giving += s->rank != IPAM_RANK_NONE;
 	}
 	if (memcmp(&n, &e->pub.n, sizeof(n)) != 0)
-		return BAD("ENI %s keeps %u addresses (%u free, %u held, %u cooling, %u assigned), counted %u "
+		return BAD("ENI %s keeps %u addresses (%u free, %u held, %u cooling, %u assigned), not %u "
 			   "(%u, %u, %u, %u)",
 			   e->pub.id, e->pub.n.addrs, e->pub.n.free, e->pub.n.held, e->pub.n.cooling,
 			   e->pub.n.assigned, n.addrs, n.free, n.held, n.cooling, n.assigned);

@@ -1,4 +1,6 @@
 # a unit test links json and base unless it says otherwise: test_<x>_LIBS
+test_ipam_pool_LIBS := ipam base
+test_ipam_targets_LIBS := ipam base
 test_store_LIBS := daemon base
 test_crypto_LIBS := crypto
 test_rpc_LIBS := rpc json base
@@ -16,5 +18,4 @@ test_creds_SRCS := tests/unit/scripted_http.c
 test_ec2_parse_LIBS := daemon crypto json base
 test_ec2_LIBS := daemon crypto json base
 test_ec2_SRCS := tests/unit/scripted_http.c
-test_ipam_pool_LIBS := ipam base
 test_hostnet_LIBS := daemon np netview net rpc json base
