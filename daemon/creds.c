@@ -1,10 +1,11 @@
 /*
- * The cache: one set under a mutex, and a flag for the one thread that is fetching. Fetching itself (creds_fetch.c)
- * happens without the mutex, on settings that never change.
+ * The cache: one set under a mutex, and a flag for the one thread that is fetching. Fetching itself
+ * (creds_fetch.c) happens without the mutex, on settings that never change.
  *
- * A set is valid until it expires by this machine's clock, or for five minutes after it was fetched, whichever is later:
- * if our clock is wrong, or the metadata service hands out a set past its date (it extends such sets during an
- * outage), the service that is called is the judge, and says so through creds_reject().
+ * A set is valid until it expires by this machine's clock, or for five minutes after it was fetched,
+ * whichever is later: if our clock is wrong, or the metadata service hands out a set past its date (it
+ * extends such sets during an outage), the service that is called is the judge, and says so through
+ * creds_reject().
  */
 #include "daemon/creds.h"
 
@@ -20,7 +21,7 @@
 #include <time.h>
 
 #define FRESH_MS (5 * 60 * 1000)
-#define REFRESH_AHEAD_S 600             /* and up to 300 more by chance, so that a cluster's nodes spread out */
+#define REFRESH_AHEAD_S 600 /* and up to 300 more by chance, so that a cluster's nodes spread out */
 #define REFRESH_SPREAD_S 300
 #define REFRESH_RETRY_S 15
 #define REFRESH_RETRY_MAX_S 300
@@ -28,14 +29,14 @@
 struct creds {
 	struct creds_fetch *fetch;
 	unsigned int refresh_ahead_s;
-	pthread_mutex_t lock;           /* all below */
+	pthread_mutex_t lock; /* all below */
 	pthread_cond_t done;
 	struct creds_set set;
 	bool have, rejected, fetching;
 	uint64_t fetched_ms;
 	int64_t refresh_due_s;
 	unsigned int failures;
-	uint64_t n_fetches;             /* ended ones, good and bad: a waiter sees by it that its wait is over */
+	uint64_t n_fetches; /* ended ones, good and bad: a waiter sees by it that its wait is over */
 	struct vw_err last_err;
 };
 
@@ -51,7 +52,8 @@ static int set_copy(struct creds_set *to, const struct creds_set *from)
 	struct creds_set copy = { .expires_unix = from->expires_unix, .generation = from->generation };
 
 	memcpy(copy.key_id, from->key_id, sizeof(copy.key_id));
-	if (secret_copy(&copy.secret_key, &from->secret_key) < 0 || secret_copy(&copy.token, &from->token) < 0) {
+	if (secret_copy(&copy.secret_key, &from->secret_key) < 0 ||
+	    secret_copy(&copy.token, &from->token) < 0) {
 		creds_set_done(&copy);
 		return -ENOMEM;
 	}
@@ -104,7 +106,8 @@ static bool is_valid(const struct creds *c)
 {
 	if (!c->have || c->rejected)
 		return false;
-	return c->set.expires_unix == 0 || vw_unix_s() < c->set.expires_unix || vw_mono_ms() < c->fetched_ms + FRESH_MS;
+	return c->set.expires_unix == 0 || vw_unix_s() < c->set.expires_unix ||
+	       vw_mono_ms() < c->fetched_ms + FRESH_MS;
 }
 
 static int64_t refresh_due(const struct creds *c)
@@ -115,7 +118,7 @@ static int64_t refresh_due(const struct creds *c)
 		return 0;
 	if (!ahead)
 		ahead = REFRESH_AHEAD_S + backoff_random() % REFRESH_SPREAD_S;
-	if (ahead > left / 2)           /* a short-lived set: at half its life */
+	if (ahead > left / 2) /* a short-lived set: at half its life */
 		ahead = left / 2;
 	return left > 0 ? c->set.expires_unix - ahead : now + REFRESH_RETRY_S;
 }
@@ -139,7 +142,8 @@ static int fetch_locked(struct creds *c, uint64_t deadline_ms, struct vw_err *er
 		c->failures = 0;
 		c->refresh_due_s = refresh_due(c);
 	} else {
-		uint64_t ms = backoff_ms(++c->failures, REFRESH_RETRY_S * 1000, REFRESH_RETRY_MAX_S * 1000, backoff_random());
+		uint64_t ms = backoff_ms(++c->failures, REFRESH_RETRY_S * 1000, REFRESH_RETRY_MAX_S * 1000,
+					 backoff_random());
 
 		c->last_err = *err;
 		c->refresh_due_s = vw_unix_s() + REFRESH_RETRY_S + (int64_t)(ms / 1000);

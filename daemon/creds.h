@@ -13,16 +13,12 @@ struct vw_err;
  * DOC: credentials
  *
  * The first source that is configured is the only one: keys in the environment, web identity (IRSA),
- * container
- * credentials (EKS Pod Identity, ECS), the instance's role. A configured source that fails is reported, never
- * skipped, so
- * that a node does not run on with somebody else's rights.
+ * container credentials (EKS Pod Identity, ECS), the instance's role. A configured source that fails is
+ * reported, never skipped, so that a node does not run on with somebody else's rights.
  *
  * A struct creds may be used by several threads. One thread fetches at a time, without holding the mutex
- * during
- * I/O; others get the present set while it is valid and wait (up to their deadline) when it is not. A refresh
- * that
- * fails leaves the old set in use for as long as it is valid.
+ * during I/O; others get the present set while it is valid and wait (up to their deadline) when it is not. A
+ * refresh that fails leaves the old set in use for as long as it is valid.
  */
 struct creds;
 
@@ -34,7 +30,7 @@ const char *creds_source_name(enum creds_source s);
  * creds_options_env().
  * @sts_endpoint: NULL = made from region and domain. @domain: "amazonaws.com" when NULL.
  * @session_name: default "vpcwired". @refresh_ahead_s: refresh this long before expiry; 0 = 10 to 15 minutes,
- * by chance.
+ *             by chance.
  */
 struct creds_options {
 	const char *access_key_id;
@@ -57,10 +53,9 @@ struct creds_options {
 /**
  * creds_options_env() - fill @ret from the environment (borrowed pointers; region and domain are left alone):
  * AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_ROLE_ARN AWS_WEB_IDENTITY_TOKEN_FILE
- * AWS_ROLE_SESSION_NAME
- * AWS_ENDPOINT_URL_STS (then AWS_ENDPOINT_URL) AWS_CONTAINER_CREDENTIALS_FULL_URI
- * AWS_CONTAINER_CREDENTIALS_RELATIVE_URI
- * AWS_CONTAINER_AUTHORIZATION_TOKEN AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE AWS_EC2_METADATA_DISABLED.
+ * AWS_ROLE_SESSION_NAME AWS_ENDPOINT_URL_STS (then AWS_ENDPOINT_URL) AWS_CONTAINER_CREDENTIALS_FULL_URI
+ * AWS_CONTAINER_CREDENTIALS_RELATIVE_URI AWS_CONTAINER_AUTHORIZATION_TOKEN
+ * AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE AWS_EC2_METADATA_DISABLED.
  */
 void creds_options_env(struct creds_options *ret);
 
@@ -81,8 +76,8 @@ void creds_set_done(struct creds_set *s);
 /**
  * creds_new() - no I/O yet.
  * @http, @imds: borrowed, must outlive it. Fails (EINVAL) where settings cannot work: half of a pair is
- * missing, or
- * a container URI that is neither https nor an address that credentials may be fetched from.
+ *             missing, or a container URI that is neither https nor an address that credentials may be
+ *             fetched from.
  */
 int creds_new(const struct creds_options *opt, struct http *http, struct imds *imds, struct creds **ret_creds,
 	      struct vw_err *err);
@@ -96,8 +91,7 @@ enum creds_source creds_source(const struct creds *c);
 int creds_get(struct creds *c, uint64_t deadline_ms, struct creds_set *ret_set, struct vw_err *err);
 /**
  * creds_refresh() - fetch now, whatever is there; for the background job. After a failure the present set
- * stays
- * and creds_refresh_due_s() is pushed back.
+ * stays and creds_refresh_due_s() is pushed back.
  */
 int creds_refresh(struct creds *c, uint64_t deadline_ms, struct vw_err *err);
 /** creds_refresh_due_s() - unix second at which to run creds_refresh(); 0 = nothing to refresh. */
@@ -110,7 +104,10 @@ void creds_reject(struct creds *c, uint64_t generation);
 /** creds_have_valid() - a set is there that has not expired; does no I/O. */
 bool creds_have_valid(struct creds *c);
 
-/* Parsers of answers, for tests and fuzzing. Return: 0, -EBADMSG, -EACCES (the answer says no, and why). */
+/*
+ * Parsers of answers, for tests and fuzzing. Return: 0, -EBADMSG, -EACCES (the answer says no, and why),
+ * -EAGAIN (the same, and it may pass).
+ */
 int creds_parse_json(const char *text, size_t len, const char *what, struct creds_set *ret_set,
 		     struct vw_err *err);
 int creds_parse_sts(const char *text, size_t len, struct creds_set *ret_set, struct vw_err *err);

@@ -1,6 +1,6 @@
 /*
- * Four sources of credentials, each a function from settings to a set. Which one is decided once, from what is
- * configured; token files are read at each fetch, because whoever wrote them renews them.
+ * Four sources of credentials, each a function from settings to a set. Which one is decided once, from what
+ * is configured; token files are read at each fetch, because whoever wrote them renews them.
  */
 #include "daemon/creds_fetch.h"
 
@@ -63,7 +63,8 @@ void creds_options_env(struct creds_options *ret)
 	ret->container_relative_uri = getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
 	ret->container_token = getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN");
 	ret->container_token_file = getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE");
-	if (getenv("AWS_EC2_METADATA_DISABLED") && vw_parse_bool(getenv("AWS_EC2_METADATA_DISABLED"), &off) == 0)
+	if (getenv("AWS_EC2_METADATA_DISABLED") &&
+	    vw_parse_bool(getenv("AWS_EC2_METADATA_DISABLED"), &off) == 0)
 		ret->no_instance_role = off;
 }
 
@@ -81,7 +82,8 @@ bool creds_uri_allowed(const char *uri)
 		return true;
 	if (vw_ip_parse(host, &ip) < 0)
 		return false;
-	if (vw_cidr_parse(ip.family == AF_INET ? "127.0.0.0/8" : "::1/128", &loopback) == 0 && vw_cidr_has(&loopback, &ip))
+	if (vw_cidr_parse(ip.family == AF_INET ? "127.0.0.0/8" : "::1/128", &loopback) == 0 &&
+	    vw_cidr_has(&loopback, &ip))
 		return true;
 	for (size_t i = 0; i < VW_ARRAY_SIZE(allowed); i++) {
 		if (vw_ip_parse(allowed[i], &other) == 0 && vw_ip_eq(&ip, &other))
@@ -100,8 +102,9 @@ static bool is_set(const char *s)
 static int set_env(struct creds_fetch *f, const struct creds_options *opt, struct vw_err *err)
 {
 	if (!is_set(opt->access_key_id) || !is_set(opt->secret_access_key))
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
-				  "only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set; set both or none");
+		return vw_err_set(
+			err, EINVAL, VW_CNI_INVALID_CONFIG,
+			"only one of AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY is set; set both or none");
 	f->key_id = strdup(opt->access_key_id);
 	if (!f->key_id)
 		return -ENOMEM;
@@ -116,10 +119,12 @@ static int set_env(struct creds_fetch *f, const struct creds_options *opt, struc
 static int set_web_identity(struct creds_fetch *f, const struct creds_options *opt, struct vw_err *err)
 {
 	if (!is_set(opt->role_arn) || !is_set(opt->web_identity_token_file))
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
-				  "only one of AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE is set; set both or none");
+		return vw_err_set(
+			err, EINVAL, VW_CNI_INVALID_CONFIG,
+			"only one of AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE is set; set both or none");
 	if (!is_set(opt->sts_endpoint) && !is_set(opt->region))
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "web identity needs a region to find STS");
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "web identity needs a region to find STS");
 	f->role_arn = strdup(opt->role_arn);
 	f->token_file = strdup(opt->web_identity_token_file);
 	f->session_name = strdup(is_set(opt->session_name) ? opt->session_name : "vpcwired");
@@ -145,9 +150,11 @@ static int set_container(struct creds_fetch *f, const struct creds_options *opt,
 		return -ENOMEM;
 	}
 	if (!creds_uri_allowed(f->endpoint))
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "AWS_CONTAINER_CREDENTIALS_FULL_URI '%.100s': credentials "
-				  "come only by https, or from loopback, 169.254.170.2, 169.254.170.23, fd00:ec2::23",
-				  f->endpoint);
+		return vw_err_set(
+			err, EINVAL, VW_CNI_INVALID_CONFIG,
+			"AWS_CONTAINER_CREDENTIALS_FULL_URI '%.100s': credentials "
+			"come only by https, or from loopback, 169.254.170.2, 169.254.170.23, fd00:ec2::23",
+			f->endpoint);
 	if (is_set(opt->container_token_file)) {
 		f->token_file = strdup(opt->container_token_file);
 		return f->token_file ? 0 : -ENOMEM;
@@ -175,7 +182,8 @@ static int choose(struct creds_fetch *f, const struct creds_options *opt, struct
 	f->source = CREDS_INSTANCE_ROLE;
 	if (opt->no_instance_role || !f->imds)
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
-				  "no credentials: nothing is set in the environment, and AWS_EC2_METADATA_DISABLED is");
+				  "no credentials: nothing is set in the environment, and "
+				  "AWS_EC2_METADATA_DISABLED is");
 	return 0;
 }
 
@@ -222,13 +230,14 @@ enum creds_source creds_fetch_source(const struct creds_fetch *f)
 /* ---- answers ---- */
 
 /* Fills a set from texts of an answer; each may be NULL. */
-static int take_set(const char *what, const char *key_id, const char *key, const char *token, const char *expires,
-		    struct creds_set *ret_set, struct vw_err *err)
+static int take_set(const char *what, const char *key_id, const char *key, const char *token,
+		    const char *expires, struct creds_set *ret_set, struct vw_err *err)
 {
 	struct creds_set set = { 0 };
 
 	if (!is_set(key_id) || !is_set(key))
-		return vw_err_set(err, EBADMSG, 0, "%s: the answer lacks AccessKeyId or SecretAccessKey", what);
+		return vw_err_set(err, EBADMSG, 0, "%s: the answer lacks AccessKeyId or SecretAccessKey",
+				  what);
 	if (vw_fmt(set.key_id, sizeof(set.key_id), "%s", key_id) < 0 || key_id[strcspn(key_id, "\r\n/")])
 		return vw_err_set(err, EBADMSG, 0, "%s: AccessKeyId is not usable", what);
 	if (is_set(expires) && vw_parse_time(expires, &set.expires_unix) < 0)
@@ -243,7 +252,8 @@ static int take_set(const char *what, const char *key_id, const char *key, const
 	return 0;
 }
 
-int creds_parse_json(const char *text, size_t len, const char *what, struct creds_set *ret_set, struct vw_err *err)
+int creds_parse_json(const char *text, size_t len, const char *what, struct creds_set *ret_set,
+		     struct vw_err *err)
 {
 	const struct vw_json_limits lim = { .max_bytes = 64 << 10, .max_depth = 8 };
 	const char *key_id = NULL, *key = NULL, *token = NULL, *expires = NULL, *code = NULL, *message = NULL;
@@ -253,13 +263,22 @@ int creds_parse_json(const char *text, size_t len, const char *what, struct cred
 	r = vw_json_parse(text, len, &lim, what, &j, err);
 	if (r < 0)
 		return vw_err_set(err, EBADMSG, 0, "%s: the answer is not JSON", what);
-	if (vw_json_get_str(j, "AccessKeyId", &key_id, err) < 0 || vw_json_get_str(j, "SecretAccessKey", &key, err) < 0 ||
-	    vw_json_get_str(j, "Token", &token, err) < 0 || vw_json_get_str(j, "Expiration", &expires, err) < 0 ||
+	if (vw_json_get_str(j, "AccessKeyId", &key_id, err) < 0 ||
+	    vw_json_get_str(j, "SecretAccessKey", &key, err) < 0 ||
+	    vw_json_get_str(j, "Token", &token, err) < 0 ||
+	    vw_json_get_str(j, "Expiration", &expires, err) < 0 ||
 	    vw_json_get_str(j, "Code", &code, err) < 0 || vw_json_get_str(j, "Message", &message, err) < 0)
 		return vw_err_set(err, EBADMSG, 0, "%s: a member of the answer is not a string", what);
 	if (code && strcmp(code, "Success"))
-		return vw_err_set(err, EACCES, 0, "%s: %.60s: %.160s", what, code, message ? message : "no reason given");
+		return vw_err_set(err, EACCES, 0, "%s: %.60s: %.160s", what, code,
+				  message ? message : "no reason given");
 	return take_set(what, key_id, key, token, expires, ret_set, err);
+}
+
+/* Refusals of STS that another try can get past. */
+static bool may_pass(const char *code)
+{
+	return !strcmp(code, "IDPCommunicationError") || !strncmp(code, "Throttling", strlen("Throttling"));
 }
 
 int creds_parse_sts(const char *text, size_t len, struct creds_set *ret_set, struct vw_err *err)
@@ -275,14 +294,17 @@ int creds_parse_sts(const char *text, size_t len, struct creds_set *ret_set, str
 	root = xml_root(doc);
 	c = xml_child(root, "Error");
 	if (c) {
-		const char *code = xml_text(xml_child(c, "Code")), *message = xml_text(xml_child(c, "Message"));
+		const char *code = xml_text(xml_child(c, "Code")),
+			   *message = xml_text(xml_child(c, "Message"));
 
-		return vw_err_set(err, EACCES, 0, "%s: %.60s: %.200s", what, is_set(code) ? code : "error without a code",
+		return vw_err_set(err, code && may_pass(code) ? EAGAIN : EACCES, 0, "%s: %.60s: %.200s", what,
+				  is_set(code) ? code : "error without a code",
 				  is_set(message) ? message : "no reason given");
 	}
 	c = xml_child(xml_child(root, "AssumeRoleWithWebIdentityResult"), "Credentials");
-	return take_set(what, xml_text(xml_child(c, "AccessKeyId")), xml_text(xml_child(c, "SecretAccessKey")),
-			xml_text(xml_child(c, "SessionToken")), xml_text(xml_child(c, "Expiration")), ret_set, err);
+	return take_set(what, xml_text(xml_child(c, "AccessKeyId")),
+			xml_text(xml_child(c, "SecretAccessKey")), xml_text(xml_child(c, "SessionToken")),
+			xml_text(xml_child(c, "Expiration")), ret_set, err);
 }
 
 /* ---- fetching ---- */
@@ -310,10 +332,15 @@ static int web_identity(struct creds_fetch *f, uint64_t deadline_ms, struct http
 			struct creds_set *ret_set, struct vw_err *err)
 {
 	static const struct http_header type = {
-		.name = "Content-Type", .value = "application/x-www-form-urlencoded; charset=utf-8",
+		.name = "Content-Type",
+		.value = "application/x-www-form-urlencoded; charset=utf-8",
 	};
 	struct http_request req = {
-		.method = "POST", .url = f->endpoint, .headers = &type, .n_headers = 1, .deadline_ms = deadline_ms,
+		.method = "POST",
+		.url = f->endpoint,
+		.headers = &type,
+		.n_headers = 1,
+		.deadline_ms = deadline_ms,
 	};
 	vw_auto_secret struct secret token = { 0 };
 	vw_auto_buf struct vw_buf body = VW_BUF_INIT;
@@ -346,9 +373,12 @@ static int container(struct creds_fetch *f, uint64_t deadline_ms, struct http_re
 	vw_auto_secret struct secret token = { 0 };
 	struct http_header auth = { .name = "Authorization", .secret = &token };
 	struct http_request req = {
-		.method = "GET", .url = f->endpoint, .headers = &auth, .deadline_ms = deadline_ms,
+		.method = "GET",
+		.url = f->endpoint,
+		.headers = &auth,
+		.deadline_ms = deadline_ms,
 	};
-	uint64_t soon = vw_mono_ms() + 2000;    /* it is on this machine; the SDKs wait as long */
+	uint64_t soon = vw_mono_ms() + 2000; /* it is on this machine; the SDKs wait as long */
 	int r = 0;
 
 	if (soon < deadline_ms)
@@ -363,12 +393,14 @@ static int container(struct creds_fetch *f, uint64_t deadline_ms, struct http_re
 	if (r < 0)
 		return r;
 	if (resp->status != 200)
-		return vw_err_set(err, resp->status >= 500 ? EIO : EACCES, 0, "the service answered %d: %.160s", resp->status,
-				  vw_buf_str(&resp->body));
-	return creds_parse_json(vw_buf_str(&resp->body), resp->body.len, "container credentials", ret_set, err);
+		return vw_err_set(err, resp->status >= 500 ? EIO : EACCES, 0,
+				  "the service answered %d: %.160s", resp->status, vw_buf_str(&resp->body));
+	return creds_parse_json(vw_buf_str(&resp->body), resp->body.len, "container credentials", ret_set,
+				err);
 }
 
-static int instance_role(struct creds_fetch *f, uint64_t deadline_ms, struct creds_set *ret_set, struct vw_err *err)
+static int instance_role(struct creds_fetch *f, uint64_t deadline_ms, struct creds_set *ret_set,
+			 struct vw_err *err)
 {
 	vw_auto_buf struct vw_buf text = VW_BUF_INIT, path = VW_BUF_INIT;
 	int r;
@@ -379,12 +411,15 @@ static int instance_role(struct creds_fetch *f, uint64_t deadline_ms, struct cre
 	vw_buf_puts(&path, ROLE_PATH);
 	vw_buf_add(&path, vw_buf_str(&text), strcspn(vw_buf_str(&text), "\r\n"));
 	if (r == 0 || path.len == strlen(ROLE_PATH))
-		return vw_err_set(err, EACCES, 0, "the instance has no role; attach an instance profile to it");
+		return vw_err_set(err, EACCES, 0,
+				  "the instance has no role; attach an instance profile to it");
 	r = imds_get(f->imds, vw_buf_str(&path), deadline_ms, &text, err);
 	if (r == 0)
-		r = vw_err_set(err, EACCES, 0, "the metadata service has no credentials for the role it names");
+		r = vw_err_set(err, EACCES, 0,
+			       "the metadata service has no credentials for the role it names");
 	else if (r > 0)
-		r = creds_parse_json(vw_buf_str(&text), text.len, "credentials of the instance's role", ret_set, err);
+		r = creds_parse_json(vw_buf_str(&text), text.len, "credentials of the instance's role",
+				     ret_set, err);
 	if (text.data)
 		explicit_bzero(text.data, text.len);
 	return r;
@@ -398,24 +433,25 @@ static int fetch_once(struct creds_fetch *f, uint64_t deadline_ms, struct creds_
 
 	switch (f->source) {
 	case CREDS_ENV:
-		return take_set("environment", f->key_id, f->secret_key.text, f->token.text, NULL, ret_set, err);
+		return take_set("environment", f->key_id, f->secret_key.text, f->token.text, NULL, ret_set,
+				err);
 	case CREDS_WEB_IDENTITY:
 		r = web_identity(f, deadline_ms, &resp, ret_set, err);
 		break;
 	case CREDS_CONTAINER:
 		r = container(f, deadline_ms, &resp, ret_set, err);
 		break;
-	case CREDS_INSTANCE_ROLE:       /* imds_get() has tried again itself */
+	case CREDS_INSTANCE_ROLE: /* imds_get() has tried again itself */
 		return instance_role(f, deadline_ms, ret_set, err);
 	}
-	/* no answer, a failure of the service's, throttling, or STS could not ask the identity provider */
-	*ret_again = r < 0 && r != -ECANCELED && r != -EINVAL && r != -ENOENT &&
-		     (resp.fail != HTTP_ANSWERED || resp.status >= 500 || resp.status == 429 || strstr(err->msg, "IDPCommunicationError") ||
-		      strstr(err->msg, "Throttling"));
+	/* no answer, or a failure of the service's own */
+	*ret_again = r == -EAGAIN || resp.status >= 500 || resp.status == 429 ||
+		     (resp.fail != HTTP_ANSWERED && r != -ECANCELED && r != -EINVAL);
 	return r;
 }
 
-int creds_fetch_run(struct creds_fetch *f, uint64_t deadline_ms, struct creds_set *ret_set, struct vw_err *err)
+int creds_fetch_run(struct creds_fetch *f, uint64_t deadline_ms, struct creds_set *ret_set,
+		    struct vw_err *err)
 {
 	bool again = false;
 	int r;

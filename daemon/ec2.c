@@ -1,7 +1,8 @@
 /*
- * One query from the first try to the last. Each try ends in a struct outcome: what it was (enum ec2_fail), and whether
- * the request may have been carried out although nobody said so. next_step() is the whole retry policy of ec2.h: it
- * looks at the outcome and at what has been tried before, and says whether to go on and after which wait.
+ * One query from the first try to the last. Each try ends in a struct outcome: what it was (enum ec2_fail),
+ * and whether the request may have been carried out although nobody said so. next_step() is the whole retry
+ * policy of ec2.h: it looks at the outcome and at what has been tried before, and says whether to go on and
+ * after which wait.
  */
 #include "daemon/ec2.h"
 
@@ -23,7 +24,7 @@
 #define RETRY_BASE_MS 200
 #define THROTTLED_BASE_MS 1000
 #define RETRY_MAX_MS 20000
-#define SKEW_MIN_S 60           /* a smaller difference is no reason for a refusal: signatures hold for 5 minutes */
+#define SKEW_MIN_S 60 /* a smaller difference is no reason for a refusal: signatures hold for 5 minutes */
 
 struct ec2 {
 	struct http *http;
@@ -31,7 +32,7 @@ struct ec2 {
 	char *endpoint, *region, *instance_id;
 	struct ec2_rate change, read;
 	struct ec2_clock clock;
-	pthread_mutex_t lock;   /* all below */
+	pthread_mutex_t lock; /* all below */
 	struct ec2_bucket buckets[EC2_N_ACTIONS];
 	struct ec2_counters counters;
 	int64_t skew_s;
@@ -103,14 +104,15 @@ static int make_endpoint(struct ec2 *e, const struct ec2_options *opt, struct vw
 	if (opt->endpoint && opt->endpoint[0])
 		r = asprintf(&e->endpoint, "%s", opt->endpoint);
 	else
-		r = asprintf(&e->endpoint, "https://ec2.%s.%s", opt->region, opt->domain ? opt->domain : "amazonaws.com");
+		r = asprintf(&e->endpoint, "https://ec2.%s.%s", opt->region,
+			     opt->domain ? opt->domain : "amazonaws.com");
 	if (r < 0) {
 		e->endpoint = NULL;
 		return vw_err_sys(err, ENOMEM, 0, "making an EC2 client");
 	}
 	if (http_url_host(e->endpoint, host, sizeof(host), &https) < 0)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "the EC2 endpoint '%.100s' is not an http or https URL",
-				  e->endpoint);
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "the EC2 endpoint '%.100s' is not an http or https URL", e->endpoint);
 	return 0;
 }
 
@@ -135,7 +137,8 @@ int ec2_new(const struct ec2_options *opt, struct http *http, struct creds *cred
 	if (!e->region || !e->instance_id)
 		r = vw_err_sys(err, ENOMEM, 0, "making an EC2 client");
 	else if (!e->region[0] || strlen(e->region) > 60)
-		r = vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "the EC2 client needs the name of a region");
+		r = vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+			       "the EC2 client needs the name of a region");
 	else
 		r = make_endpoint(e, opt, err);
 	if (r < 0) {
@@ -233,7 +236,7 @@ struct outcome {
 	bool again;
 	bool unknown;
 	int64_t date_unix;
-	uint64_t generation;    /* of the credentials used */
+	uint64_t generation; /* of the credentials used */
 };
 
 struct call {
@@ -279,7 +282,7 @@ static bool meter(struct call *c, struct outcome *o)
 		}
 	}
 	if (c->tries)
-		o->kind = c->err->kind;         /* what EC2 said before is what the caller should read */
+		o->kind = c->err->kind; /* what EC2 said before is what the caller should read */
 	else
 		fail(c, o, EC2_THROTTLED, false, "this node's own limit for the action, before asking EC2");
 	return false;
@@ -316,7 +319,9 @@ static void refused(struct call *c, struct outcome *o, const struct http_respons
 		(void)snprintf(message, sizeof(message), "an answer without an error document");
 	}
 	kind = ec2_fail_of(resp->status, c->err->code, message);
-	fail(c, o, kind, kind == EC2_THROTTLED || kind == EC2_TRANSIENT || (kind == EC2_NOT_FOUND && c->q->fresh), message);
+	fail(c, o, kind,
+	     kind == EC2_THROTTLED || kind == EC2_TRANSIENT || (kind == EC2_NOT_FOUND && c->q->fresh),
+	     message);
 	/* "internal error" does not say how far it got */
 	o->unknown = kind == EC2_TRANSIENT && resp->status >= 500;
 }
@@ -331,12 +336,13 @@ static void read_answer(struct call *c, struct outcome *o, const struct http_res
 
 	c->err->http_status = resp->status;
 	if (xml_parse(vw_buf_str(&resp->body), resp->body.len, "the answer", &doc, &why) < 0) {
-		fail(c, o, EC2_PROTOCOL, true, why.msg);        /* cut short: a repetition may come through whole */
+		fail(c, o, EC2_PROTOCOL, true, why.msg); /* cut short: a repetition may come through whole */
 		o->unknown = true;
 		return;
 	}
 	root = xml_root(doc);
-	if (vw_fmt(want, sizeof(want), "%sResponse", ec2_action_name(c->q->action)) < 0 || strcmp(xml_name(root), want))
+	if (vw_fmt(want, sizeof(want), "%sResponse", ec2_action_name(c->q->action)) < 0 ||
+	    strcmp(xml_name(root), want))
 		(void)xml_fail(&in, root, "the answer should be <%s>", want);
 	else if (c->parse)
 		c->parse(&in, root, c->ret);
@@ -351,18 +357,30 @@ static void read_answer(struct call *c, struct outcome *o, const struct http_res
 static void send_once(struct call *c, struct outcome *o)
 {
 	static const struct http_header type = {
-		.name = "Content-Type", .value = "application/x-www-form-urlencoded; charset=utf-8",
+		.name = "Content-Type",
+		.value = "application/x-www-form-urlencoded; charset=utf-8",
 	};
 	vw_auto_http_response struct http_response resp = HTTP_RESPONSE_INIT;
 	vw_auto_creds_set struct creds_set keys = { 0 };
 	struct ec2 *e = c->e;
 	struct http_sign sign = {
-		.key_id = keys.key_id, .secret_key = &keys.secret_key, .token = &keys.token,
-		.region = e->region, .service = "ec2", .skew_s = ec2_clock_skew_s(e),
+		.key_id = keys.key_id,
+		.secret_key = &keys.secret_key,
+		.token = &keys.token,
+		.region = e->region,
+		.service = "ec2",
+		.skew_s = ec2_clock_skew_s(e),
 	};
 	struct http_request req = {
-		.method = "POST", .url = e->endpoint, .headers = &type, .n_headers = 1, .body = c->body,
-		.body_len = c->body_len, .sign = &sign, .once = !c->q->repeat, .deadline_ms = c->deadline_ms,
+		.method = "POST",
+		.url = e->endpoint,
+		.headers = &type,
+		.n_headers = 1,
+		.body = c->body,
+		.body_len = c->body_len,
+		.sign = &sign,
+		.once = !c->q->repeat,
+		.deadline_ms = c->deadline_ms,
 	};
 	struct vw_err why = { 0 };
 
@@ -408,7 +426,8 @@ static void one_try(struct call *c, struct outcome *o)
 	if (o->kind == EC2_NO_CREDS)
 		return;
 	pthread_mutex_lock(&e->lock);
-	ec2_count(&e->counters, ec2_action_name(c->q->action), count_name(c, o), e->clock.now_ms(e->clock.arg) - start);
+	ec2_count(&e->counters, ec2_action_name(c->q->action), count_name(c, o),
+		  e->clock.now_ms(e->clock.arg) - start);
 	if (o->kind == EC2_THROTTLED)
 		ec2_bucket_empty(&e->buckets[c->q->action], e->clock.now_ms(e->clock.arg));
 	pthread_mutex_unlock(&e->lock);
@@ -459,8 +478,8 @@ static bool next_step(struct call *c, const struct outcome *o)
 		return refresh(c, o);
 	if (!o->again || (o->unknown && !c->q->repeat))
 		return false;
-	wait = backoff_ms(c->tries, o->kind == EC2_THROTTLED ? THROTTLED_BASE_MS : RETRY_BASE_MS, RETRY_MAX_MS,
-			  clock->random(clock->arg));
+	wait = backoff_ms(c->tries, o->kind == EC2_THROTTLED ? THROTTLED_BASE_MS : RETRY_BASE_MS,
+			  RETRY_MAX_MS, clock->random(clock->arg));
 	if (now + wait >= c->deadline_ms)
 		return false;
 	clock->wait_ms(clock->arg, wait);
@@ -468,11 +487,17 @@ static bool next_step(struct call *c, const struct outcome *o)
 }
 
 int ec2_send(struct ec2 *e, uint64_t deadline_ms, struct ec2_query *q,
-	     void (*parse)(struct xml_in *in, const struct xml_node *root, void *ret), void *ret, struct ec2_error *err)
+	     void (*parse)(struct xml_in *in, const struct xml_node *root, void *ret), void *ret,
+	     struct ec2_error *err)
 {
 	vw_auto_buf struct vw_buf body = VW_BUF_INIT;
 	struct call c = {
-		.e = e, .q = q, .deadline_ms = deadline_ms, .parse = parse, .ret = ret, .err = err,
+		.e = e,
+		.q = q,
+		.deadline_ms = deadline_ms,
+		.parse = parse,
+		.ret = ret,
+		.err = err,
 	};
 	struct outcome o;
 
@@ -489,7 +514,7 @@ int ec2_send(struct ec2 *e, uint64_t deadline_ms, struct ec2_query *q,
 			return 0;
 		c.maybe_done |= o.unknown && !ec2_action_is_read(q->action);
 	} while (next_step(&c, &o));
-	if (o.kind == EC2_CLOCK_SKEW && !c.resigned)    /* the clock is right, so it is the credentials */
+	if (o.kind == EC2_CLOCK_SKEW && !c.resigned) /* the clock is right, so it is the credentials */
 		(void)ec2_error_fill(err, EC2_EXPIRED_CREDS, q->action, "");
 	err->unknown = c.maybe_done;
 	return -err->why.eno;

@@ -14,25 +14,21 @@ struct http;
  * DOC: EC2, typed
  *
  * One struct ec2 per daemon; all calls block up to their deadline (vw_mono_ms scale), run in worker threads
- * and may
- * run at once: settings never change after ec2_new(), and the token buckets, the counters and the clock skew
- * are behind one mutex
- * that is not held during I/O.
+ * and may run at once: settings never change after ec2_new(), and the token buckets, the counters and the
+ * clock skew are behind one mutex that is not held during I/O.
  *
  * What a call does by itself, within its deadline and at most EC2_MAX_TRIES requests:
  * - waits for a token of the action's bucket (client side, ec2_rate), and empties it when EC2 says it is
  *   throttling;
  * - TRANSIENT and THROTTLED answers: again, after a wait chosen between 0 and a doubling cap (0.2 s, when
- *   throttled 1 s,
- *   at most 20 s);
+ *   throttled 1 s, at most 20 s);
  * - EXPIRED_CREDS: again once with fresh credentials; CLOCK_SKEW: again once, signed with the time of the
- *   answer's Date,
- *   and the difference is kept for later calls;
+ *   answer's Date, and the difference is kept for later calls;
  * - no or no whole answer (timeout after sending, connection lost, XML cut short: the outcome is unknown): a
- *   call that
- *   may be repeated is repeated (all reads; Create with its ClientToken; Modify, Unassign, Detach, Delete,
- * CreateTags); Attach
- *   and Assign first describe the interface and are repeated only if they did not happen.
+ *   call that may be repeated is repeated (all reads; Create with its ClientToken; Modify, Unassign, Detach,
+ *   Delete, CreateTags); Attach and Assign first describe the interface and are repeated only if they did not
+ *   happen.
+ *
  * Things already gone are success for detach and delete.
  */
 struct ec2;
@@ -92,10 +88,9 @@ struct ec2_rate {
 
 /*
  * Defaults for one node. EC2's own buckets are per account, region and action, about 50 + 5/s for changes and
- * 100 + 20/s for
- * reads (EC2 developer guide, "Request throttling"), shared by all nodes; these let one node start in one go
- * (an ENI is 3 calls
- * of different actions) and keep a loop gone wrong from starving the account.
+ * 100 + 20/s for reads (EC2 developer guide, "Request throttling"), shared by all nodes; these let one node
+ * start in one go (an ENI is 3 calls of different actions) and keep a loop gone wrong from starving the
+ * account.
  */
 #define EC2_RATE_CHANGE { .burst = 10, .per_s = 1 }
 #define EC2_RATE_READ { .burst = 20, .per_s = 4 }
@@ -207,8 +202,7 @@ struct ec2_kv {
 /**
  * struct ec2_create - what to create, in one call with its addresses and tags.
  * @n_addrs, @n_prefixes: secondary IPv4 addresses or /28 prefixes: at most one of them not 0. @n_addrs6,
- * @n_prefixes6: the same
- * for IPv6 (/80). @token: the intent's ClientToken, required.
+ * @n_prefixes6: the same for IPv6 (/80). @token: the intent's ClientToken, required.
  */
 struct ec2_create {
 	const char *subnet_id;
@@ -227,8 +221,7 @@ int ec2_create_eni(struct ec2 *e, uint64_t deadline_ms, const struct ec2_create 
 
 /**
  * ec2_attach() - AttachNetworkInterface to this instance. An interface that is attached (or attaching) here
- * at that device already is
- * success, whoever did it; a not-yet-visible interface is tried again.
+ * at that device already is success, whoever did it; a not-yet-visible interface is tried again.
  * @ret_attachment_id: EC2_ID_LEN bytes.
  */
 int ec2_attach(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, uint32_t device, uint32_t card,
@@ -246,8 +239,8 @@ int ec2_detach(struct ec2 *e, uint64_t deadline_ms, const char *attachment_id, b
 int ec2_delete_eni(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, struct ec2_error *err);
 
 /**
- * struct ec2_find - DescribeNetworkInterfaces: @ids alone, or @filters (names as EC2's; one value each).
- * All pages are read; more than @max (0: 2000) interfaces fail with EC2_PROTOCOL rather than being cut off.
+ * struct ec2_find - DescribeNetworkInterfaces: @ids alone, or @filters (names as EC2's; one value each). All
+ * pages are read; more than @max (0: 2000) interfaces fail with EC2_PROTOCOL rather than being cut off.
  */
 struct ec2_find {
 	const char *const *ids;
@@ -270,9 +263,8 @@ int ec2_describe_own_enis(struct ec2 *e, uint64_t deadline_ms, struct ec2_enis *
  * struct ec2_assign - more addresses for an interface: exactly one of @n_addrs and @n_prefixes is not 0.
  * @family: AF_INET (prefixes are /28) or AF_INET6 (/80).
  * @known, @n_known: everything of that kind that the caller knows on the interface (addresses as /32 or /128,
- * without the primary). Used
- *                   only when the outcome of a request is unknown, to tell from a describe what has been
- * assigned.
+ *   without the primary). Used only when the outcome of a request is unknown, to tell from a describe what
+ *   has been assigned.
  */
 struct ec2_assign {
 	const char *eni_id;
@@ -298,8 +290,7 @@ int ec2_assign(struct ec2 *e, uint64_t deadline_ms, const struct ec2_assign *wha
 /**
  * ec2_unassign() - UnassignPrivateIpAddresses or UnassignIpv6Addresses.
  * @cidrs: 1..EC2_MAX_ADDRS of one family and one kind: all addresses (/32, /128) or all prefixes. What is not
- *         on the
- * interface any more, and an interface that is gone, is success.
+ *         on the interface any more, and an interface that is gone, is success.
  */
 int ec2_unassign(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, const struct vw_cidr *cidrs,
 		 size_t n, struct ec2_error *err);

@@ -1,6 +1,6 @@
 /*
- * Reads. Lists are followed over all pages; a list that is longer than the caller allows is a failure, because acting on
- * a part of it (say, deleting what is not in it) would be wrong.
+ * Reads. Lists are followed over all pages; a list that is longer than the caller allows is a failure,
+ * because acting on a part of it (say, deleting what is not in it) would be wrong.
  */
 #include "daemon/ec2_priv.h"
 #include "lib/base/cleanup.h"
@@ -12,7 +12,7 @@
 
 #define MAX_PAGES 100
 #define MAX_ITEMS 2000
-#define PAGE "1000"             /* the most that EC2 allows */
+#define PAGE "1000" /* the most that EC2 allows */
 #define IDS_PER_CALL 100
 
 /**
@@ -25,7 +25,7 @@ struct list {
 	void (*parse)(struct xml_in *in, const struct xml_node *item, void *ret);
 	char *v;
 	size_t n, max;
-	size_t page_start;      /* where the present page began: a page that is read again replaces itself */
+	size_t page_start; /* where the present page began: a page that is read again replaces itself */
 	void (*item_done)(void *item);
 	char next[1024];
 };
@@ -74,7 +74,7 @@ static void parse_page(struct xml_in *in, const struct xml_node *root, void *ret
 	for (i = xml_child(set, "item"); i && in->r == 0; i = xml_next(i)) {
 		memset(l->v + l->n * l->item_size, 0, l->item_size);
 		l->parse(in, i, l->v + l->n * l->item_size);
-		l->n++;         /* also a half-read one, so that it is freed */
+		l->n++; /* also a half-read one, so that it is freed */
 	}
 	l->next[0] = 0;
 	(void)xml_str(in, root, "nextToken", XML_MAY, l->next, sizeof(l->next));
@@ -140,7 +140,9 @@ int ec2_describe_enis(struct ec2 *e, uint64_t deadline_ms, const struct ec2_find
 		      struct ec2_error *err)
 {
 	struct list l = {
-		.set = "networkInterfaceSet", .item_size = sizeof(struct ec2_eni), .parse = parse_eni_item,
+		.set = "networkInterfaceSet",
+		.item_size = sizeof(struct ec2_eni),
+		.parse = parse_eni_item,
 		.item_done = eni_item_done,
 	};
 	int r;
@@ -168,7 +170,8 @@ int ec2_describe_eni(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, st
 	}
 	ec2_enis_done(&l);
 	*err = (struct ec2_error){ 0 };
-	return ec2_error_fill(err, EC2_PROTOCOL, EC2_DESCRIBE_NETWORK_INTERFACES, "the answer is about another interface");
+	return ec2_error_fill(err, EC2_PROTOCOL, EC2_DESCRIBE_NETWORK_INTERFACES,
+			      "the answer is about another interface");
 }
 
 int ec2_describe_own_enis(struct ec2 *e, uint64_t deadline_ms, struct ec2_enis *ret, struct ec2_error *err)
@@ -184,11 +187,13 @@ static void parse_subnet_item(struct xml_in *in, const struct xml_node *item, vo
 	ec2_parse_subnet(in, item, ret);
 }
 
-int ec2_describe_subnets(struct ec2 *e, uint64_t deadline_ms, const struct ec2_find *what, struct ec2_subnets *ret,
-			 struct ec2_error *err)
+int ec2_describe_subnets(struct ec2 *e, uint64_t deadline_ms, const struct ec2_find *what,
+			 struct ec2_subnets *ret, struct ec2_error *err)
 {
 	struct list l = {
-		.set = "subnetSet", .item_size = sizeof(struct ec2_subnet), .parse = parse_subnet_item,
+		.set = "subnetSet",
+		.item_size = sizeof(struct ec2_subnet),
+		.parse = parse_subnet_item,
 	};
 	int r;
 
@@ -199,8 +204,8 @@ int ec2_describe_subnets(struct ec2 *e, uint64_t deadline_ms, const struct ec2_f
 }
 
 /* The one item that an answer to a question about one id must hold. */
-static int read_one(struct ec2 *e, uint64_t deadline_ms, enum ec2_action action, const char *id_param, const char *id,
-		    struct list *l, void *ret, struct ec2_error *err)
+static int read_one(struct ec2 *e, uint64_t deadline_ms, enum ec2_action action, const char *id_param,
+		    const char *id, struct list *l, void *ret, struct ec2_error *err)
 {
 	const struct ec2_find find = { .ids = &id, .n_ids = 1, .max = 1 };
 	int r;
@@ -226,14 +231,17 @@ static void parse_limits_item(struct xml_in *in, const struct xml_node *item, vo
 	ec2_parse_limits(in, item, ret);
 }
 
-int ec2_describe_limits(struct ec2 *e, uint64_t deadline_ms, const char *instance_type, struct ec2_limits *ret,
-			struct ec2_error *err)
+int ec2_describe_limits(struct ec2 *e, uint64_t deadline_ms, const char *instance_type,
+			struct ec2_limits *ret, struct ec2_error *err)
 {
 	struct list l = {
-		.set = "instanceTypeSet", .item_size = sizeof(struct ec2_limits), .parse = parse_limits_item,
+		.set = "instanceTypeSet",
+		.item_size = sizeof(struct ec2_limits),
+		.parse = parse_limits_item,
 	};
 
-	return read_one(e, deadline_ms, EC2_DESCRIBE_INSTANCE_TYPES, "InstanceType", instance_type, &l, ret, err);
+	return read_one(e, deadline_ms, EC2_DESCRIBE_INSTANCE_TYPES, "InstanceType", instance_type, &l, ret,
+			err);
 }
 
 static void parse_vpc_item(struct xml_in *in, const struct xml_node *item, void *ret)
@@ -241,10 +249,13 @@ static void parse_vpc_item(struct xml_in *in, const struct xml_node *item, void 
 	ec2_parse_vpc(in, item, ret);
 }
 
-int ec2_describe_vpc(struct ec2 *e, uint64_t deadline_ms, const char *vpc_id, struct ec2_vpc *ret, struct ec2_error *err)
+int ec2_describe_vpc(struct ec2 *e, uint64_t deadline_ms, const char *vpc_id, struct ec2_vpc *ret,
+		     struct ec2_error *err)
 {
 	struct list l = {
-		.set = "vpcSet", .item_size = sizeof(struct ec2_vpc), .parse = parse_vpc_item,
+		.set = "vpcSet",
+		.item_size = sizeof(struct ec2_vpc),
+		.parse = parse_vpc_item,
 	};
 
 	return read_one(e, deadline_ms, EC2_DESCRIBE_VPCS, "VpcId", vpc_id, &l, ret, err);

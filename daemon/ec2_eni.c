@@ -1,6 +1,7 @@
 /*
- * Changes. What may be sent twice goes through ec2_send() as it is. Attach and Assign may not: after a request without an
- * answer (err->unknown) the interface is described, and what it shows decides whether the request has been carried out.
+ * Changes. What may be sent twice goes through ec2_send() as it is. Attach and Assign may not: after a
+ * request without an answer (err->unknown) the interface is described, and what it shows decides whether the
+ * request has been carried out.
  */
 #include "daemon/ec2_priv.h"
 #include "lib/base/cleanup.h"
@@ -15,15 +16,15 @@ static void parse_created(struct xml_in *in, const struct xml_node *root, void *
 {
 	const struct xml_node *eni = xml_child(root, "networkInterface");
 
-	ec2_eni_done(ret);      /* of an answer before, that was not whole */
+	ec2_eni_done(ret); /* of an answer before, that was not whole */
 	if (!eni)
 		(void)xml_fail(in, root, "<networkInterface> is missing");
 	else
 		ec2_parse_eni(in, eni, ret);
 }
 
-int ec2_create_eni(struct ec2 *e, uint64_t deadline_ms, const struct ec2_create *what, struct ec2_eni *ret_eni,
-		   struct ec2_error *err)
+int ec2_create_eni(struct ec2 *e, uint64_t deadline_ms, const struct ec2_create *what,
+		   struct ec2_eni *ret_eni, struct ec2_error *err)
 {
 	vw_auto_query struct ec2_query q = { .action = EC2_CREATE_NETWORK_INTERFACE, .repeat = true };
 	struct ec2_eni eni = { 0 };
@@ -31,7 +32,8 @@ int ec2_create_eni(struct ec2 *e, uint64_t deadline_ms, const struct ec2_create 
 
 	*err = (struct ec2_error){ 0 };
 	if (!what->token || !what->token[0] || strlen(what->token) > EC2_TOKEN_MAX)
-		return ec2_error_fill(err, EC2_INVALID, q.action, "a ClientToken of 1 to 64 characters is needed");
+		return ec2_error_fill(err, EC2_INVALID, q.action,
+				      "a ClientToken of 1 to 64 characters is needed");
 	ec2_param(&q, "SubnetId", what->subnet_id);
 	for (size_t i = 0; i < what->n_groups; i++)
 		ec2_param_nth(&q, "SecurityGroupId", i, "", what->groups[i]);
@@ -95,7 +97,7 @@ int ec2_attach(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, uint32_t
 		if (!err->unknown && err->kind != EC2_IN_USE && err->kind != EC2_DEVICE_IN_USE)
 			return r;
 		if (ec2_describe_eni(e, deadline_ms, eni_id, &eni, &look) < 0)
-			return r;       /* the first failure counts, with its "unknown" */
+			return r; /* the first failure counts, with its "unknown" */
 		here = is_attached_here(e, &eni, device, card);
 		if (here)
 			memcpy(id, eni.attachment.id, sizeof(id));
@@ -109,11 +111,13 @@ int ec2_attach(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, uint32_t
 	return 0;
 }
 
-int ec2_delete_on_termination(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, const char *attachment_id,
-			      bool on, struct ec2_error *err)
+int ec2_delete_on_termination(struct ec2 *e, uint64_t deadline_ms, const char *eni_id,
+			      const char *attachment_id, bool on, struct ec2_error *err)
 {
 	vw_auto_query struct ec2_query q = {
-		.action = EC2_MODIFY_NETWORK_INTERFACE_ATTRIBUTE, .repeat = true, .fresh = true,
+		.action = EC2_MODIFY_NETWORK_INTERFACE_ATTRIBUTE,
+		.repeat = true,
+		.fresh = true,
 	};
 
 	ec2_param(&q, "NetworkInterfaceId", eni_id);
@@ -122,7 +126,8 @@ int ec2_delete_on_termination(struct ec2 *e, uint64_t deadline_ms, const char *e
 	return ec2_send(e, deadline_ms, &q, NULL, NULL, err);
 }
 
-int ec2_detach(struct ec2 *e, uint64_t deadline_ms, const char *attachment_id, bool force, struct ec2_error *err)
+int ec2_detach(struct ec2 *e, uint64_t deadline_ms, const char *attachment_id, bool force,
+	       struct ec2_error *err)
 {
 	vw_auto_query struct ec2_query q = { .action = EC2_DETACH_NETWORK_INTERFACE, .repeat = true };
 	int r;
@@ -147,8 +152,8 @@ int ec2_delete_eni(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, stru
 	return r < 0 && err->kind == EC2_NOT_FOUND ? 0 : r;
 }
 
-int ec2_create_tags(struct ec2 *e, uint64_t deadline_ms, const char *resource_id, const struct ec2_kv *tags, size_t n,
-		    struct ec2_error *err)
+int ec2_create_tags(struct ec2 *e, uint64_t deadline_ms, const char *resource_id, const struct ec2_kv *tags,
+		    size_t n, struct ec2_error *err)
 {
 	vw_auto_query struct ec2_query q = { .action = EC2_CREATE_TAGS, .repeat = true, .fresh = true };
 
@@ -184,8 +189,8 @@ static bool has_cidr(const struct vw_cidr *v, size_t n, const struct vw_cidr *c)
 }
 
 /* What the interface holds now and the caller did not know: the doing of a request without an answer. */
-static int find_new(struct ec2 *e, uint64_t deadline_ms, const struct ec2_assign *what, struct ec2_assigned *ret,
-		    struct ec2_error *err)
+static int find_new(struct ec2 *e, uint64_t deadline_ms, const struct ec2_assign *what,
+		    struct ec2_assigned *ret, struct ec2_error *err)
 {
 	struct ec2_assigned now;
 	struct ec2_eni eni = { 0 };
@@ -248,12 +253,14 @@ int ec2_assign(struct ec2 *e, uint64_t deadline_ms, const struct ec2_assign *wha
 	assign_query(&q, what);
 	if (!what->n_addrs == !what->n_prefixes) {
 		*err = (struct ec2_error){ 0 };
-		return ec2_error_fill(err, EC2_INVALID, q.action, "either addresses or prefixes have to be asked for");
+		return ec2_error_fill(err, EC2_INVALID, q.action,
+				      "either addresses or prefixes have to be asked for");
 	}
 	for (unsigned int round = 1;; round++) {
 		struct ec2_error look = { 0 };
 
-		r = ec2_send(e, deadline_ms, &q, what->family == AF_INET ? parse_assigned4 : parse_assigned6, &a, err);
+		r = ec2_send(e, deadline_ms, &q, what->family == AF_INET ? parse_assigned4 : parse_assigned6,
+			     &a, err);
 		if (r == 0)
 			break;
 		if (!err->unknown || find_new(e, deadline_ms, what, &a, &look) < 0)
@@ -261,7 +268,7 @@ int ec2_assign(struct ec2 *e, uint64_t deadline_ms, const struct ec2_assign *wha
 		if (a.n)
 			break;
 		if (round == MAX_ROUNDS) {
-			err->unknown = false;   /* the describe says that it was not carried out */
+			err->unknown = false; /* the describe says that it was not carried out */
 			return r;
 		}
 	}
@@ -279,8 +286,8 @@ static bool same_kind(const struct vw_cidr *cidrs, size_t n)
 }
 
 /* EC2 refuses the whole request when one of the addresses is not there any more: ask for what is left. */
-static int unassign_left(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, const struct vw_cidr *cidrs, size_t n,
-			 struct ec2_assigned *ret_left, struct ec2_error *err)
+static int unassign_left(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, const struct vw_cidr *cidrs,
+			 size_t n, struct ec2_assigned *ret_left, struct ec2_error *err)
 {
 	struct ec2_assigned now;
 	struct ec2_eni eni = { 0 };
@@ -299,24 +306,27 @@ static int unassign_left(struct ec2 *e, uint64_t deadline_ms, const char *eni_id
 	return 0;
 }
 
-static int unassign_once(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, const struct vw_cidr *cidrs, size_t n,
-			 struct ec2_error *err)
+static int unassign_once(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, const struct vw_cidr *cidrs,
+			 size_t n, struct ec2_error *err)
 {
 	bool v4 = cidrs[0].ip.family == AF_INET, prefixes = cidrs[0].len < vw_ip_bits(&cidrs[0].ip);
 	vw_auto_query struct ec2_query q = {
-		.action = v4 ? EC2_UNASSIGN_PRIVATE_IP_ADDRESSES : EC2_UNASSIGN_IPV6_ADDRESSES, .repeat = true,
+		.action = v4 ? EC2_UNASSIGN_PRIVATE_IP_ADDRESSES : EC2_UNASSIGN_IPV6_ADDRESSES,
+		.repeat = true,
 	};
-	const char *list = v4 ? (prefixes ? "Ipv4Prefix" : "PrivateIpAddress") : (prefixes ? "Ipv6Prefix" : "Ipv6Addresses");
+	const char *list = v4 ? (prefixes ? "Ipv4Prefix" : "PrivateIpAddress")
+			      : (prefixes ? "Ipv6Prefix" : "Ipv6Addresses");
 	char text[VW_CIDR_STRLEN];
 
 	ec2_param(&q, "NetworkInterfaceId", eni_id);
 	for (size_t i = 0; i < n; i++)
-		ec2_param_nth(&q, list, i, "", prefixes ? vw_cidr_str(&cidrs[i], text) : vw_ip_str(&cidrs[i].ip, text));
+		ec2_param_nth(&q, list, i, "",
+			      prefixes ? vw_cidr_str(&cidrs[i], text) : vw_ip_str(&cidrs[i].ip, text));
 	return ec2_send(e, deadline_ms, &q, NULL, NULL, err);
 }
 
-int ec2_unassign(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, const struct vw_cidr *cidrs, size_t n,
-		 struct ec2_error *err)
+int ec2_unassign(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, const struct vw_cidr *cidrs,
+		 size_t n, struct ec2_error *err)
 {
 	struct ec2_assigned left;
 	struct ec2_error look = { 0 };

@@ -1,7 +1,7 @@
 /*
- * From EC2's error codes to what to do about them. Codes: EC2 API Reference, "Error codes for the Amazon EC2 API". A few
- * codes mean several things and are told apart by their message, as other clients do it (InvalidParameterValue for a subnet
- * without prefixes).
+ * From EC2's error codes to what to do about them. Codes: EC2 API Reference, "Error codes for the Amazon EC2
+ * API". A few codes mean several things and are told apart by their message, as other clients do it
+ * (InvalidParameterValue for a subnet without prefixes).
  */
 #include "daemon/ec2_priv.h"
 #include "lib/base/cleanup.h"
@@ -13,7 +13,7 @@
 
 struct code_row {
 	const char *code;
-	const char *message;    /* a part of the message, or NULL */
+	const char *message; /* a part of the message, or NULL */
 	enum ec2_fail kind;
 };
 
@@ -74,7 +74,8 @@ static const struct code_row codes[] = {
 enum ec2_fail ec2_fail_of(int status, const char *code, const char *message)
 {
 	for (size_t i = 0; i < VW_ARRAY_SIZE(codes); i++) {
-		if (!strcmp(codes[i].code, code) && (!codes[i].message || strcasestr(message, codes[i].message)))
+		if (!strcmp(codes[i].code, code) &&
+		    (!codes[i].message || strcasestr(message, codes[i].message)))
 			return codes[i].kind;
 	}
 	if (status == 429)
@@ -91,18 +92,21 @@ struct kind_row {
 	int eno;
 	int cni;
 	const char *what;
-	const char *todo;       /* "" for none */
+	const char *todo; /* "" for none */
 };
 
 static const struct kind_row kinds[EC2_N_FAILS] = {
 	[EC2_OK] = { "ok", EINVAL, 0, "", "" },
 	[EC2_THROTTLED] = { "throttled", EAGAIN, VW_CNI_TRY_AGAIN, "EC2 limits the rate of requests",
-			    "tried again later; if it goes on, ask AWS to raise the account's limit for this action" },
-	[EC2_SUBNET_NO_PREFIX] = { "subnet-no-prefix", ENOSPC, VW_CNI_TRY_AGAIN, "no free block for a prefix in the subnet",
+			    "tried again later; if it goes on, ask AWS to raise the account's limit for this "
+			    "action" },
+	[EC2_SUBNET_NO_PREFIX] = { "subnet-no-prefix", ENOSPC, VW_CNI_TRY_AGAIN,
+				   "no free block for a prefix in the subnet",
 				   "reserve a block of the subnet for prefixes, or add a subnet" },
-	[EC2_SUBNET_NO_ADDRESS] = { "subnet-no-address", ENOSPC, VW_CNI_TRY_AGAIN, "not enough free addresses in the subnet",
-				    "free some, or add a subnet" },
-	[EC2_ENI_IP_LIMIT] = { "eni-ip-limit", ENOSPC, VW_CNI_TRY_AGAIN, "the interface holds all the addresses it can", "" },
+	[EC2_SUBNET_NO_ADDRESS] = { "subnet-no-address", ENOSPC, VW_CNI_TRY_AGAIN,
+				    "not enough free addresses in the subnet", "free some, or add a subnet" },
+	[EC2_ENI_IP_LIMIT] = { "eni-ip-limit", ENOSPC, VW_CNI_TRY_AGAIN,
+			       "the interface holds all the addresses it can", "" },
 	[EC2_ATTACH_LIMIT] = { "attach-limit", ENOSPC, VW_CNI_TRY_AGAIN,
 			       "no more interfaces allowed on this instance or in this region",
 			       "look for interfaces that others attached, or ask AWS to raise the limit" },
@@ -110,22 +114,26 @@ static const struct kind_row kinds[EC2_N_FAILS] = {
 	[EC2_NOT_FOUND] = { "not-found", ENOENT, 0, "something named in the request does not exist", "" },
 	[EC2_IN_USE] = { "in-use", EBUSY, VW_CNI_TRY_AGAIN, "not possible in its present state", "" },
 	[EC2_UNAUTHORIZED] = { "unauthorized", EACCES, VW_CNI_NOT_AVAILABLE, "not allowed",
-			       "" },             /* the permission is named instead */
+			       "" }, /* the permission is named instead */
 	[EC2_NO_CREDS] = { "no-credentials", EACCES, VW_CNI_NOT_AVAILABLE, "no credentials", "" },
 	[EC2_EXPIRED_CREDS] = { "expired-credentials", EKEYEXPIRED, VW_CNI_NOT_AVAILABLE,
 				"the credentials have expired, also after fetching them again",
-				"renew what is in the environment, or look at the source that hands them out" },
+				"renew what is in the environment, or look at the source that hands them "
+				"out" },
 	[EC2_CLOCK_SKEW] = { "clock-skew", EACCES, VW_CNI_NOT_AVAILABLE,
 			     "EC2 refuses the time of the signature, also with the time of its own answer",
 			     "set this machine's clock (chrony, systemd-timesyncd)" },
-	[EC2_INVALID] = { "invalid", EINVAL, 0, "EC2 refuses the request", "correct the configuration that it names" },
+	[EC2_INVALID] = { "invalid", EINVAL, 0, "EC2 refuses the request",
+			  "correct the configuration that it names" },
 	[EC2_TOKEN_REUSED] = { "token-reused", EINVAL, 0, "a ClientToken was used with other parameters",
 			       "this is a fault of vpcwired; please report it" },
-	[EC2_TRANSIENT] = { "transient", EAGAIN, VW_CNI_TRY_AGAIN, "EC2 cannot be reached or has a failure of its own",
+	[EC2_TRANSIENT] = { "transient", EAGAIN, VW_CNI_TRY_AGAIN,
+			    "EC2 cannot be reached or has a failure of its own",
 			    "tried again later; check the route to its endpoint if it goes on" },
 	[EC2_PROTOCOL] = { "protocol", EBADMSG, 0, "EC2's answer cannot be understood",
 			   "look for a proxy or a wrong endpoint in between" },
-	[EC2_CANCELLED] = { "cancelled", ECANCELED, VW_CNI_TRY_AGAIN, "given up because vpcwired is stopping", "" },
+	[EC2_CANCELLED] = { "cancelled", ECANCELED, VW_CNI_TRY_AGAIN, "given up because vpcwired is stopping",
+			    "" },
 	[EC2_NOMEM] = { "out-of-memory", ENOMEM, 0, "out of memory", "" },
 };
 
@@ -135,8 +143,9 @@ const char *ec2_fail_name(enum ec2_fail f)
 }
 
 /*
- * The permission that is missing. EC2's newer messages say it ("... is not authorized to perform: ec2:CreateTags on
- * resource: ..."), and it need not be the action called: tags at creation need ec2:CreateTags.
+ * The permission that is missing. EC2's newer messages say it ("... is not authorized to perform:
+ * ec2:CreateTags on resource: ..."), and it need not be the action called: tags at creation need
+ * ec2:CreateTags.
  */
 static void permission(char *ret, size_t size, enum ec2_action action, const char *message)
 {
@@ -167,9 +176,9 @@ int ec2_error_fill(struct ec2_error *err, enum ec2_fail kind, enum ec2_action ac
 		(void)snprintf(todo, sizeof(todo), "%s", k->todo);
 	err->kind = kind;
 	/* what to do stands before EC2's own words, which can be kilobytes */
-	return vw_err_set(&err->why, k->eno, k->cni, "%s: %s%s%s%s%s%s%s%.160s", ec2_action_name(action), k->what,
-			  err->code[0] ? " (" : "", err->code, err->code[0] ? ")" : "", todo[0] ? "; " : "", todo,
-			  detail[0] ? ": " : "", detail);
+	return vw_err_set(&err->why, k->eno, k->cni, "%s: %s%s%s%s%s%s%s%.160s", ec2_action_name(action),
+			  k->what, err->code[0] ? " (" : "", err->code, err->code[0] ? ")" : "",
+			  todo[0] ? "; " : "", todo, detail[0] ? ": " : "", detail);
 }
 
 int ec2_parse_error(const char *text, size_t len, struct ec2_error *ret, char *ret_message, size_t size)
@@ -182,9 +191,9 @@ int ec2_parse_error(const char *text, size_t len, struct ec2_error *ret, char *r
 	if (xml_parse(text, len, "error", &doc, &ignored) < 0)
 		return -EBADMSG;
 	root = xml_root(doc);
-	e = xml_child(xml_child(xml_child(root, "Errors"), "Error"), "Code") ?
-		    xml_child(xml_child(root, "Errors"), "Error") :
-		    xml_child(root, "Error");
+	e = xml_child(xml_child(xml_child(root, "Errors"), "Error"), "Code")
+		    ? xml_child(xml_child(root, "Errors"), "Error")
+		    : xml_child(root, "Error");
 	code = xml_text(xml_child(e, "Code"));
 	if (!code || !code[0])
 		return -EBADMSG;

@@ -1,6 +1,7 @@
 /*
- * Answers to structs. Each reader takes one <item> and writes a struct that was zeroed; what EC2 always sends must be
- * there, what it leaves out for some interfaces may be absent. Lists longer than the struct fail rather than being cut.
+ * Answers to structs. Each reader takes one <item> and writes a struct that was zeroed; what EC2 always sends
+ * must be there, what it leaves out for some interfaces may be absent. Lists longer than the struct fail
+ * rather than being cut.
  */
 #include "daemon/ec2_priv.h"
 #include "lib/base/cleanup.h"
@@ -38,7 +39,9 @@ static enum ec2_eni_status eni_status(const char *text)
 static enum ec2_attach_status attach_status(const char *text)
 {
 	static const struct word words[] = {
-		{ "attaching", EC2_ATTACHING }, { "attached", EC2_ATTACHED }, { "detaching", EC2_DETACHING },
+		{ "attaching", EC2_ATTACHING },
+		{ "attached", EC2_ATTACHED },
+		{ "detaching", EC2_DETACHING },
 		{ "detached", EC2_DETACHED },
 	};
 
@@ -55,11 +58,12 @@ static bool has_room(struct xml_in *in, const struct xml_node *item, const char 
 	return n < max || xml_fail(in, item, "<%s> has more than %zu entries", set, max);
 }
 
-static void parse_ips(struct xml_in *in, const struct xml_node *of, const char *set, const char *member, int family,
-		      struct vw_ip *ret, size_t *ret_n)
+static void parse_ips(struct xml_in *in, const struct xml_node *of, const char *set, const char *member,
+		      int family, struct vw_ip *ret, size_t *ret_n)
 {
 	for (const struct xml_node *i = first_item(of, set); i && in->r == 0; i = xml_next(i)) {
-		if (!has_room(in, i, set, *ret_n, EC2_MAX_ADDRS) || !xml_ip(in, i, member, XML_NEED, &ret[*ret_n]))
+		if (!has_room(in, i, set, *ret_n, EC2_MAX_ADDRS) ||
+		    !xml_ip(in, i, member, XML_NEED, &ret[*ret_n]))
 			return;
 		if (ret[(*ret_n)++].family != family)
 			(void)xml_fail(in, i, "<%s> is of the other address family", member);
@@ -73,19 +77,20 @@ static bool is_block(struct xml_in *in, const struct xml_node *node, const struc
 	return xml_fail(in, node, "an address block is of the other family or has host bits set");
 }
 
-static void parse_cidrs(struct xml_in *in, const struct xml_node *of, const char *set, const char *member, int family,
-			struct vw_cidr *ret, size_t *ret_n)
+static void parse_cidrs(struct xml_in *in, const struct xml_node *of, const char *set, const char *member,
+			int family, struct vw_cidr *ret, size_t *ret_n)
 {
 	for (const struct xml_node *i = first_item(of, set); i && in->r == 0; i = xml_next(i)) {
-		if (!has_room(in, i, set, *ret_n, EC2_MAX_ADDRS) || !xml_cidr(in, i, member, XML_NEED, &ret[*ret_n]) ||
+		if (!has_room(in, i, set, *ret_n, EC2_MAX_ADDRS) ||
+		    !xml_cidr(in, i, member, XML_NEED, &ret[*ret_n]) ||
 		    !is_block(in, i, &ret[*ret_n], family))
 			return;
 		(*ret_n)++;
 	}
 }
 
-void ec2_parse_cidr_set(struct xml_in *in, const struct xml_node *of, const char *set, const char *member, int family,
-			struct ec2_assigned *ret)
+void ec2_parse_cidr_set(struct xml_in *in, const struct xml_node *of, const char *set, const char *member,
+			int family, struct ec2_assigned *ret)
 {
 	struct vw_cidr c;
 
@@ -218,7 +223,8 @@ void ec2_parse_subnet(struct xml_in *in, const struct xml_node *item, struct ec2
 		(void)is_block(in, item, &ret->cidr4, AF_INET);
 	(void)xml_u32(in, item, "availableIpAddressCount", XML_NEED, UINT32_MAX, &ret->free4);
 	for (const struct xml_node *i = first_item(item, "ipv6CidrBlockAssociationSet"); i; i = xml_next(i)) {
-		if (is_associated(i, "ipv6CidrBlockState") && xml_cidr(in, i, "ipv6CidrBlock", XML_NEED, &ret->cidr6))
+		if (is_associated(i, "ipv6CidrBlockState") &&
+		    xml_cidr(in, i, "ipv6CidrBlock", XML_NEED, &ret->cidr6))
 			(void)is_block(in, i, &ret->cidr6, AF_INET6);
 	}
 	for (const struct xml_node *i = first_item(item, "tagSet"); i; i = xml_next(i)) {
@@ -252,7 +258,7 @@ void ec2_parse_limits(struct xml_in *in, const struct xml_node *item, struct ec2
 		if (index >= ret->n_cards)
 			ret->n_cards = index + 1;
 	}
-	if (!ret->n_cards) {            /* the list is left out where there is one card */
+	if (!ret->n_cards) { /* the list is left out where there is one card */
 		ret->n_cards = 1;
 		ret->card_enis[0] = ret->max_enis;
 	}
@@ -277,7 +283,8 @@ void ec2_parse_vpc(struct xml_in *in, const struct xml_node *item, struct ec2_vp
 	if (!ret->n_cidrs && xml_cidr(in, item, "cidrBlock", XML_NEED, &ret->cidrs[0]) &&
 	    is_block(in, item, &ret->cidrs[0], AF_INET))
 		ret->n_cidrs = 1;
-	vpc_blocks(in, item, "ipv6CidrBlockAssociationSet", "ipv6CidrBlockState", "ipv6CidrBlock", AF_INET6, ret);
+	vpc_blocks(in, item, "ipv6CidrBlockAssociationSet", "ipv6CidrBlockState", "ipv6CidrBlock", AF_INET6,
+		   ret);
 }
 
 /* ---- what the structs own ---- */

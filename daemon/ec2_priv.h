@@ -9,8 +9,8 @@
 /**
  * DOC: the inside of ec2.h
  *
- * ec2.c sends one query with all its retries; ec2_error.c names failures; ec2_rate.c counts and meters; ec2_parse.c reads
- * answers; ec2_eni.c and ec2_describe.c are the typed calls. Nobody else includes this.
+ * ec2.c sends one query with all its retries; ec2_error.c names failures; ec2_rate.c counts and meters;
+ * ec2_parse.c reads answers; ec2_eni.c and ec2_describe.c are the typed calls. Nobody else includes this.
  */
 enum ec2_action {
 	EC2_CREATE_NETWORK_INTERFACE,
@@ -38,8 +38,8 @@ static inline bool ec2_action_is_read(enum ec2_action a)
 
 /**
  * struct ec2_query - one call.
- * @repeat: may be sent again when the outcome is unknown. @fresh: names something that may have been made a moment ago, so
- *          NOT_FOUND is tried again.
+ * @repeat: may be sent again when the outcome is unknown. @fresh: names something that may have been made a
+ *          moment ago, so NOT_FOUND is tried again.
  * @form: the parameters after Action and Version, built with ec2_param*().
  */
 struct ec2_query {
@@ -58,9 +58,12 @@ void ec2_param_nth(struct ec2_query *q, const char *list, size_t i, const char *
 void ec2_param_filter(struct ec2_query *q, size_t i, const char *name, const char *value);
 void ec2_param_tags(struct ec2_query *q, const char *prefix, const struct ec2_kv *tags, size_t n);
 
-/** ec2_send() - all of the policy in ec2.h. @parse: reads a good answer's root into @ret; failures go to @in. NULL: nothing to read. */
-int ec2_send(struct ec2 *e, uint64_t deadline_ms, struct ec2_query *q,
-	     void (*parse)(struct xml_in *in, const struct xml_node *root, void *ret), void *ret, struct ec2_error *err);
+/**
+ * ec2_send() - all of the policy in ec2.h. @parse: reads a good answer's root into @ret; failures go to @in.
+ * NULL: nothing to read.
+ */
+int ec2_send(struct ec2 *e, uint64_t deadline_ms, struct ec2_query *q, void (*parse)(struct xml_in *in,
+	     const struct xml_node *root, void *ret), void *ret, struct ec2_error *err);
 
 const char *ec2_instance_id(const struct ec2 *e);
 
@@ -69,7 +72,8 @@ const char *ec2_instance_id(const struct ec2 *e);
 /** ec2_fail_of() - from EC2's code, message and HTTP status. */
 enum ec2_fail ec2_fail_of(int status, const char *code, const char *message);
 /**
- * ec2_error_fill() - @err for @kind: errno, CNI code and the sentence "<Action>: <what> (<code>); <what to do>".
+ * ec2_error_fill() - @err for @kind: errno, CNI code and the sentence "<Action>: <what> (<code>); <what to
+ * do>".
  * @detail: EC2's message or what went wrong here; may be "". @err->code must be set. Return: -errno.
  */
 int ec2_error_fill(struct ec2_error *err, enum ec2_fail kind, enum ec2_action action, const char *detail);
@@ -102,6 +106,9 @@ void ec2_parse_eni(struct xml_in *in, const struct xml_node *item, struct ec2_en
 void ec2_parse_subnet(struct xml_in *in, const struct xml_node *item, struct ec2_subnet *ret);
 void ec2_parse_limits(struct xml_in *in, const struct xml_node *item, struct ec2_limits *ret);
 void ec2_parse_vpc(struct xml_in *in, const struct xml_node *item, struct ec2_vpc *ret);
-/** ec2_parse_cidr_set() - <@set><item>[<@member>]: @member NULL: the items themselves are text. Appends to @ret. */
-void ec2_parse_cidr_set(struct xml_in *in, const struct xml_node *of, const char *set, const char *member, int family,
-			struct ec2_assigned *ret);
+/**
+ * ec2_parse_cidr_set() - <@set><item>[<@member>]: @member NULL: the items themselves are text. Appends to
+ * @ret.
+ */
+void ec2_parse_cidr_set(struct xml_in *in, const struct xml_node *of, const char *set, const char *member,
+			int family, struct ec2_assigned *ret);

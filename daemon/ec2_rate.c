@@ -6,7 +6,7 @@
 
 uint64_t ec2_bucket_take(struct ec2_bucket *b, const struct ec2_rate *rate, uint64_t now_ms)
 {
-	if (!b->at_ms)                  /* never used: full */
+	if (!b->at_ms) /* never used: full */
 		b->tokens = rate->burst;
 	else if (now_ms > b->at_ms)
 		b->tokens += (double)(now_ms - b->at_ms) * rate->per_s / 1000;
@@ -35,12 +35,13 @@ void ec2_count(struct ec2_counters *c, const char *action, const char *code, uin
 			break;
 	}
 	if (i == c->n && c->n == EC2_MAX_COUNTERS) {
-		i = EC2_MAX_COUNTERS - 1;       /* codes come from outside: the last row takes what is left over */
+		i = EC2_MAX_COUNTERS - 1; /* codes come from outside: the last row takes what is left over */
 		(void)snprintf(c->v[i].action, sizeof(c->v[i].action), "other");
 		(void)snprintf(c->v[i].code, sizeof(c->v[i].code), "other");
 	} else if (i == c->n) {
 		(void)snprintf(c->v[i].action, sizeof(c->v[i].action), "%s", action);
-		(void)snprintf(c->v[i].code, sizeof(c->v[i].code), "%.*s", (int)sizeof(c->v[i].code) - 1, code);
+		(void)snprintf(c->v[i].code, sizeof(c->v[i].code), "%.*s", (int)sizeof(c->v[i].code) - 1,
+			       code);
 		c->n++;
 	}
 	c->v[i].n++;

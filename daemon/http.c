@@ -1,8 +1,8 @@
 /*
- * One request: borrow a handle (its kept connections come with it), reset its options, run it in this thread, give it
- * back. The list of idle handles and the cancel flag are all that threads share. What happened to a request without a
- * whole answer is sorted by one question, whether the server can have seen it: CURLINFO_REQUEST_SIZE is 0 until the first
- * byte has been sent.
+ * One request: borrow a handle (its kept connections come with it), reset its options, run it in this thread,
+ * give it back. The list of idle handles and the cancel flag are all that threads share. What happened to a
+ * request without a whole answer is sorted by one question, whether the server can have seen it:
+ * CURLINFO_REQUEST_SIZE is 0 until the first byte has been sent.
  */
 #include "daemon/http.h"
 
@@ -27,7 +27,7 @@
 #define MAX_HEADERS 12
 
 struct http {
-	pthread_mutex_t lock;           /* idle, n_idle; and to wait with */
+	pthread_mutex_t lock; /* idle, n_idle; and to wait with */
 	pthread_cond_t cancel_cond;
 	CURL *idle[MAX_IDLE];
 	size_t n_idle;
@@ -108,7 +108,7 @@ int http_wait(struct http *h, uint64_t ms)
 
 void http_response_done(struct http_response *resp)
 {
-	if (resp->body.data)            /* may hold credentials */
+	if (resp->body.data) /* may hold credentials */
 		explicit_bzero(resp->body.data, resp->body.len);
 	vw_buf_done(&resp->body);
 	*resp = (struct http_response)HTTP_RESPONSE_INIT;
@@ -127,7 +127,7 @@ static CURL *handle_take(struct http *h)
 
 static void handle_give_back(struct http *h, CURL *c)
 {
-	curl_easy_reset(c);             /* forgets keys and callbacks, keeps connections */
+	curl_easy_reset(c); /* forgets keys and callbacks, keeps connections */
 	pthread_mutex_lock(&h->lock);
 	if (h->n_idle < MAX_IDLE) {
 		h->idle[h->n_idle++] = c;
@@ -146,7 +146,8 @@ static int url_part(const char *url, CURLUPart part, char *ret, size_t size)
 	char *text = NULL;
 	int r = -EINVAL;
 
-	if (u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK && curl_url_get(u, part, &text, 0) == CURLUE_OK) {
+	if (u && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+	    curl_url_get(u, part, &text, 0) == CURLUE_OK) {
 		r = vw_fmt(ret, size, "%s", text);
 		r = r < 0 ? -EINVAL : 0;
 	}
@@ -160,7 +161,8 @@ int http_url_host(const char *url, char *ret_host, size_t size, bool *ret_https)
 	char host[256], scheme[8];
 	size_t len;
 
-	if (url_part(url, CURLUPART_SCHEME, scheme, sizeof(scheme)) || url_part(url, CURLUPART_HOST, host, sizeof(host)))
+	if (url_part(url, CURLUPART_SCHEME, scheme, sizeof(scheme)) ||
+	    url_part(url, CURLUPART_HOST, host, sizeof(host)))
 		return -EINVAL;
 	if (strcasecmp(scheme, "http") && strcasecmp(scheme, "https"))
 		return -EINVAL;
@@ -177,7 +179,8 @@ int http_url_host(const char *url, char *ret_host, size_t size, bool *ret_https)
 
 bool http_host_is_local(const char *host)
 {
-	static const char *const local[] = { "127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10", "fd00:ec2::/32" };
+	static const char *const local[] = { "127.0.0.0/8", "169.254.0.0/16", "::1/128", "fe80::/10",
+					     "fd00:ec2::/32" };
 	struct vw_cidr net;
 	struct vw_ip ip;
 
@@ -197,7 +200,8 @@ static int host_header(const char *url, char *ret, size_t size)
 {
 	char host[256], port[8] = "", scheme[8];
 
-	if (url_part(url, CURLUPART_HOST, host, sizeof(host)) || url_part(url, CURLUPART_SCHEME, scheme, sizeof(scheme)))
+	if (url_part(url, CURLUPART_HOST, host, sizeof(host)) ||
+	    url_part(url, CURLUPART_SCHEME, scheme, sizeof(scheme)))
 		return -EINVAL;
 	(void)url_part(url, CURLUPART_PORT, port, sizeof(port));
 	if (!strcmp(port, strcasecmp(scheme, "https") ? "80" : "443"))
@@ -249,7 +253,8 @@ static int sign_here(const struct http_request *req, const struct http_header *h
 	r = host_header(req->url, host, sizeof(host));
 	if (r < 0)
 		return r;
-	r = sigv4_sign(req->sign, host, headers, n, req->body, req->body_len, vw_unix_s() + req->sign->skew_s, date, &auth);
+	r = sigv4_sign(req->sign, host, headers, n, req->body, req->body_len, vw_unix_s() + req->sign->skew_s,
+		       date, &auth);
 	if (r < 0)
 		return r;
 	more[0] = (struct http_header){ .name = "X-Amz-Date", .value = date };
@@ -265,7 +270,8 @@ static int sign_by_curl(CURL *c, const struct http_sign *sign)
 
 	if (vw_fmt(spec, sizeof(spec), "aws:amz:%s:%s", sign->region, sign->service) < 0)
 		return -EINVAL;
-	if (curl_easy_setopt(c, CURLOPT_AWS_SIGV4, spec) || curl_easy_setopt(c, CURLOPT_USERNAME, sign->key_id) ||
+	if (curl_easy_setopt(c, CURLOPT_AWS_SIGV4, spec) ||
+	    curl_easy_setopt(c, CURLOPT_USERNAME, sign->key_id) ||
 	    curl_easy_setopt(c, CURLOPT_PASSWORD, sign->secret_key->text))
 		return -ENOMEM;
 	return 0;
@@ -318,7 +324,8 @@ static size_t on_header(char *data, size_t size, size_t n, void *arg)
 	return len;
 }
 
-static int on_progress(void *arg, curl_off_t dl_total, curl_off_t dl_now, curl_off_t ul_total, curl_off_t ul_now)
+static int on_progress(void *arg, curl_off_t dl_total, curl_off_t dl_now, curl_off_t ul_total,
+		       curl_off_t ul_now)
 {
 	return http_is_cancelled(arg);
 }
@@ -434,14 +441,16 @@ static int perform(struct http *h, CURL *c, const struct http_request *req, cons
 	}
 	resp->fail = what_is_known(c, code, resp);
 	if (resp->fail == HTTP_TOO_BIG)
-		return vw_err_set(err, EFBIG, 0, "the answer of %s is larger than %zu bytes", host, h->opt.max_body);
+		return vw_err_set(err, EFBIG, 0, "the answer of %s is larger than %zu bytes", host,
+				  h->opt.max_body);
 	if (vw_buf_err(&resp->body))
 		return vw_err_sys(err, ENOMEM, 0, "reading the answer of %s", host);
 	return vw_err_set(err, transport_error(code, resp), 0, "%s: %s", host,
 			  errbuf[0] ? errbuf : curl_easy_strerror(code));
 }
 
-int http_do(struct http *h, const struct http_request *req, struct http_response *ret_resp, struct vw_err *err)
+int http_do(struct http *h, const struct http_request *req, struct http_response *ret_resp,
+	    struct vw_err *err)
 {
 	int left = vw_deadline_left(req->deadline_ms);
 	char host[256];
@@ -453,7 +462,8 @@ int http_do(struct http *h, const struct http_request *req, struct http_response
 	ret_resp->body.max = h->opt.max_body;
 	ret_resp->fail = HTTP_NOT_SENT;
 	if (http_url_host(req->url, host, sizeof(host), &https) < 0)
-		return vw_err_set(err, EINVAL, 0, "an endpoint is not an http or https URL; correct the configured endpoint");
+		return vw_err_set(err, EINVAL, 0,
+				  "an endpoint is not an http or https URL; correct the configured endpoint");
 	if (http_is_cancelled(h)) {
 		ret_resp->fail = HTTP_CANCELLED;
 		return vw_err_set(err, ECANCELED, 0, "%s: cancelled, shutting down", host);

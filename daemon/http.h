@@ -13,14 +13,10 @@ struct vw_err;
  * DOC: HTTP for the cloud's endpoints
  *
  * The only place that knows libcurl. A struct http may be used by several threads at once: each request
- * borrows a
- * handle from a list under a mutex, so connections are kept and nothing else is shared. Requests block up to
- * their
- * deadline and never run on the main loop. Redirects are not followed, cookies and .netrc not read. A proxy
- * from the
- * environment (HTTPS_PROXY, NO_PROXY) is used, but never for loopback and link-local hosts: instance metadata
- * and
- * credentials stay on the machine.
+ * borrows a handle from a list under a mutex, so connections are kept and nothing else is shared. Requests
+ * block up to their deadline and never run on the main loop. Redirects are not followed, cookies and .netrc
+ * not read. A proxy from the environment (HTTPS_PROXY, NO_PROXY) is used, but never for loopback and
+ * link-local hosts: instance metadata and credentials stay on the machine.
  */
 struct http;
 
@@ -48,15 +44,17 @@ void http_free(struct http *h);
  * second.
  */
 void http_cancel(struct http *h);
-/** http_wait() - let @ms pass before another try. Return: 0, -ECANCELED at once when http_cancel() is or was called. */
+/**
+ * http_wait() - let @ms pass before another try. Return: 0, -ECANCELED at once when http_cancel() is or was
+ * called.
+ */
 int http_wait(struct http *h, uint64_t ms);
 bool http_is_cancelled(const struct http *h);
 
 /**
  * struct http_sign - AWS Signature Version 4 for a request.
  * @skew_s: what to add to this machine's clock. libcurl signs when it is 0 and always takes the system time;
- *          with
- *          another value daemon/sigv4.c signs (libcurl 7.88 sends a date header of ours twice).
+ *          with another value daemon/sigv4.c signs (libcurl 7.88 sends a date header of ours twice).
  * @token: session token or NULL; sent as x-amz-security-token and signed with the other headers.
  * @region, @service: at most 63 characters each.
  */
@@ -83,8 +81,9 @@ struct http_header {
  * struct http_request - everything borrowed for the call.
  * @method: "GET", "PUT" or "POST". @url: http or https. @body: POST only; may be NULL.
  * @headers: @n_headers entries; name and value without line breaks, no Host.
- * @once: the server may see this request at most once. libcurl by itself repeats one whose kept connection was closed
- *        before the first byte of an answer, which is fatal for what may not be done twice: it gets a new connection.
+ * @once: the server may see this request at most once. libcurl by itself repeats one whose kept connection
+ *        was closed before the first byte of an answer, which is fatal for what may not be done twice: it
+ *        gets a new connection.
  * @deadline_ms: on the scale of vw_mono_ms().
  */
 struct http_request {
@@ -100,9 +99,8 @@ struct http_request {
 };
 
 /**
- * enum http_fail - what is known about a request that got no (whole) answer.
- * HTTP_NOT_SENT: the server has not seen it (no address, no connection). HTTP_UNKNOWN: it may have been
- * carried out.
+ * enum http_fail - what is known about a request that got no (whole) answer. HTTP_NOT_SENT: the server has
+ * not seen it (no address, no connection). HTTP_UNKNOWN: it may have been carried out.
  */
 enum http_fail { HTTP_ANSWERED, HTTP_NOT_SENT, HTTP_UNKNOWN, HTTP_TOO_BIG, HTTP_CANCELLED };
 
@@ -123,11 +121,10 @@ struct http_response {
 void http_response_done(struct http_response *resp);
 
 /**
- * http_do() - send one request, once.
- * Any status is success here. Fails with ETIMEDOUT, ECONNREFUSED, EFBIG, ECANCELED, EINVAL (unusable URL or
- * header),
- * EIO ...; @ret_resp->fail says what is known. @ret_resp is overwritten, so one can be used for retries.
- * The message names host and cause, and no header, query or body.
+ * http_do() - send one request, once. Any status is success here. Fails with ETIMEDOUT, ECONNREFUSED, EFBIG,
+ * ECANCELED, EINVAL (unusable URL or header), EIO ...; @ret_resp->fail says what is known. @ret_resp is
+ * overwritten, so one can be used for retries. The message names host and cause, and no header, query or
+ * body.
  */
 int http_do(struct http *h, const struct http_request *req, struct http_response *ret_resp,
 	    struct vw_err *err);

@@ -1,6 +1,6 @@
 /*
- * Every read is: token (kept, or fetched with PUT), GET, and on 401 once more with a new token. The parsers take what
- * is under one path, a list with one entry a line, into bounded arrays of values.
+ * Every read is: token (kept, or fetched with PUT), GET, and on 401 once more with a new token. The parsers
+ * take what is under one path, a list with one entry a line, into bounded arrays of values.
  */
 #include "daemon/imds.h"
 
@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define TOKEN_TTL_S 21600               /* the longest that the service grants */
+#define TOKEN_TTL_S 21600 /* the longest that the service grants */
 #define TOKEN_TTL_TEXT "21600"
 #define TOKEN_MARGIN_S 300
 #define MAX_TRIES 3
@@ -28,7 +28,7 @@
 struct imds {
 	struct http *http;
 	char endpoint[256];
-	pthread_mutex_t lock;           /* the token */
+	pthread_mutex_t lock; /* the token */
 	struct secret token;
 	uint64_t token_until_ms;
 };
@@ -77,7 +77,10 @@ static int request(struct imds *m, const char *method, const char *path, const s
 {
 	vw_auto_buf struct vw_buf url = VW_BUF_INIT_MAX(1024);
 	struct http_request req = {
-		.method = method, .headers = header, .n_headers = 1, .deadline_ms = deadline_ms,
+		.method = method,
+		.headers = header,
+		.n_headers = 1,
+		.deadline_ms = deadline_ms,
 	};
 	int r;
 
@@ -102,7 +105,8 @@ static int request(struct imds *m, const char *method, const char *path, const s
 
 static int fetch_token(struct imds *m, uint64_t deadline_ms, struct secret *ret_token, struct vw_err *err)
 {
-	static const struct http_header ttl = { .name = "X-aws-ec2-metadata-token-ttl-seconds", .value = TOKEN_TTL_TEXT };
+	static const struct http_header ttl = { .name = "X-aws-ec2-metadata-token-ttl-seconds",
+						.value = TOKEN_TTL_TEXT };
 	vw_auto_http_response struct http_response resp = HTTP_RESPONSE_INIT;
 	int r;
 
@@ -111,11 +115,16 @@ static int fetch_token(struct imds *m, uint64_t deadline_ms, struct secret *ret_
 		return r;
 	if (resp.status == 403)
 		return vw_err_set(err, EACCES, 0,
-				  "the service is switched off for this instance (403); set its HttpEndpoint to enabled");
+				  "the service is switched off for this instance (403); set its HttpEndpoint "
+				  "to enabled");
 	if (resp.status != 200)
-		return vw_err_set(err, EIO, 0, "no session token: the service answered %d; version 2 is needed", resp.status);
-	if (resp.body.len == 0 || resp.body.len > 4096 || secret_set(ret_token, resp.body.data, resp.body.len) < 0)
-		return vw_err_set(err, EBADMSG, 0, "the session token is not usable (%zu bytes)", resp.body.len);
+		return vw_err_set(err, EIO, 0,
+				  "no session token: the service answered %d; version 2 is needed",
+				  resp.status);
+	if (resp.body.len == 0 || resp.body.len > 4096 ||
+	    secret_set(ret_token, resp.body.data, resp.body.len) < 0)
+		return vw_err_set(err, EBADMSG, 0, "the session token is not usable (%zu bytes)",
+				  resp.body.len);
 	pthread_mutex_lock(&m->lock);
 	r = secret_copy(&m->token, ret_token);
 	m->token_until_ms = vw_mono_ms() + (uint64_t)(TOKEN_TTL_S - TOKEN_MARGIN_S) * 1000;
@@ -156,10 +165,11 @@ static int get(struct imds *m, const char *path, uint64_t deadline_ms, struct vw
 	if (resp.status == 404)
 		return 0;
 	if (resp.status != 200)
-		return vw_err_set(err, resp.status == 401 || resp.status == 403 ? EACCES : EIO, 0, "the service answered %d",
-				  resp.status);
+		return vw_err_set(err, resp.status == 401 || resp.status == 403 ? EACCES : EIO, 0,
+				  "the service answered %d", resp.status);
 	if (resp.body.len > MAX_ANSWER || (resp.body.data && memchr(resp.body.data, 0, resp.body.len)))
-		return vw_err_set(err, EBADMSG, 0, "the answer is too long or not text (%zu bytes)", resp.body.len);
+		return vw_err_set(err, EBADMSG, 0, "the answer is too long or not text (%zu bytes)",
+				  resp.body.len);
 	vw_buf_reset(ret);
 	vw_buf_add(ret, vw_buf_str(&resp.body), resp.body.len);
 	return vw_buf_err(ret) ? vw_err_sys(err, ENOMEM, 0, "keeping the answer") : 1;
@@ -184,7 +194,8 @@ static int next_line(const char **pos, const char *what, char *ret, size_t size,
 	if (!len)
 		return 0;
 	if (len >= size)
-		return vw_err_set(err, EBADMSG, 0, "instance metadata %s: a line of %zu characters", what, len);
+		return vw_err_set(err, EBADMSG, 0, "instance metadata %s: a line of %zu characters", what,
+				  len);
 	memcpy(ret, *pos, len);
 	ret[len] = 0;
 	*pos += len;
@@ -223,8 +234,8 @@ int imds_parse_macs(const char *text, struct vw_mac *ret_macs, size_t *ret_n, st
 	return r;
 }
 
-int imds_parse_ips(const char *text, const char *what, int family, struct vw_ip *ret, size_t max, size_t *ret_n,
-		   struct vw_err *err)
+int imds_parse_ips(const char *text, const char *what, int family, struct vw_ip *ret, size_t max,
+		   size_t *ret_n, struct vw_err *err)
 {
 	char line[128];
 	size_t n = 0;
@@ -234,7 +245,8 @@ int imds_parse_ips(const char *text, const char *what, int family, struct vw_ip 
 		if (n == max)
 			return too_many(what, max, err);
 		if (vw_ip_parse(line, &ret[n]) < 0 || ret[n].family != family)
-			return bad_line(what, line, family == AF_INET ? "an IPv4 address" : "an IPv6 address", err);
+			return bad_line(what, line, family == AF_INET ? "an IPv4 address" : "an IPv6 address",
+					err);
 		n++;
 	}
 	if (r == 0)
@@ -254,7 +266,8 @@ int imds_parse_cidrs(const char *text, const char *what, int family, struct vw_c
 			return too_many(what, max, err);
 		if (!strchr(line, '/') || vw_cidr_parse(line, &ret[n]) < 0 || ret[n].ip.family != family ||
 		    !vw_cidr_is_masked(&ret[n]))
-			return bad_line(what, line, family == AF_INET ? "an IPv4 block" : "an IPv6 block", err);
+			return bad_line(what, line, family == AF_INET ? "an IPv4 block" : "an IPv6 block",
+					err);
 		n++;
 	}
 	if (r == 0)
@@ -262,7 +275,8 @@ int imds_parse_cidrs(const char *text, const char *what, int family, struct vw_c
 	return r;
 }
 
-/* ---- typed reads: a run that stops at the first failure, or at the first thing that must be there and is not ---- */
+/* ---- typed reads: a run that stops at the first failure, or at the first thing that must be there and is
+ * not ---- */
 
 struct run {
 	struct imds *m;
@@ -270,7 +284,7 @@ struct run {
 	const char *base;
 	struct vw_buf text;
 	struct vw_err *err;
-	int r;                          /* 1 so far, 0 something needed is absent, -errno */
+	int r; /* 1 so far, 0 something needed is absent, -errno */
 };
 
 /* Whether there is text under @base + @name to look at. */
@@ -282,7 +296,8 @@ static bool run_get(struct run *run, const char *name, bool need)
 	if (run->r <= 0)
 		return false;
 	if (vw_fmt(path, sizeof(path), "%s%s", run->base, name) < 0)
-		r = vw_err_set(run->err, EINVAL, 0, "instance metadata path %s%s is too long", run->base, name);
+		r = vw_err_set(run->err, EINVAL, 0, "instance metadata path %s%s is too long", run->base,
+			       name);
 	else
 		r = imds_get(run->m, path, run->deadline_ms, &run->text, run->err);
 	if (r < 0 || (r == 0 && need))
@@ -328,7 +343,8 @@ static void run_mac(struct run *run, const char *name, struct vw_mac *ret)
 		run->r = bad_line(name, text, "a MAC address", run->err);
 }
 
-static void run_ips(struct run *run, const char *name, int family, struct vw_ip *ret, size_t max, size_t *ret_n)
+static void run_ips(struct run *run, const char *name, int family, struct vw_ip *ret, size_t max,
+		    size_t *ret_n)
 {
 	if (run_get(run, name, false)) {
 		int r = imds_parse_ips(vw_buf_str(&run->text), name, family, ret, max, ret_n, run->err);
@@ -338,7 +354,8 @@ static void run_ips(struct run *run, const char *name, int family, struct vw_ip 
 	}
 }
 
-static void run_cidrs(struct run *run, const char *name, int family, struct vw_cidr *ret, size_t max, size_t *ret_n)
+static void run_cidrs(struct run *run, const char *name, int family, struct vw_cidr *ret, size_t max,
+		      size_t *ret_n)
 {
 	if (run_get(run, name, false)) {
 		int r = imds_parse_cidrs(vw_buf_str(&run->text), name, family, ret, max, ret_n, run->err);
@@ -384,8 +401,11 @@ int imds_identity(struct imds *m, uint64_t deadline_ms, struct imds_identity *re
 	run_ips(&run, "local-ipv4", AF_INET, ips, 1, &n);
 	vw_buf_done(&run.text);
 	if (run.r == 0)
-		return vw_err_set(err, ENODATA, 0, "instance metadata lacks the instance's id, type, zone, region or MAC; is %s an "
-				  "EC2 metadata service?", m->endpoint);
+		return vw_err_set(
+			err, ENODATA, 0,
+			"instance metadata lacks the instance's id, type, zone, region or MAC; is %s an "
+			"EC2 metadata service?",
+			m->endpoint);
 	if (run.r < 0)
 		return run.r;
 	if (n)
@@ -394,7 +414,8 @@ int imds_identity(struct imds *m, uint64_t deadline_ms, struct imds_identity *re
 	return 0;
 }
 
-int imds_macs(struct imds *m, uint64_t deadline_ms, struct vw_mac *ret_macs, size_t *ret_n, struct vw_err *err)
+int imds_macs(struct imds *m, uint64_t deadline_ms, struct vw_mac *ret_macs, size_t *ret_n,
+	      struct vw_err *err)
 {
 	vw_auto_buf struct vw_buf text = VW_BUF_INIT;
 	int r = imds_get(m, MACS_PATH, deadline_ms, &text, err);

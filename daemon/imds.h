@@ -13,12 +13,9 @@ struct vw_err;
  * DOC: instance metadata, version 2
  *
  * A session token is fetched with the first read, kept for its life (six hours) and replaced once when the
- * service
- * answers 401. 404 means "not there" and is no error. 5xx and lost connections are tried three times.
- * Everything
- * blocks up to a deadline (vw_mono_ms scale) and may be called from several threads; the token is behind a
- * mutex.
- * What IMDS says lags EC2 by seconds: never remove anything on its word alone.
+ * service answers 401. 404 means "not there" and is no error. 5xx and lost connections are tried three times.
+ * Everything blocks up to a deadline (vw_mono_ms scale) and may be called from several threads; the token is
+ * behind a mutex. What IMDS says lags EC2 by seconds: never remove anything on its word alone.
  */
 struct imds;
 

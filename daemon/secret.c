@@ -1,6 +1,6 @@
 /*
- * Keys and tokens: heap strings that are overwritten when they go. explicit_bzero() because a memset() before free() is
- * dead code to the compiler.
+ * Keys and tokens: heap strings that are overwritten when they go. explicit_bzero() because a memset() before
+ * free() is dead code to the compiler.
  */
 #include "daemon/secret.h"
 

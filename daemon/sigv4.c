@@ -1,7 +1,8 @@
 /*
- * AWS Signature Version 4 for one shape of request: POST to "/" without a query. libcurl signs as long as this machine's
- * clock is right; it has no option for another time, so a request that was refused for clock skew is signed here with the
- * server's. Text of each step: "Create a signed AWS API request", IAM User Guide.
+ * AWS Signature Version 4 for one shape of request: POST to "/" without a query. libcurl signs as long as
+ * this machine's clock is right; it has no option for another time, so a request that was refused for clock
+ * skew is signed here with the server's. Text of each step: "Create a signed AWS API request", IAM User
+ * Guide.
  */
 #include "daemon/sigv4.h"
 
@@ -109,7 +110,7 @@ static int hash_request(const struct pair *v, size_t n, const char *body, size_t
 	r = vw_buf_err(&text);
 	if (r == 0)
 		vw_sha256_hex(text.data, text.len, ret_hex);
-	if (text.data)          /* it holds the session token */
+	if (text.data) /* it holds the session token */
 		explicit_bzero(text.data, text.len);
 	return r;
 }
@@ -129,10 +130,12 @@ int sigv4_sign(const struct http_sign *sign, const char *host, const struct http
 
 	if (n_headers > MAX_HEADERS)
 		return -E2BIG;
-	if (!gmtime_r(&t, &tm) || strftime(ret_date, SIGV4_DATE_LEN, "%Y%m%dT%H%M%SZ", &tm) != SIGV4_DATE_LEN - 1)
+	if (!gmtime_r(&t, &tm) ||
+	    strftime(ret_date, SIGV4_DATE_LEN, "%Y%m%dT%H%M%SZ", &tm) != SIGV4_DATE_LEN - 1)
 		return -ERANGE;
 	for (size_t i = 0; i < n_headers; i++)
-		v[n++] = (struct pair){ headers[i].name, headers[i].secret ? headers[i].secret->text : headers[i].value };
+		v[n++] = (struct pair){ headers[i].name,
+					headers[i].secret ? headers[i].secret->text : headers[i].value };
 	v[n++] = (struct pair){ "host", host };
 	v[n++] = (struct pair){ "x-amz-date", ret_date };
 	sort_by_name(v, n);
@@ -151,7 +154,8 @@ int sigv4_sign(const struct http_sign *sign, const char *host, const struct http
 	explicit_bzero(key, sizeof(key));
 	vw_hex(mac, sizeof(mac), mac_hex);
 
-	vw_buf_printf(ret_auth, "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=", sign->key_id, vw_buf_str(&scope));
+	vw_buf_printf(ret_auth, "AWS4-HMAC-SHA256 Credential=%s/%s, SignedHeaders=", sign->key_id,
+		      vw_buf_str(&scope));
 	add_names(ret_auth, v, n);
 	vw_buf_printf(ret_auth, ", Signature=%s", mac_hex);
 	return vw_buf_err(ret_auth);

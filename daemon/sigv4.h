@@ -13,8 +13,7 @@ struct vw_buf;
  * sigv4_sign() - the Authorization header's value for a POST of @body to path "/" without query (all that
  * EC2's Query API needs).
  * @host: as in the Host header, with the port if the URL has one. @headers: further headers to sign, in any
- *        order and case;
- *        host and x-amz-date are added here, x-amz-security-token by the caller.
+ *        order and case; host and x-amz-date are added here, x-amz-security-token by the caller.
  * @unix_s: time of the signature. @ret_date: value of the x-amz-date header to send.
  * Return: 0, -ENOMEM, -E2BIG (more than 16 headers).
  */

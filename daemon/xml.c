@@ -1,6 +1,6 @@
 /*
- * A fence around libxml2's tree. struct xml_doc and struct xml_node are its xmlDoc and xmlNode under another name, so nothing
- * is copied; reads go through xml_in, which keeps the first failure.
+ * A fence around libxml2's tree. struct xml_doc and struct xml_node are its xmlDoc and xmlNode under another
+ * name, so nothing is copied; reads go through xml_in, which keeps the first failure.
  */
 #include "daemon/xml.h"
 
@@ -62,7 +62,8 @@ static bool too_deep(const xmlNode *root)
 
 int xml_parse(const char *text, size_t len, const char *what, struct xml_doc **ret_doc, struct vw_err *err)
 {
-	const int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOCDATA | XML_PARSE_NOBLANKS;
+	const int options = XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING | XML_PARSE_NOCDATA |
+			    XML_PARSE_NOBLANKS;
 	xmlParserCtxt *ctx;
 	const xmlError *why;
 	xmlDoc *doc;
@@ -72,18 +73,21 @@ int xml_parse(const char *text, size_t len, const char *what, struct xml_doc **r
 		return vw_err_set(err, EBADMSG, 0, "%s: too large", what);
 	/* before parsing, so that no entity is ever declared */
 	if (memmem(text, len, "<!DOCTYPE", 9))
-		return vw_err_set(err, EBADMSG, 0, "%s: has a document type declaration, which no AWS answer has", what);
+		return vw_err_set(err, EBADMSG, 0,
+				  "%s: has a document type declaration, which no AWS answer has", what);
 	ctx = xmlNewParserCtxt();
 	if (!ctx)
 		return vw_err_sys(err, ENOMEM, 0, "parsing %s", what);
 	doc = xmlCtxtReadMemory(ctx, text, (int)len, NULL, "UTF-8", options);
 	if (!doc) {
 		why = xmlCtxtGetLastError(ctx);
-		r = vw_err_set(err, EBADMSG, 0, "%s: not well-formed XML (line %d, %zu bytes): %.*s", what, why ? why->line : 0,
-			       len, why && why->message ? (int)strcspn(why->message, "\n") : 0,
+		r = vw_err_set(err, EBADMSG, 0, "%s: not well-formed XML (line %d, %zu bytes): %.*s", what,
+			       why ? why->line : 0, len,
+			       why && why->message ? (int)strcspn(why->message, "\n") : 0,
 			       why && why->message ? why->message : "");
 	} else if (doc->intSubset || too_deep(xmlDocGetRootElement(doc))) {
-		r = vw_err_set(err, EBADMSG, 0, "%s: nested deeper than %d, or with a document type", what, MAX_DEPTH);
+		r = vw_err_set(err, EBADMSG, 0, "%s: nested deeper than %d, or with a document type", what,
+			       MAX_DEPTH);
 	}
 	xmlFreeParserCtxt(ctx);
 	if (r < 0) {
@@ -162,7 +166,8 @@ bool xml_fail(struct xml_in *in, const struct xml_node *node, const char *fmt, .
 }
 
 /* The child's text; NULL when there is nothing to read, which is recorded where it was needed. */
-static const char *text_of(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need)
+static const char *text_of(struct xml_in *in, const struct xml_node *parent, const char *name,
+			   enum xml_need need)
 {
 	const struct xml_node *child = xml_child(parent, name);
 	const char *text = xml_text(child);
@@ -186,8 +191,8 @@ static bool bad_value(struct xml_in *in, const struct xml_node *parent, const ch
 	return xml_fail(in, parent, "<%s> is '%.60s', not %s", name, text, want);
 }
 
-bool xml_str(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need, char *ret,
-	     size_t size)
+bool xml_str(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need,
+	     char *ret, size_t size)
 {
 	const char *text = text_of(in, parent, name, need);
 
@@ -199,8 +204,8 @@ bool xml_str(struct xml_in *in, const struct xml_node *parent, const char *name,
 	return true;
 }
 
-bool xml_u32(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need, uint32_t max,
-	     uint32_t *ret)
+bool xml_u32(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need,
+	     uint32_t max, uint32_t *ret)
 {
 	const char *text = text_of(in, parent, name, need);
 	uint64_t v;
@@ -213,7 +218,8 @@ bool xml_u32(struct xml_in *in, const struct xml_node *parent, const char *name,
 	return true;
 }
 
-bool xml_bool(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need, bool *ret)
+bool xml_bool(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need,
+	      bool *ret)
 {
 	const char *text = text_of(in, parent, name, need);
 
@@ -225,21 +231,25 @@ bool xml_bool(struct xml_in *in, const struct xml_node *parent, const char *name
 	return true;
 }
 
-bool xml_ip(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need, struct vw_ip *ret)
+bool xml_ip(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need,
+	    struct vw_ip *ret)
 {
 	const char *text = text_of(in, parent, name, need);
 
 	return text && (vw_ip_parse(text, ret) == 0 || bad_value(in, parent, name, text, "an address"));
 }
 
-bool xml_cidr(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need, struct vw_cidr *ret)
+bool xml_cidr(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need,
+	      struct vw_cidr *ret)
 {
 	const char *text = text_of(in, parent, name, need);
 
-	return text && (vw_cidr_parse(text, ret) == 0 || bad_value(in, parent, name, text, "an address block"));
+	return text &&
+	       (vw_cidr_parse(text, ret) == 0 || bad_value(in, parent, name, text, "an address block"));
 }
 
-bool xml_mac(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need, struct vw_mac *ret)
+bool xml_mac(struct xml_in *in, const struct xml_node *parent, const char *name, enum xml_need need,
+	     struct vw_mac *ret)
 {
 	const char *text = text_of(in, parent, name, need);
 

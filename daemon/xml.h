@@ -12,10 +12,9 @@ struct vw_err;
  * DOC: XML answers
  *
  * The only place that knows libxml2. Documents come from the network: no entities beyond the five of XML, no
- * DTD, no
- * network access, depth capped at 64, size by the caller's HTTP cap. Namespaces are ignored: elements are
- * found by local name.
- * Nodes are borrowed from their document; all functions accept a NULL node, which has nothing in it.
+ * DTD, no network access, depth capped at 64, size by the caller's HTTP cap. Namespaces are ignored: elements
+ * are found by local name. Nodes are borrowed from their document; all functions accept a NULL node, which
+ * has nothing in it.
  */
 struct xml_doc;
 struct xml_node;
@@ -48,8 +47,7 @@ const char *xml_text(const struct xml_node *n);
  * @r: 0 or -EBADMSG; @err: filled on the first failure, names element and parent.
  *
  * xml_<type>() reads the child @name of @parent. @need: XML_NEED: it must be there; XML_MAY: when absent or
- * empty the
- * output stays as it was. Return: true when a value was read.
+ * empty the output stays as it was. Return: true when a value was read.
  */
 struct xml_in {
 	int r;

@@ -1,6 +1,6 @@
 /*
- * Credentials from JSON (metadata service, container endpoint), from STS's XML, and the check of container URIs. A set that is
- * accepted has both keys, without a line break that would end up in a header.
+ * Credentials from JSON (metadata service, container endpoint), from STS's XML, and the check of container
+ * URIs. A set that is accepted has both keys, without a line break that would end up in a header.
  */
 #include "daemon/creds.h"
 #include "lib/base/err.h"
@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(int r, struct creds_set *set, const struct vw_err *err)
 {
-	if (r == 0 && (!set->key_id[0] || !secret_is_set(&set->secret_key) || set->key_id[strcspn(set->key_id, "\r\n")] ||
+	if (r == 0 && (!set->key_id[0] || !secret_is_set(&set->secret_key) ||
+		       set->key_id[strcspn(set->key_id, "\r\n")] ||
 		       (set->token.text && set->token.text[strcspn(set->token.text, "\r\n")])))
 		abort();
 	if (r != 0 && (secret_is_set(&set->secret_key) || !err->msg[0]))

@@ -1,6 +1,6 @@
 /*
- * EC2's answers. The first byte chooses the reader, the rest is the document. Nothing may be read past the end, leak, or be
- * accepted with a list longer than its struct or a block with host bits.
+ * EC2's answers. The first byte chooses the reader, the rest is the document. Nothing may be read past the
+ * end, leak, or be accepted with a list longer than its struct or a block with host bits.
  */
 #include "daemon/ec2_priv.h"
 #include "lib/base/cleanup.h"
@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_eni(const struct ec2_eni *e)
 {
 	if (e->n_addr4 > EC2_MAX_ADDRS || e->n_prefix4 > EC2_MAX_ADDRS || e->n_addr6 > EC2_MAX_ADDRS ||
-	    e->n_prefix6 > EC2_MAX_ADDRS || e->n_groups > EC2_MAX_GROUPS || !e->id[0] || strlen(e->id) >= EC2_ID_LEN)
+	    e->n_prefix6 > EC2_MAX_ADDRS || e->n_groups > EC2_MAX_GROUPS || !e->id[0] ||
+	    strlen(e->id) >= EC2_ID_LEN)
 		abort();
 	for (size_t i = 0; i < e->n_prefix4; i++) {
 		if (e->prefix4[i].ip.family != AF_INET || !vw_cidr_is_masked(&e->prefix4[i]))

@@ -30,7 +30,7 @@ struct scripted_http {
 	pthread_t thread;
 	struct conn conns[MAX_CONNS];
 	size_t n_conns;
-	pthread_mutex_t lock;   /* all below */
+	pthread_mutex_t lock; /* all below */
 	pthread_cond_t more;
 	char *requests[SCRIPTED_MAX_REQUESTS];
 	size_t n_requests, n_accepted;
@@ -110,7 +110,7 @@ static bool serve(struct scripted_http *s, struct conn *c)
 	}
 	pthread_cond_broadcast(&s->more);
 	pthread_mutex_unlock(&s->lock);
-	vw_buf_reset(&c->in);   /* clients here do not send the next request before the answer */
+	vw_buf_reset(&c->in); /* clients here do not send the next request before the answer */
 	return answer(s, c, index);
 }
 

@@ -5,8 +5,8 @@
 /**
  * DOC: a scripted HTTP server for unit tests
  *
- * Runs in a thread on 127.0.0.1, keeps connections alive, gives each request the next step of a script and keeps what it
- * was sent. A request beyond the script is answered with 599 and counted.
+ * Runs in a thread on 127.0.0.1, keeps connections alive, gives each request the next step of a script and
+ * keeps what it was sent. A request beyond the script is answered with 599 and counted.
  */
 enum scripted_how {
 	SCRIPTED_ANSWER,

@@ -1,4 +1,5 @@
-/* daemon/http.c and daemon/sigv4.c against a scripted server: signatures, failures and what is known after them. */
+/* daemon/http.c and daemon/sigv4.c against a scripted server: signatures, failures and what is known after
+ * them. */
 #include "daemon/http.h"
 #include "daemon/secret.h"
 #include "daemon/sigv4.h"
@@ -33,7 +34,10 @@ static void test_sigv4_vector(void **state)
 {
 	struct secret key = { 0 };
 	struct http_sign sign = {
-		.key_id = "AKIDEXAMPLE", .secret_key = &key, .region = "us-east-1", .service = "service",
+		.key_id = "AKIDEXAMPLE",
+		.secret_key = &key,
+		.region = "us-east-1",
+		.service = "service",
 	};
 	vw_auto_buf struct vw_buf auth = VW_BUF_INIT;
 	char date[SIGV4_DATE_LEN];
@@ -43,10 +47,11 @@ static void test_sigv4_vector(void **state)
 	assert_int_equal(vw_parse_time("2015-08-30T12:36:00Z", &t), 0);
 	assert_int_equal(sigv4_sign(&sign, "example.amazonaws.com", NULL, 0, NULL, 0, t, date, &auth), 0);
 	assert_string_equal(date, "20150830T123600Z");
-	assert_string_equal(vw_buf_str(&auth),
-			    "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, "
-			    "SignedHeaders=host;x-amz-date, "
-			    "Signature=5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b");
+	assert_string_equal(
+		vw_buf_str(&auth),
+		"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20150830/us-east-1/service/aws4_request, "
+		"SignedHeaders=host;x-amz-date, "
+		"Signature=5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b");
 	secret_done(&key);
 }
 
@@ -59,15 +64,26 @@ struct signing {
 
 static void signing_init(struct signing *s, const char *url)
 {
-	*s = (struct signing){ .type = { .name = "Content-Type", .value = "application/x-www-form-urlencoded; charset=utf-8" } };
+	*s = (struct signing){ .type = { .name = "Content-Type",
+					 .value = "application/x-www-form-urlencoded; charset=utf-8" } };
 	assert_int_equal(secret_set(&s->key, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", 40), 0);
 	assert_int_equal(secret_set(&s->token, "IQoJb3//to+ken==", 16), 0);
 	s->sign = (struct http_sign){
-		.key_id = "AKIDEXAMPLE", .secret_key = &s->key, .token = &s->token, .region = "eu-north-1", .service = "ec2",
+		.key_id = "AKIDEXAMPLE",
+		.secret_key = &s->key,
+		.token = &s->token,
+		.region = "eu-north-1",
+		.service = "ec2",
 	};
 	s->req = (struct http_request){
-		.method = "POST", .url = url, .headers = &s->type, .n_headers = 1, .body = "Action=A&Version=1",
-		.body_len = 18, .sign = &s->sign, .deadline_ms = soon(),
+		.method = "POST",
+		.url = url,
+		.headers = &s->type,
+		.n_headers = 1,
+		.body = "Action=A&Version=1",
+		.body_len = 18,
+		.sign = &s->sign,
+		.deadline_ms = soon(),
 	};
 }
 
@@ -83,26 +99,30 @@ static void expect_signature(struct scripted_http *srv, size_t i, const struct s
 	vw_auto_buf struct vw_buf auth = VW_BUF_INIT;
 	char got[1024], host[128], amz[64], iso[32], date[SIGV4_DATE_LEN];
 	struct http_header headers[2] = {
-		s->type, { .name = "X-Amz-Security-Token", .secret = &s->token },
+		s->type,
+		{ .name = "X-Amz-Security-Token", .secret = &s->token },
 	};
 	int64_t t;
 
 	scripted_header(srv, i, "X-Amz-Date", amz, sizeof(amz));
 	assert_int_equal(strlen(amz), SIGV4_DATE_LEN - 1);
-	assert_true(vw_fmt(iso, sizeof(iso), "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", amz, amz + 4, amz + 6, amz + 9, amz + 11,
-			   amz + 13) > 0);
+	assert_true(vw_fmt(iso, sizeof(iso), "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", amz, amz + 4, amz + 6, amz + 9,
+			   amz + 11, amz + 13) > 0);
 	assert_int_equal(vw_parse_time(iso, &t), 0);
 	scripted_header(srv, i, "Host", host, sizeof(host));
-	assert_int_equal(sigv4_sign(&s->sign, host, headers, 2, s->req.body, s->req.body_len, t, date, &auth), 0);
+	assert_int_equal(sigv4_sign(&s->sign, host, headers, 2, s->req.body, s->req.body_len, t, date, &auth),
+			 0);
 	assert_string_equal(scripted_header(srv, i, "Authorization", got, sizeof(got)), vw_buf_str(&auth));
 	assert_non_null(strstr(got, "SignedHeaders=content-type;host;x-amz-date;x-amz-security-token,"));
-	assert_string_equal(scripted_header(srv, i, "X-Amz-Security-Token", got, sizeof(got)), "IQoJb3//to+ken==");
+	assert_string_equal(scripted_header(srv, i, "X-Amz-Security-Token", got, sizeof(got)),
+			    "IQoJb3//to+ken==");
 }
 
 /* libcurl's signature and ours are the same for the same second, and each header is sent once. */
 static void test_signatures_agree(void **state)
 {
-	static const struct scripted_step steps[] = { { .status = 200, .body = "a" }, { .status = 200, .body = "b" } };
+	static const struct scripted_step steps[] = { { .status = 200, .body = "a" },
+						      { .status = 200, .body = "b" } };
 	struct scripted_http *srv = scripted_start(steps, 2);
 	vw_auto_http_response struct http_response resp = HTTP_RESPONSE_INIT;
 	struct http *h = new_http(0);
@@ -135,7 +155,9 @@ static void test_signatures_agree(void **state)
 static void test_answers(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ .status = 302, .headers = "Location: http://127.0.0.1:1/\r\nDate: Mon, 23 Nov 2026 20:00:01 GMT\r\n", .body = "moved" },
+		{ .status = 302,
+		  .headers = "Location: http://127.0.0.1:1/\r\nDate: Mon, 23 Nov 2026 20:00:01 GMT\r\n",
+		  .body = "moved" },
 		{ .status = 503, .body = "" },
 		{ .status = 200, .body = "0123456789" },
 		{ .status = 200, .body = "01234567890" },
@@ -190,7 +212,7 @@ static void test_no_answer(void **state)
 	assert_true(vw_fmt(closed, sizeof(closed), "%s", scripted_url(srv)) > 0);
 	scripted_stop(srv);
 
-	req.url = closed;       /* nobody listens there any more */
+	req.url = closed; /* nobody listens there any more */
 	assert_int_equal(http_do(h, &req, &resp, &err), -ECONNREFUSED);
 	assert_int_equal(resp.fail, HTTP_NOT_SENT);
 	req.deadline_ms = vw_mono_ms() - 1;
@@ -199,17 +221,23 @@ static void test_no_answer(void **state)
 	http_free(h);
 }
 
-/* A kept connection that the server closes on the next request: repeated by libcurl, but not where that is forbidden. */
+/* A kept connection that the server closes on the next request: repeated by libcurl, but not where that is
+ * forbidden. */
 static void test_sent_once(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ .status = 200, .body = "first" }, { .how = SCRIPTED_DROP },         { .status = 200, .body = "repeated" },
-		{ .status = 200, .body = "again" }, { .how = SCRIPTED_DROP },
+		{ .status = 200, .body = "first" },
+		{ .how = SCRIPTED_DROP },
+		{ .status = 200, .body = "repeated" },
+		{ .status = 200, .body = "again" },
+		{ .how = SCRIPTED_DROP },
 	};
 	struct scripted_http *srv = scripted_start(steps, 5);
 	vw_auto_http_response struct http_response resp = HTTP_RESPONSE_INIT;
 	struct http *h = new_http(0);
-	struct http_request req = { .method = "POST", .url = scripted_url(srv), .body = "x", .body_len = 1, .deadline_ms = soon() };
+	struct http_request req = {
+		.method = "POST", .url = scripted_url(srv), .body = "x", .body_len = 1, .deadline_ms = soon()
+	};
 	struct vw_err err;
 
 	assert_int_equal(http_do(h, &req, &resp, &err), 0);
@@ -261,9 +289,12 @@ static void test_cancel(void **state)
 
 static void test_bad_requests(void **state)
 {
-	static const char *const urls[] = { "", "ftp://127.0.0.1/", "file:///etc/passwd", "127.0.0.1", "http://" };
+	static const char *const urls[] = { "", "ftp://127.0.0.1/", "file:///etc/passwd", "127.0.0.1",
+					    "http://" };
 	static const struct http_header bad[] = {
-		{ .name = "A", .value = "x\r\nB: y" }, { .name = "A:", .value = "x" }, { .name = "A\n", .value = "x" },
+		{ .name = "A", .value = "x\r\nB: y" },
+		{ .name = "A:", .value = "x" },
+		{ .name = "A\n", .value = "x" },
 		{ .name = "A", .value = "" },
 	};
 	vw_auto_http_response struct http_response resp = HTTP_RESPONSE_INIT;
@@ -290,10 +321,15 @@ static void test_bad_requests(void **state)
 
 static void test_hosts(void **state)
 {
-	static const char *const local[] = { "localhost", "127.0.0.1", "127.9.9.9", "::1", "169.254.169.254", "fe80::1",
-					     "fd00:ec2::254", "169.254.170.2" };
-	static const char *const other[] = { "10.0.0.1", "198.18.0.10", "169.253.0.1", "fd00:ec3::1", "2600::1", "sts.amazonaws.com",
-					     "localhost.example.org", "128.0.0.1", "" };
+	static const char *const local[] = {
+		"localhost",       "127.0.0.1", "127.9.9.9",     "::1",
+		"169.254.169.254", "fe80::1",   "fd00:ec2::254", "169.254.170.2"
+	};
+	static const char *const other[] = {
+		"10.0.0.1", "198.18.0.10",       "169.253.0.1",           "fd00:ec3::1",
+		"2600::1",  "sts.amazonaws.com", "localhost.example.org", "128.0.0.1",
+		""
+	};
 	char host[64];
 	bool https;
 
@@ -304,7 +340,8 @@ static void test_hosts(void **state)
 	assert_int_equal(http_url_host("http://[fd00:ec2::23]:80/v1/x", host, sizeof(host), &https), 0);
 	assert_string_equal(host, "fd00:ec2::23");
 	assert_false(https);
-	assert_int_equal(http_url_host("https://u@ec2.eu-north-1.amazonaws.com", host, sizeof(host), &https), 0);
+	assert_int_equal(http_url_host("https://u@ec2.eu-north-1.amazonaws.com", host, sizeof(host), &https),
+			 0);
 	assert_string_equal(host, "ec2.eu-north-1.amazonaws.com");
 	assert_true(https);
 	assert_int_equal(http_url_host("http://127.0.0.1@evil.example/", host, sizeof(host), &https), 0);
@@ -315,10 +352,10 @@ static void test_hosts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sigv4_vector),     cmocka_unit_test(test_signatures_agree),
-		cmocka_unit_test(test_answers),          cmocka_unit_test(test_no_answer),
-		cmocka_unit_test(test_sent_once),        cmocka_unit_test(test_cancel),
-		cmocka_unit_test(test_bad_requests),     cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_sigv4_vector), cmocka_unit_test(test_signatures_agree),
+		cmocka_unit_test(test_answers),      cmocka_unit_test(test_no_answer),
+		cmocka_unit_test(test_sent_once),    cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_bad_requests), cmocka_unit_test(test_hosts),
 	};
 
 	if (http_init_process() < 0)

@@ -19,8 +19,9 @@
 #include <unistd.h>
 
 #define LATER "2099-01-01T00:00:00Z"
-#define KEYS(id, expires) \
-	"{\"AccessKeyId\":\"" id "\",\"SecretAccessKey\":\"s3cr3t\",\"Token\":\"t0k3n\",\"Expiration\":\"" expires "\"}"
+#define KEYS(id, expires)                                                                                    \
+	"{\"AccessKeyId\":\"" id                                                                             \
+	"\",\"SecretAccessKey\":\"s3cr3t\",\"Token\":\"t0k3n\",\"Expiration\":\"" expires "\"}"
 
 static uint64_t soon(void)
 {
@@ -62,13 +63,28 @@ static struct creds *new_creds(struct fixture *f, const struct creds_options *op
 static void test_uri_allowed(void **state)
 {
 	static const char *const yes[] = {
-		"http://169.254.170.2/v2/x", "http://169.254.170.23/v1/credentials", "http://[fd00:ec2::23]/v1/credentials",
-		"http://127.0.0.1:8080/", "http://127.1.2.3/", "http://[::1]:9/", "http://localhost/x", "https://creds.example/x",
+		"http://169.254.170.2/v2/x",
+		"http://169.254.170.23/v1/credentials",
+		"http://[fd00:ec2::23]/v1/credentials",
+		"http://127.0.0.1:8080/",
+		"http://127.1.2.3/",
+		"http://[::1]:9/",
+		"http://localhost/x",
+		"https://creds.example/x",
 	};
 	static const char *const no[] = {
-		"http://169.254.169.254/", "http://169.254.170.3/", "http://10.0.0.1/", "http://example.org/", "http://[fd00:ec2::24]/",
-		"http://127.0.0.1@evil.example/", "http://localhost.evil.example/", "ftp://127.0.0.1/", "127.0.0.1", "",
-		"http://0177.0.0.1.evil.example/", "http://[::ffff:10.0.0.1]/",
+		"http://169.254.169.254/",
+		"http://169.254.170.3/",
+		"http://10.0.0.1/",
+		"http://example.org/",
+		"http://[fd00:ec2::24]/",
+		"http://127.0.0.1@evil.example/",
+		"http://localhost.evil.example/",
+		"ftp://127.0.0.1/",
+		"127.0.0.1",
+		"",
+		"http://0177.0.0.1.evil.example/",
+		"http://[::ffff:10.0.0.1]/",
 	};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(yes); i++)
@@ -84,10 +100,21 @@ static void test_choice(void **state)
 		int r;
 		enum creds_source source;
 	} cases[] = {
-		{ { .access_key_id = "A", .secret_access_key = "s", .role_arn = "r", .web_identity_token_file = "f", .region = "x" },
-		  0, CREDS_ENV },
-		{ { .access_key_id = "", .secret_access_key = "", .role_arn = "r", .web_identity_token_file = "f", .region = "x",
-		    .container_full_uri = "http://127.0.0.1/" }, 0, CREDS_WEB_IDENTITY },
+		{ { .access_key_id = "A",
+		    .secret_access_key = "s",
+		    .role_arn = "r",
+		    .web_identity_token_file = "f",
+		    .region = "x" },
+		  0,
+		  CREDS_ENV },
+		{ { .access_key_id = "",
+		    .secret_access_key = "",
+		    .role_arn = "r",
+		    .web_identity_token_file = "f",
+		    .region = "x",
+		    .container_full_uri = "http://127.0.0.1/" },
+		  0,
+		  CREDS_WEB_IDENTITY },
 		{ { .container_full_uri = "http://127.0.0.1/" }, 0, CREDS_CONTAINER },
 		{ { .container_relative_uri = "/v2/credentials/x" }, 0, CREDS_CONTAINER },
 		{ { 0 }, 0, CREDS_INSTANCE_ROLE },
@@ -100,7 +127,9 @@ static void test_choice(void **state)
 		{ { .role_arn = "r", .web_identity_token_file = "f" }, -EINVAL, 0 },
 		{ { .container_full_uri = "http://10.0.0.1/" }, -EINVAL, 0 },
 		{ { .container_relative_uri = "@evil.example/" }, -EINVAL, 0 },
-		{ { .container_full_uri = "http://127.0.0.1/", .container_token = "x\r\nHost: y" }, -EINVAL, 0 },
+		{ { .container_full_uri = "http://127.0.0.1/", .container_token = "x\r\nHost: y" },
+		  -EINVAL,
+		  0 },
 		{ { .no_instance_role = true }, -EINVAL, 0 },
 	};
 	struct fixture f;
@@ -144,7 +173,9 @@ static void test_environment(void **state)
 
 static void test_env_keys(void **state)
 {
-	const struct creds_options opt = { .access_key_id = "AKIA", .secret_access_key = "abc", .session_token = "tok" };
+	const struct creds_options opt = { .access_key_id = "AKIA",
+					   .secret_access_key = "abc",
+					   .session_token = "tok" };
 	vw_auto_creds_set struct creds_set set = { 0 };
 	struct fixture f;
 	struct vw_err err;
@@ -167,7 +198,8 @@ static void test_env_keys(void **state)
 static void test_instance_role(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 200, "T" }, { 200, "node-role\n" }, { 200, KEYS("ASIA1", LATER) }, { 200, "node-role" }, { 200, KEYS("ASIA2", LATER) },
+		{ 200, "T" },         { 200, "node-role\n" },        { 200, KEYS("ASIA1", LATER) },
+		{ 200, "node-role" }, { 200, KEYS("ASIA2", LATER) },
 	};
 	const struct creds_options opt = { 0 };
 	vw_auto_creds_set struct creds_set set = { 0 };
@@ -186,14 +218,15 @@ static void test_instance_role(void **state)
 	first = set.generation;
 	assert_int_equal(creds_get(c, soon(), &set, &err), 0);
 	assert_int_equal(scripted_n(f.srv), 3);
-	assert_memory_equal(scripted_request(f.srv, 2), "GET /latest/meta-data/iam/security-credentials/node-role ", 57);
+	assert_memory_equal(scripted_request(f.srv, 2),
+			    "GET /latest/meta-data/iam/security-credentials/node-role ", 57);
 	assert_true(creds_refresh_due_s(c) <= expires - 600 && creds_refresh_due_s(c) >= expires - 900);
 
 	creds_reject(c, first);
 	assert_false(creds_have_valid(c));
 	assert_int_equal(creds_get(c, soon(), &set, &err), 0);
 	assert_string_equal(set.key_id, "ASIA2");
-	creds_reject(c, first);         /* late news about the old set */
+	creds_reject(c, first); /* late news about the old set */
 	assert_int_equal(creds_get(c, soon(), &set, &err), 0);
 	assert_int_equal(scripted_n(f.srv), 5);
 	creds_free(c);
@@ -206,7 +239,8 @@ static void test_no_role(void **state)
 		{ 200, "T" },
 		{ 404, "" },
 		{ 200, "r" },
-		{ 200, "{\"Code\":\"AssumeRoleUnauthorizedAccess\",\"Message\":\"EC2 cannot assume the role r\"}" },
+		{ 200, "{\"Code\":\"AssumeRoleUnauthorizedAccess\",\"Message\":\"EC2 cannot assume the role "
+		       "r\"}" },
 	};
 	const struct creds_options opt = { 0 };
 	vw_auto_creds_set struct creds_set set = { 0 };
@@ -217,7 +251,8 @@ static void test_no_role(void **state)
 	start(&f, steps, VW_ARRAY_SIZE(steps));
 	c = new_creds(&f, &opt);
 	assert_int_equal(creds_get(c, soon(), &set, &err), -EACCES);
-	assert_string_equal(err.msg, "credentials from the instance's role: the instance has no role; attach an instance profile to it");
+	assert_string_equal(err.msg, "credentials from the instance's role: the instance has no role; attach "
+				     "an instance profile to it");
 	assert_int_equal(creds_get(c, soon(), &set, &err), -EACCES);
 	assert_non_null(strstr(err.msg, "AssumeRoleUnauthorizedAccess: EC2 cannot assume the role r"));
 	creds_free(c);
@@ -228,7 +263,9 @@ static void test_no_role(void **state)
 static void test_failed_refresh(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 200, KEYS("ASIA1", LATER) }, { 403, "no" }, { 200, KEYS("ASIA2", LATER) },
+		{ 200, KEYS("ASIA1", LATER) },
+		{ 403, "no" },
+		{ 200, KEYS("ASIA2", LATER) },
 	};
 	struct creds_options opt = { 0 };
 	vw_auto_creds_set struct creds_set set = { 0 };
@@ -241,7 +278,8 @@ static void test_failed_refresh(void **state)
 	c = new_creds(&f, &opt);
 	assert_int_equal(creds_get(c, soon(), &set, &err), 0);
 	assert_int_equal(creds_refresh(c, soon(), &err), -EACCES);
-	assert_string_equal(err.msg, "credentials from the container credentials endpoint: the service answered 403: no");
+	assert_string_equal(
+		err.msg, "credentials from the container credentials endpoint: the service answered 403: no");
 	assert_true(creds_refresh_due_s(c) >= vw_unix_s() + 14 && creds_refresh_due_s(c) <= vw_unix_s() + 31);
 	assert_true(creds_have_valid(c));
 	assert_int_equal(creds_get(c, soon(), &set, &err), 0);
@@ -257,7 +295,9 @@ static void test_failed_refresh(void **state)
 static void test_container_token(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 500, "" }, { 200, KEYS("ASIA1", LATER) }, { 200, KEYS("ASIA2", LATER) },
+		{ 500, "" },
+		{ 200, KEYS("ASIA1", LATER) },
+		{ 200, KEYS("ASIA2", LATER) },
 	};
 	char path[] = "/tmp/vpcwire-test-creds-XXXXXX", v[64];
 	struct creds_options opt = { .container_token_file = path, .container_token = "unused" };
@@ -288,17 +328,23 @@ static void test_container_token(void **state)
 	stop(&f);
 }
 
-#define STS_OK \
-	"<AssumeRoleWithWebIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleWithWebIdentityResult>" \
-	"<Credentials><AccessKeyId>ASIASTS</AccessKeyId><SecretAccessKey>k</SecretAccessKey><SessionToken>t</SessionToken>" \
-	"<Expiration>" LATER "</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
-#define STS_ERROR(code) \
-	"<ErrorResponse><Error><Type>Sender</Type><Code>" code "</Code><Message>m</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+#define STS_OK                                                                                               \
+	"<AssumeRoleWithWebIdentityResponse "                                                                \
+	"xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleWithWebIdentityResult>"              \
+	"<Credentials><AccessKeyId>ASIASTS</AccessKeyId><SecretAccessKey>k</"                                \
+	"SecretAccessKey><SessionToken>t</SessionToken>"                                                     \
+	"<Expiration>" LATER                                                                                 \
+	"</Expiration></Credentials></AssumeRoleWithWebIdentityResult></AssumeRoleWithWebIdentityResponse>"
+#define STS_ERROR(code)                                                                                      \
+	"<ErrorResponse><Error><Type>Sender</Type><Code>" code                                               \
+	"</Code><Message>m</Message></Error><RequestId>r</RequestId></ErrorResponse>"
 
 static void test_web_identity(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 400, STS_ERROR("IDPCommunicationError") }, { 200, STS_OK }, { 403, STS_ERROR("AccessDenied") },
+		{ 400, STS_ERROR("IDPCommunicationError") },
+		{ 200, STS_OK },
+		{ 403, STS_ERROR("AccessDenied") },
 	};
 	char path[] = "/tmp/vpcwire-test-creds-XXXXXX", v[64];
 	struct creds_options opt = { .role_arn = "arn:aws:iam::1:role/a b", .web_identity_token_file = path };
@@ -317,7 +363,8 @@ static void test_web_identity(void **state)
 	assert_string_equal(set.key_id, "ASIASTS");
 	assert_string_equal(set.token.text, "t");
 	assert_non_null(strstr(scripted_request(f.srv, 1),
-			       "\r\n\r\nAction=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A1%3Arole%2Fa%20b"
+			       "\r\n\r\nAction=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn%"
+			       "3Aaws%3Aiam%3A%3A1%3Arole%2Fa%20b"
 			       "&RoleSessionName=vpcwired&WebIdentityToken=eyJ.x%2By"));
 	assert_string_equal(scripted_header(f.srv, 1, "Authorization", v, sizeof(v)), "");
 	assert_int_equal(creds_refresh(c, soon(), &err), -EACCES);
@@ -360,7 +407,8 @@ static void test_parse_json(void **state)
 	} cases[] = {
 		{ KEYS("A", LATER), 0 },
 		{ "{\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\"}", 0 },
-		{ "{\"Code\":\"Success\",\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"Token\":null}", 0 },
+		{ "{\"Code\":\"Success\",\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\",\"Token\":null}",
+		  0 },
 		{ "{\"Code\":\"Failed\",\"AccessKeyId\":\"A\",\"SecretAccessKey\":\"s\"}", -EACCES },
 		{ "{\"AccessKeyId\":\"A\"}", -EBADMSG },
 		{ "{\"AccessKeyId\":\"\",\"SecretAccessKey\":\"s\"}", -EBADMSG },
@@ -379,7 +427,8 @@ static void test_parse_json(void **state)
 		vw_auto_creds_set struct creds_set set = { 0 };
 		struct vw_err err = { 0 };
 
-		assert_int_equal(creds_parse_json(cases[i].text, strlen(cases[i].text), "x", &set, &err), cases[i].r);
+		assert_int_equal(creds_parse_json(cases[i].text, strlen(cases[i].text), "x", &set, &err),
+				 cases[i].r);
 		assert_int_equal(cases[i].r == 0, secret_is_set(&set.secret_key));
 		assert_null(strstr(err.msg, "s3cr3t"));
 	}
@@ -403,7 +452,8 @@ static void test_parse_sts(void **state)
 		vw_auto_creds_set struct creds_set set = { 0 };
 		struct vw_err err = { 0 };
 
-		assert_int_equal(creds_parse_sts(cases[i].text, strlen(cases[i].text), &set, &err), cases[i].r);
+		assert_int_equal(creds_parse_sts(cases[i].text, strlen(cases[i].text), &set, &err),
+				 cases[i].r);
 	}
 }
 

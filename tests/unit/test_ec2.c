@@ -1,6 +1,6 @@
 /*
- * The retry policy of daemon/ec2.c and the calls that look before they repeat, against a scripted server. The clock is
- * false: waits are noted and pass at once.
+ * The retry policy of daemon/ec2.c and the calls that look before they repeat, against a scripted server. The
+ * clock is false: waits are noted and pass at once.
  */
 #include "daemon/creds.h"
 #include "daemon/ec2.h"
@@ -19,21 +19,27 @@
 #include <sys/socket.h>
 
 #define OK(action) "<" action "Response><return>true</return></" action "Response>"
-#define ERROR(code, message) \
-	"<Response><Errors><Error><Code>" code "</Code><Message>" message "</Message></Error></Errors><RequestID>r-1</RequestID></Response>"
-#define ENI(inside) \
-	"<item><networkInterfaceId>eni-1</networkInterfaceId><subnetId>s</subnetId><vpcId>v</vpcId>" \
+#define ERROR(code, message)                                                                                 \
+	"<Response><Errors><Error><Code>" code "</Code><Message>" message                                    \
+	"</Message></Error></Errors><RequestID>r-1</RequestID></Response>"
+#define ENI(inside)                                                                                          \
+	"<item><networkInterfaceId>eni-1</networkInterfaceId><subnetId>s</subnetId><vpcId>v</vpcId>"         \
 	"<macAddress>02:00:00:00:00:01</macAddress><status>in-use</status>" inside "</item>"
-#define ENIS(items) \
-	"<DescribeNetworkInterfacesResponse><networkInterfaceSet>" items "</networkInterfaceSet></DescribeNetworkInterfacesResponse>"
-#define ATTACHED(instance, device) \
-	"<attachment><attachmentId>eni-attach-1</attachmentId><instanceId>" instance "</instanceId><deviceIndex>" device \
-	"</deviceIndex><status>attaching</status></attachment>"
-#define CREATED \
-	"<CreateNetworkInterfaceResponse><networkInterface><networkInterfaceId>eni-1</networkInterfaceId><subnetId>s</subnetId>" \
-	"<vpcId>v</vpcId><macAddress>02:00:00:00:00:01</macAddress><status>pending</status><tagSet><item><key>k</key><value>v</value>" \
+#define ENIS(items)                                                                                          \
+	"<DescribeNetworkInterfacesResponse><networkInterfaceSet>" items                                     \
+	"</networkInterfaceSet></DescribeNetworkInterfacesResponse>"
+#define ATTACHED(instance, device)                                                                           \
+	"<attachment><attachmentId>eni-attach-1</attachmentId><instanceId>" instance                         \
+	"</instanceId><deviceIndex>" device "</deviceIndex><status>attaching</status></attachment>"
+#define CREATED                                                                                              \
+	"<CreateNetworkInterfaceResponse><networkInterface><networkInterfaceId>eni-1</"                      \
+	"networkInterfaceId><subnetId>s</subnetId>"                                                          \
+	"<vpcId>v</vpcId><macAddress>02:00:00:00:00:01</macAddress><status>pending</"                        \
+	"status><tagSet><item><key>k</key><value>v</value>"                                                  \
 	"</item></tagSet></networkInterface></CreateNetworkInterfaceResponse>"
-#define ATTACH_OK "<AttachNetworkInterfaceResponse><attachmentId>eni-attach-9</attachmentId></AttachNetworkInterfaceResponse>"
+#define ATTACH_OK                                                                                            \
+	"<AttachNetworkInterfaceResponse><attachmentId>eni-attach-9</attachmentId></"                        \
+	"AttachNetworkInterfaceResponse>"
 
 struct fixture {
 	struct scripted_http *srv;
@@ -61,15 +67,17 @@ static void fake_wait(void *arg, uint64_t ms)
 
 static uint32_t fake_random(void *arg)
 {
-	return UINT32_MAX;      /* always the cap */
+	return UINT32_MAX; /* always the cap */
 }
 
-static void start_with(struct fixture *f, const struct scripted_step *steps, size_t n, const struct creds_options *keys,
-		       struct ec2_rate change)
+static void start_with(struct fixture *f, const struct scripted_step *steps, size_t n,
+		       const struct creds_options *keys, struct ec2_rate change)
 {
 	const struct http_options opt = { 0 };
 	struct ec2_options eo = {
-		.region = "eu-north-1", .instance_id = "i-me", .change = change,
+		.region = "eu-north-1",
+		.instance_id = "i-me",
+		.change = change,
 		.clock = { f, fake_now, fake_wait, fake_random },
 	};
 	struct creds_options co = *keys;
@@ -131,10 +139,17 @@ static void test_create(void **state)
 {
 	static const struct scripted_step steps[] = { { 200, CREATED } };
 	static const char *const groups[] = { "sg-1", "sg-2" };
-	static const struct ec2_kv tags[] = { { "node.k8s.amazonaws.com/instance_id", "i-me" }, { "a b", "1&2=3" } };
+	static const struct ec2_kv tags[] = { { "node.k8s.amazonaws.com/instance_id", "i-me" },
+					      { "a b", "1&2=3" } };
 	const struct ec2_create what = {
-		.subnet_id = "subnet-1", .groups = groups, .n_groups = 2, .description = "aws-K8S-i-me", .n_prefixes = 2,
-		.tags = tags, .n_tags = 2, .token = "tok-1",
+		.subnet_id = "subnet-1",
+		.groups = groups,
+		.n_groups = 2,
+		.description = "aws-K8S-i-me",
+		.n_prefixes = 2,
+		.tags = tags,
+		.n_tags = 2,
+		.token = "tok-1",
 	};
 	struct ec2_eni eni = { 0 };
 	struct ec2_error err;
@@ -145,10 +160,14 @@ static void test_create(void **state)
 	assert_string_equal(eni.id, "eni-1");
 	assert_string_equal(ec2_eni_tag(&eni, "k"), "v");
 	expect_form(&f, 0,
-		    "Action=CreateNetworkInterface&Version=2016-11-15&SubnetId=subnet-1&SecurityGroupId.1=sg-1&SecurityGroupId.2=sg-2"
-		    "&Description=aws-K8S-i-me&Ipv4PrefixCount=2&TagSpecification.1.ResourceType=network-interface"
-		    "&TagSpecification.1.Tag.1.Key=node.k8s.amazonaws.com%2Finstance_id&TagSpecification.1.Tag.1.Value=i-me"
-		    "&TagSpecification.1.Tag.2.Key=a%20b&TagSpecification.1.Tag.2.Value=1%262%3D3&ClientToken=tok-1");
+		    "Action=CreateNetworkInterface&Version=2016-11-15&SubnetId=subnet-1&SecurityGroupId.1=sg-"
+		    "1&SecurityGroupId.2=sg-2"
+		    "&Description=aws-K8S-i-me&Ipv4PrefixCount=2&TagSpecification.1.ResourceType=network-"
+		    "interface"
+		    "&TagSpecification.1.Tag.1.Key=node.k8s.amazonaws.com%2Finstance_id&TagSpecification.1."
+		    "Tag.1.Value=i-me"
+		    "&TagSpecification.1.Tag.2.Key=a%20b&TagSpecification.1.Tag.2.Value=1%262%3D3&"
+		    "ClientToken=tok-1");
 	assert_int_equal(counted(&f, "CreateNetworkInterface", "ok"), 1);
 	ec2_eni_done(&eni);
 	stop(&f, VW_ARRAY_SIZE(steps));
@@ -172,7 +191,9 @@ static void test_create_unknown(void **state)
 	assert_int_equal(ec2_create_eni(f.ec2, in(&f, 30000), &what, &eni, &err), 0);
 	assert_string_equal(eni.id, "eni-1");
 	for (size_t i = 0; i < 4; i++)
-		expect_form(&f, i, "Action=CreateNetworkInterface&Version=2016-11-15&SubnetId=subnet-1&ClientToken=tok-1");
+		expect_form(&f, i,
+			    "Action=CreateNetworkInterface&Version=2016-11-15&SubnetId=subnet-1&ClientToken="
+			    "tok-1");
 	assert_int_equal(f.n_waits, 3);
 	assert_int_equal(f.waits[0], 200);
 	assert_int_equal(f.waits[1], 400);
@@ -186,12 +207,17 @@ static void test_create_unknown(void **state)
 static void test_create_gives_up(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ .how = SCRIPTED_DROP }, { 500, "" }, { 500, ERROR("InternalError", "x") }, { 503, "" }, { 500, "" },
+		{ .how = SCRIPTED_DROP },
+		{ 500, "" },
+		{ 500, ERROR("InternalError", "x") },
+		{ 503, "" },
+		{ 500, "" },
 		/* and when what is missing is not the end of the text, another try would not help */
 		{ 200, "<CreateNetworkInterfaceResponse/>" },
 		{ 200, "<SomethingElse/>" },
 	};
-	const struct ec2_create what = { .subnet_id = "subnet-1", .token = "tok-1" }, no_token = { .subnet_id = "subnet-1" };
+	const struct ec2_create what = { .subnet_id = "subnet-1", .token = "tok-1" },
+				no_token = { .subnet_id = "subnet-1" };
 	struct ec2_eni eni = { 0 };
 	struct ec2_error err;
 	struct fixture f;
@@ -214,7 +240,8 @@ static void test_create_gives_up(void **state)
 static void test_throttled(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 503, ERROR("RequestLimitExceeded", "slow") }, { 200, OK("CreateTags") },
+		{ 503, ERROR("RequestLimitExceeded", "slow") },
+		{ 200, OK("CreateTags") },
 		{ 503, ERROR("RequestLimitExceeded", "slow") },
 	};
 	static const struct ec2_kv tag = { "k", "v" };
@@ -248,7 +275,9 @@ static void test_throttled(void **state)
 static void test_own_rate(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 200, OK("DeleteNetworkInterface") }, { 200, OK("DeleteNetworkInterface") }, { 200, OK("DetachNetworkInterface") },
+		{ 200, OK("DeleteNetworkInterface") },
+		{ 200, OK("DeleteNetworkInterface") },
+		{ 200, OK("DetachNetworkInterface") },
 		{ 200, OK("DeleteNetworkInterface") },
 	};
 	const struct creds_options keys = { .access_key_id = "AKIA", .secret_access_key = "s" };
@@ -263,22 +292,32 @@ static void test_own_rate(void **state)
 	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-3", &err), 0);
 	assert_int_equal(f.n_waits, 1);
 	assert_in_range(f.waits[0], 250, 251);
-	expect_form(&f, 2, "Action=DetachNetworkInterface&Version=2016-11-15&AttachmentId=eni-attach-1&Force=true");
+	expect_form(&f, 2,
+		    "Action=DetachNetworkInterface&Version=2016-11-15&AttachmentId=eni-attach-1&Force=true");
 	stop(&f, VW_ARRAY_SIZE(steps));
 }
 
-#define KEYS(id) "{\"AccessKeyId\":\"" id "\",\"SecretAccessKey\":\"k\",\"Token\":\"tok-" id "\",\"Expiration\":\"2099-01-01T00:00:00Z\"}"
+#define KEYS(id)                                                                                             \
+	"{\"AccessKeyId\":\"" id "\",\"SecretAccessKey\":\"k\",\"Token\":\"tok-" id                          \
+	"\",\"Expiration\":\"2099-01-01T00:00:00Z\"}"
 
 static void test_expired(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 200, KEYS("ASIA1") }, { 400, ERROR("ExpiredToken", "old") }, { 200, KEYS("ASIA2") }, { 200, OK("DeleteNetworkInterface") },
-		{ 400, ERROR("ExpiredToken", "old") }, { 200, KEYS("ASIA3") }, { 400, ERROR("ExpiredToken", "old") },
+		{ 200, KEYS("ASIA1") },
+		{ 400, ERROR("ExpiredToken", "old") },
+		{ 200, KEYS("ASIA2") },
+		{ 200, OK("DeleteNetworkInterface") },
+		{ 400, ERROR("ExpiredToken", "old") },
+		{ 200, KEYS("ASIA3") },
+		{ 400, ERROR("ExpiredToken", "old") },
 		/* EC2 says this of expired tokens as well; the clocks agree, so it is not the clock */
-		{ 400, ERROR("RequestExpired", "Request has expired.") }, { 200, KEYS("ASIA4") },
+		{ 400, ERROR("RequestExpired", "Request has expired.") },
+		{ 200, KEYS("ASIA4") },
 		{ 400, ERROR("RequestExpired", "Request has expired.") },
 		/* no credentials at all */
-		{ 400, ERROR("ExpiredToken", "old") }, { 403, "go away" },
+		{ 400, ERROR("ExpiredToken", "old") },
+		{ 403, "go away" },
 	};
 	const struct creds_options keys = { 0 };
 	struct ec2_error err;
@@ -296,7 +335,8 @@ static void test_expired(void **state)
 	assert_string_equal(err.code, "RequestExpired");
 	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-1", &err), -EACCES);
 	assert_int_equal(err.kind, EC2_NO_CREDS);
-	assert_non_null(strstr(err.why.msg, "the container credentials endpoint: the service answered 403: go away"));
+	assert_non_null(
+		strstr(err.why.msg, "the container credentials endpoint: the service answered 403: go away"));
 	assert_int_equal(f.n_waits, 0);
 	stop(&f, VW_ARRAY_SIZE(steps));
 }
@@ -307,8 +347,8 @@ static int64_t signed_at(struct fixture *f, size_t i)
 	int64_t t;
 
 	scripted_header(f->srv, i, "X-Amz-Date", amz, sizeof(amz));
-	assert_true(vw_fmt(iso, sizeof(iso), "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", amz, amz + 4, amz + 6, amz + 9, amz + 11,
-			   amz + 13) > 0);
+	assert_true(vw_fmt(iso, sizeof(iso), "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", amz, amz + 4, amz + 6, amz + 9,
+			   amz + 11, amz + 13) > 0);
 	assert_int_equal(vw_parse_time(iso, &t), 0);
 	return t;
 }
@@ -347,22 +387,30 @@ static void test_attach(void **state)
 {
 	static const struct scripted_step steps[] = {
 		/* plain, after a moment in which EC2 did not know the new interface */
-		{ 400, ERROR("InvalidNetworkInterfaceID.NotFound", "x") }, { 200, ATTACH_OK },
+		{ 400, ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
+		{ 200, ATTACH_OK },
 		/* no answer, but it happened */
-		{ .how = SCRIPTED_DROP }, { 200, ENIS(ENI(ATTACHED("i-me", "2"))) },
+		{ .how = SCRIPTED_DROP },
+		{ 200, ENIS(ENI(ATTACHED("i-me", "2"))) },
 		/* no answer, and it did not happen: once more */
-		{ .how = SCRIPTED_DROP }, { 200, ENIS(ENI("")) }, { 200, ATTACH_OK },
+		{ .how = SCRIPTED_DROP },
+		{ 200, ENIS(ENI("")) },
+		{ 200, ATTACH_OK },
 		/* somebody attached it already, here */
-		{ 400, ERROR("InvalidNetworkInterface.InUse", "x") }, { 200, ENIS(ENI(ATTACHED("i-me", "2"))) },
+		{ 400, ERROR("InvalidNetworkInterface.InUse", "x") },
+		{ 200, ENIS(ENI(ATTACHED("i-me", "2"))) },
 		/* or elsewhere */
-		{ 400, ERROR("InvalidNetworkInterface.InUse", "x") }, { 200, ENIS(ENI(ATTACHED("i-you", "2"))) },
+		{ 400, ERROR("InvalidNetworkInterface.InUse", "x") },
+		{ 200, ENIS(ENI(ATTACHED("i-you", "2"))) },
 		/* the device index is taken */
-		{ 400, ERROR("InvalidParameterValue", "Instance 'i-me' already has an interface attached at device index '2'.") },
+		{ 400, ERROR("InvalidParameterValue",
+			     "Instance 'i-me' already has an interface attached at device index '2'.") },
 		{ 200, ENIS(ENI("")) },
 		/* the limit is reached: no look, no repetition */
 		{ 400, ERROR("AttachmentLimitExceeded", "x") },
 		/* no answer, and no look either */
-		{ .how = SCRIPTED_DROP }, { 403, ERROR("UnauthorizedOperation", "x") },
+		{ .how = SCRIPTED_DROP },
+		{ 403, ERROR("UnauthorizedOperation", "x") },
 	};
 	char id[EC2_ID_LEN];
 	struct ec2_error err;
@@ -372,7 +420,8 @@ static void test_attach(void **state)
 	assert_int_equal(ec2_attach(f.ec2, in(&f, 60000), "eni-1", 2, 1, id, &err), 0);
 	assert_string_equal(id, "eni-attach-9");
 	expect_form(&f, 1,
-		    "Action=AttachNetworkInterface&Version=2016-11-15&NetworkInterfaceId=eni-1&InstanceId=i-me&DeviceIndex=2&NetworkCardIndex=1");
+		    "Action=AttachNetworkInterface&Version=2016-11-15&NetworkInterfaceId=eni-1&InstanceId=i-"
+		    "me&DeviceIndex=2&NetworkCardIndex=1");
 	assert_int_equal(ec2_attach(f.ec2, in(&f, 60000), "eni-1", 2, 0, id, &err), 0);
 	assert_string_equal(id, "eni-attach-1");
 	assert_int_equal(ec2_attach(f.ec2, in(&f, 60000), "eni-1", 2, 0, id, &err), 0);
@@ -393,8 +442,8 @@ static void test_attach(void **state)
 }
 
 #define ADDR(a) "<item><privateIpAddress>" a "</privateIpAddress></item>"
-#define ASSIGNED(items) \
-	"<AssignPrivateIpAddressesResponse><assignedPrivateIpAddressesSet>" items \
+#define ASSIGNED(items)                                                                                      \
+	"<AssignPrivateIpAddressesResponse><assignedPrivateIpAddressesSet>" items                            \
 	"</assignedPrivateIpAddressesSet></AssignPrivateIpAddressesResponse>"
 #define HOLDS(items) ENIS(ENI("<privateIpAddressesSet>" items "</privateIpAddressesSet>"))
 
@@ -403,14 +452,22 @@ static void test_assign(void **state)
 	static const struct scripted_step steps[] = {
 		{ 200, ASSIGNED(ADDR("10.0.0.5") ADDR("10.0.0.6")) },
 		/* no answer; the describe shows one that was not known: it happened */
-		{ .how = SCRIPTED_DROP }, { 200, HOLDS(ADDR("10.0.0.4") ADDR("10.0.0.7")) },
+		{ .how = SCRIPTED_DROP },
+		{ 200, HOLDS(ADDR("10.0.0.4") ADDR("10.0.0.7")) },
 		/* an answer cut short; nothing new: it did not happen; once more */
-		{ 200, "<AssignPrivateIp" }, { 200, HOLDS(ADDR("10.0.0.4")) }, { 200, ASSIGNED(ADDR("10.0.0.8")) },
-		{ 200, "<AssignIpv6AddressesResponse><assignedIpv6PrefixSet><item>2001:db8::/80</item></assignedIpv6PrefixSet>"
+		{ 200, "<AssignPrivateIp" },
+		{ 200, HOLDS(ADDR("10.0.0.4")) },
+		{ 200, ASSIGNED(ADDR("10.0.0.8")) },
+		{ 200, "<AssignIpv6AddressesResponse><assignedIpv6PrefixSet><item>2001:db8::/80</item></"
+		       "assignedIpv6PrefixSet>"
 		       "</AssignIpv6AddressesResponse>" },
 		{ 400, ERROR("InsufficientCidrBlocks", "x") },
 		{ 200, ASSIGNED("") },
-		{ 200, HOLDS("") }, { 200, ASSIGNED("") }, { 200, HOLDS("") }, { 200, ASSIGNED("") }, { 200, HOLDS("") },
+		{ 200, HOLDS("") },
+		{ 200, ASSIGNED("") },
+		{ 200, HOLDS("") },
+		{ 200, ASSIGNED("") },
+		{ 200, HOLDS("") },
 	};
 	struct ec2_assign what = { .eni_id = "eni-1", .family = AF_INET, .n_addrs = 2 };
 	struct ec2_assigned got = { .n = 0 };
@@ -426,7 +483,9 @@ static void test_assign(void **state)
 	assert_int_equal(ec2_assign(f.ec2, in(&f, 60000), &what, &got, &err), 0);
 	assert_int_equal(got.n, 2);
 	assert_string_equal(vw_cidr_str(&got.v[1], s), "10.0.0.6/32");
-	expect_form(&f, 0, "Action=AssignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&SecondaryPrivateIpAddressCount=2");
+	expect_form(&f, 0,
+		    "Action=AssignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
+		    "SecondaryPrivateIpAddressCount=2");
 	assert_int_equal(ec2_assign(f.ec2, in(&f, 60000), &what, &got, &err), 0);
 	assert_int_equal(got.n, 1);
 	assert_string_equal(vw_cidr_str(&got.v[0], s), "10.0.0.7/32");
@@ -438,11 +497,15 @@ static void test_assign(void **state)
 	what.n_prefixes = 1;
 	assert_int_equal(ec2_assign(f.ec2, in(&f, 60000), &what, &got, &err), 0);
 	assert_string_equal(vw_cidr_str(&got.v[0], s), "2001:db8::/80");
-	expect_form(&f, 6, "Action=AssignIpv6Addresses&Version=2016-11-15&NetworkInterfaceId=eni-1&Ipv6PrefixCount=1");
+	expect_form(
+		&f, 6,
+		"Action=AssignIpv6Addresses&Version=2016-11-15&NetworkInterfaceId=eni-1&Ipv6PrefixCount=1");
 	what.family = AF_INET;
 	assert_int_equal(ec2_assign(f.ec2, in(&f, 60000), &what, &got, &err), -ENOSPC);
 	assert_int_equal(err.kind, EC2_SUBNET_NO_PREFIX);
-	expect_form(&f, 7, "Action=AssignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&Ipv4PrefixCount=1");
+	expect_form(&f, 7,
+		    "Action=AssignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
+		    "Ipv4PrefixCount=1");
 	/* an empty answer is not understood, whatever the describes say */
 	assert_int_equal(ec2_assign(f.ec2, in(&f, 60000), &what, &got, &err), -EBADMSG);
 	assert_int_equal(err.kind, EC2_PROTOCOL);
@@ -457,12 +520,16 @@ static void test_unassign(void **state)
 	static const struct scripted_step steps[] = {
 		{ 200, OK("UnassignPrivateIpAddresses") },
 		/* no answer, repeated; refused, because it happened */
-		{ .how = SCRIPTED_DROP }, { 400, ERROR("InvalidParameterValue", "not assigned to interface") }, { 200, HOLDS("") },
+		{ .how = SCRIPTED_DROP },
+		{ 400, ERROR("InvalidParameterValue", "not assigned to interface") },
+		{ 200, HOLDS("") },
 		/* one of two has gone: the other alone */
-		{ 400, ERROR("InvalidParameterValue", "not assigned to interface") }, { 200, HOLDS(ADDR("10.0.0.6")) },
+		{ 400, ERROR("InvalidParameterValue", "not assigned to interface") },
+		{ 200, HOLDS(ADDR("10.0.0.6")) },
 		{ 200, OK("UnassignPrivateIpAddresses") },
 		/* both are there: EC2 means something else */
-		{ 400, ERROR("InvalidParameterValue", "no") }, { 200, HOLDS(ADDR("10.0.0.5") ADDR("10.0.0.6")) },
+		{ 400, ERROR("InvalidParameterValue", "no") },
+		{ 200, HOLDS(ADDR("10.0.0.5") ADDR("10.0.0.6")) },
 		/* the interface is gone */
 		{ 400, ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
 		{ 200, OK("UnassignPrivateIpAddresses") },
@@ -479,18 +546,24 @@ static void test_unassign(void **state)
 	mixed[1] = prefix;
 	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", two, 2, &err), 0);
 	expect_form(&f, 0,
-		    "Action=UnassignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&PrivateIpAddress.1=10.0.0.5"
+		    "Action=UnassignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
+		    "PrivateIpAddress.1=10.0.0.5"
 		    "&PrivateIpAddress.2=10.0.0.6");
 	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", two, 2, &err), 0);
 	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", two, 2, &err), 0);
-	expect_form(&f, 6, "Action=UnassignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&PrivateIpAddress.1=10.0.0.6");
+	expect_form(&f, 6,
+		    "Action=UnassignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
+		    "PrivateIpAddress.1=10.0.0.6");
 	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", two, 2, &err), -EINVAL);
 	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", two, 2, &err), 0);
 	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", &prefix, 1, &err), 0);
 	expect_form(&f, 10,
-		    "Action=UnassignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&Ipv4Prefix.1=10.0.0.16%2F28");
+		    "Action=UnassignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
+		    "Ipv4Prefix.1=10.0.0.16%2F28");
 	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", &six, 1, &err), 0);
-	expect_form(&f, 11, "Action=UnassignIpv6Addresses&Version=2016-11-15&NetworkInterfaceId=eni-1&Ipv6Prefix.1=2001%3Adb8%3A%3A%2F80");
+	expect_form(&f, 11,
+		    "Action=UnassignIpv6Addresses&Version=2016-11-15&NetworkInterfaceId=eni-1&Ipv6Prefix.1="
+		    "2001%3Adb8%3A%3A%2F80");
 	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", mixed, 2, &err), -EINVAL);
 	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", two, 0, &err), -EINVAL);
 	stop(&f, VW_ARRAY_SIZE(steps));
@@ -499,9 +572,12 @@ static void test_unassign(void **state)
 static void test_gone(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 400, ERROR("InvalidNetworkInterfaceID.NotFound", "x") }, { 400, ERROR("InvalidAttachmentID.NotFound", "x") },
-		{ 400, ERROR("IncorrectState", "detaching") }, { 400, ERROR("InvalidParameterValue", "Network interface is currently in use.") },
-		{ 400, ERROR("OperationNotPermitted", "x") }, { 200, OK("ModifyNetworkInterfaceAttribute") },
+		{ 400, ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
+		{ 400, ERROR("InvalidAttachmentID.NotFound", "x") },
+		{ 400, ERROR("IncorrectState", "detaching") },
+		{ 400, ERROR("InvalidParameterValue", "Network interface is currently in use.") },
+		{ 400, ERROR("OperationNotPermitted", "x") },
+		{ 200, OK("ModifyNetworkInterfaceAttribute") },
 	};
 	struct ec2_error err;
 	struct fixture f;
@@ -515,27 +591,31 @@ static void test_gone(void **state)
 	assert_int_equal(ec2_detach(f.ec2, in(&f, 30000), "a", false, &err), -EBUSY);
 	assert_int_equal(ec2_delete_on_termination(f.ec2, in(&f, 30000), "eni-1", "a", true, &err), 0);
 	expect_form(&f, 5,
-		    "Action=ModifyNetworkInterfaceAttribute&Version=2016-11-15&NetworkInterfaceId=eni-1&Attachment.AttachmentId=a"
+		    "Action=ModifyNetworkInterfaceAttribute&Version=2016-11-15&NetworkInterfaceId=eni-1&"
+		    "Attachment.AttachmentId=a"
 		    "&Attachment.DeleteOnTermination=true");
 	stop(&f, VW_ARRAY_SIZE(steps));
 }
 
-#define ENI_N(n) \
-	"<item><networkInterfaceId>eni-" n "</networkInterfaceId><subnetId>s</subnetId><vpcId>v</vpcId>" \
+#define ENI_N(n)                                                                                             \
+	"<item><networkInterfaceId>eni-" n "</networkInterfaceId><subnetId>s</subnetId><vpcId>v</vpcId>"     \
 	"<macAddress>02:00:00:00:00:01</macAddress><status>in-use</status></item>"
-#define PAGE(items, next) \
-	"<DescribeNetworkInterfacesResponse><networkInterfaceSet>" items "</networkInterfaceSet><nextToken>" next \
-	"</nextToken></DescribeNetworkInterfacesResponse>"
+#define PAGE(items, next)                                                                                    \
+	"<DescribeNetworkInterfacesResponse><networkInterfaceSet>" items                                     \
+	"</networkInterfaceSet><nextToken>" next "</nextToken></DescribeNetworkInterfacesResponse>"
 
 static void test_pages(void **state)
 {
 	static const struct scripted_step steps[] = {
 		{ 200, PAGE(ENI_N("1") ENI_N("2"), "t/1") },
 		/* a page that fails half-way is read again and counted once */
-		{ 200, "<DescribeNetworkInterfacesResponse><networkInterfaceSet>" ENI_N("3") }, { 503, "" },
-		{ 200, PAGE(ENI_N("3"), "t2") }, { 200, PAGE("", "") },
+		{ 200, "<DescribeNetworkInterfacesResponse><networkInterfaceSet>" ENI_N("3") },
+		{ 503, "" },
+		{ 200, PAGE(ENI_N("3"), "t2") },
+		{ 200, PAGE("", "") },
 		/* more than expected */
-		{ 200, PAGE(ENI_N("1") ENI_N("2"), "t1") }, { 200, PAGE(ENI_N("3"), "") },
+		{ 200, PAGE(ENI_N("1") ENI_N("2"), "t1") },
+		{ 200, PAGE(ENI_N("3"), "") },
 	};
 	const struct ec2_kv filters[] = { { "attachment.instance-id", "i-me" }, { "tag:a", "b" } };
 	struct ec2_find find = { .filters = filters, .n_filters = 2 };
@@ -549,10 +629,12 @@ static void test_pages(void **state)
 	assert_string_equal(l.v[0].id, "eni-1");
 	assert_string_equal(l.v[2].id, "eni-3");
 	expect_form(&f, 0,
-		    "Action=DescribeNetworkInterfaces&Version=2016-11-15&Filter.1.Name=attachment.instance-id&Filter.1.Value.1=i-me"
+		    "Action=DescribeNetworkInterfaces&Version=2016-11-15&Filter.1.Name=attachment.instance-"
+		    "id&Filter.1.Value.1=i-me"
 		    "&Filter.2.Name=tag%3Aa&Filter.2.Value.1=b&MaxResults=1000");
 	expect_form(&f, 1,
-		    "Action=DescribeNetworkInterfaces&Version=2016-11-15&Filter.1.Name=attachment.instance-id&Filter.1.Value.1=i-me"
+		    "Action=DescribeNetworkInterfaces&Version=2016-11-15&Filter.1.Name=attachment.instance-"
+		    "id&Filter.1.Value.1=i-me"
 		    "&Filter.2.Name=tag%3Aa&Filter.2.Value.1=b&MaxResults=1000&NextToken=t%2F1");
 	ec2_enis_done(&l);
 	find.max = 2;
@@ -566,14 +648,20 @@ static void test_pages(void **state)
 static void test_describes(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 200, ENIS(ENI("")) }, { 200, ENIS("") }, { 400, ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
-		{ 200, "<DescribeInstanceTypesResponse><instanceTypeSet><item><instanceType>m5.large</instanceType><networkInfo>"
-		       "<maximumNetworkInterfaces>3</maximumNetworkInterfaces><ipv4AddressesPerInterface>10</ipv4AddressesPerInterface>"
+		{ 200, ENIS(ENI("")) },
+		{ 200, ENIS("") },
+		{ 400, ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
+		{ 200, "<DescribeInstanceTypesResponse><instanceTypeSet><item><instanceType>m5.large</"
+		       "instanceType><networkInfo>"
+		       "<maximumNetworkInterfaces>3</maximumNetworkInterfaces><ipv4AddressesPerInterface>10</"
+		       "ipv4AddressesPerInterface>"
 		       "</networkInfo></item></instanceTypeSet></DescribeInstanceTypesResponse>" },
 		{ 200, "<DescribeInstanceTypesResponse><instanceTypeSet/></DescribeInstanceTypesResponse>" },
-		{ 200, "<DescribeVpcsResponse><vpcSet><item><vpcId>vpc-1</vpcId><cidrBlock>10.0.0.0/16</cidrBlock></item></vpcSet>"
+		{ 200, "<DescribeVpcsResponse><vpcSet><item><vpcId>vpc-1</vpcId><cidrBlock>10.0.0.0/16</"
+		       "cidrBlock></item></vpcSet>"
 		       "</DescribeVpcsResponse>" },
-		{ 200, "<DescribeSubnetsResponse><subnetSet><item><subnetId>subnet-1</subnetId><vpcId>v</vpcId><availableIpAddressCount>9"
+		{ 200, "<DescribeSubnetsResponse><subnetSet><item><subnetId>subnet-1</subnetId><vpcId>v</"
+		       "vpcId><availableIpAddressCount>9"
 		       "</availableIpAddressCount></item></subnetSet></DescribeSubnetsResponse>" },
 		{ 200, "<DescribeSubnetsResponse/>" },
 	};
@@ -612,7 +700,8 @@ static void test_describes(void **state)
 static void test_new(void **state)
 {
 	const struct creds_options keys = { .access_key_id = "AKIA", .secret_access_key = "s" };
-	const struct ec2_options no_region = { .endpoint = "http://x" }, bad = { .region = "r", .endpoint = "ec2" };
+	const struct ec2_options no_region = { .endpoint = "http://x" },
+				 bad = { .region = "r", .endpoint = "ec2" };
 	const struct ec2_options plain = { .region = "eu-north-1" };
 	struct ec2 *e = NULL;
 	struct fixture f;
@@ -644,7 +733,8 @@ static void *call_in_thread(void *arg)
 	return NULL;
 }
 
-/* One client, several threads: some requests fail and are repeated, all calls end well, and all are counted. */
+/* One client, several threads: some requests fail and are repeated, all calls end well, and all are counted.
+ */
 static void test_threads(void **state)
 {
 	static struct scripted_step steps[THREADS * CALLS + 4];
@@ -661,7 +751,7 @@ static void test_threads(void **state)
 		steps[i * 7] = (struct scripted_step){ 500, ERROR("InternalError", "x") };
 	start_with(&f, steps, VW_ARRAY_SIZE(steps), &keys, (struct ec2_rate){ 0 });
 	ec2_free(f.ec2);
-	eo.endpoint = scripted_url(f.srv);      /* with the real clock */
+	eo.endpoint = scripted_url(f.srv); /* with the real clock */
 	assert_int_equal(ec2_new(&eo, f.http, f.creds, &f.ec2, &err), 0);
 	for (size_t i = 0; i < THREADS; i++) {
 		callers[i] = (struct caller){ f.ec2, 0 };
@@ -679,11 +769,21 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_create),    cmocka_unit_test(test_create_unknown), cmocka_unit_test(test_create_gives_up),
-		cmocka_unit_test(test_throttled), cmocka_unit_test(test_own_rate),       cmocka_unit_test(test_expired),
-		cmocka_unit_test(test_skew),      cmocka_unit_test(test_attach),         cmocka_unit_test(test_assign),
-		cmocka_unit_test(test_unassign),  cmocka_unit_test(test_gone),           cmocka_unit_test(test_pages),
-		cmocka_unit_test(test_describes), cmocka_unit_test(test_new),            cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_create),
+		cmocka_unit_test(test_create_unknown),
+		cmocka_unit_test(test_create_gives_up),
+		cmocka_unit_test(test_throttled),
+		cmocka_unit_test(test_own_rate),
+		cmocka_unit_test(test_expired),
+		cmocka_unit_test(test_skew),
+		cmocka_unit_test(test_attach),
+		cmocka_unit_test(test_assign),
+		cmocka_unit_test(test_unassign),
+		cmocka_unit_test(test_gone),
+		cmocka_unit_test(test_pages),
+		cmocka_unit_test(test_describes),
+		cmocka_unit_test(test_new),
+		cmocka_unit_test(test_threads),
 	};
 
 	if (http_init_process() < 0)

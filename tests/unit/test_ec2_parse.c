@@ -1,6 +1,6 @@
 /* EC2's answers, codes, buckets and counters: everything of daemon/ec2* that needs no server. */
-#include "daemon/ec2_priv.h"
 #include "daemon/backoff.h"
+#include "daemon/ec2_priv.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/file.h"
@@ -96,8 +96,8 @@ static void expect_bad_eni(const char *xml, const char *message)
 	ec2_eni_done(&e);
 }
 
-#define ENI(more) \
-	"<item><networkInterfaceId>eni-1</networkInterfaceId><subnetId>s</subnetId><vpcId>v</vpcId>" \
+#define ENI(more)                                                                                            \
+	"<item><networkInterfaceId>eni-1</networkInterfaceId><subnetId>s</subnetId><vpcId>v</vpcId>"         \
 	"<macAddress>02:00:00:00:00:01</macAddress><status>in-use</status>" more "</item>"
 
 static void test_bad_enis(void **state)
@@ -105,17 +105,27 @@ static void test_bad_enis(void **state)
 	vw_auto_buf struct vw_buf many = VW_BUF_INIT;
 
 	expect_bad_eni("<item/>", "<networkInterfaceId> is missing");
-	expect_bad_eni("<item><networkInterfaceId>eni-1</networkInterfaceId></item>", "<subnetId> is missing");
+	expect_bad_eni("<item><networkInterfaceId>eni-1</networkInterfaceId></item>",
+		       "<subnetId> is missing");
 	expect_bad_eni(ENI("<privateIpAddress>x</privateIpAddress>"), "not an address");
 	expect_bad_eni(ENI("<ipv4PrefixSet><item/></ipv4PrefixSet>"), "<ipv4Prefix> is missing");
-	expect_bad_eni(ENI("<ipv4PrefixSet><item><ipv4Prefix>10.0.0.1/28</ipv4Prefix></item></ipv4PrefixSet>"), "host bits");
-	expect_bad_eni(ENI("<ipv4PrefixSet><item><ipv4Prefix>2001:db8::/80</ipv4Prefix></item></ipv4PrefixSet>"), "other family");
-	expect_bad_eni(ENI("<ipv6AddressesSet><item><ipv6Address>10.0.0.1</ipv6Address></item></ipv6AddressesSet>"),
-		       "other address family");
-	expect_bad_eni(ENI("<attachment><attachmentId>a</attachmentId><deviceIndex>x</deviceIndex></attachment>"), "deviceIndex");
+	expect_bad_eni(
+		ENI("<ipv4PrefixSet><item><ipv4Prefix>10.0.0.1/28</ipv4Prefix></item></ipv4PrefixSet>"),
+		"host bits");
+	expect_bad_eni(
+		ENI("<ipv4PrefixSet><item><ipv4Prefix>2001:db8::/80</ipv4Prefix></item></ipv4PrefixSet>"),
+		"other family");
+	expect_bad_eni(
+		ENI("<ipv6AddressesSet><item><ipv6Address>10.0.0.1</ipv6Address></item></ipv6AddressesSet>"),
+		"other address family");
+	expect_bad_eni(
+		ENI("<attachment><attachmentId>a</attachmentId><deviceIndex>x</deviceIndex></attachment>"),
+		"deviceIndex");
 	expect_bad_eni(ENI("<tagSet><item><value>v</value></item></tagSet>"), "tag without a key");
-	vw_buf_puts(&many, "<item><networkInterfaceId>eni-1</networkInterfaceId><subnetId>s</subnetId><vpcId>v</vpcId>"
-			   "<macAddress>02:00:00:00:00:01</macAddress><status>in-use</status><privateIpAddressesSet>");
+	vw_buf_puts(
+		&many,
+		"<item><networkInterfaceId>eni-1</networkInterfaceId><subnetId>s</subnetId><vpcId>v</vpcId>"
+		"<macAddress>02:00:00:00:00:01</macAddress><status>in-use</status><privateIpAddressesSet>");
 	for (unsigned int i = 0; i <= EC2_MAX_ADDRS; i++)
 		vw_buf_printf(&many, "<item><privateIpAddress>10.0.0.%u</privateIpAddress></item>", i);
 	vw_buf_puts(&many, "</privateIpAddressesSet></item>");
@@ -140,9 +150,10 @@ static void test_created(void **state)
 
 static void test_limits(void **state)
 {
-	static const char small[] =
-		"<item><instanceType>t2.micro</instanceType><hypervisor>xen</hypervisor><networkInfo><maximumNetworkInterfaces>2"
-		"</maximumNetworkInterfaces><ipv4AddressesPerInterface>2</ipv4AddressesPerInterface></networkInfo></item>";
+	static const char small[] = "<item><instanceType>t2.micro</instanceType><hypervisor>xen</"
+				    "hypervisor><networkInfo><maximumNetworkInterfaces>2"
+				    "</maximumNetworkInterfaces><ipv4AddressesPerInterface>2</"
+				    "ipv4AddressesPerInterface></networkInfo></item>";
 	static const char bad[] = "<item><instanceType>t2.micro</instanceType></item>";
 	vw_auto_buf struct vw_buf text = VW_BUF_INIT;
 	vw_auto_xml struct xml_doc *d = load("describe_instance_types", &text), *d2 = NULL, *d3 = NULL;
@@ -206,7 +217,8 @@ static void test_subnets_and_vpc(void **state)
 static void test_assigned(void **state)
 {
 	static const char xml[] =
-		"<r><assignedIpv6Addresses><item>2001:db8::1</item><item>2001:db8::2</item></assignedIpv6Addresses>"
+		"<r><assignedIpv6Addresses><item>2001:db8::1</item><item>2001:db8::2</item></"
+		"assignedIpv6Addresses>"
 		"<a4><item><p>10.0.0.16/28</p></item></a4><bad><item>hello</item></bad></r>";
 	vw_auto_xml struct xml_doc *d = NULL;
 	struct vw_err err = { 0 };
@@ -237,23 +249,29 @@ static void test_codes(void **state)
 		{ 400, "Throttling", "", EC2_THROTTLED },
 		{ 429, "http-429", "", EC2_THROTTLED },
 		{ 400, "InsufficientCidrBlocks", "", EC2_SUBNET_NO_PREFIX },
-		{ 400, "InvalidParameterValue", "There aren't sufficient free Ipv4 addresses or prefixes", EC2_SUBNET_NO_PREFIX },
+		{ 400, "InvalidParameterValue", "There aren't sufficient free Ipv4 addresses or prefixes",
+		  EC2_SUBNET_NO_PREFIX },
 		{ 400, "InsufficientFreeAddressesInSubnet", "", EC2_SUBNET_NO_ADDRESS },
 		{ 400, "PrivateIpAddressLimitExceeded", "", EC2_ENI_IP_LIMIT },
 		{ 400, "AttachmentLimitExceeded", "", EC2_ATTACH_LIMIT },
 		{ 400, "NetworkInterfaceLimitExceeded", "", EC2_ATTACH_LIMIT },
-		{ 400, "InvalidParameterValue", "Instance 'i-1' already has an interface attached at device index '1'.", EC2_DEVICE_IN_USE },
+		{ 400, "InvalidParameterValue",
+		  "Instance 'i-1' already has an interface attached at device index '1'.",
+		  EC2_DEVICE_IN_USE },
 		{ 400, "InvalidParameterValue", "Invalid value 'x' for subnetId", EC2_INVALID },
 		{ 400, "InvalidNetworkInterfaceID.NotFound", "", EC2_NOT_FOUND },
 		{ 400, "InvalidAttachmentID.NotFound", "", EC2_NOT_FOUND },
 		{ 400, "InvalidNetworkInterface.InUse", "", EC2_IN_USE },
 		{ 400, "IncorrectState", "", EC2_IN_USE },
 		{ 403, "UnauthorizedOperation", "", EC2_UNAUTHORIZED },
-		{ 401, "AuthFailure", "AWS was not able to validate the provided access credentials", EC2_UNAUTHORIZED },
+		{ 401, "AuthFailure", "AWS was not able to validate the provided access credentials",
+		  EC2_UNAUTHORIZED },
 		{ 400, "ExpiredToken", "", EC2_EXPIRED_CREDS },
 		{ 400, "RequestExpired", "Request has expired.", EC2_CLOCK_SKEW },
-		{ 403, "SignatureDoesNotMatch", "Signature not yet current: 1 is still later than 2", EC2_CLOCK_SKEW },
-		{ 403, "SignatureDoesNotMatch", "The request signature we calculated does not match", EC2_UNAUTHORIZED },
+		{ 403, "SignatureDoesNotMatch", "Signature not yet current: 1 is still later than 2",
+		  EC2_CLOCK_SKEW },
+		{ 403, "SignatureDoesNotMatch", "The request signature we calculated does not match",
+		  EC2_UNAUTHORIZED },
 		{ 400, "IdempotentParameterMismatch", "", EC2_TOKEN_REUSED },
 		{ 500, "InternalError", "", EC2_TRANSIENT },
 		{ 503, "Unavailable", "", EC2_TRANSIENT },
@@ -266,7 +284,8 @@ static void test_codes(void **state)
 	};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(cases); i++)
-		assert_int_equal(ec2_fail_of(cases[i].status, cases[i].code, cases[i].message), cases[i].kind);
+		assert_int_equal(ec2_fail_of(cases[i].status, cases[i].code, cases[i].message),
+				 cases[i].kind);
 	for (int k = 0; k < EC2_N_FAILS; k++)
 		assert_true(strlen(ec2_fail_name((enum ec2_fail)k)) > 1);
 }
@@ -282,14 +301,20 @@ static void test_sentences(void **state)
 	assert_int_equal(ec2_parse_error(text.data, text.len, &e, message, sizeof(message)), 0);
 	assert_string_equal(e.code, "UnauthorizedOperation");
 	assert_string_equal(e.request_id, "4ab8a3f1-2b1d-4a0c-8a0c-EXAMPLE");
-	assert_int_equal(ec2_error_fill(&e, EC2_UNAUTHORIZED, EC2_CREATE_NETWORK_INTERFACE, message), -EACCES);
-	assert_memory_equal(e.why.msg, "CreateNetworkInterface: not allowed (UnauthorizedOperation); grant ec2:CreateTags to the role "
-				       "that vpcwired runs with: ", 118);
-	(void)ec2_error_fill(&e, EC2_UNAUTHORIZED, EC2_ATTACH_NETWORK_INTERFACE, "You are not authorized to perform this operation.");
+	assert_int_equal(ec2_error_fill(&e, EC2_UNAUTHORIZED, EC2_CREATE_NETWORK_INTERFACE, message),
+			 -EACCES);
+	assert_memory_equal(e.why.msg,
+			    "CreateNetworkInterface: not allowed (UnauthorizedOperation); grant "
+			    "ec2:CreateTags to the role "
+			    "that vpcwired runs with: ",
+			    118);
+	(void)ec2_error_fill(&e, EC2_UNAUTHORIZED, EC2_ATTACH_NETWORK_INTERFACE,
+			     "You are not authorized to perform this operation.");
 	assert_non_null(strstr(e.why.msg, "grant ec2:AttachNetworkInterface to"));
 	e.code[0] = 0;
 	(void)ec2_error_fill(&e, EC2_TRANSIENT, EC2_DESCRIBE_SUBNETS, "");
-	assert_string_equal(e.why.msg, "DescribeSubnets: EC2 cannot be reached or has a failure of its own; tried again later; check the "
+	assert_string_equal(e.why.msg, "DescribeSubnets: EC2 cannot be reached or has a failure of its own; "
+				       "tried again later; check the "
 				       "route to its endpoint if it goes on");
 	assert_int_equal(e.why.cni, VW_CNI_TRY_AGAIN);
 	assert_int_equal(ec2_parse_error("<html/>", 7, &e, message, sizeof(message)), -EBADMSG);
@@ -358,10 +383,17 @@ static void test_counters(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_enis),     cmocka_unit_test(test_bad_enis),         cmocka_unit_test(test_created),
-		cmocka_unit_test(test_limits),   cmocka_unit_test(test_subnets_and_vpc), cmocka_unit_test(test_assigned),
-		cmocka_unit_test(test_codes),    cmocka_unit_test(test_sentences),        cmocka_unit_test(test_bucket),
-		cmocka_unit_test(test_backoff),  cmocka_unit_test(test_counters),
+		cmocka_unit_test(test_enis),
+		cmocka_unit_test(test_bad_enis),
+		cmocka_unit_test(test_created),
+		cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_subnets_and_vpc),
+		cmocka_unit_test(test_assigned),
+		cmocka_unit_test(test_codes),
+		cmocka_unit_test(test_sentences),
+		cmocka_unit_test(test_bucket),
+		cmocka_unit_test(test_backoff),
+		cmocka_unit_test(test_counters),
 	};
 
 	xml_init_process();

@@ -51,9 +51,8 @@ static void expect_start(struct fixture *f, size_t i, const char *line)
 static void test_token(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 200, "TOKEN1" }, { 200, "i-0123456789abcdef0" }, { 200, "m5.large\n" },
-		{ 401, "" },       { 200, "TOKEN2" },              { 200, "eu-north-1" },
-		{ 404, "" },
+		{ 200, "TOKEN1" }, { 200, "i-0123456789abcdef0" }, { 200, "m5.large\n" }, { 401, "" },
+		{ 200, "TOKEN2" }, { 200, "eu-north-1" },          { 404, "" },
 	};
 	vw_auto_buf struct vw_buf text = VW_BUF_INIT;
 	struct fixture f;
@@ -64,7 +63,8 @@ static void test_token(void **state)
 	assert_int_equal(imds_get(f.m, "meta-data/instance-id", soon(), &text, &err), 1);
 	assert_string_equal(vw_buf_str(&text), "i-0123456789abcdef0");
 	expect_start(&f, 0, "PUT /latest/api/token HTTP/1.1\r\n");
-	assert_string_equal(scripted_header(f.srv, 0, "X-aws-ec2-metadata-token-ttl-seconds", v, sizeof(v)), "21600");
+	assert_string_equal(scripted_header(f.srv, 0, "X-aws-ec2-metadata-token-ttl-seconds", v, sizeof(v)),
+			    "21600");
 	expect_start(&f, 1, "GET /latest/meta-data/instance-id HTTP/1.1\r\n");
 	assert_string_equal(scripted_header(f.srv, 1, "X-aws-ec2-metadata-token", v, sizeof(v)), "TOKEN1");
 
@@ -92,9 +92,11 @@ static void test_token_refused(void **state)
 		int r;
 		const char *message;
 	} want[] = {
-		{ -EACCES, "instance metadata meta-data/mac: the service is switched off for this instance (403); set its HttpEndpoint "
+		{ -EACCES, "instance metadata meta-data/mac: the service is switched off for this instance "
+			   "(403); set its HttpEndpoint "
 			   "to enabled" },
-		{ -EIO, "instance metadata meta-data/mac: no session token: the service answered 404; version 2 is needed" },
+		{ -EIO, "instance metadata meta-data/mac: no session token: the service answered 404; "
+			"version 2 is needed" },
 		{ -EBADMSG, "instance metadata meta-data/mac: the session token is not usable (0 bytes)" },
 		{ -EACCES, "instance metadata meta-data/mac: the service answered 401" },
 	};
@@ -115,9 +117,11 @@ static void test_token_refused(void **state)
 static void test_tries(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 500, "" }, { .how = SCRIPTED_DROP }, { 200, "T" },           /* the token, third time */
-		{ 503, "" }, { 200, "v" },                                     /* a value, second time */
-		{ 503, "" }, { 503, "" }, { 503, "" },                         /* never */
+		{ 500, "" },  { .how = SCRIPTED_DROP },
+		{ 200, "T" },               /* the token, third time */
+		{ 503, "" },  { 200, "v" }, /* a value, second time */
+		{ 503, "" },  { 503, "" },
+		{ 503, "" }, /* never */
 	};
 	vw_auto_buf struct vw_buf text = VW_BUF_INIT;
 	struct fixture f;
@@ -135,8 +139,8 @@ static void test_tries(void **state)
 static void test_identity(void **state)
 {
 	static const struct scripted_step good[] = {
-		{ 200, "T" },          { 200, "i-0aa" },         { 200, "c5.large" },          { 200, "eu-north-1a" },
-		{ 200, "eu-north-1" }, { 404, "" },              { 200, "02:00:00:00:00:09" }, { 200, "10.0.1.4" },
+		{ 200, "T" },          { 200, "i-0aa" }, { 200, "c5.large" },          { 200, "eu-north-1a" },
+		{ 200, "eu-north-1" }, { 404, "" },      { 200, "02:00:00:00:00:09" }, { 200, "10.0.1.4" },
 	};
 	static const struct scripted_step lacking[] = { { 200, "T" }, { 200, "i-0aa" }, { 404, "" } };
 	struct imds_identity id;
@@ -164,13 +168,20 @@ static void test_eni(void **state)
 	static const struct scripted_step steps[] = {
 		{ 200, "T" },
 		{ 200, "02:00:00:00:00:01/\n02:00:00:00:00:02/\n" },
-		{ 200, "eni-0bb" },      { 200, "1" },
-		{ 404, "" },             { 200, "subnet-0cc" },
-		{ 200, "vpc-0dd" },      { 200, "123456789012" },
-		{ 200, "10.0.1.0/24" },  { 200, "2600:1::/64" },
-		{ 200, "10.0.0.0/16\n100.64.0.0/16" }, { 404, "" },
-		{ 200, "10.0.1.5\n10.0.1.6" },         { 200, "2600:1::5" },
-		{ 200, "10.0.1.16/28" }, { 404, "" },
+		{ 200, "eni-0bb" },
+		{ 200, "1" },
+		{ 404, "" },
+		{ 200, "subnet-0cc" },
+		{ 200, "vpc-0dd" },
+		{ 200, "123456789012" },
+		{ 200, "10.0.1.0/24" },
+		{ 200, "2600:1::/64" },
+		{ 200, "10.0.0.0/16\n100.64.0.0/16" },
+		{ 404, "" },
+		{ 200, "10.0.1.5\n10.0.1.6" },
+		{ 200, "2600:1::5" },
+		{ 200, "10.0.1.16/28" },
+		{ 404, "" },
 		{ 200, "sg-1\nsg-2\n" },
 		/* the second one has gone in between */
 		{ 404, "" },
@@ -233,7 +244,8 @@ static void test_lists(void **state)
 
 	assert_int_equal(imds_parse_ips("10.0.0.1\r\n\n10.0.0.2\n", "x", AF_INET, ips, 2, &n, &err), 0);
 	assert_int_equal(n, 2);
-	assert_int_equal(imds_parse_ips("10.0.0.1\n10.0.0.2\n10.0.0.3", "x", AF_INET, ips, 2, &n, &err), -EBADMSG);
+	assert_int_equal(imds_parse_ips("10.0.0.1\n10.0.0.2\n10.0.0.3", "x", AF_INET, ips, 2, &n, &err),
+			 -EBADMSG);
 	assert_int_equal(imds_parse_ips("::1", "x", AF_INET, ips, 2, &n, &err), -EBADMSG);
 	assert_int_equal(imds_parse_ips("10.0.0.1 10.0.0.2", "x", AF_INET, ips, 2, &n, &err), -EBADMSG);
 	assert_int_equal(imds_parse_ips("<html>", "x", AF_INET, ips, 2, &n, &err), -EBADMSG);
@@ -264,8 +276,9 @@ static void test_endpoint(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_token),    cmocka_unit_test(test_token_refused), cmocka_unit_test(test_tries),
-		cmocka_unit_test(test_identity), cmocka_unit_test(test_eni),           cmocka_unit_test(test_lists),
+		cmocka_unit_test(test_token),    cmocka_unit_test(test_token_refused),
+		cmocka_unit_test(test_tries),    cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_eni),      cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_endpoint),
 	};
 

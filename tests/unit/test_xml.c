@@ -77,8 +77,9 @@ static void test_depth(void **state)
 
 static void test_walk(void **state)
 {
-	vw_auto_xml struct xml_doc *d = parse("<?xml version=\"1.0\"?>\n<r xmlns=\"urn:x\"> <!-- c --> <item>1</item><other/>\n"
-					      "<item>a&amp;b&#33;</item><e></e><cd><![CDATA[<x>]]></cd><m>x<y/></m></r>");
+	vw_auto_xml struct xml_doc *d =
+		parse("<?xml version=\"1.0\"?>\n<r xmlns=\"urn:x\"> <!-- c --> <item>1</item><other/>\n"
+		      "<item>a&amp;b&#33;</item><e></e><cd><![CDATA[<x>]]></cd><m>x<y/></m></r>");
 	const struct xml_node *r = xml_root(d), *i = xml_child(r, "item");
 
 	assert_string_equal(xml_name(r), "r");
@@ -99,8 +100,9 @@ static void test_walk(void **state)
 
 static void test_typed(void **state)
 {
-	vw_auto_xml struct xml_doc *d = parse("<r><s>abc</s><n>42</n><t>true</t><f>false</f><ip>10.0.0.1</ip><c>10.0.0.16/28</c>"
-					      "<mac>02:00:00:00:00:01</mac><e/></r>");
+	vw_auto_xml struct xml_doc *d =
+		parse("<r><s>abc</s><n>42</n><t>true</t><f>false</f><ip>10.0.0.1</ip><c>10.0.0.16/28</c>"
+		      "<mac>02:00:00:00:00:01</mac><e/></r>");
 	const struct xml_node *r = xml_root(d);
 	struct vw_err err = { 0 };
 	struct xml_in in = { .err = &err };
@@ -159,7 +161,8 @@ static void test_first_failure(void **state)
 
 static void test_bad_values(void **state)
 {
-	vw_auto_xml struct xml_doc *d = parse("<r><s>abcd</s><b>True</b><ip>10.0.0</ip><c>10.0.0.0/33</c><m>02:00</m></r>");
+	vw_auto_xml struct xml_doc *d =
+		parse("<r><s>abcd</s><b>True</b><ip>10.0.0</ip><c>10.0.0.0/33</c><m>02:00</m></r>");
 	const struct xml_node *r = xml_root(d);
 	struct vw_err err;
 	char s[4];
@@ -168,7 +171,12 @@ static void test_bad_values(void **state)
 	struct vw_cidr c;
 	struct vw_mac mac;
 
-#define BAD(read) do { struct xml_in in = { .err = &err }; assert_false(read); assert_int_equal(in.r, -EBADMSG); } while (0)
+#define BAD(read)                                                                                            \
+	do {                                                                                                 \
+		struct xml_in in = { .err = &err };                                                          \
+		assert_false(read);                                                                          \
+		assert_int_equal(in.r, -EBADMSG);                                                            \
+	} while (0)
 	BAD(xml_str(&in, r, "s", XML_MAY, s, sizeof(s)));
 	BAD(xml_bool(&in, r, "b", XML_MAY, &b));
 	BAD(xml_ip(&in, r, "ip", XML_MAY, &ip));
@@ -180,8 +188,9 @@ static void test_bad_values(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_cut_short),     cmocka_unit_test(test_depth),
-		cmocka_unit_test(test_walk),    cmocka_unit_test(test_typed),         cmocka_unit_test(test_first_failure),
+		cmocka_unit_test(test_refused),    cmocka_unit_test(test_cut_short),
+		cmocka_unit_test(test_depth),      cmocka_unit_test(test_walk),
+		cmocka_unit_test(test_typed),      cmocka_unit_test(test_first_failure),
 		cmocka_unit_test(test_bad_values),
 	};
 
