@@ -59,6 +59,7 @@ struct daemon {
 
 	struct waiter_list waiters;
 	unsigned int n_waiters;
+	unsigned int n_hungry;          /* of them, for an address */
 	struct loop_timer *reap_timer;  /* dying links go together */
 	struct loop_timer *pool_timer;  /* waiters and planner, once per turn of the loop */
 	struct loop_timer *cool_timer;  /* the next address has cooled down */

@@ -2,8 +2,9 @@
  * Taking in a survey: identity -> store, each managed ENI -> eni_learn(), what both EC2 and IMDS no longer show -> dropped
  * unless in use, VPC ranges -> NAT. Then the daemon is ready, open intents are resumed and the planner runs.
  *
- * EC2 and IMDS are two witnesses. Something new counts when either shows it attached; something old goes only when EC2
- * answered and neither shows it.
+ * EC2 and IMDS are two witnesses. Something new counts when either shows it attached. Something old goes only when nothing
+ * uses it, EC2 answered and does not show it, and no change of ours was under way meanwhile (the answer may be older than
+ * its result); an ENI only when IMDS does not show it either.
  */
 #include "daemon/discover.h"
 
@@ -23,6 +24,7 @@
 
 struct discover_job {
 	struct daemon *d;
+	uint64_t changes;               /* grow_changes() when it began */
 	struct survey survey;
 	int r;
 	struct vw_err err;
@@ -147,7 +149,8 @@ static bool subnet_known(struct daemon *d, const struct survey *s, struct store_
 	return row->subnet.ip.family != 0;
 }
 
-static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_eni *e, const struct imds_eni *i)
+static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_eni *e, const struct imds_eni *i,
+		     bool may_drop)
 {
 	const struct eni_link *link;
 	struct store_eni row;
@@ -167,7 +170,7 @@ static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_
 		vw_info("the link of an ENI has not appeared yet, looking again later", "eni=%s", row.id);
 		whole = false;
 	}
-	if (e && whole && (!i || (i->n_ipv4 + i->n_prefix4 <= row.n_slots + 1)))
+	if (e && whole && may_drop)
 		eni_drop_slots(d, row.id, row.slots, row.n_slots);
 	free(row.slots);
 	return whole;
@@ -188,7 +191,7 @@ static void count_unmanaged(struct daemon *d, const struct survey *s)
 	}
 }
 
-static bool take_enis(struct daemon *d, const struct survey *s)
+static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop)
 {
 	bool whole = true;
 
@@ -201,17 +204,17 @@ static bool take_enis(struct daemon *d, const struct survey *s)
 			if ((e->attachment.device == 0) != (pass == 0) || !managed(e, s->id.instance_id) ||
 			    e->attachment.status == EC2_DETACHING || e->attachment.status == EC2_DETACHED)
 				continue;
-			whole &= take_eni(d, s, e, imds_by_id(s, e->id));
+			whole &= take_eni(d, s, e, imds_by_id(s, e->id), may_drop);
 		}
 		for (size_t i = 0; !s->ec2_ok && i < s->n_imds_enis; i++)
 			if ((s->imds_enis[i].device == 0) == (pass == 0) && s->imds_enis[i].n_ipv4 > 0)
-				whole &= take_eni(d, s, NULL, &s->imds_enis[i]);
+				whole &= take_eni(d, s, NULL, &s->imds_enis[i], false);
 	}
-	for (size_t i = d->enis.n; s->ec2_ok && i-- > 0;) {
+	for (size_t i = d->enis.n; s->ec2_ok && may_drop && i-- > 0;) {
 		const char *id = d->enis.v[i].row.id;
 		struct vw_err err;
 
-		if (ec2_by_id(s, id) || imds_by_id(s, id) || grow_is_pending(d, id))
+		if (ec2_by_id(s, id) || imds_by_id(s, id))
 			continue;
 		if (eni_forget(d, id, &err) < 0)
 			vw_warn("an ENI is gone while pods use it, keeping what is known of it", "eni=%s err=\"%s\"", id,
@@ -233,7 +236,7 @@ static void discover_done(void *arg)
 	struct discover_job *j = arg;
 	struct daemon *d = j->d;
 	struct vw_err err;
-	bool whole;
+	bool whole, quiet;
 
 	d->discovering = false;
 	if (d->stopping) {
@@ -252,7 +255,8 @@ static void discover_done(void *arg)
 	if (!j->survey.ec2_ok)
 		vw_warn("EC2 did not answer, going on with what IMDS says", "err=\"%s\"", j->survey.ec2_err.why.msg);
 	take_identity(d, &j->survey);
-	whole = take_enis(d, &j->survey);
+	quiet = j->changes != UINT64_MAX && j->changes == grow_changes(d);
+	whole = take_enis(d, &j->survey, quiet);
 	if (daemon_nat_apply(d, &err) < 0) {
 		vw_error("NAT could not be set up, retrying", "err=\"%s\"", err.msg);
 		d->trouble = err;
@@ -294,6 +298,7 @@ void discover_start(struct daemon *d)
 		return;
 	}
 	j->d = d;
+	j->changes = grow_changes(d);
 	j->survey.cloud = d->cloud;
 	j->survey.limits_known = d->node.max_enis != 0;
 	j->survey.deadline_ms = vw_mono_ms() + SURVEY_DEADLINE_MS;

@@ -69,6 +69,7 @@ static void job_done(void *arg)
 	struct grow *g = d->grow;
 	struct vw_err err;
 
+	g->changes++;
 	for (size_t i = 0; i < g->n_jobs; i++)
 		if (g->jobs[i] == j)
 			g->jobs[i] = g->jobs[--g->n_jobs];
@@ -110,6 +111,7 @@ static int job_start(struct daemon *d, struct grow_job *j)
 		return -EAGAIN;
 	}
 	g->jobs[g->n_jobs++] = j;
+	g->changes++;
 	return 0;
 }
 
@@ -368,7 +370,7 @@ static void fill_input(const struct daemon *d, struct plan_input *p)
 	fill_inflight(d->grow, p);
 	fill_subnets(d, p);
 	memcpy(p->in.blocks, d->grow->blocks, sizeof(p->in.blocks));
-	p->in.waiting = d->n_waiters;
+	p->in.waiting = d->n_hungry;
 	p->in.shrink = d->discovered;
 	p->in.last_shrink_ms = d->grow->last_shrink_ms;
 	p->in.disabled = c->disable_provisioning;
@@ -449,12 +451,9 @@ void grow_resume(struct daemon *d)
 		vw_warn("open intents could not be read, retrying", "err=\"%s\"", err.msg);
 }
 
-bool grow_is_pending(const struct daemon *d, const char *eni_id)
+uint64_t grow_changes(const struct daemon *d)
 {
-	for (size_t i = 0; i < d->grow->n_jobs; i++)
-		if (!strcmp(d->grow->jobs[i]->eni_id, eni_id))
-			return true;
-	return false;
+	return d->grow->n_jobs ? UINT64_MAX : d->grow->changes;
 }
 
 size_t grow_in_flight(const struct daemon *d)

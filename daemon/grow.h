@@ -22,8 +22,8 @@ void grow_free(struct grow *g);
 void grow_plan(struct daemon *d);
 /** grow_resume() - after a start: finish the intents that an earlier life left open. */
 void grow_resume(struct daemon *d);
-/** grow_is_pending() - an action on this ENI is under way. */
-bool grow_is_pending(const struct daemon *d, const char *eni_id);
+/** grow_changes() - how many actions were started and ended so far; UINT64_MAX while one is under way. */
+uint64_t grow_changes(const struct daemon *d);
 /** grow_in_flight() - actions under way that will bring addresses. */
 size_t grow_in_flight(const struct daemon *d);
 /**

@@ -19,6 +19,7 @@ struct loop_timer;
  * @blocks:     after a failure: by kind of action, when to try again, and the cause that ADDs and STATUS show.
  * @pause_ms:   the present length of the doubling wait by kind, 0 after a success.
  * @chance:     state of the jitter.
+ * @changes:    counts starts and ends of jobs, so that a survey knows whether what it saw can be out of date.
  * @look_again: a survey is due: what we believe and what EC2 says differ.
  * @replan:     fires when a pause ends.
  */
@@ -31,6 +32,7 @@ struct grow {
 	uint64_t pause_ms[IPAM_ACT_COUNT_];
 	uint64_t chance;
 	uint64_t last_shrink_ms;
+	uint64_t changes;
 	bool look_again;
 	struct loop_timer *replan;
 };

@@ -50,7 +50,7 @@ void info_status(struct daemon *d, struct vw_rpc_status *ret_st)
 	}
 	ipam_pool_advance(d->pool, vw_mono_ms());
 	ipam_pool_stats(d->pool, &s);
-	if (s.available > d->n_waiters)
+	if (s.available > d->n_hungry)
 		return;
 	if (grow_cause(d, &err))
 		say(ret_st, VW_CNI_NOT_AVAILABLE, err.msg);

@@ -26,12 +26,20 @@ struct waiter {
 	struct daemon *d;
 	struct rpc_conn *conn;
 	struct vw_rpc_req req;
+	bool hungry;            /* for an address; otherwise for a name or slot that is being reaped */
 	uint64_t since_ms, deadline_ms;
 	struct loop_timer *timer;
 };
 
+static void set_hungry(struct waiter *w, bool hungry)
+{
+	w->d->n_hungry += (unsigned int)hungry - (unsigned int)w->hungry;
+	w->hungry = hungry;
+}
+
 static void waiter_free(struct waiter *w)
 {
+	set_hungry(w, false);
 	TAILQ_REMOVE(&w->d->waiters, w, entry);
 	w->d->n_waiters--;
 	loop_timer_free(w->timer);
@@ -135,6 +143,8 @@ void serve_waiters(struct daemon *d)
 			waiter_free(w);
 		} else if ((r != -EAGAIN && r != -EBUSY) || hopeless(d, w, r, &err)) {
 			fail_waiter(w, &err);
+		} else {
+			set_hungry(w, r == -EAGAIN);
 		}
 	}
 }
@@ -162,6 +172,7 @@ static void wait_for_address(struct daemon *d, struct rpc_conn *conn, const stru
 	loop_timer_set(w->timer, wait_ms);
 	TAILQ_INSERT_TAIL(&d->waiters, w, entry);
 	d->n_waiters++;
+	set_hungry(w, why->eno == EAGAIN);
 	daemon_pool_changed(d);
 }
 
@@ -172,8 +183,8 @@ static void handle_add(struct daemon *d, struct rpc_conn *conn, const struct vw_
 	int r;
 
 	/* those who wait come first: a newcomer must not take the address that has just become free */
-	r = d->n_waiters && d->ready && !attach_known(d, &req->key) ?
-		    vw_err_set(&err, EAGAIN, VW_CNI_TRY_AGAIN, "%u ADDs wait for an address already", d->n_waiters) :
+	r = d->n_hungry && d->ready && !attach_known(d, &req->key) ?
+		    vw_err_set(&err, EAGAIN, VW_CNI_TRY_AGAIN, "%u ADDs wait for an address already", d->n_hungry) :
 		    add_try(d, req, &w, &err);
 	if (r == 0) {
 		answer_wiring(conn, &w);

@@ -1,0 +1,121 @@
+/* vpcwired: command line, then daemon_new(), daemon_run(), daemon_free(). */
+#include "daemon/config.h"
+#include "daemon/daemon.h"
+#include "daemon/http.h"
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#define DEFAULT_CONFIG "/etc/vpcwire/vpcwired.json"
+
+static const char usage[] =
+	"usage: vpcwired [--config FILE] [--run-dir DIR] [--bpf-dir DIR]\n"
+	"\n"
+	"The node daemon of vpcwire: keeps ENIs, addresses and host routing, and serves the CNI plugin.\n"
+	"\n"
+	"  --config FILE   settings (default " DEFAULT_CONFIG "); docs/CONFIG.md names them all\n"
+	"  --run-dir DIR   socket, store and lock (default /run/vpcwire)\n"
+	"  --bpf-dir DIR   where programs and maps are pinned, on a bpffs (default /sys/fs/bpf/vpcwire)\n"
+	"  --print-config-docs  docs/CONFIG.md\n"
+	"  --check         read the configuration, say what is wrong with it, and exit\n"
+	"  --version, --help\n";
+
+static int check_config(const char *path)
+{
+	struct vwired_config *cfg = NULL;
+	struct vw_err err;
+
+	if (vwired_config_load(path, &cfg, &err) < 0) {
+		fprintf(stderr, "vpcwired: %s\n", err.msg);
+		return 1;
+	}
+	printf("%s: ok\n", path);
+	vwired_config_free(cfg);
+	return 0;
+}
+
+static int print_docs(void)
+{
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+
+	if (vwired_config_print_docs(&b) < 0)
+		return 1;
+	fputs(vw_buf_str(&b), stdout);
+	return 0;
+}
+
+static int run(const char *path)
+{
+	struct daemon *d = NULL;
+	struct vw_err err;
+	int r = daemon_new(path, &d, &err);
+
+	if (r == 0) {
+		vw_info("serving", "socket=%s version=%s", d->socket_path, VW_VERSION);
+		r = daemon_run(d, &err);
+	}
+	if (r < 0)
+		vw_error("vpcwired ends", "err=\"%s\"", err.msg);
+	daemon_free(d);
+	return r < 0 ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' }, { "run-dir", required_argument, NULL, 'r' },
+		{ "bpf-dir", required_argument, NULL, 'b' }, { "check", no_argument, NULL, 'k' },
+		{ "print-config-docs", no_argument, NULL, 'd' },
+		{ "version", no_argument, NULL, 'v' },      { "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *config = DEFAULT_CONFIG;
+	bool check = false;
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			config = optarg;
+			break;
+		case 'r':       /* an environment name wins over the file; so does the command line */
+			setenv("VPCWIRE_RUN_DIR", optarg, 1);
+			break;
+		case 'b':
+			setenv("VPCWIRE_BPF_DIR", optarg, 1);
+			break;
+		case 'k':
+			check = true;
+			break;
+		case 'd':
+			return print_docs();
+		case 'v':
+			printf("vpcwired %s\n", VW_VERSION);
+			return 0;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "vpcwired: unexpected argument '%s'\n%s", argv[optind], usage);
+		return 2;
+	}
+	if (check)
+		return check_config(config);
+	prctl(PR_SET_DUMPABLE, 0);      /* credentials are in memory: no core, no ptrace by others */
+	if (http_init_process() < 0) {
+		fputs("vpcwired: libcurl could not be started\n", stderr);
+		return 1;
+	}
+	return run(config);
+}
