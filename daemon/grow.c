@@ -405,24 +405,31 @@ static void on_replan(void *arg)
 	daemon_pool_changed(arg);
 }
 
+static bool cause_is_trouble(const struct daemon *d, struct vw_err *ret_err)
+{
+	if (!d->trouble.eno)
+		return false;
+	*ret_err = d->trouble;
+	ret_err->cni = VW_CNI_TRY_AGAIN;
+	vw_err_wrap(ret_err, "no free address, and the pool cannot grow");
+	return true;
+}
+
 bool grow_cause(const struct daemon *d, struct vw_err *ret_err)
 {
 	struct plan_input p;
 	struct ipam_why why;
 	char text[384];
 
-	if (!d->discovered) {
-		if (!d->trouble.eno)
-			return false;
-		*ret_err = d->trouble;
-		ret_err->cni = VW_CNI_TRY_AGAIN;
-		vw_err_wrap(ret_err, "the pool is empty and cannot grow");
-		return true;
-	}
+	if (!d->discovered)
+		return cause_is_trouble(d, ret_err);
 	fill_input(d, &p);
 	ipam_plan_why(d->pool, &p.in, &why);
 	if (why.cause == IPAM_CAUSE_NONE || why.cause == IPAM_CAUSE_UNDER_WAY)
 		return false;
+	/* what the planner does not know yet is not known because of that */
+	if (why.cause == IPAM_CAUSE_NO_LIMITS && cause_is_trouble(d, ret_err))
+		return true;
 	vw_err_set(ret_err, EAGAIN, VW_CNI_TRY_AGAIN, "no free address: %s",
 		   ipam_why_text(&why, vw_mono_ms(), text, sizeof(text)));
 	return true;
