@@ -1,0 +1,245 @@
+/* The loader on a bpf file system of its own: what it pins, takes over, replaces, refuses and removes. */
+#include "lib/base/cleanup.h"
+#include "netpolicy-bpf/user/np_loader.h"
+#include "tests/bpf/bpf_fixture.h"
+
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static struct np_pod_conf conf(const char *ip4, const char *ip6, unsigned int eni)
+{
+	struct np_pod_conf c = { .eni = eni };
+
+	if (ip4)
+		assert_int_equal(vw_ip_parse(ip4, &c.ip4), 0);
+	if (ip6)
+		assert_int_equal(vw_ip_parse(ip6, &c.ip6), 0);
+	return c;
+}
+
+static void path_of(const struct bpf_fixture *f, const char *name, char path[160])
+{
+	(void)snprintf(path, 160, "%s/vpcwire/v%d/%s", f->dir, NP_ABI, name);
+}
+
+static struct np *open_np(struct bpf_fixture *f, bool want_replaced)
+{
+	struct vw_err err;
+	struct np *np;
+	char dir[96];
+
+	(void)snprintf(dir, sizeof(dir), "%s/vpcwire", f->dir);
+	ok(np_open(dir, &np, &err));
+	assert_int_equal(np_replaced(np), want_replaced);
+	return np;
+}
+
+static void unpin(struct bpf_fixture *f)
+{
+	struct vw_err err;
+	struct stat st;
+	char dir[96];
+
+	(void)snprintf(dir, sizeof(dir), "%s/vpcwire", f->dir);
+	ok(np_unpin(dir, &err));
+	assert_int_equal(stat(dir, &st), -1);
+	ok(np_unpin(dir, &err));
+}
+
+static int open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void test_restart_keeps_slots(void **state)
+{
+	struct np_pod_conf c = conf("10.0.1.30", "2001:db8::30", 17), got;
+	struct np *np;
+	uint32_t id;
+	int fds;
+
+	BPF_OR_SKIP(state);
+	np = open_np(f, true);
+	ok(np_slot_publish(np, 4095, &c, &err));
+	np_close(np);
+	fds = open_fds();
+	np = open_np(f, false);
+	assert_int_equal(ok(np_slot_get(np, 4095, &got, &err)), 1);
+	assert_true(vw_ip_eq(&got.ip4, &c.ip4));
+	assert_true(vw_ip_eq(&got.ip6, &c.ip6));
+	assert_int_equal(got.eni, 17);
+	assert_int_equal(ok(np_slot_get(np, 0, &got, &err)), 0);
+	ok(np_slot_clear(np, 4095, &err));
+	assert_int_equal(ok(np_slot_get(np, 4095, &got, &err)), 0);
+	id = (uint32_t)np_from_pod_fd(np);
+	assert_true(id > 0);
+	np_close(np);
+	assert_int_equal(open_fds(), fds);
+	unpin(f);
+}
+
+static void test_bad_arguments(void **state)
+{
+	struct np_pod_conf c = conf("10.0.1.30", NULL, 1), none = conf(NULL, NULL, 1), eni = conf("10.0.1.30", NULL, 128);
+	struct np *np;
+
+	BPF_OR_SKIP(state);
+	np = open_np(f, true);
+	assert_int_equal(np_slot_publish(np, NP_SLOTS, &c, &err), -ERANGE);
+	assert_int_equal(np_slot_clear(np, NP_SLOTS, &err), -ERANGE);
+	assert_int_equal(np_slot_get(np, NP_SLOTS, &c, &err), -ERANGE);
+	assert_int_equal(np_slot_publish(np, 1, &none, &err), -EINVAL);
+	assert_int_equal(np_slot_publish(np, 1, &eni, &err), -EINVAL);
+	assert_int_equal(ok(np_slot_get(np, 1, &c, &err)), 0);
+	assert_null(np_drop_name(NP_DROP_MAX));
+	for (unsigned int i = 0; i < NP_DROP_MAX; i++)
+		assert_non_null(np_drop_name(i));
+	np_close(np);
+	unpin(f);
+}
+
+/* Whoever may write the pinned map may write nonsense. */
+static void test_slots_are_not_trusted(void **state)
+{
+	static const struct np_slot bad[] = {
+		{ .flags = NP_SLOT_IP4, .ip4 = 1 },                             /* not in use, yet not empty */
+		{ .flags = NP_SLOT_USED },                                      /* no address */
+		{ .flags = NP_SLOT_USED | NP_SLOT_IP4 | 1u << 31, .ip4 = 1 },   /* a flag from nowhere */
+		{ .flags = NP_SLOT_USED | NP_SLOT_IP4, .ip4 = 1, .eni = 128 },
+		{ .flags = NP_SLOT_USED | NP_SLOT_IP4, .ip4 = 1, .pad = { 0, 0, 1 } },
+	};
+	vw_auto_close int map = -EBADF;
+	struct np_pod_conf got;
+	const uint32_t slot = 9;
+	struct np *np;
+	char path[160];
+
+	BPF_OR_SKIP(state);
+	np = open_np(f, true);
+	path_of(f, NP_MAP_SLOTS, path);
+	map = bpf_obj_get(path);
+	assert_true(map >= 0);
+	for (size_t i = 0; i < VW_ARRAY_SIZE(bad); i++) {
+		assert_int_equal(bpf_map_update_elem(map, &slot, &bad[i], BPF_ANY), 0);
+		assert_int_equal(np_slot_get(np, slot, &got, &err), -EBADMSG);
+	}
+	np_close(np);
+	unpin(f);
+}
+
+static void pin_foreign_map(const char *path, enum bpf_map_type type, uint32_t value, uint32_t entries)
+{
+	vw_auto_close int map = bpf_map_create(type, "np_slots", 4, value, entries, NULL);
+
+	assert_true(map >= 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(bpf_obj_pin(map, path), 0);
+}
+
+static void test_misfit_maps_are_replaced(void **state)
+{
+	static const struct {
+		enum bpf_map_type type;
+		uint32_t value, entries;
+	} misfits[] = {
+		{ BPF_MAP_TYPE_HASH, sizeof(struct np_slot), NP_SLOTS },
+		{ BPF_MAP_TYPE_ARRAY, sizeof(struct np_slot) * 2, NP_SLOTS },
+		{ BPF_MAP_TYPE_ARRAY, sizeof(struct np_slot), 16 },
+	};
+	struct np_pod_conf c = conf("10.0.1.30", NULL, 1), got;
+	struct np *np;
+	char path[160];
+
+	BPF_OR_SKIP(state);
+	path_of(f, NP_MAP_SLOTS, path);
+	np_close(open_np(f, true));
+	for (size_t i = 0; i < VW_ARRAY_SIZE(misfits); i++) {
+		pin_foreign_map(path, misfits[i].type, misfits[i].value, misfits[i].entries);
+		np = open_np(f, true);                          /* another map: another program, to be attached again */
+		ok(np_slot_publish(np, NP_SLOTS - 1, &c, &err));
+		np_close(np);
+		np = open_np(f, false);
+		assert_int_equal(ok(np_slot_get(np, NP_SLOTS - 1, &got, &err)), 1);
+		np_close(np);
+	}
+	unpin(f);
+}
+
+static void test_other_program_is_replaced(void **state)
+{
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	vw_auto_close int old = -EBADF, pinned = -EBADF;
+	struct np_pod_conf c = conf("10.0.1.30", NULL, 1), got;
+	struct bpf_prog_info info = { 0 };
+	uint32_t len = sizeof(info);
+	char path[160], temp[170];
+	struct np *np;
+
+	BPF_OR_SKIP(state);
+	path_of(f, NP_PROG_FROM_POD, path);
+	np = open_np(f, true);
+	ok(np_slot_publish(np, 7, &c, &err));
+	np_close(np);
+	/* an older release's program, and what a killed daemon left half-way */
+	old = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "from_pod", "GPL", insns, 2, NULL);
+	assert_true(old >= 0);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(bpf_obj_pin(old, path), 0);
+	(void)snprintf(temp, sizeof(temp), "%s_new", path);
+	assert_int_equal(bpf_obj_pin(old, temp), 0);
+	np = open_np(f, true);
+	assert_string_equal(np_from_pod_path(np), path);
+	pinned = bpf_obj_get(path);
+	assert_int_equal(bpf_obj_get_info_by_fd(pinned, &info, &len), 0);
+	assert_int_equal(info.nr_map_ids, 2);
+	assert_int_equal(access(temp, F_OK), -1);
+	assert_int_equal(ok(np_slot_get(np, 7, &got, &err)), 1);        /* slots outlive an upgrade */
+	np_close(np);
+	unpin(f);
+}
+
+static void test_where_it_may_be(void **state)
+{
+	char dir[] = "/tmp/vpcwire-test-nobpf-XXXXXX", deep[96];
+	struct np *np = NULL;
+	struct stat st;
+
+	BPF_OR_SKIP(state);
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(deep, sizeof(deep), "%s/a/b", dir);
+	assert_int_equal(np_open(deep, &np, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "mount -t bpf"));
+	assert_non_null(strstr(err.msg, deep));
+	(void)snprintf(deep, sizeof(deep), "%s/a", dir);
+	assert_int_equal(stat(deep, &st), -1);                          /* and nothing was made */
+	assert_int_equal(np_unpin(dir, &err), -EINVAL);
+	assert_int_equal(np_open("relative/path", &np, &err), -EINVAL);
+	rmdir(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_restart_keeps_slots),
+		cmocka_unit_test(test_bad_arguments),
+		cmocka_unit_test(test_slots_are_not_trusted),
+		cmocka_unit_test(test_misfit_maps_are_replaced),
+		cmocka_unit_test(test_other_program_is_replaced),
+		cmocka_unit_test(test_where_it_may_be),
+	};
+
+	return cmocka_run_group_tests(tests, bpf_fixture_setup, bpf_fixture_done);
+}
