@@ -147,7 +147,7 @@ $2: $(call objs,$3) $($1_LIBS:%=$(B)/lib/libvw-%.a) $(B)/.flags
 	@mkdir -p $$(@D)
 	@$(call say,LINK,$$@)
 	$(Q)$(CC) $(vw_cflags) $(vw_ldflags) $($1_LDFLAGS) -o $$@ $(call objs,$3) \
-		-Wl,--start-group $($1_LIBS:%=$(B)/lib/libvw-%.a) -Wl,--end-group -Wl,--as-needed \
+		-Wl,--start-group $($1_LIBS:%=$(B)/lib/libvw-%.a) -Wl,--end-group $($1_ARCHIVES) -Wl,--as-needed \
 		$(subst $$,$$$$,$(call pkg,--libs,$(pkgs_of))) $($1_LDLIBS)
 endef
 $(foreach p,$(PROGS),$(eval $(call link_rules,$p,$(B)/bin/$p,$($p_SRCS))))

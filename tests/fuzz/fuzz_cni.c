@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a runtime sends: the first byte says what the rest is, a configuration on stdin or CNI_ARGS. A result that was
+ * accepted as prevResult prints in every version, and what prints in the newest reads back.
+ */
+#include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/cni/conf.h"
+#include "lib/cni/env.h"
+#include "lib/cni/main.h"
+#include "lib/cni/result.h"
+#include "lib/json/json.h"
+
+#include <stdint.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void print_and_read_back(const struct vw_cni_result *r)
+{
+	for (int v = 0; v < VW_CNI_VERSIONS; v++) {
+		vw_auto_cni_result struct vw_cni_result again = VW_CNI_RESULT_INIT;
+		vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+		vw_auto_json struct vw_json *j = NULL;
+		struct vw_err err;
+
+		if (vw_cni_result_print(r, (enum vw_cni_version)v, &b, &err) < 0) {
+			if (r->n_ips || v > VW_CNI_0_2_0)
+				abort();
+			continue;
+		}
+		if (vw_json_parse(vw_buf_str(&b), b.len, NULL, "printed", &j, &err) < 0) {
+			if (b.len <= VW_CNI_CONF_MAX_BYTES)
+				abort();
+			continue;
+		}
+		if (vw_cni_result_parse(j, VW_CNI_NEWEST, &again, &err) < 0)
+			abort();
+		if (v > VW_CNI_0_2_0 && (again.n_ips != r->n_ips || again.n_routes != r->n_routes || again.n_ifaces != r->n_ifaces))
+			abort();
+	}
+}
+
+static void conf(const char *text, size_t len, bool tolerant)
+{
+	vw_auto_free struct vw_cni_attachment *list = NULL;
+	vw_auto_cni_result struct vw_cni_result r = VW_CNI_RESULT_INIT;
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	struct vw_cni_conf c;
+	struct vw_err err;
+	bool unknown;
+	size_t n;
+
+	if (vw_cni_conf_parse(text, len, tolerant, &c, &err) < 0) {
+		if (err.eno <= 0 || !err.cni || !err.msg[0] || vw_cni_error_print(&err, VW_CNI_NEWEST, &b) < 0)
+			abort();
+		return;
+	}
+	if (c.prev_result && vw_cni_result_parse(c.prev_result, c.version, &r, &err) == 0)
+		print_and_read_back(&r);
+	(void)vw_cni_conf_attachments(&c, &list, &n, &unknown, &err);
+	vw_cni_result_done(&r);         /* before what it borrows from */
+	vw_cni_conf_done(&c);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct vw_cni_args args;
+	struct vw_err err;
+	char *text;
+
+	if (size < 1)
+		return 0;
+	if (data[0] != 'A') {
+		conf((const char *)data + 1, size - 1, data[0] == 'D');
+		return 0;
+	}
+	text = strndup((const char *)data + 1, size - 1);
+	if (text)
+		(void)vw_cni_args_parse(text, &args, &err);
+	free(text);
+	return 0;
+}
