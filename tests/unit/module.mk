@@ -19,3 +19,4 @@ test_ec2_parse_LIBS := daemon crypto json base
 test_ec2_LIBS := daemon crypto json base
 test_ec2_SRCS := tests/unit/scripted_http.c
 test_hostnet_LIBS := daemon np netview net rpc json base
+test_cni_LIBS := cni json base
