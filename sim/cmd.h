@@ -8,3 +8,9 @@
  */
 int sim_cmd_serve(int argc, char **argv);
 int sim_cmd_ctl(int argc, char **argv);
+int sim_cmd_lab(int argc, char **argv);
+int sim_cmd_exec(int argc, char **argv);
+int sim_cmd_daemon(int argc, char **argv);
+/* Started by `lab` only. */
+int sim_cmd_lab_init(int argc, char **argv);
+int sim_cmd_lab_node(int argc, char **argv);

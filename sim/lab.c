@@ -40,7 +40,7 @@ struct outer {
 	pid_t cmd;
 	int cmd_status;
 	int signo;
-	bool init_gone, lost, ready, kept;
+	bool init_gone, lost, told, ready, kept;
 	struct vw_json *nodes;
 	struct vw_err err;
 };
@@ -61,9 +61,10 @@ static void on_message(struct outer *o)
 	}
 	text = vw_json_string(vw_json_get(msg, "error"));
 	if (text) {
-		vw_err_set(&o->err, EIO, 0, "%s", text);
-		/* May be longer than an error is: a daemon's log. */
+		vw_err_set(&o->err, EIO, 0, "the lab failed");
+		/* Printed here: with a daemon's log in it, it is longer than an error may be. */
 		fprintf(stderr, "vpcwire-sim lab: %s\n", text);
+		o->told = true;
 		o->lost = true;
 	}
 	o->kept |= vw_json_get(msg, "kept") != NULL;
@@ -144,7 +145,7 @@ static int start_init(struct outer *o, int argc, char **argv, struct vw_err *err
 	struct sim_spawn s = SIM_SPAWN_INIT;
 	struct epoll_event ev = { .events = EPOLLIN };
 	vw_auto_close int null = open("/dev/null", O_RDONLY | O_CLOEXEC), theirs = -EBADF;
-	vw_auto_free char **args = calloc((size_t)argc + 3, sizeof(*args));
+	vw_auto_free const char **args = calloc((size_t)argc + 3, sizeof(*args));
 	char self[LAB_PATH_LEN];
 	int pair[2], r = sim_self_path(self, sizeof(self), err);
 
@@ -157,7 +158,7 @@ static int start_init(struct outer *o, int argc, char **argv, struct vw_err *err
 	ev.data.fd = o->life_fd;
 	if (epoll_ctl(o->epoll_fd, EPOLL_CTL_ADD, o->life_fd, &ev) < 0)
 		return vw_err_sys(err, errno, 0, "watching the lab");
-	args[0] = argv[0];
+	args[0] = "vpcwire-sim";
 	args[1] = "lab-init";
 	args[2] = o->entry.id;
 	memcpy(&args[3], &argv[1], (size_t)(argc - 1) * sizeof(*args));
@@ -234,12 +235,12 @@ static int wait_daemons(struct outer *o, struct vw_err *err)
 static int run_command(struct outer *o, struct vw_err *err)
 {
 	const char *shell = getenv("SHELL"), *node = vw_json_string(vw_json_get(vw_json_at(o->nodes, 0), "name"));
-	char *def[] = { (char *)(shell && *shell ? shell : "/bin/sh"), NULL };
+	const char *def[] = { shell && *shell ? shell : "/bin/sh", NULL };
 	uint64_t deadline = 0;
 
 	if (!o->opts.cmd && o->opts.keep)
 		return 0;
-	o->cmd = lab_run(o->entry.id, node, o->opts.cmd ? o->opts.cmd : def, err);
+	o->cmd = lab_run(o->entry.id, node, o->opts.cmd ? (const char *const *)o->opts.cmd : def, err);
 	if (o->cmd < 0) {
 		o->cmd = 0;
 		return vw_err_wrap(err, "running the command");
@@ -331,7 +332,7 @@ int sim_cmd_lab(int argc, char **argv)
 		r = run_command(&o, &err);
 	if (r >= 0 && o.opts.keep && !o.signo)
 		r = keep(&o, &err);
-	if (r < 0 && !o.signo)
+	if (r < 0 && !o.signo && !o.told)
 		fprintf(stderr, "vpcwire-sim lab: %s\n", err.msg);
 	if (o.entry.id[0] && !(r >= 0 && o.kept))
 		end_lab(&o);

@@ -72,7 +72,7 @@ int lab_cleanup(struct vw_err *err);
  */
 int lab_enter_info(const char *id, const char *node, struct sim_nsfds *ret_ns, struct vw_json **ret_info, struct vw_err *err);
 /** lab_run() - start @argv in a node with the lab's environment. Return: pid, -errno. */
-pid_t lab_run(const char *id, const char *node, char *const *argv, struct vw_err *err);
+pid_t lab_run(const char *id, const char *node, const char *const *argv, struct vw_err *err);
 /** lab_exit_status() - of waitpid(): the exit code, or 128 + signal. */
 int lab_exit_status(int status);
 /**

@@ -245,7 +245,7 @@ static char **env_build(const struct vw_json *info)
 	return VW_TAKE_PTR(out);
 }
 
-pid_t lab_run(const char *id, const char *node, char *const *argv, struct vw_err *err)
+pid_t lab_run(const char *id, const char *node, const char *const *argv, struct vw_err *err)
 {
 	vw_auto_json struct vw_json *info = NULL;
 	vw_auto(sim_nsfds_close) struct sim_nsfds ns = SIM_NSFDS_INIT;
@@ -261,7 +261,7 @@ pid_t lab_run(const char *id, const char *node, char *const *argv, struct vw_err
 		return vw_err_set(err, ENOMEM, 0, "out of memory");
 	s.path = argv[0];
 	s.argv = argv;
-	s.envp = envp;
+	s.envp = (const char *const *)envp;
 	s.ns = &ns;
 	s.cwd = cwd ? cwd : "/";
 	s.die_with_us = true;

@@ -38,10 +38,10 @@ int lab_daemon_start(struct lab *lab, struct lab_node *node, struct vw_err *err)
 	struct sim_spawn s = SIM_SPAWN_INIT;
 	vw_auto_close int log = -EBADF, null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	char path[LAB_PATH_LEN * 2], log_path[LAB_PATH_LEN], region[64];
-	char *argv[] = {
+	const char *argv[] = {
 		"vpcwired", "--config", LAB_DAEMON_CONFIG, "--run-dir", node->run_dir, "--bpf-dir", BPF_DIR, NULL,
 	};
-	char *envp[] = {
+	const char *envp[] = {
 		"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
 		"AWS_ENDPOINT_URL_EC2=http://" SIM_FABRIC_API ":8080",
 		"AWS_ENDPOINT_URL_STS=http://" SIM_FABRIC_API ":8081",

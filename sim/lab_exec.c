@@ -91,7 +91,7 @@ int sim_cmd_exec(int argc, char **argv)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	pid = lab_run(id, argv[optind], &argv[cmd], &err);
+	pid = lab_run(id, argv[optind], (const char *const *)&argv[cmd], &err);
 	if (pid < 0) {
 		fprintf(stderr, "vpcwire-sim exec: %s\n", err.msg);
 		return pid == -ENOENT ? 127 : 125;

@@ -16,6 +16,7 @@
 #include "lib/json/json.h"
 #include "lib/net/link.h"
 #include "lib/net/nl.h"
+#include "sim/cmd.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -5,6 +5,7 @@
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 

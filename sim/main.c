@@ -9,10 +9,15 @@
 static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
-	const char *about;
+	const char *about;              /* NULL: only started by the lab itself */
 } commands[] = {
 	{ "serve", sim_cmd_serve, "EC2, IMDS, STS and credentials over HTTP, without packets" },
 	{ "ctl", sim_cmd_ctl, "ask or disturb a running simulator" },
+	{ "lab", sim_cmd_lab, "a whole VPC with its nodes, in namespaces; run a command in it" },
+	{ "exec", sim_cmd_exec, "run a command in a node of a lab" },
+	{ "daemon", sim_cmd_daemon, "start, stop, kill a node's vpcwired" },
+	{ "lab-init", sim_cmd_lab_init, NULL },
+	{ "lab-node", sim_cmd_lab_node, NULL },
 };
 
 static int usage(FILE *f, int status)
@@ -21,7 +26,8 @@ static int usage(FILE *f, int status)
 
 	fputs("Usage: vpcwire-sim COMMAND [OPTION...]\n", f);
 	for (i = 0; i < VW_ARRAY_SIZE(commands); i++)
-		fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].about);
+		if (commands[i].about)
+			fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].about);
 	fputs("`vpcwire-sim COMMAND --help` says more.\n", f);
 	return status;
 }

@@ -4,4 +4,4 @@ sim_PKGS := libmicrohttpd
 
 PROGS += vpcwire-sim
 vpcwire-sim_SRCS := sim/main.c
-vpcwire-sim_LIBS := sim rpc net crypto json base
+vpcwire-sim_LIBS := sim rpc netview net crypto json base

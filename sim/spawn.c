@@ -122,7 +122,7 @@ static void __attribute__((noreturn)) child(const struct sim_spawn *s, int repor
 	if (r >= 0) {
 		if (s->envp)
 			environ = (char **)s->envp;     /* its PATH, too, is the one to search */
-		execvp(s->path, s->argv);
+		execvp(s->path, (char *const *)s->argv);
 		r = -errno;
 	}
 	if (write(fd, &r, sizeof(r)) < 0)

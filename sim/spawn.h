@@ -34,8 +34,8 @@ int sim_nsfds_of(pid_t pid, struct sim_nsfds *ret_ns, struct vw_err *err);
  */
 struct sim_spawn {
 	const char *path;
-	char *const *argv;
-	char *const *envp;
+	const char *const *argv;
+	const char *const *envp;
 	const struct sim_nsfds *ns;
 	int new_ns;
 	int stdio[3];
