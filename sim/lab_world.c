@@ -62,10 +62,35 @@ static int load_config(const struct lab_opts *opts, struct vw_json **ret_config,
 	int r;
 
 	*ret_config = NULL;
-	if (!opts->config)
-		return 0;
+	if (!opts->config) {
+		*ret_config = vw_json_new_object();
+		return *ret_config ? 0 : vw_err_set(err, ENOMEM, 0, "out of memory");
+	}
 	r = vw_read_file(opts->config, 1 << 20, &text, err);
 	return r < 0 ? r : vw_json_parse(vw_buf_str(&text), text.len, NULL, opts->config, ret_config, err);
+}
+
+/** ensure_role() - the role of our nodes, unless the configuration says itself what it may do. */
+static int ensure_role(struct vw_json *config, struct vw_err *err)
+{
+	const struct vw_json *roles = vw_json_get(config, "roles");
+	struct vw_json *ours = vw_json_new_object(), *all;
+
+	for (size_t i = 0; i < vw_json_len(roles); i++) {
+		const char *name = vw_json_string(vw_json_get(vw_json_at(roles, i), "name"));
+
+		if (name && !strcmp(name, ROLE)) {
+			vw_json_free(ours);
+			return 0;
+		}
+	}
+	all = roles ? vw_json_copy(roles) : vw_json_new_array();
+	vw_json_set_str(ours, "name", ROLE);
+	if (!all || vw_json_append(all, ours) < 0) {
+		vw_json_free(all);
+		return vw_err_set(err, ENOMEM, 0, "out of memory");
+	}
+	return vw_json_set(config, "roles", all) < 0 ? vw_err_set(err, ENOMEM, 0, "out of memory") : 0;
 }
 
 static int collect_nodes(struct lab *lab, struct vw_err *err)
@@ -102,6 +127,8 @@ int lab_world_setup(struct lab *lab, struct vw_err *err)
 	unsigned int n = 0;
 	int r = load_config(&lab->opts, &config, err);
 
+	if (r >= 0)
+		r = ensure_role(config, err);
 	if (r >= 0)
 		r = sim_cloud_new(lab->loop, config, &lab->cloud, err);
 	if (r < 0)
