@@ -326,6 +326,7 @@ static void fill_inflight(const struct grow *g, struct plan_input *p)
 
 		*f = (struct ipam_inflight){ .act = grow_act(j), .n_prefixes = j->n_prefixes, .n_addrs = j->n_addrs };
 		memcpy(f->eni_id, j->eni_id, sizeof(f->eni_id));
+		memcpy(f->subnet_id, j->subnet_id, sizeof(f->subnet_id));
 	}
 	p->in.inflight = p->inflight;
 	p->in.n_inflight = g->n_jobs;

@@ -7,7 +7,8 @@
 /**
  * struct ipam_work - a plan that is being made.
  * @fig:  figures that growth already decided on does not change; the shortage left is @left (addresses).
- * @enis: attached or about to be, of all kinds. @why: the first obstacle met.
+ * @warm_left: of the shortage, what nobody waits for. @enis: attached or about to be, of all kinds. @why: the
+ * first obstacle met.
  */
 struct ipam_work {
 	const struct ipam_pool *p;
@@ -15,7 +16,7 @@ struct ipam_work {
 	struct ipam_plan *plan;
 	struct ipam_figures fig;
 	uint64_t now_ms;
-	long left;
+	long left, warm_left;
 	unsigned int enis;
 	struct ipam_why why;
 };

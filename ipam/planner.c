@@ -245,7 +245,7 @@ static bool may_create(struct ipam_work *w)
 		return false;
 	}
 	if (w->enis >= max) {
-		snprintf(what, sizeof(what), "%u of %u%s", w->enis, max,
+		snprintf(what, sizeof(what), "%u of %u ENIs%s", w->enis, max,
 			 l->max_eni && l->max_eni < l->max_enis ? " (MAX_ENI)" : "");
 		note(w, IPAM_CAUSE_ENI_LIMIT, 0, what);
 		return false;
@@ -284,8 +284,10 @@ static void clip_fallback(struct ipam_work *w)
 	long have = (long)w->fig.available + w->fig.coming + ((long)w->plan->need.short_addrs - w->left);
 	long want = FALLBACK_WARM + (long)w->fig.waiting - have;
 
-	if (!t->warm_ip && !t->minimum_ip && want < w->left)
+	if (!t->warm_ip && !t->minimum_ip && want < w->left) {
+		w->warm_left -= w->left - want;
 		w->left = want;
+	}
 }
 
 static void grow(struct ipam_work *w)
@@ -293,6 +295,7 @@ static void grow(struct ipam_work *w)
 	bool prefixes = w->in->targets.mode == IPAM_MODE_PREFIXES;
 
 	w->left = w->plan->need.short_addrs;
+	w->warm_left = w->left - w->plan->need.demand;
 	if (w->left > 0 && w->in->disabled) {
 		note(w, IPAM_CAUSE_DISABLED, 0, "");
 	} else if (w->left > 0) {
@@ -306,11 +309,13 @@ static void grow(struct ipam_work *w)
 		if (w->left > 0)
 			grow_new(w, false);
 	}
-	w->plan->unmet = (unsigned int)(w->left > 0 ? w->left : 0);
-	if (w->plan->need.refused) {
-		w->plan->unmet += w->plan->need.refused;
+	/* those who wait come first: what is short at the end is short of warm addresses as far as there are any */
+	w->plan->unmet = (unsigned int)(w->left > 0 ? w->left : 0) + w->plan->need.refused;
+	w->plan->unserved = w->plan->need.refused;
+	if (w->left > w->warm_left)
+		w->plan->unserved += (unsigned int)(w->left - (w->warm_left > 0 ? w->warm_left : 0));
+	if (w->plan->need.refused)
 		note(w, IPAM_CAUSE_MAX_PODS, 0, "");
-	}
 	if (w->plan->unmet)
 		w->plan->why = w->why;
 }
@@ -348,7 +353,7 @@ void ipam_plan(const struct ipam_pool *p, const struct ipam_plan_in *in, struct 
 	struct ipam_work w = { .p = p, .in = in, .plan = ret_plan, .now_ms = ipam_pool_now(p) };
 
 	ret_plan->n = 0;
-	ret_plan->unmet = 0;
+	ret_plan->unmet = ret_plan->unserved = 0;
 	ret_plan->why = (struct ipam_why){ 0 };
 	ret_plan->again_ms = IPAM_NEVER;
 	figures(&w);
@@ -374,7 +379,7 @@ void ipam_plan_why(const struct ipam_pool *p, const struct ipam_plan_in *in, str
 		return;
 	ipam_plan(p, &asked, &plan);
 	/* a warm target out of reach stops nobody while what is planned or coming serves those who wait */
-	if (plan.unmet && plan.unmet > plan.need.short_addrs - plan.need.demand)
+	if (plan.unserved)
 		*ret_why = plan.why;
 	else if (!plan.n)
 		ret_why->cause = IPAM_CAUSE_UNDER_WAY;

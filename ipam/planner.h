@@ -91,8 +91,8 @@ enum ipam_cause {
 	IPAM_CAUSE_UNDER_WAY,           /* growth is under way and will suffice */
 	IPAM_CAUSE_SUBNET_EXHAUSTED,    /* @what: subnets */
 	IPAM_CAUSE_ENI_LIMIT,           /* every slot of every ENI that may be attached is in use */
-	IPAM_CAUSE_THROTTLED,           /* @what: EC2 action */
-	IPAM_CAUSE_DENIED,              /* a permission is missing. @what: IAM action */
+	IPAM_CAUSE_THROTTLED,           /* @what: the sentence */
+	IPAM_CAUSE_DENIED,              /* a permission is missing. @what: the sentence, with the action */
 	IPAM_CAUSE_CREDENTIALS,         /* no valid credentials. @what: the sentence */
 	IPAM_CAUSE_EC2,                 /* EC2 failed otherwise. @what: the sentence */
 	IPAM_CAUSE_MAX_PODS,            /* as many addresses as pods may run here */
@@ -104,7 +104,7 @@ enum ipam_cause {
 struct ipam_why {
 	enum ipam_cause cause;
 	uint64_t until_ms;
-	char what[192];
+	char what[320];
 };
 
 /** ipam_cause_str() - "subnet-exhausted", ... for metrics and JSON. */
@@ -164,6 +164,7 @@ struct ipam_plan_in {
  * struct ipam_plan - what to do, in this order.
  * @need:     the arithmetic behind it, for logs and `status`.
  * @unmet:    addresses that are short and for which there is no action, nor anything under way.
+ * @unserved: of @unmet, those that ADDs wait for now.
  * @why:      why they are; CAUSE_NONE when unmet is 0.
  * @again_ms: plan again then even if nothing happens (a block ends, a shrink is due, an address has cooled
  *            down while somebody waits); IPAM_NEVER.
@@ -172,7 +173,7 @@ struct ipam_plan {
 	struct ipam_action v[IPAM_PLAN_ACTIONS];
 	size_t n;
 	struct ipam_need need;
-	unsigned int unmet;
+	unsigned int unmet, unserved;
 	struct ipam_why why;
 	uint64_t again_ms;
 };

@@ -1,6 +1,7 @@
 /*
- * The warm-target arithmetic against aws-node's, over a whole grid. The oracle below is the reference's formulas as they
- * stand there; where ours differ the deviation is named (D1 to D7 of ipam/targets.h) and its own rule is tested.
+ * The warm-target arithmetic against aws-node's, over a whole grid. The oracle below is the reference's
+ * formulas as they stand there; where ours differ the deviation is named (D1 to D7 of ipam/targets.h) and its
+ * own rule is tested.
  */
 #include "ipam/targets.h"
 
