@@ -62,8 +62,9 @@ void ec2_param_tags(struct ec2_query *q, const char *prefix, const struct ec2_kv
  * ec2_send() - all of the policy in ec2.h. @parse: reads a good answer's root into @ret; failures go to @in.
  * NULL: nothing to read.
  */
-int ec2_send(struct ec2 *e, uint64_t deadline_ms, struct ec2_query *q, void (*parse)(struct xml_in *in,
-	     const struct xml_node *root, void *ret), void *ret, struct ec2_error *err);
+int ec2_send(struct ec2 *e, uint64_t deadline_ms, struct ec2_query *q,
+	     void (*parse)(struct xml_in *in, const struct xml_node *root, void *ret), void *ret,
+	     struct ec2_error *err);
 
 const char *ec2_instance_id(const struct ec2 *e);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
@@ -107,6 +108,20 @@ struct sim_world *sim_cloud_world(struct sim_cloud *c)
 	return c->s.w;
 }
 
+/* By the cloud's clock, not the machine's: clients find out from it that theirs is wrong. */
+static void add_date(struct sim_service *s, struct sim_http_resp *resp)
+{
+	struct sim_http_header *h = &resp->headers[resp->n_headers];
+	time_t t = (time_t)sim_now(s->w);
+	struct tm tm;
+
+	if (resp->n_headers == VW_ARRAY_SIZE(resp->headers) || !gmtime_r(&t, &tm) ||
+	    !strftime(h->value, sizeof(h->value), "%a, %d %b %Y %H:%M:%S GMT", &tm))
+		return;
+	h->name = "Date";
+	resp->n_headers++;
+}
+
 static void dispatch(void *arg, const struct sim_http_req *req, struct sim_http_resp *resp)
 {
 	struct endpoint *e = arg;
@@ -126,6 +141,7 @@ static void dispatch(void *arg, const struct sim_http_req *req, struct sim_http_
 		sim_imds_handle(s, e->imds_of ? e->imds_of : sim_instance_by_addr(s->w, &req->peer), req, resp);
 		break;
 	}
+	add_date(s, resp);
 }
 
 int sim_cloud_listen(struct sim_cloud *c, enum sim_endpoint ep, int take_fd, struct sim_instance *imds_of,

@@ -21,3 +21,6 @@ test_ec2_LIBS := daemon crypto json base
 test_ec2_SRCS := tests/unit/scripted_http.c
 test_hostnet_LIBS := daemon np netview net rpc json base
 test_cni_LIBS := cni json base
+test_cloud_sim_LIBS := daemon crypto json base
+# it talks to the simulator that stands beside it
+$(B)/tests/unit/test_cloud_sim: | $(B)/bin/vpcwire-sim
