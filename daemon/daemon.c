@@ -205,8 +205,8 @@ static void reload(struct daemon *d)
 	vwired_config_free(d->cfg);
 	d->cfg = fresh;
 	vw_log_level_set(d->cfg->log_level);
-	if (d->discovered && daemon_nat_apply(d, &err) < 0)
-		vw_error("NAT could not be set up as the new configuration asks", "err=\"%s\"", err.msg);
+	if (hostnet_init(d->hostnet, d->cfg->connmark, &err) < 0 || (d->discovered && daemon_nat_apply(d, &err) < 0))
+		vw_error("rules and NAT could not be set up as the new configuration asks", "err=\"%s\"", err.msg);
 	vw_info("configuration reloaded", "file=%s", d->config_path);
 	daemon_pool_changed(d);
 }
@@ -295,7 +295,7 @@ static int open_local(struct daemon *d, struct vw_err *err)
 	if (r == 0)
 		r = hostnet_new(&d->hostnet, err);
 	if (r == 0)
-		r = hostnet_init(d->hostnet, err);
+		r = hostnet_init(d->hostnet, d->cfg->connmark, err);
 	return r;
 }
 

@@ -20,6 +20,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define LO_IFINDEX 1            /* in every namespace: LOOPBACK_IFINDEX, include/net/flow.h */
+
 int hostnet_new(struct hostnet **ret_hn, struct vw_err *err)
 {
 	struct hostnet *hn = calloc(1, sizeof(*hn));
@@ -27,6 +29,7 @@ int hostnet_new(struct hostnet **ret_hn, struct vw_err *err)
 
 	if (!hn)
 		return vw_err_set(err, ENOMEM, 0, "out of memory");
+	hn->mark = HOSTNET_MARK_PRIMARY;
 	r = vw_nl_open(&hn->nl, err);
 	if (r < 0) {
 		free(hn);
@@ -64,7 +67,7 @@ static bool have_ipv6(void)
 /* --- the rules that do not depend on ENIs */
 
 /** base_rules() - Return: how many, at most 3. */
-static int base_rules(struct vw_rule rules[3])
+static int base_rules(const struct hostnet *hn, struct vw_rule rules[3])
 {
 	int n = 0;
 
@@ -75,8 +78,8 @@ static int base_rules(struct vw_rule rules[3])
 		.family = AF_INET,
 		.protocol = VW_RTPROT,
 		.priority = HOSTNET_PRIO_PRIMARY,
-		.fwmark = HOSTNET_MARK_PRIMARY,
-		.fwmask = HOSTNET_MARK_PRIMARY,
+		.fwmark = hn->mark,
+		.fwmask = hn->mark,
 		.table = RT_TABLE_MAIN,
 	};
 	if (have_ipv6())
@@ -126,12 +129,28 @@ static bool about_base(const struct vw_rule *r, const void *arg)
 	return r->priority == HOSTNET_PRIO_PODS || r->priority == HOSTNET_PRIO_PRIMARY;
 }
 
-int hostnet_init(struct hostnet *hn, struct vw_err *err)
+/** gateway() - 169.254.1.1 on lo; scope host, so that it is no source address of the node. */
+static struct vw_addr gateway(void)
 {
-	struct vw_rule want[3];
-	int n = base_rules(want);
-	int r = vw_sysctl_set("net/ipv4/ip_forward", "1", err);
+	return (struct vw_addr){
+		.ifindex = LO_IFINDEX,
+		.addr = { .ip = vw_ip4(0xa9fe0101), .len = 32 },
+		.scope = RT_SCOPE_HOST,
+		.dev = "lo",
+	};
+}
 
+int hostnet_init(struct hostnet *hn, uint32_t mark_primary, struct vw_err *err)
+{
+	const struct vw_addr gw = gateway();
+	struct vw_rule want[3];
+	int n, r;
+
+	if ((mark_primary & HOSTNET_MARK_ENI_MASK) || (mark_primary & (mark_primary - 1)))
+		return vw_err_set(err, EINVAL, 0, "mark %#x is not one bit above %#x", mark_primary, HOSTNET_MARK_ENI_MASK);
+	hn->mark = mark_primary ? mark_primary : HOSTNET_MARK_PRIMARY;
+	n = base_rules(hn, want);
+	r = vw_sysctl_set("net/ipv4/ip_forward", "1", err);
 	if (r < 0)
 		return vw_err_wrap(err, "a node must forward packets");
 	if (have_ipv6()) {
@@ -139,7 +158,9 @@ int hostnet_init(struct hostnet *hn, struct vw_err *err)
 		if (r < 0)
 			return vw_err_wrap(err, "a node must forward packets");
 	}
-	(void)vw_link_set(&hn->batch, &(struct vw_link_set){ .name = "lo", .what = VW_LINK_UP });
+	(void)vw_link_set_up(&hn->batch, LO_IFINDEX, "lo");
+	(void)vw_addr_add(&hn->batch, &gw);
+	vw_nl_tolerate(&hn->batch, VW_NL_OK_EXISTS);
 	r = rules_converge(hn, AF_INET, want, (size_t)n, about_base, NULL, err);
 	if (r == 0 && have_ipv6())
 		r = rules_converge(hn, AF_INET6, want, (size_t)n, about_base, NULL, err);
@@ -382,8 +403,11 @@ static int family_down(struct hostnet *hn, uint8_t family, struct vw_err *err)
 
 int hostnet_down(struct hostnet *hn, struct vw_err *err)
 {
+	const struct vw_addr gw = gateway();
 	int r = family_down(hn, AF_INET, err);
 
+	(void)vw_addr_del(&hn->batch, &gw);
+	vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
 	if (r == 0 && have_ipv6())
 		r = family_down(hn, AF_INET6, err);
 	if (r == 0)
@@ -443,7 +467,7 @@ int hostnet_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_
 	struct vw_rule want[3];
 	char value[8];
 	int n = vw_rule_list(&hn->nl, AF_INET, &rules, err);
-	int r = n < 0 ? n : verify_rules(rules, n, want, (size_t)base_rules(want), err);
+	int r = n < 0 ? n : verify_rules(rules, n, want, (size_t)base_rules(hn, want), err);
 
 	if (r == 0)
 		r = vw_sysctl_get("net/ipv4/ip_forward", value, sizeof(value), err);

@@ -33,7 +33,7 @@ struct vw_err;
 
 #define HOSTNET_TABLE_PODS 22103        /* 0x5657 */
 #define HOSTNET_GROUP_DYING 0x56570d1e  /* IFLA_GROUP of host veths that wait to be deleted */
-#define HOSTNET_MARK_PRIMARY 0x80
+#define HOSTNET_MARK_PRIMARY 0x80       /* default; AWS_VPC_K8S_CNI_CONNMARK changes it */
 #define HOSTNET_MARK_ENI_MASK 0x7f
 #define HOSTNET_ENI_MAX 127             /* what HOSTNET_MARK_ENI_MASK can tell apart */
 #define HOSTNET_PRIO_PODS 512
@@ -51,10 +51,13 @@ int hostnet_new(struct hostnet **ret_hn, struct vw_err *err);
 struct hostnet *hostnet_free(struct hostnet *hn);
 
 /**
- * hostnet_init() - ip_forward, lo up, the rules at 512 and 1024 (IPv4; 512 also for IPv6 where the
- * kernel has it).
+ * hostnet_init() - ip_forward, lo up, the rules at 512 and 1024 (IPv4; 512 also for IPv6 where the kernel has
+ * it), and 169.254.1.1 on lo, so that the pods' gateway answers ARP where the permanent neighbour entry was
+ * lost (a plugin that changes the pod's MAC makes the kernel drop it).
+ * @mark_primary: one bit above HOSTNET_MARK_ENI_MASK; 0 = HOSTNET_MARK_PRIMARY. With another than before, call
+ *                hostnet_nat_apply() again too.
  */
-int hostnet_init(struct hostnet *hn, struct vw_err *err);
+int hostnet_init(struct hostnet *hn, uint32_t mark_primary, struct vw_err *err);
 /**
  * hostnet_down() - take away all rules, routes and the nftables table that carry our mark. For removal
  * of vpcwire.

@@ -2,8 +2,9 @@
 /*
  * Table `ip vpcwire`: which connections leave the VPC, by which ENI, with which source.
  *
- * Two marks of 0x80: the connection's (set once, on its first packet) and the packet's (restored from it for what pods send,
- * OR-ed in, so the ENI number in the low bits survives). Where the rule at 1024 sees the packet's, main decides.
+ * Two marks of one bit, 0x80 unless configured: the connection's (set once, on its first packet) and the packet's
+ * (restored from it for what pods send, OR-ed in, so the ENI number in the low bits survives). Where the rule at 1024 sees
+ * the packet's, main decides.
  *
  *  arrive  before kube-proxy's DNAT (mangle): a connection that comes in by the primary ENI for one of its own addresses,
  *          a NodePort or host port, is marked, so that a pod behind any ENI answers it by the primary.
@@ -55,7 +56,7 @@ static const char *random_flag(enum hostnet_snat_random r)
 	return "";
 }
 
-static void put_chains(struct vw_buf *b, const struct hostnet_nat *nat)
+static void put_chains(struct vw_buf *b, const struct hostnet_nat *nat, uint32_t mark)
 {
 	const char *primary = nat->primary_ifname, *pods = nat->pod_prefix;
 	char addr[VW_IP_STRLEN];
@@ -63,19 +64,20 @@ static void put_chains(struct vw_buf *b, const struct hostnet_nat *nat)
 	vw_buf_puts(b, "\tchain arrive {\n\t\ttype filter hook prerouting priority mangle; policy accept;\n");
 	if (nat->nodeport)
 		vw_buf_printf(b, "\t\tiifname \"%s\" ct state new ct direction original fib daddr . iif type local "
-				 "ct mark set ct mark or 0x80\n",
-			      primary);
+				 "ct mark set ct mark or %#x\n",
+			      primary, mark);
 	vw_buf_puts(b, "\t}\n\tchain leave {\n\t\ttype filter hook prerouting priority dstnat + 10; policy accept;\n");
 	if (!nat->external_snat)
 		vw_buf_printf(b, "\t\tiifname \"%s*\" ct state new ct direction original ip daddr != @vpc ip daddr != @excluded "
-				 "fib daddr type unicast ct mark set ct mark or 0x80\n",
-			      pods);
-	vw_buf_printf(b, "\t\tiifname \"%s*\" ct mark and 0x80 == 0x80 meta mark set meta mark or 0x80\n\t}\n", pods);
+				 "fib daddr type unicast ct mark set ct mark or %#x\n",
+			      pods, mark);
+	vw_buf_printf(b, "\t\tiifname \"%s*\" ct mark and %#x == %#x meta mark set meta mark or %#x\n\t}\n", pods, mark,
+		      mark, mark);
 	vw_buf_puts(b, "\tchain source {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n");
 	if (!nat->external_snat)
-		vw_buf_printf(b, "\t\toifname \"%s\" meta mark and 0x80 == 0x80 ip daddr != @vpc ip daddr != @excluded "
+		vw_buf_printf(b, "\t\toifname \"%s\" meta mark and %#x == %#x ip daddr != @vpc ip daddr != @excluded "
 				 "snat to %s%s\n",
-			      primary, vw_ip_str(&nat->primary_addr, addr), random_flag(nat->random));
+			      primary, mark, mark, vw_ip_str(&nat->primary_addr, addr), random_flag(nat->random));
 	vw_buf_puts(b, "\t}\n");
 }
 
@@ -94,7 +96,7 @@ int hostnet_nat_apply(struct hostnet *hn, const struct hostnet_nat *nat, struct 
 		r = put_set(&b, "excluded", nat->excluded, nat->n_excluded, err);
 	if (r < 0)
 		return r;
-	put_chains(&b, nat);
+	put_chains(&b, nat, hn->mark);
 	vw_buf_puts(&b, "}\n");
 	if (vw_buf_err(&b))
 		return vw_err_set(err, vw_buf_err(&b), 0, "composing the nftables table");

@@ -22,12 +22,14 @@ struct hostnet_dying_list {
  * @dying:   links that wait for the next round of the reaper.
  * @reaping: links that the round which runs, or the last one if it failed, is about.
  * @running: a round runs.
+ * @mark:    of what leaves by the primary ENI, in packets and connections.
  */
 struct hostnet {
 	struct vw_nl nl;
 	struct vw_nl_batch batch;
 	struct hostnet_dying_list dying, reaping;
 	bool running;
+	uint32_t mark;
 };
 
 /** hostnet_commit() - send the scratch batch and empty it, whatever happens. */

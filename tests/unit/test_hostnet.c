@@ -214,7 +214,7 @@ static void setup_all(struct node *n)
 	struct hostnet_nat nat = nat_conf(&vpc, &excluded);
 	struct vw_err err;
 
-	ok(hostnet_init(n->hn, &err));
+	ok(hostnet_init(n->hn, 0, &err));
 	ok(hostnet_eni_setup(n->hn, &n->eni[0], &err));
 	ok(hostnet_eni_setup(n->hn, &n->eni[1], &err));
 	ok(hostnet_nat_apply(n->hn, &nat, &err));
@@ -568,6 +568,50 @@ static void test_external_snat_and_random(void **state)
 	setup_all(n);
 }
 
+static void test_another_mark(void **state)
+{
+	const struct vw_cidr vpc = cidr("10.0.0.0/16");
+	struct hostnet_nat nat = nat_conf(&vpc, NULL);
+	vw_auto_close int client = -EBADF, server = -EBADF;
+
+	NODE_OR_SKIP(state);
+	setup_all(n);
+	assert_int_equal(hostnet_init(n->hn, 0x40, &err), -EINVAL);     /* would be an ENI's number */
+	assert_int_equal(hostnet_init(n->hn, 0x300, &err), -EINVAL);
+	ok(hostnet_init(n->hn, 0x4000, &err));
+	ok(hostnet_nat_apply(n->hn, &nat, &err));
+	assert_int_equal(our_rules(n), 4);                              /* the rule for 0x80 is gone */
+	ok(hostnet_verify(n->hn, n->eni, 2, &err));
+	server = udp_in(n->fabric, "0.0.0.0", 7777);
+	client = udp_in(n->pod, "10.0.1.30", 5005);
+	exchange(client, server, "203.0.113.10", 7777, "10.0.1.10", n->f0);
+	exchange(client, server, "10.0.9.9", 7777, "10.0.1.30", n->f1);
+	setup_all(n);
+	assert_int_equal(our_rules(n), 4);
+}
+
+/* What `tuning` does to a pod: another MAC, and with it the permanent entry for the gateway is gone. */
+static void test_gateway_answers_arp(void **state)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	vw_auto_close int client = -EBADF, server = -EBADF;
+	vw_auto_nl struct vw_nl there = VW_NL_INIT;
+	struct vw_neigh gw = { .ip = ip("169.254.1.1") };
+
+	NODE_OR_SKIP(state);
+	setup_all(n);
+	ok(vw_nl_open_at(&there, n->pod, &err));
+	gw.ifindex = index_of(&there, "eth0");
+	(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = gw.ifindex, .what = VW_LINK_MAC,
+						     .mac = { { 2, 7, 7, 7, 7, 7 } } });
+	(void)vw_neigh_del(&b, &gw);
+	vw_nl_tolerate(&b, VW_NL_OK_GONE);
+	ok(vw_nl_commit(&there, &b, &err));
+	server = udp_in(n->fabric, "0.0.0.0", 7777);
+	client = udp_in(n->pod, "10.0.1.30", 5006);
+	exchange(client, server, "10.0.9.9", 7777, "10.0.1.30", n->f1);
+}
+
 struct reaped {
 	unsigned int last;
 	int count;
@@ -716,6 +760,8 @@ int main(void)
 		cmocka_unit_test(test_services),
 		cmocka_unit_test(test_inbound_from_outside),
 		cmocka_unit_test(test_external_snat_and_random),
+		cmocka_unit_test(test_another_mark),
+		cmocka_unit_test(test_gateway_answers_arp),
 		cmocka_unit_test(test_scan_forget_reap),
 		cmocka_unit_test(test_many_die_at_once),
 		cmocka_unit_test(test_eni_remove_and_down),
