@@ -194,7 +194,7 @@ $(B)/headers-bpf/%.h.ok: %.h $(B)/.flags
 
 # --- tests --------------------------------------------------------------------------------------------------------------
 
-.PHONY: check check-all unit bpf fuzz-replay conformance e2e check-layers check-headers build-tests demo demo-run bench bench-run fuzz deps
+.PHONY: check check-all unit bpf fuzz-replay sim-tests conformance e2e check-layers check-headers build-tests demo demo-run bench bench-run fuzz deps
 export VPCWIRE_BUILD := $(abspath $(B))
 runner := $(PYTHON) mk/run-tests.py
 
@@ -206,7 +206,7 @@ check: deps
 # -k: a header that does not compile alone is a failed test in the totals, not the end of the run
 check-all: build-tests
 	@$(runner) --log-dir $(B)/test-logs unit $(unit_programs) -- bpf $(bpf_programs) -- fuzz $(fuzz_programs) -- \
-		layers -- headers $(HEADERS) -- pytest tests/conformance -- pytest tests/e2e
+		layers -- headers $(HEADERS) -- pytest tests/sim -- pytest tests/conformance -- pytest tests/e2e
 unit: $(unit_programs)
 	@$(runner) --log-dir $(B)/test-logs unit $^
 bpf: $(bpf_programs)
@@ -215,6 +215,8 @@ fuzz-replay: $(fuzz_programs)
 	@$(runner) --log-dir $(B)/test-logs fuzz $^
 e2e: all
 	@$(runner) --log-dir $(B)/test-logs pytest tests/e2e $(if $(K),-k '$(K)')
+sim-tests: all
+	@$(runner) --log-dir $(B)/test-logs pytest tests/sim $(if $(K),-k '$(K)')
 conformance: all
 	@$(runner) --log-dir $(B)/test-logs pytest tests/conformance $(if $(K),-k '$(K)')
 check-layers:

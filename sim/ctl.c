@@ -18,9 +18,10 @@
 
 static int usage(FILE *f, int status)
 {
-	fputs("Usage: vpcwire-sim ctl --socket SOCKET CMD [KEY=VALUE...]\n"
+	fputs("Usage: vpcwire-sim ctl [--socket] SOCKET CMD [KEY=VALUE...]\n"
+	      "       vpcwire-sim ctl [--socket] SOCKET '{\"cmd\": CMD, ...}'\n"
 	      "A VALUE that is JSON (a number, true, an object, ...) is sent as such, anything else as text.\n"
-	      "`ctl --socket SOCKET help` lists the commands; docs/SIM.md explains them.\n", f);
+	      "`ctl SOCKET help` lists the commands; docs/SIM.md explains them.\n", f);
 	return status;
 }
 
@@ -72,25 +73,40 @@ static int exchange(int fd, const char *text, size_t len, struct vw_buf *answer,
 	return 0;
 }
 
+/* The request as text: given whole, or built from a command and its pairs. */
+static int build(int argc, char **argv, struct vw_buf *text, struct vw_err *err)
+{
+	vw_auto_json struct vw_json *req = NULL;
+	int i, r = 0;
+
+	if (argv[0][0] == '{')
+		r = vw_json_parse(argv[0], strlen(argv[0]), NULL, "the request", &req, err);
+	else if (!(req = vw_json_new_object()) || vw_json_set_str(req, "cmd", argv[0]) < 0)
+		r = vw_err_sys(err, ENOMEM, 0, "building the request");
+	for (i = 1; i < argc && r == 0; i++)
+		r = add_pair(req, argv[i], err);
+	if (r < 0)
+		return r;
+	/* printed again, so that it is one line whatever was given */
+	if (vw_json_print(req, 0, text) < 0)
+		return vw_err_sys(err, ENOMEM, 0, "building the request");
+	vw_buf_putc(text, '\n');
+	return 0;
+}
+
 static int run(const char *socket_path, int argc, char **argv, bool *ret_ok, struct vw_err *err)
 {
-	vw_auto_json struct vw_json *req = vw_json_new_object(), *reply = NULL;
+	vw_auto_json struct vw_json *reply = NULL;
 	vw_auto_buf struct vw_buf text = VW_BUF_INIT, answer = VW_BUF_INIT_MAX(MAX_ANSWER), pretty = VW_BUF_INIT;
 	struct vw_json_limits lim = { .max_bytes = MAX_ANSWER, .max_depth = 64 };
 	vw_auto_close int fd = connect_to(socket_path, err);
-	int i, r;
+	int r;
 
 	if (fd < 0)
 		return fd;
-	if (!req || vw_json_set_str(req, "cmd", argv[0]) < 0)
-		return vw_err_sys(err, ENOMEM, 0, "building the request");
-	for (i = 1; i < argc; i++)
-		if (add_pair(req, argv[i], err) < 0)
-			return -err->eno;
-	if (vw_json_print(req, 0, &text) < 0)
-		return vw_err_sys(err, ENOMEM, 0, "building the request");
-	vw_buf_putc(&text, '\n');
-	r = exchange(fd, vw_buf_str(&text), text.len, &answer, err);
+	r = build(argc, argv, &text, err);
+	if (r == 0)
+		r = exchange(fd, vw_buf_str(&text), text.len, &answer, err);
 	if (r == 0)
 		r = vw_json_parse(vw_buf_str(&answer), answer.len, &lim, "the answer", &reply, err);
 	if (r == 0 && vw_json_get_bool(reply, "ok", ret_ok, err) <= 0)
@@ -120,6 +136,8 @@ int sim_cmd_ctl(int argc, char **argv)
 			return usage(stderr, 2);
 		path = optarg;
 	}
+	if (!path && optind < argc)
+		path = argv[optind++];
 	if (!path || optind == argc)
 		return usage(stderr, 2);
 	if (run(path, argc - optind, argv + optind, &ok, &err) < 0) {

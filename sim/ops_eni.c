@@ -369,6 +369,9 @@ void sim_instance_terminate(struct sim_world *w, struct sim_instance *inst)
 
 	if (inst->terminated)
 		return;
+	/* first, so that no observer follows the pointer to an ENI that goes in this loop */
+	inst->terminated = true;
+	inst->primary = NULL;
 	for (e = TAILQ_FIRST(&w->enis); e; e = next) {
 		bool gone;
 
@@ -380,7 +383,5 @@ void sim_instance_terminate(struct sim_world *w, struct sim_instance *inst)
 		if (gone)
 			delete_now(e);
 	}
-	inst->primary = NULL;
-	inst->terminated = true;
 	sim_notify_instance(w, inst);
 }
