@@ -223,6 +223,20 @@ static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop)
 	return whole;
 }
 
+/* an ENI that carries an intent's token and is attached here: that intent is done, whichever life carried it out */
+static void end_intents(struct daemon *d, const struct survey *s)
+{
+	for (size_t i = 0; i < s->ec2_enis.n; i++) {
+		const struct ec2_eni *e = &s->ec2_enis.v[i];
+		const char *token = ec2_eni_tag(e, TAG_INTENT);
+		struct vw_err err;
+
+		if (token && e->attachment.status == EC2_ATTACHED && !grow_has_token(d, token) &&
+		    store_intent_del(d->store, token, &err) < 0)
+			vw_warn("a finished intent could not be removed, retrying", "eni=%s err=\"%s\"", e->id, err.msg);
+	}
+}
+
 static void retry_later(struct daemon *d)
 {
 	if (d->discover_wait_ms < 1000)
@@ -278,8 +292,10 @@ static void discover_done(void *arg)
 	else
 		d->discover_wait_ms = 0;
 	attach_republish(d);
-	if (j->survey.ec2_ok)
+	if (j->survey.ec2_ok) {
+		end_intents(d, &j->survey);
 		grow_resume(d);
+	}
 	survey_done(&j->survey);
 	free(j);
 	daemon_creds_schedule(d);

@@ -1,6 +1,6 @@
 /*
- * Learning an ENI: number -> kernel side (when its link is there) -> pool -> store. The kernel comes before the pool, so that
- * no pod gets an address whose packets would go astray; an ENI whose link has not appeared has its addresses in the store only.
+ * Learning an ENI: number -> store -> kernel side (when its link is there) -> pool. The kernel comes before the pool, so that
+ * no pod gets an address whose packets would go astray; an ENI whose link has not appeared is "attaching" there.
  */
 #include "daemon/eni.h"
 
@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define LINK_PATIENCE_MS 60000
 
 struct eni *eni_by_id(struct daemon *d, const char *id)
 {
@@ -89,15 +91,18 @@ static bool has_slot(const struct eni *e, const struct vw_cidr *c)
 static int pool_add(struct daemon *d, struct eni *e, struct vw_err *err)
 {
 	const struct ipam_eni *known = ipam_pool_eni(d->pool, e->row.id);
+	uint64_t now = vw_mono_ms(), since = known ? known->created_ms : now;
 	struct ipam_eni p = {
 		.number = e->row.number,
 		.device = e->row.device,
 		.card = e->row.card,
 		.max_slots = d->node.ips_per_eni ? d->node.ips_per_eni - 1 : (unsigned int)e->row.n_slots,
 		.primary = e->row.primary,
-		.usable = true,
-		.state = known ? known->state : IPAM_ENI_READY,
-		.created_ms = known ? known->created_ms : vw_mono_ms(),
+		/* addresses behind a link that does not come must not be waited for for ever */
+		.usable = e->wired || now - since < LINK_PATIENCE_MS,
+		.state = !e->wired ? IPAM_ENI_ATTACHING :
+			 known && known->state == IPAM_ENI_REMOVING ? IPAM_ENI_REMOVING : IPAM_ENI_READY,
+		.created_ms = since,
 		.blocked_until_ms = known ? known->blocked_until_ms : 0,
 	};
 	int r;
@@ -150,7 +155,7 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 	r = store_eni_put(d->store, &e->row, err);
 	if (r == 0 && link && (!e->wired || e->ifindex != link->ifindex))
 		r = wire(d, e, link, err);
-	if (r == 0 && e->wired)
+	if (r == 0)
 		r = pool_add(d, e, err);
 	return r;
 }

@@ -416,12 +416,14 @@ static bool cause_is_trouble(const struct daemon *d, struct vw_err *ret_err)
 	return true;
 }
 
-bool grow_cause(const struct daemon *d, struct vw_err *ret_err)
+bool grow_cause(const struct daemon *d, uint64_t *ret_until_ms, struct vw_err *ret_err)
 {
 	struct plan_input p;
 	struct ipam_why why;
 	char text[384];
 
+	if (ret_until_ms)
+		*ret_until_ms = 0;
 	if (!d->discovered)
 		return cause_is_trouble(d, ret_err);
 	fill_input(d, &p);
@@ -431,18 +433,27 @@ bool grow_cause(const struct daemon *d, struct vw_err *ret_err)
 	/* what the planner does not know yet is not known because of that */
 	if (why.cause == IPAM_CAUSE_NO_LIMITS && cause_is_trouble(d, ret_err))
 		return true;
+	if (ret_until_ms && why.cause != IPAM_CAUSE_DENIED)
+		*ret_until_ms = why.until_ms;
 	vw_err_set(ret_err, EAGAIN, VW_CNI_TRY_AGAIN, "no free address: %s",
 		   ipam_why_text(&why, vw_mono_ms(), text, sizeof(text)));
 	return true;
+}
+
+bool grow_has_token(const struct daemon *d, const char *token)
+{
+	for (size_t k = 0; k < d->grow->n_jobs; k++)
+		if (!strcmp(d->grow->jobs[k]->token, token))
+			return true;
+	return false;
 }
 
 static int resume_one(const struct store_intent *i, void *arg)
 {
 	struct daemon *d = arg;
 
-	for (size_t k = 0; k < d->grow->n_jobs; k++)
-		if (!strcmp(d->grow->jobs[k]->token, i->token))
-			return 0;
+	if (grow_has_token(d, i->token))
+		return 0;
 	vw_info("finishing an ENI that an earlier life began", "subnet=%s", i->subnet_id);
 	if (start_intent(d, i) < 0)
 		vw_warn("it could not be started, retrying", "subnet=%s", i->subnet_id);

@@ -22,12 +22,15 @@ void grow_free(struct grow *g);
 void grow_plan(struct daemon *d);
 /** grow_resume() - after a start: finish the intents that an earlier life left open. */
 void grow_resume(struct daemon *d);
+/** grow_has_token() - the intent with this ClientToken is under way. */
+bool grow_has_token(const struct daemon *d, const char *token);
 /** grow_changes() - how many actions were started and ended so far; UINT64_MAX while one is under way. */
 uint64_t grow_changes(const struct daemon *d);
 /** grow_in_flight() - actions under way that will bring addresses. */
 size_t grow_in_flight(const struct daemon *d);
 /**
  * grow_cause() - why the pool does not grow now; for ADD and STATUS.
- * Return: true with @ret_err filled when nothing is under way and nothing can be started.
+ * @ret_until_ms: when it is tried again, 0 = nobody knows (also for a missing permission: a retry will hardly help). May
+ * be NULL. Return: true with @ret_err filled when nothing is under way and nothing can be started.
  */
-bool grow_cause(const struct daemon *d, struct vw_err *ret_err);
+bool grow_cause(const struct daemon *d, uint64_t *ret_until_ms, struct vw_err *ret_err);

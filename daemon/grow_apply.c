@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define SUBNET_PAUSE_MS 120000          /* aws-node's insufficientCidrErrorCooldown */
+#define ENI_PAUSE_MS 10000
 #define FAIL_PAUSE_MIN_MS 1000
 #define FAIL_PAUSE_MAX_MS 60000
 
@@ -56,14 +57,41 @@ static enum ipam_cause cause_of(enum ec2_fail kind)
 	}
 }
 
+static bool is_growth(enum ipam_act act)
+{
+	return act == IPAM_ACT_CREATE_ENI || act == IPAM_ACT_ASSIGN_PREFIXES || act == IPAM_ACT_ASSIGN_ADDRS;
+}
+
+/* throttling, credentials, EC2 out of reach: the next kind of call would fare no better, and must not be tried instead */
+static bool concerns_all(enum ipam_cause cause)
+{
+	return cause == IPAM_CAUSE_THROTTLED || cause == IPAM_CAUSE_CREDENTIALS || cause == IPAM_CAUSE_EC2;
+}
+
 static void block(struct grow *g, const struct grow_job *j, uint64_t now)
 {
-	enum ipam_act act = grow_act(j);
-	struct ipam_why *b = &g->blocks[act];
+	struct ipam_why why = { .cause = cause_of(j->err.kind), .until_ms = now + next_pause(g, grow_act(j)) };
 
-	b->cause = cause_of(j->err.kind);
-	b->until_ms = now + next_pause(g, act);
-	(void)!vw_fmt(b->what, sizeof(b->what), "%.*s", (int)sizeof(b->what) - 1, j->err.why.msg);
+	if (why.cause == IPAM_CAUSE_DENIED || why.cause == IPAM_CAUSE_THROTTLED)
+		(void)!vw_fmt(why.what, sizeof(why.what), "ec2:%s", j->api);
+	else
+		(void)!vw_fmt(why.what, sizeof(why.what), "%.*s", (int)sizeof(why.what) - 1, j->err.why.msg);
+	for (enum ipam_act act = 0; act < IPAM_ACT_COUNT_; act++)
+		if (act == grow_act(j) || (is_growth(act) && is_growth(grow_act(j)) && concerns_all(why.cause)))
+			g->blocks[act] = why;
+}
+
+/* EC2 says that this ENI is full: leave it alone until the survey has counted its addresses again */
+static void block_eni(struct daemon *d, const char *id, uint64_t now)
+{
+	const struct ipam_eni *known = ipam_pool_eni(d->pool, id);
+	struct ipam_eni e;
+
+	if (!known)
+		return;
+	e = *known;
+	e.blocked_until_ms = now + ENI_PAUSE_MS;
+	(void)ipam_pool_eni_put(d->pool, &e);
 }
 
 /* true: @j failed because its subnet is short; the planner turns to what the subnet still has */
@@ -92,7 +120,10 @@ void grow_failed(struct daemon *d, const struct grow_job *j)
 
 	if (subnet_short(d, j, now))
 		return;
-	block(g, j, now);
+	if (j->err.kind == EC2_ENI_IP_LIMIT)
+		block_eni(d, j->eni_id, now);
+	else
+		block(g, j, now);
 	/* our view is stale: look before anything else is tried */
 	g->look_again |= j->err.kind == EC2_ENI_IP_LIMIT || j->err.kind == EC2_ATTACH_LIMIT ||
 			 j->err.kind == EC2_DEVICE_IN_USE || j->err.kind == EC2_NOT_FOUND || j->err.unknown;
@@ -104,10 +135,10 @@ void grow_failed(struct daemon *d, const struct grow_job *j)
 
 static void grew(struct grow *g, const struct grow_job *j)
 {
-	enum ipam_act act = grow_act(j);
-
-	g->pause_ms[act] = 0;
-	g->blocks[act] = (struct ipam_why){ 0 };
+	g->pause_ms[grow_act(j)] = 0;
+	for (enum ipam_act act = 0; act < IPAM_ACT_COUNT_; act++)
+		if (act == grow_act(j) || concerns_all(g->blocks[act].cause))
+			g->blocks[act] = (struct ipam_why){ 0 };
 }
 
 static int eni_row(const struct grow_job *j, struct store_eni *row)

@@ -7,13 +7,13 @@
 #include "daemon/grow_job.h"
 
 #include "daemon/cloud.h"
+#include "daemon/http.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
 #include "lib/net/link.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -45,6 +45,7 @@ static int create_with_token(struct grow_job *j)
 	/* aws-node's description, which its own cleaner and people's scripts look for */
 	if (vw_fmt(description, sizeof(description), "aws-K8S-%s", j->instance_id) < 0)
 		description[0] = 0;
+	j->api = "CreateNetworkInterface";
 	return ec2_create_eni(j->cloud->ec2, j->deadline_ms, &what, &j->eni, &j->err);
 }
 
@@ -77,14 +78,36 @@ static int next_device(const struct grow_job *j)
 	return -ENOSPC;
 }
 
+/* attached here already, by an earlier life whose request outlived it: then that is where it is */
+static bool is_attached_here(struct grow_job *j)
+{
+	struct ec2_eni seen = { 0 };
+	struct ec2_error err;
+	bool here;
+
+	if (ec2_describe_eni(j->cloud->ec2, j->deadline_ms, j->eni.id, &seen, &err) < 0)
+		return false;
+	here = !strcmp(seen.attachment.instance_id, j->instance_id) &&
+	       (seen.attachment.status == EC2_ATTACHED || seen.attachment.status == EC2_ATTACHING);
+	if (here) {
+		j->device = seen.attachment.device;
+		memcpy(j->new_attachment_id, seen.attachment.id, sizeof(j->new_attachment_id));
+	}
+	ec2_eni_done(&seen);
+	return here;
+}
+
 static int attach(struct grow_job *j)
 {
 	int r = -EBUSY;
 
+	j->api = "AttachNetworkInterface";
 	for (int tries = 0; tries < 3 && r < 0; tries++) {
 		int dev;
 
 		r = ec2_attach(j->cloud->ec2, j->deadline_ms, j->eni.id, j->device, 0, j->new_attachment_id, &j->err);
+		if (r < 0 && j->err.kind == EC2_IN_USE && is_attached_here(j))
+			return 0;
 		if (r == 0 || j->err.kind != EC2_DEVICE_IN_USE)
 			return r;
 		/* somebody else attached something here: take the next index */
@@ -115,6 +138,7 @@ static int know_subnet(struct grow_job *j)
 
 	if (j->subnet.ip.family)
 		return 0;
+	j->api = "DescribeSubnets";
 	r = ec2_describe_subnets(j->cloud->ec2, j->deadline_ms, &what, &found, &j->err);
 	if (r == 0 && found.n == 1 && found.v[0].cidr4.ip.family)
 		j->subnet = found.v[0].cidr4;
@@ -122,6 +146,20 @@ static int know_subnet(struct grow_job *j)
 		r = (j->err = (struct ec2_error){ .kind = EC2_INVALID },
 		     vw_err_set(&j->err.why, EINVAL, VW_CNI_INVALID_CONFIG, "subnet %s has no IPv4 range", id));
 	ec2_subnets_done(&found);
+	return r;
+}
+
+/* in slices, so that a daemon that is told to stop does not sit here */
+static int wait_link(struct grow_job *j, struct vw_link *ret_link)
+{
+	uint64_t deadline = vw_mono_ms() + LINK_WAIT_MS;
+	int r;
+
+	do {
+		uint64_t slice = vw_mono_ms() + 500;
+
+		r = vw_link_wait_mac(-1, &j->eni.mac, slice < deadline ? slice : deadline, ret_link, &j->link_err);
+	} while (r == -ETIMEDOUT && vw_deadline_left(deadline) > 0 && !http_is_cancelled(j->cloud->http));
 	return r;
 }
 
@@ -148,7 +186,7 @@ static void create_eni(struct grow_job *j)
 	j->attached = true;
 	/* not fatal: the next survey does it again */
 	(void)ec2_delete_on_termination(j->cloud->ec2, j->deadline_ms, j->eni.id, j->new_attachment_id, true, &later);
-	if (vw_link_wait_mac(-1, &j->eni.mac, vw_mono_ms() + LINK_WAIT_MS, &link, &j->link_err) < 0)
+	if (wait_link(j, &link) < 0)
 		return;
 	j->have_link = true;
 	j->link.mac = link.mac;
@@ -167,19 +205,23 @@ static void assign(struct grow_job *j)
 		.n_known = j->n_known,
 	};
 
+	j->api = "AssignPrivateIpAddresses";
 	j->r = ec2_assign(j->cloud->ec2, j->deadline_ms, &what, &j->assigned, &j->err);
 }
 
 static void delete_eni(struct grow_job *j)
 {
+	j->api = "DetachNetworkInterface";
 	if (j->attachment_id[0])
 		j->r = ec2_detach(j->cloud->ec2, j->deadline_ms, j->attachment_id, false, &j->err);
 	if (j->r < 0)
 		return;
+	j->api = "DeleteNetworkInterface";
 	/* detaching takes seconds on EC2's side and has no event that we could wait for */
 	do {
 		j->r = ec2_delete_eni(j->cloud->ec2, j->deadline_ms, j->eni_id, &j->err);
-	} while (j->r < 0 && j->err.kind == EC2_IN_USE && vw_deadline_left(j->deadline_ms) > 0 && poll(NULL, 0, 500) == 0);
+	} while (j->r < 0 && j->err.kind == EC2_IN_USE && vw_deadline_left(j->deadline_ms) > 0 &&
+		 http_wait(j->cloud->http, 500) == 0);
 }
 
 void grow_job_work(void *job)
@@ -194,6 +236,7 @@ void grow_job_work(void *job)
 		assign(j);
 		break;
 	case GROW_UNASSIGN:
+		j->api = "UnassignPrivateIpAddresses";
 		j->r = ec2_unassign(j->cloud->ec2, j->deadline_ms, j->eni_id, j->known, j->n_known, &j->err);
 		break;
 	case GROW_DELETE_ENI:

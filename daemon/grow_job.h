@@ -45,6 +45,7 @@ struct grow_job {
 
 	/* results */
 	int r;
+	const char *api;                /* EC2's name of the last call, the one that failed when r < 0 */
 	struct ec2_error err;
 	struct ec2_eni eni;             /* CREATE_ENI */
 	bool created, attached, have_link;

@@ -52,7 +52,7 @@ void info_status(struct daemon *d, struct vw_rpc_status *ret_st)
 	ipam_pool_stats(d->pool, &s);
 	if (s.available > d->n_hungry)
 		return;
-	if (grow_cause(d, &err))
+	if (grow_cause(d, NULL, &err))
 		say(ret_st, VW_CNI_NOT_AVAILABLE, err.msg);
 	else
 		say(ret_st, VW_CNI_NOT_AVAILABLE, "no free address at the moment; the pool is growing");

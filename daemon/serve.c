@@ -82,10 +82,10 @@ static int add_try(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc
 /* nothing that is under way or will happen in time can help this waiter */
 static bool hopeless(struct daemon *d, const struct waiter *w, int r, struct vw_err *err)
 {
-	uint64_t cools;
+	uint64_t cools, until;
 	struct vw_err cause;
 
-	if (r != -EAGAIN || !d->ready || !grow_cause(d, &cause))
+	if (r != -EAGAIN || !d->ready || !grow_cause(d, &until, &cause) || (until && until < w->deadline_ms))
 		return false;
 	cools = ipam_pool_next_free_ms(d->pool);
 	if (cools < w->deadline_ms)
@@ -116,11 +116,11 @@ static void on_deadline(void *arg)
 		return;
 	}
 	if (r == -EAGAIN && d->ready) {
-		if (grow_cause(d, &cause))
+		if (grow_cause(d, NULL, &cause))
 			err = cause;
 		else
 			vw_err_set(&err, EAGAIN, VW_CNI_TRY_AGAIN,
-				   "no free address after %llu ms; %zu actions that bring some are under way, retry",
+				   "no free address after %llu ms of waiting; the pool is growing (changes at EC2 under way: %zu), retry",
 				   (unsigned long long)(vw_mono_ms() - w->since_ms), grow_in_flight(d));
 	}
 	fail_waiter(w, &err);
