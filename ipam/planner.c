@@ -309,7 +309,7 @@ static void grow(struct ipam_work *w)
 		if (w->left > 0)
 			grow_new(w, false);
 	}
-	/* those who wait come first: what is short at the end is short of warm addresses as far as there are any */
+	/* those who wait come first: what is still short is short of warm addresses as far as there are any */
 	w->plan->unmet = (unsigned int)(w->left > 0 ? w->left : 0) + w->plan->need.refused;
 	w->plan->unserved = w->plan->need.refused;
 	if (w->left > w->warm_left)

@@ -76,26 +76,6 @@ static void slot_count(struct ipam_pool *p, struct ipam_mslot *s)
 	s->eni->ranks |= UINT64_C(1) << s->rank;
 }
 
-static struct ipam_mslot *slot_find(const struct ipam_pool *p, const struct vw_cidr *cidr)
-{
-	struct ipam_mslot *s;
-
-	HASH_FIND(hh, p->slots, cidr, sizeof(*cidr), s);
-	return s;
-}
-
-static struct vw_cidr prefix_of(const struct vw_ip *ip)
-{
-	struct vw_cidr c = vw_cidr_of(ip, IPAM_PREFIX4_LEN);
-
-	return vw_cidr_masked(&c);
-}
-
-static struct vw_ip addr_ip(const struct ipam_maddr *a)
-{
-	return vw_ip_add(&a->slot->cidr.ip, a->index);
-}
-
 /* A new slot of free addresses, in the table but in no list, counted nowhere. */
 static struct ipam_mslot *slot_new(struct ipam_pool *p, const struct vw_cidr *cidr)
 {
@@ -201,41 +181,6 @@ static void addr_adopt(struct ipam_pool *p, struct ipam_maddr *from, struct ipam
 	addr_set(p, to, state, until_ms, holder);
 }
 
-/*
- * The record of @ip: that of a live slot if there is one, else of a gone one. An address has a state other
- * than free in one slot only, and in the live one if there is one (slot_add adopts).
- */
-static struct ipam_maddr *addr_find(const struct ipam_pool *p, const struct vw_ip *ip)
-{
-	struct vw_cidr host = vw_cidr_host(ip), prefix = prefix_of(ip);
-	struct ipam_mslot *one = slot_find(p, &host), *many = slot_find(p, &prefix);
-
-	if (one && (one->live || !many || !many->live))
-		return &one->addrs[0];
-	return many ? &many->addrs[vw_ip4_u32(ip) & (IPAM_PREFIX4_ADDRS - 1)] : NULL;
-}
-
-static void snapshot(const struct ipam_maddr *a, struct ipam_addr *ret)
-{
-	*ret = (struct ipam_addr){
-		.ip = addr_ip(a),
-		.slot = a->slot->cidr,
-		.state = a->state,
-		.key = a->holder ? a->holder->key : NULL,
-		.until_ms = a->until_ms,
-		.eni = a->slot->eni ? &a->slot->eni->pub : NULL,
-		.orphaned = !a->slot->live,
-	};
-}
-
-static struct ipam_holder *holder_find(const struct ipam_pool *p, const char *key)
-{
-	struct ipam_holder *h;
-
-	HASH_FIND(hh, p->holders, key, strlen(key), h);
-	return h;
-}
-
 static int holder_new(struct ipam_pool *p, const char *key, struct ipam_holder **ret)
 {
 	size_t len = strnlen(key, IPAM_KEY_MAX);
@@ -313,32 +258,7 @@ void ipam_pool_advance(struct ipam_pool *p, uint64_t now_ms)
 	}
 }
 
-uint64_t ipam_pool_now(const struct ipam_pool *p)
-{
-	return p->now_ms;
-}
-
-uint64_t ipam_pool_next_free_ms(const struct ipam_pool *p)
-{
-	const struct ipam_maddr *a = TAILQ_FIRST(&p->cooling);
-
-	return a ? a->until_ms : IPAM_NEVER;
-}
-
-uint64_t ipam_pool_steps(const struct ipam_pool *p)
-{
-	return p->steps;
-}
-
 /* ---- ENIs ---- */
-
-static struct ipam_meni *eni_find(const struct ipam_pool *p, const char *id)
-{
-	for (unsigned int i = 0; i < IPAM_MAX_ENIS; i++)
-		if (p->enis[i] && !strcmp(p->enis[i]->pub.id, id))
-			return p->enis[i];
-	return NULL;
-}
 
 static struct ipam_meni *eni_new(const struct ipam_eni *eni)
 {
@@ -366,7 +286,7 @@ int ipam_pool_eni_put(struct ipam_pool *p, const struct ipam_eni *eni)
 
 	if (!eni->id[0] || eni->number > IPAM_NUMBER_MAX)
 		return -EINVAL;
-	e = eni_find(p, eni->id);
+	e = ipam_meni_find(p, eni->id);
 	other = p->enis[eni->number];
 	if (other && other != e)
 		return -EEXIST;
@@ -389,7 +309,7 @@ int ipam_pool_eni_put(struct ipam_pool *p, const struct ipam_eni *eni)
 
 int ipam_pool_eni_state(struct ipam_pool *p, const char *id, enum ipam_eni_state state)
 {
-	struct ipam_meni *e = eni_find(p, id);
+	struct ipam_meni *e = ipam_meni_find(p, id);
 
 	if (!e)
 		return -ENOENT;
@@ -401,7 +321,7 @@ int ipam_pool_eni_state(struct ipam_pool *p, const char *id, enum ipam_eni_state
 
 int ipam_pool_eni_del(struct ipam_pool *p, const char *id)
 {
-	struct ipam_meni *e = eni_find(p, id);
+	struct ipam_meni *e = ipam_meni_find(p, id);
 	struct ipam_mslot *s;
 
 	if (!e)
@@ -416,34 +336,6 @@ int ipam_pool_eni_del(struct ipam_pool *p, const char *id)
 	return 0;
 }
 
-const struct ipam_eni *ipam_pool_eni(const struct ipam_pool *p, const char *id)
-{
-	const struct ipam_meni *e = eni_find(p, id);
-
-	return e ? &e->pub : NULL;
-}
-
-const struct ipam_eni *ipam_pool_eni_by_number(const struct ipam_pool *p, unsigned int number)
-{
-	return number < IPAM_MAX_ENIS && p->enis[number] ? &p->enis[number]->pub : NULL;
-}
-
-const struct ipam_eni *ipam_pool_eni_next(const struct ipam_pool *p, const struct ipam_eni *prev)
-{
-	for (unsigned int i = prev ? prev->number + 1 : 0; i < IPAM_MAX_ENIS; i++)
-		if (p->enis[i])
-			return &p->enis[i]->pub;
-	return NULL;
-}
-
-int ipam_pool_free_number(const struct ipam_pool *p)
-{
-	for (int i = 1; i <= IPAM_NUMBER_MAX; i++)
-		if (!p->enis[i])
-			return i;
-	return -ENOSPC;
-}
-
 /* ---- slots ---- */
 
 /* Slots of the other length that overlap @cidr: at most 16. Return: how many. */
@@ -454,15 +346,15 @@ static unsigned int slots_across(const struct ipam_pool *p, const struct vw_cidr
 	struct vw_cidr c;
 
 	if (cidr->len != IPAM_PREFIX4_LEN) {
-		c = prefix_of(&cidr->ip);
-		ret[0] = slot_find(p, &c);
+		c = ipam_prefix_of(&cidr->ip);
+		ret[0] = ipam_mslot_find(p, &c);
 		return ret[0] ? 1 : 0;
 	}
 	for (unsigned int i = 0; i < IPAM_PREFIX4_ADDRS; i++) {
 		struct vw_ip ip = vw_ip_add(&cidr->ip, i);
 
 		c = vw_cidr_host(&ip);
-		ret[n] = slot_find(p, &c);
+		ret[n] = ipam_mslot_find(p, &c);
 		n += ret[n] ? 1 : 0;
 	}
 	return n;
@@ -474,7 +366,7 @@ static void slot_adopt(struct ipam_pool *p, struct ipam_mslot *s, struct ipam_ms
 	for (unsigned int i = 0; i < n; i++) {
 		for (unsigned int k = 0; k < from[i]->n_addrs; k++) {
 			struct ipam_maddr *a = &from[i]->addrs[k];
-			struct vw_ip ip = addr_ip(a);
+			struct vw_ip ip = ipam_maddr_ip(a);
 
 			if (vw_cidr_has(&s->cidr, &ip))
 				addr_adopt(p, a, &s->addrs[vw_ip4_u32(&ip) - vw_ip4_u32(&s->cidr.ip)]);
@@ -486,7 +378,7 @@ static void slot_adopt(struct ipam_pool *p, struct ipam_mslot *s, struct ipam_ms
 int ipam_pool_slot_add(struct ipam_pool *p, const char *eni_id, const struct vw_cidr *cidr)
 {
 	struct ipam_mslot *across[IPAM_PREFIX4_ADDRS], *s;
-	struct ipam_meni *e = eni_find(p, eni_id);
+	struct ipam_meni *e = ipam_meni_find(p, eni_id);
 	unsigned int n;
 
 	if (!e)
@@ -495,7 +387,7 @@ int ipam_pool_slot_add(struct ipam_pool *p, const char *eni_id, const struct vw_
 		return -EAFNOSUPPORT;
 	if ((cidr->len != 32 && cidr->len != IPAM_PREFIX4_LEN) || !vw_cidr_is_masked(cidr))
 		return -EINVAL;
-	s = slot_find(p, cidr);
+	s = ipam_mslot_find(p, cidr);
 	if (s && s->live)
 		return s->eni == e ? 1 : -EEXIST;
 	n = slots_across(p, cidr, across);
@@ -520,7 +412,7 @@ int ipam_pool_slot_add(struct ipam_pool *p, const char *eni_id, const struct vw_
 
 int ipam_pool_slot_del(struct ipam_pool *p, const struct vw_cidr *cidr)
 {
-	struct ipam_mslot *s = slot_find(p, cidr);
+	struct ipam_mslot *s = ipam_mslot_find(p, cidr);
 
 	if (!s || !s->live)
 		return -ENOENT;
@@ -530,7 +422,7 @@ int ipam_pool_slot_del(struct ipam_pool *p, const struct vw_cidr *cidr)
 
 int ipam_pool_slot_retire(struct ipam_pool *p, const struct vw_cidr *cidr, bool on)
 {
-	struct ipam_mslot *s = slot_find(p, cidr);
+	struct ipam_mslot *s = ipam_mslot_find(p, cidr);
 
 	if (!s || !s->live)
 		return -ENOENT;
@@ -540,49 +432,6 @@ int ipam_pool_slot_retire(struct ipam_pool *p, const struct vw_cidr *cidr, bool 
 	s->retiring = on;
 	slot_count(p, s);
 	return 0;
-}
-
-static void slot_snapshot(const struct ipam_mslot *s, struct ipam_slot *ret)
-{
-	*ret = (struct ipam_slot){
-		.cidr = s->cidr,
-		.eni = &s->eni->pub,
-		.addrs = s->n_addrs,
-		.free = s->n[IPAM_FREE],
-		.cooling = s->n[IPAM_COOLING],
-		.assigned = s->n[IPAM_ASSIGNED],
-		.prefix = ipam_mslot_is_prefix(s),
-		.retiring = s->retiring,
-	};
-}
-
-bool ipam_pool_slot(const struct ipam_pool *p, const struct vw_cidr *cidr, struct ipam_slot *ret_slot)
-{
-	const struct ipam_mslot *s = slot_find(p, cidr);
-
-	if (!s || !s->live)
-		return false;
-	slot_snapshot(s, ret_slot);
-	return true;
-}
-
-int ipam_pool_slot_each(const struct ipam_pool *p, const char *eni_id,
-			int (*fn)(const struct ipam_slot *slot, void *arg), void *arg)
-{
-	const struct ipam_meni *e = eni_find(p, eni_id);
-	const struct ipam_mslot *s;
-	struct ipam_slot snap;
-	int r = 0;
-
-	if (!e)
-		return 0;
-	TAILQ_FOREACH(s, &e->slots, link) {
-		slot_snapshot(s, &snap);
-		r = fn(&snap, arg);
-		if (r)
-			break;
-	}
-	return r;
 }
 
 /* ---- addresses ---- */
@@ -608,14 +457,14 @@ static struct ipam_meni *eni_choose(struct ipam_pool *p)
 
 int ipam_pool_assign(struct ipam_pool *p, const char *key, uint64_t now_ms, struct ipam_addr *ret_addr)
 {
-	struct ipam_holder *h = holder_find(p, key);
+	struct ipam_holder *h = ipam_holder_find(p, key);
 	struct ipam_meni *e;
 	struct ipam_mslot *s;
 	int r;
 
 	ipam_pool_advance(p, now_ms);
 	if (h) {
-		snapshot(h->addr, ret_addr);
+		ipam_maddr_snapshot(h->addr, ret_addr);
 		return 1;
 	}
 	e = eni_choose(p);
@@ -626,7 +475,7 @@ int ipam_pool_assign(struct ipam_pool *p, const char *key, uint64_t now_ms, stru
 		return r;
 	s = TAILQ_FIRST(&e->ranked[63 - __builtin_clzll(e->ranks)]);
 	addr_set(p, TAILQ_FIRST(&s->free), IPAM_ASSIGNED, 0, h);
-	snapshot(h->addr, ret_addr);
+	ipam_maddr_snapshot(h->addr, ret_addr);
 	return 0;
 }
 
@@ -638,7 +487,7 @@ int ipam_pool_release(struct ipam_pool *p, const char *key, uint64_t now_ms, uin
 	struct ipam_mslot *s;
 
 	ipam_pool_advance(p, now_ms);
-	h = holder_find(p, key);
+	h = ipam_holder_find(p, key);
 	if (!h)
 		return -ENOENT;
 	a = h->addr;
@@ -649,7 +498,7 @@ int ipam_pool_release(struct ipam_pool *p, const char *key, uint64_t now_ms, uin
 		addr_set(p, a, IPAM_FREE, 0, NULL);
 	holder_free(p, h);
 	if (ret_addr) {
-		snapshot(a, ret_addr);
+		ipam_maddr_snapshot(a, ret_addr);
 		if (!s->live && s->n[IPAM_FREE] == s->n_addrs)
 			ret_addr->eni = NULL;
 	}
@@ -666,7 +515,7 @@ static int addr_obtain(struct ipam_pool *p, const struct vw_ip *ip, struct ipam_
 
 	if (ip->family != AF_INET)
 		return -EAFNOSUPPORT;
-	a = addr_find(p, ip);
+	a = ipam_maddr_find(p, ip);
 	if (!a) {
 		s = slot_new(p, &host);
 		if (!s)
@@ -680,14 +529,14 @@ static int addr_obtain(struct ipam_pool *p, const struct vw_ip *ip, struct ipam_
 
 int ipam_pool_restore(struct ipam_pool *p, const char *key, const struct vw_ip *ip)
 {
-	struct ipam_holder *h = holder_find(p, key);
+	struct ipam_holder *h = ipam_holder_find(p, key);
 	struct ipam_maddr *a;
 	struct ipam_mslot *s;
 	struct vw_ip held;
 	int r;
 
 	if (h) {
-		held = addr_ip(h->addr);
+		held = ipam_maddr_ip(h->addr);
 		return vw_ip_eq(&held, ip) ? 1 : -EEXIST;
 	}
 	r = addr_obtain(p, ip, &a);
@@ -717,88 +566,4 @@ int ipam_pool_restore_cooling(struct ipam_pool *p, const struct vw_ip *ip, uint6
 		return -EEXIST;
 	addr_set(p, a, IPAM_COOLING, until_ms, NULL);
 	return 0;
-}
-
-bool ipam_pool_by_key(const struct ipam_pool *p, const char *key, struct ipam_addr *ret_addr)
-{
-	const struct ipam_holder *h = holder_find(p, key);
-
-	if (!h)
-		return false;
-	snapshot(h->addr, ret_addr);
-	return true;
-}
-
-bool ipam_pool_by_ip(const struct ipam_pool *p, const struct vw_ip *ip, struct ipam_addr *ret_addr)
-{
-	const struct ipam_maddr *a = ip->family == AF_INET ? addr_find(p, ip) : NULL;
-
-	/* the free rest of a gone slot is no address of ours */
-	if (!a || (!a->slot->live && a->state == IPAM_FREE))
-		return false;
-	snapshot(a, ret_addr);
-	return true;
-}
-
-static int each_in_list(const struct ipam_slot_list *list, int (*fn)(const struct ipam_addr *addr, void *arg),
-			void *arg)
-{
-	const struct ipam_mslot *s;
-	struct ipam_addr snap;
-	int r;
-
-	TAILQ_FOREACH(s, list, link) {
-		for (unsigned int i = 0; i < s->n_addrs; i++) {
-			if (!s->live && s->addrs[i].state == IPAM_FREE)
-				continue;
-			snapshot(&s->addrs[i], &snap);
-			r = fn(&snap, arg);
-			if (r)
-				return r;
-		}
-	}
-	return 0;
-}
-
-int ipam_pool_each(const struct ipam_pool *p, int (*fn)(const struct ipam_addr *addr, void *arg), void *arg)
-{
-	int r = 0;
-
-	for (unsigned int i = 0; i < IPAM_MAX_ENIS && !r; i++)
-		if (p->enis[i])
-			r = each_in_list(&p->enis[i]->slots, fn, arg);
-	return r ? r : each_in_list(&p->gone, fn, arg);
-}
-
-static void stats_eni(const struct ipam_eni *e, struct ipam_stats *st)
-{
-	unsigned int slots = e->n.prefixes + e->n.singles;
-	bool gives = e->usable && e->state != IPAM_ENI_REMOVING;
-
-	st->enis++;
-	st->enis_ready += e->state == IPAM_ENI_READY;
-	st->total += e->n.addrs;
-	st->assigned += e->n.assigned;
-	st->cooling += e->n.cooling;
-	st->unusable += gives ? e->n.held : e->n.free;
-	if (!gives)
-		return;
-	if (e->state == IPAM_ENI_READY)
-		st->available += e->n.free - e->n.held;
-	else
-		st->pending += e->n.free - e->n.held;
-	st->prefixes += e->n.prefixes;
-	st->free_prefixes += e->n.free_prefixes;
-	st->singles += e->n.singles;
-	if (e->state == IPAM_ENI_READY && e->max_slots > slots)
-		st->slots_free += e->max_slots - slots;
-}
-
-void ipam_pool_stats(const struct ipam_pool *p, struct ipam_stats *ret_stats)
-{
-	*ret_stats = (struct ipam_stats){ .assigned = p->orphaned, .orphaned = p->orphaned,
-					  .orphaned_cooling = p->orphaned_cooling };
-	for (unsigned int i = 0; i < IPAM_MAX_ENIS; i++)
-		if (p->enis[i])
-			stats_eni(&p->enis[i]->pub, ret_stats);
 }

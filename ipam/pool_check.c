@@ -17,7 +17,7 @@ struct tally {
 static int check_addr(const struct ipam_pool *p, const struct ipam_maddr *a, const char *where,
 		      struct vw_err *err)
 {
-	struct vw_ip ip = vw_ip_add(&a->slot->cidr.ip, a->index);
+	struct vw_ip ip = ipam_maddr_ip(a);
 	char text[VW_IP_STRLEN];
 	const struct ipam_holder *h;
 	struct ipam_addr found;
@@ -36,7 +36,7 @@ static int check_addr(const struct ipam_pool *p, const struct ipam_maddr *a, con
 		return BAD("%s in %s is in use in another slot too", text, where);
 	if (!a->holder)
 		return 0;
-	HASH_FIND(hh, p->holders, a->holder->key, strlen(a->holder->key), h);
+	h = ipam_holder_find(p, a->holder->key);
 	if (h != a->holder || h->addr != a)
 		return BAD("%s in %s: its key leads elsewhere", text, where);
 	return 0;
@@ -48,12 +48,10 @@ static int check_slot(const struct ipam_pool *p, const struct ipam_mslot *s, str
 	char where[VW_CIDR_STRLEN];
 	unsigned int n[3] = { 0 }, listed = 0;
 	const struct ipam_maddr *a;
-	const struct ipam_mslot *found;
 	int r;
 
 	vw_cidr_str(&s->cidr, where);
-	HASH_FIND(hh, p->slots, &s->cidr, sizeof(s->cidr), found);
-	if (found != s)
+	if (ipam_mslot_find(p, &s->cidr) != s)
 		return BAD("slot %s is not in the table", where);
 	for (unsigned int i = 0; i < s->n_addrs; i++) {
 		if (s->addrs[i].slot != s || s->addrs[i].index != i || s->addrs[i].state > IPAM_ASSIGNED)

@@ -1,6 +1,6 @@
 #pragma once
 
-/* The pool from the inside: for pool.c and pool_check.c alone. */
+/* The pool from the inside: for pool.c, pool_view.c and pool_check.c alone. */
 
 #include "ipam/pool.h"
 
@@ -77,3 +77,13 @@ static inline bool ipam_mslot_is_prefix(const struct ipam_mslot *s)
 
 /** ipam_mslot_rank() - where a slot of this content belongs; shared with the checker. */
 uint8_t ipam_mslot_rank(const struct ipam_mslot *s);
+
+/** The records behind the public lookups; NULL when there is none. Gone slots are found too. */
+struct ipam_mslot *ipam_mslot_find(const struct ipam_pool *p, const struct vw_cidr *cidr);
+struct ipam_meni *ipam_meni_find(const struct ipam_pool *p, const char *id);
+struct ipam_holder *ipam_holder_find(const struct ipam_pool *p, const char *key);
+struct ipam_maddr *ipam_maddr_find(const struct ipam_pool *p, const struct vw_ip *ip);
+/** ipam_prefix_of() - the /28 that @ip lies in. ipam_maddr_ip() - the address of a record. */
+struct vw_cidr ipam_prefix_of(const struct vw_ip *ip);
+struct vw_ip ipam_maddr_ip(const struct ipam_maddr *a);
+void ipam_maddr_snapshot(const struct ipam_maddr *a, struct ipam_addr *ret);

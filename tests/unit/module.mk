@@ -1,5 +1,8 @@
 # a unit test links json and base unless it says otherwise: test_<x>_LIBS
 test_ipam_planner_LIBS := ipam base
+test_ipam_planner_SRCS := tests/unit/ipam_node.c
+test_ipam_life_LIBS := ipam base
+test_ipam_life_SRCS := tests/unit/ipam_node.c
 test_ipam_pool_LIBS := ipam base
 test_ipam_targets_LIBS := ipam base
 test_store_LIBS := daemon base

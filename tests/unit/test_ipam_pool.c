@@ -1,4 +1,4 @@
-/* The pool: choice, states, orphans, restarts; and 60,000 random steps with every invariant recounted on the way. */
+/* The pool: choice, states, orphans, restarts; and 60,000 random steps with the invariants recounted. */
 #include "ipam/pool.h"
 
 #include "lib/base/cleanup.h"
@@ -429,7 +429,7 @@ static void test_retire(void **state)
 	assert_int_equal(ipam_pool_slot_retire(p, &other, true), -ENOENT);
 }
 
-/* ---- random steps, against a plain model: for each address of a small range who has it or until when it cools ---- */
+/* ---- random steps, against a plain model: for each address who has it, or until when it cools ---- */
 
 #define N_IPS 96        /* 10.0.0.0 - 10.0.0.95 */
 #define N_KEYS 80
