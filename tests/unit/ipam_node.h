@@ -15,7 +15,7 @@ struct node {
 	unsigned int pods;
 };
 
-/** node_init() - three ENIs of nine slots allowed, "subnet-a" for new ones, WARM_ENI and WARM_PREFIX 1, time 1000000. */
+/** node_init() - three ENIs of nine slots allowed, new ones in "subnet-a"; WARM_ENI and WARM_PREFIX 1. */
 void node_init(struct node *n, enum ipam_mode mode);
 void node_done(struct node *n);
 /** node_add_eni() - "eni-<number>", ready; 0 is the primary. */

@@ -1,17 +1,9 @@
-/*
- * The planner: order of growth, limits, what is under way, exhausted subnets, causes, shrinking; and a node
- * lived through at random against a small EC2 with scarce subnets, checking after every step what must never
- * happen.
- */
+/* The planner: order of growth, limits, what is under way, exhausted subnets, causes, shrinking. */
 #include "ipam/planner.h"
 
-#include "lib/base/cleanup.h"
-#include "lib/base/err.h"
 #include "lib/base/parse.h"
+#include "tests/unit/ipam_node.h"
 
-#include "tests/unit/cm.h"
-
-#include <stdio.h>
 #include <string.h>
 
 /* @n_slots more slots for ENI @number, from a range of its own */
