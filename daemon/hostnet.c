@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The node's rules and the tables of its ENIs. Each setup states what must be there and makes the kernel agree: what is there
- * already is tolerated, what carries our mark and is not wanted goes, and all of it is one netlink batch where it can be.
+ * The node's rules and the tables of its ENIs. Each setup states what must be there and makes the kernel agree: what is
+ * there already is tolerated, what carries our mark and is not wanted goes; one netlink batch where it can be.
  */
 #include "daemon/hostnet.h"
 
@@ -90,7 +90,8 @@ static int base_rules(const struct hostnet *hn, struct vw_rule rules[3])
 }
 
 /**
- * rules_converge() - of the rules of ours (protocol) that @about picks, keep the wanted, delete the others; add what misses.
+ * rules_converge() - of the rules of ours (protocol) that @about picks, keep the wanted and delete the others; add what
+ * misses.
  * A rule whose EXCL add says EEXIST would be there already; listing first also finds what must go.
  */
 static int rules_converge(struct hostnet *hn, uint8_t family, const struct vw_rule *want, size_t n_want,
@@ -251,7 +252,7 @@ static int eni_check(const struct hostnet_eni *eni, struct vw_err *err)
 	return 0;
 }
 
-/** eni_addresses() - exactly the primary address; DHCP clients of the image may have put others or its subnet route there. */
+/** eni_addresses() - exactly the primary address; the image's DHCP client may have put others or a subnet route there. */
 static int eni_addresses(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
 {
 	vw_auto_free struct vw_addr *have = NULL;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Loading: open the skeleton, put pinned maps that fit in the place of its own, load, pin what is not pinned yet.
- * A program is "the same" when the kernel's tag (a hash of its instructions) and the ids of its maps agree; otherwise the new
- * one is pinned beside the old and renamed over it, so that a plugin always finds one or the other.
+ * A program is "the same" when the kernel's tag (a hash of its instructions) and the ids of its maps agree; otherwise the
+ * new one is pinned beside the old and renamed over it, so that a plugin always finds one or the other.
  */
 #include "netpolicy-bpf/user/np_loader.h"
 
