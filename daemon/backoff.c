@@ -23,3 +23,17 @@ uint64_t backoff_ms(unsigned int tries, uint64_t base_ms, uint64_t max_ms, uint3
 		cap = max_ms;
 	return cap * random / UINT32_MAX;
 }
+
+struct timespec backoff_until(uint64_t ms)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	t.tv_sec += (time_t)(ms / 1000);
+	t.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (t.tv_nsec >= 1000000000) {
+		t.tv_sec++;
+		t.tv_nsec -= 1000000000;
+	}
+	return t;
+}

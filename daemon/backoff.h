@@ -1,6 +1,7 @@
 #pragma once
 
 #include <stdint.h>
+#include <time.h>
 
 /** backoff_random() - 32 bits of the kernel's randomness. */
 uint32_t backoff_random(void);
@@ -13,3 +14,5 @@ uint32_t backoff_random(void);
  * with the fewest calls under contention.
  */
 uint64_t backoff_ms(unsigned int tries, uint64_t base_ms, uint64_t max_ms, uint32_t random);
+/** backoff_until() - @ms from now on CLOCK_MONOTONIC, as pthread_cond_timedwait() wants it. */
+struct timespec backoff_until(uint64_t ms);

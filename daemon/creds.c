@@ -158,16 +158,9 @@ static int fetch_locked(struct creds *c, uint64_t deadline_ms, struct vw_err *er
 static int wait_locked(struct creds *c, uint64_t deadline_ms)
 {
 	uint64_t before = c->n_fetches;
-	int left = vw_deadline_left(deadline_ms), r = 0;
-	struct timespec until;
+	struct timespec until = backoff_until((uint64_t)vw_deadline_left(deadline_ms));
+	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += left / 1000;
-	until.tv_nsec += (long)(left % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	while (c->n_fetches == before && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&c->done, &c->lock, &until);
 	return c->n_fetches == before ? -ETIMEDOUT : 0;

@@ -6,6 +6,7 @@
  */
 #include "daemon/http.h"
 
+#include "daemon/backoff.h"
 #include "daemon/secret.h"
 #include "daemon/sigv4.h"
 #include "lib/base/cleanup.h"
@@ -89,16 +90,9 @@ bool http_is_cancelled(const struct http *h)
 
 int http_wait(struct http *h, uint64_t ms)
 {
-	struct timespec until;
+	struct timespec until = backoff_until(ms);
 	int r = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
 	pthread_mutex_lock(&h->lock);
 	while (!http_is_cancelled(h) && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&h->cancel_cond, &h->lock, &until);

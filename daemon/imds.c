@@ -207,72 +207,89 @@ static int bad_line(const char *what, const char *line, const char *want, struct
 	return vw_err_set(err, EBADMSG, 0, "instance metadata %s: '%.60s' is not %s", what, line, want);
 }
 
-static int too_many(const char *what, size_t max, struct vw_err *err)
+/**
+ * struct kind - one kind of list entry.
+ * @take: reads @line, which it may change, into entry @i of @ret. False: it is not one.
+ */
+struct kind {
+	const char *want;
+	bool (*take)(char *line, int family, void *ret, size_t i);
+};
+
+static bool take_mac(char *line, int family, void *ret, size_t i)
 {
-	return vw_err_set(err, EBADMSG, 0, "instance metadata %s: more than %zu lines", what, max);
+	struct vw_mac *macs = ret;
+	size_t len = strlen(line);
+
+	if (line[len - 1] == '/')
+		line[len - 1] = 0;
+	return vw_mac_parse(line, &macs[i]) == 0;
 }
 
-int imds_parse_macs(const char *text, struct vw_mac *ret_macs, size_t *ret_n, struct vw_err *err)
+static bool take_ip(char *line, int family, void *ret, size_t i)
 {
-	static const char what[] = "network/interfaces/macs/";
-	char line[64];
+	struct vw_ip *ips = ret;
+
+	return vw_ip_parse(line, &ips[i]) == 0 && ips[i].family == family;
+}
+
+static bool take_cidr(char *line, int family, void *ret, size_t i)
+{
+	struct vw_cidr *c = ret;
+
+	return strchr(line, '/') && vw_cidr_parse(line, &c[i]) == 0 && c[i].ip.family == family &&
+	       vw_cidr_is_masked(&c[i]);
+}
+
+static bool take_id(char *line, int family, void *ret, size_t i)
+{
+	char(*ids)[IMDS_ID_LEN] = ret;
+
+	memcpy(ids[i], line, strlen(line) + 1);
+	return true;
+}
+
+static int parse_list(const char *text, const char *what, const struct kind *kind, int family, void *ret,
+		      size_t max, size_t *ret_n, struct vw_err *err)
+{
+	char line[IMDS_ID_LEN];
 	size_t n = 0;
 	int r;
 
 	while ((r = next_line(&text, what, line, sizeof(line), err)) > 0) {
-		size_t len = strlen(line);
-
-		if (line[len - 1] == '/')
-			line[len - 1] = 0;
-		if (n == IMDS_MAX_MACS)
-			return too_many(what, IMDS_MAX_MACS, err);
-		if (vw_mac_parse(line, &ret_macs[n++]) < 0)
-			return bad_line(what, line, "a MAC address", err);
+		if (n == max)
+			return vw_err_set(err, EBADMSG, 0, "instance metadata %s: more than %zu lines", what,
+					  max);
+		if (!kind->take(line, family, ret, n))
+			return bad_line(what, line, kind->want, err);
+		n++;
 	}
 	if (r == 0)
 		*ret_n = n;
 	return r;
+}
+
+int imds_parse_macs(const char *text, struct vw_mac *ret_macs, size_t *ret_n, struct vw_err *err)
+{
+	static const struct kind kind = { "a MAC address", take_mac };
+
+	return parse_list(text, "network/interfaces/macs/", &kind, 0, ret_macs, IMDS_MAX_MACS, ret_n, err);
 }
 
 int imds_parse_ips(const char *text, const char *what, int family, struct vw_ip *ret, size_t max,
 		   size_t *ret_n, struct vw_err *err)
 {
-	char line[128];
-	size_t n = 0;
-	int r;
+	const struct kind kind = { family == AF_INET ? "an IPv4 address" : "an IPv6 address", take_ip };
 
-	while ((r = next_line(&text, what, line, sizeof(line), err)) > 0) {
-		if (n == max)
-			return too_many(what, max, err);
-		if (vw_ip_parse(line, &ret[n]) < 0 || ret[n].family != family)
-			return bad_line(what, line, family == AF_INET ? "an IPv4 address" : "an IPv6 address",
-					err);
-		n++;
-	}
-	if (r == 0)
-		*ret_n = n;
-	return r;
+	return parse_list(text, what, &kind, family, ret, max, ret_n, err);
 }
 
 int imds_parse_cidrs(const char *text, const char *what, int family, struct vw_cidr *ret, size_t max,
 		     size_t *ret_n, struct vw_err *err)
 {
-	char line[128];
-	size_t n = 0;
-	int r;
+	const struct kind kind = { family == AF_INET ? "an IPv4 block" : "an IPv6 block", take_cidr };
 
-	while ((r = next_line(&text, what, line, sizeof(line), err)) > 0) {
-		if (n == max)
-			return too_many(what, max, err);
-		if (!strchr(line, '/') || vw_cidr_parse(line, &ret[n]) < 0 || ret[n].ip.family != family ||
-		    !vw_cidr_is_masked(&ret[n]))
-			return bad_line(what, line, family == AF_INET ? "an IPv4 block" : "an IPv6 block",
-					err);
-		n++;
-	}
-	if (r == 0)
-		*ret_n = n;
-	return r;
+	return parse_list(text, what, &kind, family, ret, max, ret_n, err);
 }
 
 /* ---- typed reads: a run that stops at the first failure, or at the first thing that must be there and is
@@ -346,43 +363,26 @@ static void run_mac(struct run *run, const char *name, struct vw_mac *ret)
 static void run_ips(struct run *run, const char *name, int family, struct vw_ip *ret, size_t max,
 		    size_t *ret_n)
 {
-	if (run_get(run, name, false)) {
-		int r = imds_parse_ips(vw_buf_str(&run->text), name, family, ret, max, ret_n, run->err);
-
-		if (r < 0)
-			run->r = r;
-	}
+	if (run_get(run, name, false) &&
+	    imds_parse_ips(vw_buf_str(&run->text), name, family, ret, max, ret_n, run->err) < 0)
+		run->r = -run->err->eno;
 }
 
 static void run_cidrs(struct run *run, const char *name, int family, struct vw_cidr *ret, size_t max,
 		      size_t *ret_n)
 {
-	if (run_get(run, name, false)) {
-		int r = imds_parse_cidrs(vw_buf_str(&run->text), name, family, ret, max, ret_n, run->err);
-
-		if (r < 0)
-			run->r = r;
-	}
+	if (run_get(run, name, false) &&
+	    imds_parse_cidrs(vw_buf_str(&run->text), name, family, ret, max, ret_n, run->err) < 0)
+		run->r = -run->err->eno;
 }
 
 static void run_groups(struct run *run, const char *name, struct imds_eni *eni)
 {
-	const char *pos;
-	char line[IMDS_ID_LEN];
-	int r;
+	static const struct kind kind = { "an id", take_id };
 
-	if (!run_get(run, name, false))
-		return;
-	pos = vw_buf_str(&run->text);
-	while ((r = next_line(&pos, name, line, sizeof(line), run->err)) > 0) {
-		if (eni->n_groups == IMDS_MAX_GROUPS) {
-			run->r = too_many(name, IMDS_MAX_GROUPS, run->err);
-			return;
-		}
-		memcpy(eni->groups[eni->n_groups++], line, sizeof(line));
-	}
-	if (r < 0)
-		run->r = r;
+	if (run_get(run, name, false) && parse_list(vw_buf_str(&run->text), name, &kind, 0, eni->groups,
+						    IMDS_MAX_GROUPS, &eni->n_groups, run->err) < 0)
+		run->r = -run->err->eno;
 }
 
 int imds_identity(struct imds *m, uint64_t deadline_ms, struct imds_identity *ret_id, struct vw_err *err)

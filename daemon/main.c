@@ -2,6 +2,7 @@
 #include "daemon/config.h"
 #include "daemon/daemon.h"
 #include "daemon/http.h"
+#include "daemon/xml.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -117,5 +118,6 @@ int main(int argc, char **argv)
 		fputs("vpcwired: libcurl could not be started\n", stderr);
 		return 1;
 	}
+	xml_init_process();
 	return run(config);
 }
