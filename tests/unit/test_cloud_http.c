@@ -11,8 +11,11 @@
 #include "tests/unit/scripted_http.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static struct http *new_http(size_t max_body)
 {
@@ -349,6 +352,57 @@ static void test_hosts(void **state)
 	assert_int_equal(http_url_host("gopher://127.0.0.1/", host, sizeof(host), &https), -EINVAL);
 }
 
+/* A proxy of the environment is asked for the world, and never for what is on this machine or link. */
+static void test_proxy(void **state)
+{
+	static const struct scripted_step steps[] = { { .status = 200, .body = "proxied" },
+						      { .status = 200, .body = "direct" } };
+	struct scripted_http *srv = scripted_start(steps, 2);
+	vw_auto_http_response struct http_response resp = HTTP_RESPONSE_INIT;
+	struct http *h = new_http(0);
+	struct http_request req = { .method = "GET", .url = "http://203.0.113.10/x", .deadline_ms = soon() };
+	struct vw_err err;
+
+	assert_int_equal(setenv("http_proxy", scripted_url(srv), 1), 0);
+	assert_int_equal(unsetenv("no_proxy") | unsetenv("NO_PROXY"), 0);
+	assert_int_equal(http_do(h, &req, &resp, &err), 0);
+	assert_memory_equal(scripted_request(srv, 0), "GET http://203.0.113.10/x HTTP/1.1\r\n", 36);
+	assert_int_equal(setenv("http_proxy", "http://127.0.0.1:1", 1), 0);
+	req.url = scripted_url(srv);
+	assert_int_equal(http_do(h, &req, &resp, &err), 0);
+	assert_string_equal(vw_buf_str(&resp.body), "direct");
+	assert_int_equal(unsetenv("http_proxy"), 0);
+	http_free(h);
+	scripted_stop(srv);
+}
+
+/* Sockets are closed when another program is started. */
+static void test_close_on_exec(void **state)
+{
+	static const struct scripted_step steps[] = { { .status = 200, .body = "a" } };
+	struct scripted_http *srv = scripted_start(steps, 1);
+	vw_auto_http_response struct http_response resp = HTTP_RESPONSE_INIT;
+	struct http *h = new_http(0);
+	struct http_request req = { .method = "GET", .url = scripted_url(srv), .deadline_ms = soon() };
+	struct vw_err err;
+	int inet = 0;
+
+	assert_int_equal(http_do(h, &req, &resp, &err), 0);
+	for (int fd = 3; fd < 256; fd++) {
+		int flags = fcntl(fd, F_GETFD), domain = 0;
+		socklen_t len = sizeof(domain);
+
+		if (flags < 0 || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) < 0 ||
+		    domain != AF_INET)
+			continue;
+		assert_true(flags & FD_CLOEXEC);
+		inet++;
+	}
+	assert_true(inet >= 3); /* the listening one, and both ends of a connection */
+	http_free(h);
+	scripted_stop(srv);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +410,7 @@ int main(void)
 		cmocka_unit_test(test_answers),      cmocka_unit_test(test_no_answer),
 		cmocka_unit_test(test_sent_once),    cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_bad_requests), cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_proxy),        cmocka_unit_test(test_close_on_exec),
 	};
 
 	if (http_init_process() < 0)
