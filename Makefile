@@ -243,6 +243,11 @@ fuzz-run: $(fuzz_programs)
 		$$f -max_total_time=$(FUZZ_TIME) -max_len=65536 -timeout=10 -print_final_stats=1 $(B)/corpus/$$n \
 			$$(ls -d tests/fuzz/corpus/$$n 2>/dev/null) || exit 1; done
 
+# What is generated and committed; unit/test_config fails when it is out of date.
+.PHONY: docs
+docs: $(B)/bin/vpcwired
+	$(Q)$< --print-config-docs > docs/CONFIG.md
+
 deps:
 	@sh mk/deps.sh
 

@@ -425,6 +425,16 @@ static int take_env(struct vwired_config *c, char *(*getenv_fn)(const char *name
 	return r;
 }
 
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+static int check_endpoint(const char *key, const char *url, struct vw_err *err)
+{
+	if (!*url || !strncasecmp(url, "http://", 7) || !strncasecmp(url, "https://", 8))
+		return 0;
+	return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "%s is '%.100s', wanted http://HOST[:PORT] or https://...",
+			  key, url);
+}
+
 static int finish(struct vwired_config *c, struct vw_err *err)
 {
 	static const char *const reserved[] = { "eth", "vlan", "lo" };
@@ -437,11 +447,16 @@ static int finish(struct vwired_config *c, struct vw_err *err)
 		if (!strcmp(c->veth_prefix, reserved[i]))
 			return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "veth_prefix '%s' is the start of other interfaces' names",
 					  c->veth_prefix);
-	if (!c->veth_prefix[0] || strpbrk(c->veth_prefix, "/: \"*"))
+	/* it stands in interface names and in nftables' text */
+	if (!c->veth_prefix[0] || c->veth_prefix[strspn(c->veth_prefix, LETTERS "0123456789_-")])
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "veth_prefix '%s' is no start of an interface name", c->veth_prefix);
 	if (c->run_dir[0] != '/' || c->bpf_dir[0] != '/')
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "run_dir '%.100s' and bpf_dir '%.100s' must be absolute paths",
 				  c->run_dir, c->bpf_dir);
+	if (check_endpoint("endpoint_ec2", c->endpoint_ec2, err) < 0 ||
+	    check_endpoint("endpoint_imds", c->endpoint_imds, err) < 0 ||
+	    check_endpoint("endpoint_sts", c->endpoint_sts, err) < 0)
+		return -EINVAL;
 	return 0;
 }
 
@@ -529,6 +544,7 @@ int vwired_config_print_docs(struct vw_buf *b)
 		       "A changed file, or SIGHUP, is taken in at once; one that is not valid is refused with a message and the running\n"
 		       "configuration stays in force. Numbers and booleans may also be written as strings. `vpcwired --check` reads the\n"
 		       "file and says what is wrong with it.\n\n"
+		       "[IPAM.md](IPAM.md) tells how the warm targets work and where they differ from the Amazon VPC CNI's.\n\n"
 		       "| key | environment | default | values | effect |\n| --- | --- | --- | --- | --- |\n");
 	for (size_t i = 0; i < N_SETTINGS; i++) {
 		const struct setting *s = &settings[i];

@@ -17,7 +17,7 @@
  *   else:
  *      short while avail < WARM_ENI * slots, or avail = 0 with a target of 0; grown by whole ENIs
  *
- * Deviations, each named in tests/unit/test_ipam_targets.c and argued in docs/CONFIG.md:
+ * Deviations, each named in tests/unit/test_ipam_targets.c and argued in docs/IPAM.md:
  *   D1 cooling addresses are not available (they count in the total, for MIN: they are on the node).
  *   D2 ADDs that wait are taken off what is available before the targets are looked at, and are need even
  *      where the targets ask for nothing (WARM_IP 0 with MIN; everything cooling): nothing sticks at 0.

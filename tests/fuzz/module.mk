@@ -1,4 +1,5 @@
 # a fuzzer links json and base unless it says otherwise: fuzz_<x>_LIBS
+fuzz_config_LIBS := daemon json base
 fuzz_ec2_xml_LIBS := daemon crypto json base
 fuzz_imds_LIBS := daemon crypto json base
 fuzz_creds_LIBS := daemon crypto json base

@@ -1,4 +1,5 @@
 # a unit test links json and base unless it says otherwise: test_<x>_LIBS
+test_config_LIBS := daemon json base
 test_ipam_planner_LIBS := ipam base
 test_ipam_planner_SRCS := tests/unit/ipam_node.c
 test_ipam_life_LIBS := ipam base

@@ -1,0 +1,240 @@
+/* Settings: defaults, file, environment, what is refused and how it is said; docs/CONFIG.md is what the table prints. */
+#include "daemon/config.h"
+
+#include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/base/file.h"
+#include "lib/base/parse.h"
+#include "tests/unit/cm.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct var {
+	const char *name, *value;
+};
+
+/* getenv(3) takes no argument of ours, so the test's environment stands here. */
+static const struct var *env;
+
+static char *test_getenv(const char *name)
+{
+	for (const struct var *v = env; v && v->name; v++)
+		if (!strcmp(v->name, name))
+			return (char *)(uintptr_t)v->value;
+	return NULL;
+}
+
+static int parse(const char *text, const struct var *vars, struct vwired_config **ret, struct vw_err *err)
+{
+	env = vars;
+	return vwired_config_parse(text, strlen(text), "test.json", test_getenv, ret, err);
+}
+
+static struct vwired_config *good(const char *text, const struct var *vars)
+{
+	struct vwired_config *c = NULL;
+	struct vw_err err = { 0 };
+
+	if (parse(text, vars, &c, &err) < 0)
+		fail_msg("%s: %s", text, err.msg);
+	assert_non_null(c);
+	return c;
+}
+
+static void config_freep(struct vwired_config **c)
+{
+	vwired_config_free(*c);
+}
+#define auto_config __attribute__((cleanup(config_freep))) struct vwired_config
+
+static void test_defaults(void **state)
+{
+	auto_config *c = good("{}", NULL);
+
+	assert_string_equal(c->run_dir, "/run/vpcwire");
+	assert_int_equal(c->log_level, VW_LOG_INFO);
+	assert_false(c->prefix_delegation);
+	assert_int_equal(c->warm_eni_target, 1);
+	assert_int_equal(c->warm_prefix_target, 1);
+	assert_int_equal(c->warm_ip_target + c->minimum_ip_target + c->max_eni + c->max_pods, 0);
+	assert_int_equal(c->ip_cooldown_s, 30);
+	assert_int_equal(c->eni_mtu, 9001);
+	assert_int_equal(c->pod_mtu, 9001);
+	assert_string_equal(c->veth_prefix, "eni");
+	assert_true(c->node_port_support);
+	assert_int_equal(c->connmark, 0x80);
+	assert_int_equal(c->randomize_snat, CONFIG_SNAT_PRNG);
+}
+
+static void test_file(void **state)
+{
+	auto_config *c = good("{\"Prefix_Delegation\": \"true\", \"warm_ip_target\": \"7\", \"eni_mtu\": 1500, \"log_level\": \"DEBUG\","
+			      " \"exclude_snat_cidrs\": [\"192.168.0.0/16\", \"172.16.0.0/12\"], \"connmark\": \"0x100\","
+			      " \"security_groups\": [\"sg-1\"], \"additional_eni_tags\": {\"team\": \"net\"}, \"max_pods\": null}", NULL);
+
+	assert_true(c->prefix_delegation);
+	assert_int_equal(c->warm_ip_target, 7);
+	assert_int_equal(c->pod_mtu, 1500);
+	assert_int_equal(c->log_level, VW_LOG_DEBUG);
+	assert_int_equal(c->n_exclude_snat_cidrs, 2);
+	assert_int_equal(c->exclude_snat_cidrs[1].len, 12);
+	assert_int_equal(c->connmark, 0x100);
+	assert_int_equal(c->n_security_groups, 1);
+	assert_string_equal(c->security_groups[0], "sg-1");
+	assert_int_equal(c->n_additional_eni_tags, 1);
+	assert_string_equal(c->additional_eni_tags[0].value, "net");
+	assert_int_equal(c->max_pods, 0);
+}
+
+static void test_environment_wins(void **state)
+{
+	static const struct var vars[] = {
+		{ "WARM_IP_TARGET", "5" }, { "ENABLE_PREFIX_DELEGATION", "true" }, { "MAX_ENI", "-1" },
+		{ "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS", "10.1.0.0/16 , 10.2.0.0/16," },
+		{ "ADDITIONAL_ENI_TAGS", "{\"a\": \"b\"}" }, { "AWS_DEFAULT_REGION", "eu-west-1" }, { "WARM_ENI_TARGET", "" },
+		{ "AWS_VPC_K8S_CNI_LOGLEVEL", "WARN" }, { 0 },
+	};
+	auto_config *c = good("{\"warm_ip_target\": 9, \"exclude_snat_cidrs\": [\"172.16.0.0/12\"], \"max_eni\": 4}", vars);
+
+	assert_int_equal(c->warm_ip_target, 5);
+	assert_true(c->prefix_delegation);
+	assert_int_equal(c->max_eni, 0);        /* aws-node's "no limit" */
+	assert_int_equal(c->n_exclude_snat_cidrs, 2);
+	assert_int_equal(c->exclude_snat_cidrs[0].ip.b[1], 1);
+	assert_string_equal(c->additional_eni_tags[0].key, "a");
+	assert_string_equal(c->region, "eu-west-1");
+	assert_int_equal(c->warm_eni_target, 1);        /* empty is not set */
+	assert_int_equal(c->log_level, VW_LOG_WARN);
+}
+
+/* Each names where, which key, what was found and what is wanted. */
+static void test_refused(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} rows[] = {
+		{ "", "" },     /* nothing at all: defaults */
+		{ "[]", "test.json: wanted one JSON object" },
+		{ "{\"warm_ip_targett\": 1}", "test.json: unknown key 'warm_ip_targett'; did you mean 'warm_ip_target'?" },
+		{ "{\"mtu\": 1500}", "unknown key 'mtu'; did you mean" },
+		{ "{\"warm_ip_target\": -1}", "test.json: warm_ip_target is '-1', wanted a whole number from 0 to 4096" },
+		{ "{\"warm_ip_target\": 1.5}", "wanted a whole number from 0 to 4096" },
+		{ "{\"warm_ip_target\": 99999999999999999999}", "test.json" },
+		{ "{\"eni_mtu\": 100}", "test.json: eni_mtu is '100', wanted a whole number from 576 to 9001" },
+		{ "{\"prefix_delegation\": \"maybe\"}", "test.json: prefix_delegation is 'maybe', wanted true or false" },
+		{ "{\"prefix_delegation\": {}}", "prefix_delegation is '{}', wanted true or false" },
+		{ "{\"log_level\": \"loud\"}", "log_level is 'loud', wanted one of: error, warn, info, debug" },
+		{ "{\"log_level\": 3}", "log_level is 3, wanted a string" },
+		{ "{\"exclude_snat_cidrs\": [\"10.0.0.1/8\"]}", "exclude_snat_cidrs has '10.0.0.1/8', wanted at most 64 IPv4 ranges" },
+		{ "{\"exclude_snat_cidrs\": [\"fd00::/8\"]}", "exclude_snat_cidrs has 'fd00::/8'" },
+		{ "{\"exclude_snat_cidrs\": [7]}", "something that is not a string" },
+		{ "{\"security_groups\": [\"default\"]}", "security_groups has 'default', wanted at most 16 ids like sg-" },
+		{ "{\"additional_eni_tags\": {\"x.k8s.amazonaws.com/y\": \"z\"}}", "additional_eni_tags has 'x.k8s.amazonaws.com/y'" },
+		{ "{\"additional_eni_tags\": {\"n\": 1}}", "additional_eni_tags has 'n'" },
+		{ "{\"additional_eni_tags\": []}", "additional_eni_tags" },
+		{ "{\"connmark\": \"0x81\"}", "connmark is '0x81', wanted one bit from 0x80" },
+		{ "{\"connmark\": \"0x40\"}", "connmark is '0x40', wanted one bit from 0x80" },
+		{ "{\"pod_mtu\": 1500, \"eni_mtu\": 1400}", "pod_mtu is 1500, wanted 576 to eni_mtu (1400)" },
+		{ "{\"veth_prefix\": \"eth\"}", "veth_prefix 'eth' is the start of other interfaces' names" },
+		{ "{\"veth_prefix\": \"toolong\"}", "veth_prefix is longer than 4 characters" },
+		{ "{\"veth_prefix\": \"a\\n;\"}", "is no start of an interface name" },
+		{ "{\"run_dir\": \"run\"}", "must be absolute paths" },
+		{ "{\"endpoint_ec2\": \"localhost:80\"}", "endpoint_ec2 is 'localhost:80', wanted http://" },
+		{ "{\"warm_ip_target\": 1, \"warm_ip_target\": 2}", "test.json" },
+		{ "{\"warm_ip_target\": 1", "test.json" },
+	};
+
+	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
+		struct vwired_config *c = NULL, *untouched = NULL;
+		struct vw_err err = { 0 };
+		int r = parse(rows[i].text, NULL, &c, &err);
+
+		if (!*rows[i].want) {
+			assert_int_equal(r, 0);
+			vwired_config_free(c);
+			continue;
+		}
+		assert_true(r < 0);
+		assert_int_equal(err.eno, -r);
+		assert_ptr_equal(c, untouched);
+		if (!strstr(err.msg, rows[i].want))
+			fail_msg("%s: '%s', wanted '%s'", rows[i].text, err.msg, rows[i].want);
+	}
+}
+
+static void test_bad_environment_names_the_variable(void **state)
+{
+	static const struct var warm[] = { { "WARM_IP_TARGET", "ten" }, { 0 } };
+	static const struct var tags[] = { { "ADDITIONAL_ENI_TAGS", "{" }, { 0 } };
+	struct vwired_config *c = NULL;
+	struct vw_err err;
+
+	assert_true(parse("{}", warm, &c, &err) < 0);
+	assert_string_equal(err.msg, "WARM_IP_TARGET: warm_ip_target is 'ten', wanted a whole number from 0 to 4096");
+	assert_true(parse("{}", tags, &c, &err) < 0);
+	assert_non_null(strstr(err.msg, "ADDITIONAL_ENI_TAGS"));
+	assert_null(c);
+}
+
+static void test_lists_have_an_end(void **state)
+{
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	struct vwired_config *c = NULL;
+	struct vw_err err;
+
+	vw_buf_puts(&b, "{\"exclude_snat_cidrs\": [");
+	for (int i = 0; i < CONFIG_MAX_CIDRS + 1; i++)
+		vw_buf_printf(&b, "%s\"10.%d.0.0/16\"", i ? "," : "", i);
+	vw_buf_puts(&b, "]}");
+	assert_true(parse(vw_buf_str(&b), NULL, &c, &err) < 0);
+	assert_non_null(strstr(err.msg, "wanted at most 64"));
+}
+
+static void test_load(void **state)
+{
+	struct vwired_config *c = NULL;
+	char path[] = "/tmp/vpcwire-test-config-XXXXXX";
+	vw_auto_close int fd = mkstemp(path);
+	struct vw_err err;
+
+	assert_true(fd >= 0);
+	assert_int_equal(vwired_config_load(path, &c, &err), -EINVAL);
+	assert_non_null(strstr(err.msg, "is empty"));
+	assert_int_equal(write(fd, "{\"max_pods\": 29}", 16), 16);
+	assert_int_equal(vwired_config_load(path, &c, &err), 0);
+	assert_int_equal(c->max_pods, 29);
+	vwired_config_free(c);
+	unlink(path);
+	assert_int_equal(vwired_config_load(path, &c, &err), -ENOENT);
+	assert_non_null(strstr(err.msg, path));
+}
+
+static void test_docs_are_up_to_date(void **state)
+{
+	vw_auto_buf struct vw_buf want = VW_BUF_INIT, have = VW_BUF_INIT;
+	struct vw_err err;
+
+	assert_int_equal(vwired_config_print_docs(&want), 0);
+	if (vw_read_file("docs/CONFIG.md", 1 << 20, &have, &err) < 0)
+		fail_msg("%s (run from the top of the repository)", err.msg);
+	if (strcmp(vw_buf_str(&want), vw_buf_str(&have)) != 0)
+		fail_msg("docs/CONFIG.md is not what the table in daemon/config.c says: run `make docs`");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_environment_wins),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_bad_environment_names_the_variable),
+		cmocka_unit_test(test_lists_have_an_end),
+		cmocka_unit_test(test_load),
+		cmocka_unit_test(test_docs_are_up_to_date),
+	};
+
+	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
+}
