@@ -28,3 +28,5 @@ test_cni_LIBS := cni json base
 test_cloud_sim_LIBS := daemon crypto json base
 # it talks to the simulator that stands beside it
 $(B)/tests/unit/test_cloud_sim: | $(B)/bin/vpcwire-sim
+test_sim_state_LIBS := sim netview net rpc crypto json base
+test_sim_sigv4_LIBS := sim netview net rpc crypto json base
