@@ -9,8 +9,6 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
-#include "lib/base/file.h"
-#include "lib/base/log.h"
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
 #include "sim/cmd.h"
@@ -137,7 +135,15 @@ static int outer_setup(struct outer *o, struct vw_err *err)
 	if (vw_fmt(o->entry.id, sizeof(o->entry.id), "%02x%02x%02x%02x", random[0], random[1], random[2], random[3]) < 0 ||
 	    lab_start_time(o->entry.outer, &o->entry.outer_start) < 0)
 		return vw_err_set(err, EIO, 0, "reading /proc/self/stat");
-	return vw_mkdir_p(LAB_DIR, 0700, err);
+	return 0;
+}
+
+static int say(struct outer *o, const char *word, struct vw_err *err)
+{
+	vw_auto_json struct vw_json *msg = vw_json_new_object();
+
+	vw_json_set_str(msg, "say", word);
+	return lab_send(o->life_fd, msg, NULL, 0, err);
 }
 
 static int start_init(struct outer *o, int argc, char **argv, struct vw_err *err)
@@ -176,7 +182,8 @@ static int start_init(struct outer *o, int argc, char **argv, struct vw_err *err
 	o->entry.init = r;
 	if (lab_start_time(r, &o->entry.init_start) < 0)
 		return vw_err_set(err, ECHILD, 0, "the lab's init ended at once");
-	return lab_registry_write(&o->entry, err);
+	r = lab_registry_write(&o->entry, err);
+	return r < 0 ? r : say(o, "go", err);
 }
 
 static int wait_ready(struct outer *o, struct vw_err *err)
@@ -194,14 +201,6 @@ static int wait_ready(struct outer *o, struct vw_err *err)
 			return vw_err_set(err, EINTR, 0, "interrupted");
 	}
 	return 0;
-}
-
-static int say(struct outer *o, const char *word, struct vw_err *err)
-{
-	vw_auto_json struct vw_json *msg = vw_json_new_object();
-
-	vw_json_set_str(msg, "say", word);
-	return lab_send(o->life_fd, msg, NULL, 0, err);
 }
 
 static int wait_daemons(struct outer *o, struct vw_err *err)

@@ -243,10 +243,21 @@ static int start_nodes(struct lab *lab, struct vw_err *err)
 	return r;
 }
 
+/** wait_go() - nothing is made before the registry says who we are: whatever dies after that can be found. */
+static int wait_go(struct lab *lab, struct vw_err *err)
+{
+	vw_auto_json struct vw_json *msg = NULL;
+	int r = lab_recv(lab->life_fd, &msg, NULL, 0, err);
+
+	return r == 0 ? vw_err_set(err, ECONNRESET, 0, "the outer process is gone") : r;
+}
+
 static int start(struct lab *lab, struct vw_err *err)
 {
-	int r = mounts(err);
+	int r = wait_go(lab, err);
 
+	if (r >= 0)
+		r = mounts(err);
 	if (r >= 0)
 		r = watch(lab, err);
 	if (r >= 0)

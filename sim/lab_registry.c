@@ -65,6 +65,7 @@ int lab_registry_write(const struct lab_entry *e, struct vw_err *err)
 	vw_auto_json struct vw_json *j = vw_json_new_object();
 	vw_auto_buf struct vw_buf text = VW_BUF_INIT;
 	char path[LAB_PATH_LEN];
+	int r = -ENOENT;
 
 	vw_json_set_str(j, "id", e->id);
 	vw_json_set_int(j, "outer_pid", e->outer);
@@ -74,7 +75,13 @@ int lab_registry_write(const struct lab_entry *e, struct vw_err *err)
 	if (!j || vw_json_print(j, 1, &text) < 0)
 		return vw_err_set(err, ENOMEM, 0, "out of memory");
 	lab_path(e->id, ".json", path);
-	return vw_replace_file(path, text.data, text.len, 0600, err);
+	/* Another lab that ends removes the folder when it is empty, perhaps just now. */
+	for (int tries = 0; r == -ENOENT && tries < 10; tries++) {
+		r = vw_mkdir_p(LAB_DIR, 0700, err);
+		if (r >= 0)
+			r = vw_replace_file(path, text.data, text.len, 0600, err);
+	}
+	return r;
 }
 
 static int entry_read(const char *id, struct lab_entry *ret_e, struct vw_err *err)
@@ -123,13 +130,32 @@ static bool id_of(const char *name, const char *suffix, char ret_id[LAB_ID_LEN])
 	return ret_id[strspn(ret_id, "0123456789abcdef")] == '\0';
 }
 
+/** next_lab() - an id after @after (in order of text) that any file has. Return: false at the end. */
+static bool next_lab(const char *after, char ret_id[LAB_ID_LEN])
+{
+	DIR *dir = opendir(LAB_DIR);
+	struct dirent *d;
+	bool found = false;
+	char id[LAB_ID_LEN];
+
+	while (dir && (d = readdir(dir))) {
+		for (size_t i = 0; i < VW_ARRAY_SIZE(suffixes); i++) {
+			if (!id_of(d->d_name, suffixes[i], id) || strcmp(id, after) <= 0 ||
+			    (found && strcmp(id, ret_id) >= 0))
+				continue;
+			memcpy(ret_id, id, sizeof(id));
+			found = true;
+		}
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
 int lab_find(const char *wanted, char ret_id[LAB_ID_LEN], struct vw_err *err)
 {
 	const char *env = getenv("VPCWIRE_LAB");
-	char one[LAB_ID_LEN] = "";
-	struct dirent *d;
-	size_t n = 0;
-	DIR *dir;
+	char another[LAB_ID_LEN];
 
 	if (!wanted && env && *env)
 		wanted = env;
@@ -138,22 +164,10 @@ int lab_find(const char *wanted, char ret_id[LAB_ID_LEN], struct vw_err *err)
 			return vw_err_set(err, EINVAL, 0, "'%s' is not the id of a lab", wanted);
 		return 0;
 	}
-	dir = opendir(LAB_DIR);
-	while (dir && (d = readdir(dir)))
-		if (id_of(d->d_name, ".exec", one))
-			n++;
-	if (dir)
-		closedir(dir);
-	if (n == 0)
+	if (!next_lab("", ret_id))
 		return vw_err_set(err, ENOENT, 0, "no lab is running; start one with 'vpcwire-sim lab'");
-	if (n > 1)
-		return vw_err_set(err, EINVAL, 0, "%zu labs are running; say which with --lab ID (see " LAB_DIR ")", n);
-	dir = opendir(LAB_DIR);
-	while (dir && (d = readdir(dir)))
-		if (id_of(d->d_name, ".exec", ret_id))
-			break;
-	if (dir)
-		closedir(dir);
+	if (next_lab(ret_id, another))
+		return vw_err_set(err, EINVAL, 0, "several labs are running; say which with --lab ID (see " LAB_DIR ")");
 	return 0;
 }
 
@@ -188,7 +202,11 @@ static int end_init(const struct lab_entry *e, struct vw_err *err)
 	return 0;
 }
 
-/** cleanup_one() - Return: 1 = cleaned up, 0 = it is in use, -errno. */
+/**
+ * cleanup_one() - Return: 1 = cleaned up, 0 = it is in use, -errno.
+ * The outer process writes the .json before the init may make anything and removes it last (lab_registry_remove() of
+ * another process aside), so sockets without one, or with one that cannot be read, are nobody's.
+ */
 static int cleanup_one(const char *id, struct vw_err *err)
 {
 	struct lab_entry e = { 0 };
@@ -197,7 +215,6 @@ static int cleanup_one(const char *id, struct vw_err *err)
 
 	if (r >= 0 && alive(e.outer, e.outer_start))
 		return 0;
-	/* A file that cannot be read names no process; nobody can use that lab, so its files go. */
 	r = r < 0 ? 0 : end_init(&e, err);
 	if (r < 0)
 		return r;
@@ -205,27 +222,37 @@ static int cleanup_one(const char *id, struct vw_err *err)
 	return 1;
 }
 
+/** sweep_temps() - "<id>.json.tmp.<pid>" of processes that were killed while they wrote it (vw_replace_file()). */
+static void sweep_temps(void)
+{
+	DIR *dir = opendir(LAB_DIR);
+	struct dirent *d;
+
+	while (dir && (d = readdir(dir))) {
+		const char *tmp = strstr(d->d_name, ".json.tmp.");
+		uint64_t pid, start;
+
+		if (tmp && vw_parse_u64(tmp + strlen(".json.tmp."), 1, INT32_MAX, &pid) >= 0 &&
+		    lab_start_time((pid_t)pid, &start) < 0)
+			unlinkat(dirfd(dir), d->d_name, 0);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 int lab_cleanup(struct vw_err *err)
 {
+	char id[LAB_ID_LEN] = "", next[LAB_ID_LEN] = "";
 	int n = 0, failed = 0;
-	struct dirent *d;
-	DIR *dir = opendir(LAB_DIR);
 
-	if (!dir)
-		return errno == ENOENT ? 0 : vw_err_sys(err, errno, 0, "reading " LAB_DIR);
-	while ((d = readdir(dir))) {
-		char id[LAB_ID_LEN];
+	while (next_lab(id, next)) {
+		int r = cleanup_one(next, err);
 
-		for (size_t i = 0; i < VW_ARRAY_SIZE(suffixes); i++) {
-			int r = id_of(d->d_name, suffixes[i], id) ? cleanup_one(id, err) : 0;
-
-			failed = r < 0 ? r : failed;
-			n += r > 0;
-			if (r)
-				break;
-		}
+		failed = r < 0 ? r : failed;
+		n += r > 0;
+		memcpy(id, next, sizeof(id));
 	}
-	closedir(dir);
+	sweep_temps();
 	rmdir(LAB_DIR);
 	return failed < 0 ? failed : n;
 }
