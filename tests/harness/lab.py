@@ -93,10 +93,9 @@ class Lab:
 
     def control(self, command, **args):
         """One command on the simulator's control socket -> its answer; a refusal is an AssertionError."""
-        pairs = [f"{key}={json.dumps(value)}" for key, value in args.items()]
-        done = proc.run([proc.SIM, "ctl", "--socket", self.env["VPCWIRE_CONTROL"], command, *pairs], check=False)
-        answer = json.loads(done.stdout or '{"ok": false}')
-        assert answer.get("ok"), f"the simulator refused {command} {pairs}: {answer} {done.stderr}"
+        request = json.dumps({"cmd": command, **args})
+        answer = json.loads(proc.run([proc.SIM, "ctl", self.env["VPCWIRE_CONTROL"], request]).stdout)
+        assert answer.get("ok"), f"the simulator refused {request}: {answer}"
         return answer
 
 
