@@ -8,7 +8,7 @@
 #   make check          every test (as root: the end-to-end ones make network namespaces); installs what is missing first
 #   make demo           the story of one VPC, two nodes and their pods, checked step by step (as root)
 #   make bench          our ADD and DEL beside other plugins' in the same run -> build/bench.json (as root)
-#   make unit|fuzz-replay|bpf|conformance|e2e|check-layers|check-headers    one suite alone
+#   make unit|fuzz-replay|bpf|sim-tests|fabric-tests|conformance|e2e|check-layers|check-headers    one suite alone
 #   make fuzz           coverage-guided fuzzing of each parser for FUZZ_TIME seconds (clang)
 #   make install        DESTDIR=, PREFIX=
 #   Knobs: V=1  CC=clang  DEVELOPER=1 (-Werror)  SANITIZE=address,undefined  COVERAGE=1  BUILD=dir
@@ -194,7 +194,7 @@ $(B)/headers-bpf/%.h.ok: %.h $(B)/.flags
 
 # --- tests --------------------------------------------------------------------------------------------------------------
 
-.PHONY: check check-all unit bpf fuzz-replay sim-tests conformance e2e check-layers check-headers build-tests demo demo-run bench bench-run fuzz deps
+.PHONY: check check-all unit bpf fuzz-replay sim-tests fabric-tests conformance e2e check-layers check-headers build-tests demo demo-run bench bench-run fuzz deps
 export VPCWIRE_BUILD := $(abspath $(B))
 runner := $(PYTHON) mk/run-tests.py
 
@@ -206,7 +206,7 @@ check: deps
 # -k: a header that does not compile alone is a failed test in the totals, not the end of the run
 check-all: build-tests
 	@$(runner) --log-dir $(B)/test-logs unit $(unit_programs) -- bpf $(bpf_programs) -- fuzz $(fuzz_programs) -- \
-		layers -- headers $(HEADERS) -- pytest tests/sim -- pytest tests/conformance -- pytest tests/e2e
+		layers -- headers $(HEADERS) -- pytest tests/sim -- pytest tests/fabric -- pytest tests/conformance -- pytest tests/e2e
 unit: $(unit_programs)
 	@$(runner) --log-dir $(B)/test-logs unit $^
 bpf: $(bpf_programs)
@@ -217,6 +217,8 @@ e2e: all
 	@$(runner) --log-dir $(B)/test-logs pytest tests/e2e $(if $(K),-k '$(K)')
 sim-tests: all
 	@$(runner) --log-dir $(B)/test-logs pytest tests/sim $(if $(K),-k '$(K)')
+fabric-tests: all
+	@$(runner) --log-dir $(B)/test-logs pytest tests/fabric $(if $(K),-k '$(K)')
 conformance: all
 	@$(runner) --log-dir $(B)/test-logs pytest tests/conformance $(if $(K),-k '$(K)')
 check-layers:
