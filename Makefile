@@ -64,7 +64,7 @@ CPPFLAGS ?=
 CFLAGS   ?=
 LDFLAGS  ?=
 vw_cppflags := -I. -I$(B)/gen -D_GNU_SOURCE -DVW_VERSION='"$(VERSION)"' $(CPPFLAGS)
-vw_cflags   := -std=gnu17 $(OPT) -g -fno-common -fstack-protector-strong $(WARNINGS) \
+vw_cflags   := -std=gnu17 $(OPT) -g -fPIE -fno-common -fstack-protector-strong $(WARNINGS) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
 	$(if $(filter-out 0,$(COVERAGE)),--coverage) $(CFLAGS)
 vw_ldflags  := $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(filter-out 0,$(COVERAGE)),--coverage) \
@@ -141,14 +141,16 @@ endef
 $(foreach l,$(LIBS),$(eval $(call lib_rules,$l)))
 
 # $(call link_rules,name,output,sources): a program. The libraries stand in a group, so their order does not matter.
+# <name>_STATIC: archives that take the place of all its packages; the program is then static (and still a PIE).
 define link_rules
 $(call compile_rules,$1,$3)
 $2: $(call objs,$3) $($1_LIBS:%=$(B)/lib/libvw-%.a) $(B)/.flags
 	@mkdir -p $$(@D)
 	@$(call say,LINK,$$@)
 	$(Q)$(CC) $(vw_cflags) $(vw_ldflags) $($1_LDFLAGS) -o $$@ $(call objs,$3) \
-		-Wl,--start-group $($1_LIBS:%=$(B)/lib/libvw-%.a) -Wl,--end-group $($1_ARCHIVES) -Wl,--as-needed \
-		$(subst $$,$$$$,$(call pkg,--libs,$(pkgs_of))) $($1_LDLIBS)
+		-Wl,--start-group $($1_LIBS:%=$(B)/lib/libvw-%.a) -Wl,--end-group \
+		$(if $($1_STATIC),-static-pie $($1_STATIC),-Wl$(comma)--as-needed \
+		$(subst $$,$$$$,$(call pkg,--libs,$(pkgs_of)))) $($1_LDLIBS)
 endef
 $(foreach p,$(PROGS),$(eval $(call link_rules,$p,$(B)/bin/$p,$($p_SRCS))))
 

@@ -5,3 +5,7 @@ net_SRCS := $(wildcard lib/net/*.c)
 net_PKGS := libmnl
 netview_SRCS := $(wildcard lib/net/view/*.c)
 netview_PKGS := libnl-route-3.0 libnl-3.0 libnftables
+# lib/net/mnl: what lib/net needs of libmnl, for programs that are linked statically (never beside libmnl itself).
+LIBS += mnl
+mnl_SRCS := $(wildcard lib/net/mnl/*.c)
+mnl_PKGS := libmnl

@@ -30,3 +30,4 @@ test_cloud_sim_LIBS := daemon crypto json base
 $(B)/tests/unit/test_cloud_sim: | $(B)/bin/vpcwire-sim
 test_sim_state_LIBS := sim netview net rpc crypto json base
 test_sim_sigv4_LIBS := sim netview net rpc crypto json base
+test_mnl_LIBS := mnl
