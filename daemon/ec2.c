@@ -291,8 +291,6 @@ static bool meter(struct call *c, struct outcome *o)
 static void transport_failed(struct call *c, struct outcome *o, const struct http_response *resp,
 			     const struct vw_err *why)
 {
-	bool answered = resp->status > 0;
-
 	c->err->http_status = resp->status;
 	switch (resp->fail) {
 	case HTTP_CANCELLED:
@@ -305,7 +303,7 @@ static void transport_failed(struct call *c, struct outcome *o, const struct htt
 		fail(c, o, why->eno == EINVAL ? EC2_INVALID : EC2_TRANSIENT, why->eno != EINVAL, why->msg);
 		break;
 	}
-	o->unknown = resp->fail != HTTP_NOT_SENT || answered;
+	o->unknown = resp->sent;
 }
 
 static void refused(struct call *c, struct outcome *o, const struct http_response *resp)

@@ -396,16 +396,11 @@ static int transport_error(CURLcode code, const struct http_response *resp)
 	}
 }
 
-static enum http_fail what_is_known(CURL *c, CURLcode code, const struct http_response *resp)
+static enum http_fail why_no_answer(CURLcode code, const struct http_response *resp)
 {
-	long sent = 0;
-
 	if (code == CURLE_ABORTED_BY_CALLBACK)
 		return HTTP_CANCELLED;
-	if (vw_buf_err(&resp->body) == -EFBIG)
-		return HTTP_TOO_BIG;
-	(void)curl_easy_getinfo(c, CURLINFO_REQUEST_SIZE, &sent);
-	return sent > 0 ? HTTP_UNKNOWN : HTTP_NOT_SENT;
+	return vw_buf_err(&resp->body) == -EFBIG ? HTTP_TOO_BIG : HTTP_NO_ANSWER;
 }
 
 static int perform(struct http *h, CURL *c, const struct http_request *req, const char *host, int left_ms,
@@ -414,7 +409,7 @@ static int perform(struct http *h, CURL *c, const struct http_request *req, cons
 	char errbuf[CURL_ERROR_SIZE] = "";
 	struct curl_slist *headers = NULL;
 	CURLcode code;
-	long status = 0;
+	long status = 0, sent = 0;
 	int r;
 
 	r = set_options(h, c, req, host, left_ms, resp, errbuf);
@@ -428,12 +423,14 @@ static int perform(struct http *h, CURL *c, const struct http_request *req, cons
 	(void)curl_easy_setopt(c, CURLOPT_HTTPHEADER, NULL);
 	slist_free(headers);
 	(void)curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &status);
+	(void)curl_easy_getinfo(c, CURLINFO_REQUEST_SIZE, &sent);
 	resp->status = (int)status;
+	resp->sent = sent > 0;
 	if (code == CURLE_OK) {
 		resp->fail = HTTP_ANSWERED;
 		return 0;
 	}
-	resp->fail = what_is_known(c, code, resp);
+	resp->fail = why_no_answer(code, resp);
 	if (resp->fail == HTTP_TOO_BIG)
 		return vw_err_set(err, EFBIG, 0, "the answer of %s is larger than %zu bytes", host,
 				  h->opt.max_body);
@@ -454,7 +451,7 @@ int http_do(struct http *h, const struct http_request *req, struct http_response
 
 	http_response_done(ret_resp);
 	ret_resp->body.max = h->opt.max_body;
-	ret_resp->fail = HTTP_NOT_SENT;
+	ret_resp->fail = HTTP_NO_ANSWER;
 	if (http_url_host(req->url, host, sizeof(host), &https) < 0)
 		return vw_err_set(err, EINVAL, 0,
 				  "an endpoint is not an http or https URL; correct the configured endpoint");

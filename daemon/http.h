@@ -99,20 +99,20 @@ struct http_request {
 };
 
 /**
- * enum http_fail - what is known about a request that got no (whole) answer. HTTP_NOT_SENT: the server has
- * not seen it (no address, no connection). HTTP_UNKNOWN: it may have been carried out.
+ * enum http_fail - why a request got no (whole) answer. HTTP_NO_ANSWER: no connection, a lost one, a timeout.
  */
-enum http_fail { HTTP_ANSWERED, HTTP_NOT_SENT, HTTP_UNKNOWN, HTTP_TOO_BIG, HTTP_CANCELLED };
+enum http_fail { HTTP_ANSWERED, HTTP_NO_ANSWER, HTTP_TOO_BIG, HTTP_CANCELLED };
 
 /**
  * struct http_response - start with HTTP_RESPONSE_INIT, end with http_response_done().
- * @status: 0 when there was no answer. @date_unix: the answer's Date header, 0 if none. @fail: set on
- *          failure.
+ * @status: 0 when there was no answer. @date_unix: the answer's Date header, 0 if none.
+ * @fail: set on failure. @sent: the server may have seen the request: what it asked for may have been done.
  */
 struct http_response {
 	int status;
 	int64_t date_unix;
 	enum http_fail fail;
+	bool sent;
 	struct vw_buf body;
 };
 

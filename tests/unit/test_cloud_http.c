@@ -203,24 +203,29 @@ static void test_no_answer(void **state)
 	struct vw_err err;
 
 	assert_true(http_do(h, &req, &resp, &err) < 0);
-	assert_int_equal(resp.fail, HTTP_UNKNOWN);
+	assert_int_equal(resp.fail, HTTP_NO_ANSWER);
+	assert_true(resp.sent);
 	assert_int_equal(resp.status, 200);
 	req.deadline_ms = vw_mono_ms() + 200;
 	assert_int_equal(http_do(h, &req, &resp, &err), -ETIMEDOUT);
-	assert_int_equal(resp.fail, HTTP_UNKNOWN);
+	assert_int_equal(resp.fail, HTTP_NO_ANSWER);
+	assert_true(resp.sent);
 	req.deadline_ms = soon();
 	assert_true(http_do(h, &req, &resp, &err) < 0);
-	assert_int_equal(resp.fail, HTTP_UNKNOWN);
+	assert_int_equal(resp.fail, HTTP_NO_ANSWER);
+	assert_true(resp.sent);
 	assert_int_equal(resp.status, 0);
 	assert_true(vw_fmt(closed, sizeof(closed), "%s", scripted_url(srv)) > 0);
 	scripted_stop(srv);
 
 	req.url = closed; /* nobody listens there any more */
 	assert_int_equal(http_do(h, &req, &resp, &err), -ECONNREFUSED);
-	assert_int_equal(resp.fail, HTTP_NOT_SENT);
+	assert_int_equal(resp.fail, HTTP_NO_ANSWER);
+	assert_false(resp.sent);
 	req.deadline_ms = vw_mono_ms() - 1;
 	assert_int_equal(http_do(h, &req, &resp, &err), -ETIMEDOUT);
-	assert_int_equal(resp.fail, HTTP_NOT_SENT);
+	assert_int_equal(resp.fail, HTTP_NO_ANSWER);
+	assert_false(resp.sent);
 	http_free(h);
 }
 
@@ -249,7 +254,8 @@ static void test_sent_once(void **state)
 	assert_int_equal(http_do(h, &req, &resp, &err), 0);
 	req.once = true;
 	assert_true(http_do(h, &req, &resp, &err) < 0);
-	assert_int_equal(resp.fail, HTTP_UNKNOWN);
+	assert_int_equal(resp.fail, HTTP_NO_ANSWER);
+	assert_true(resp.sent);
 	assert_int_equal(scripted_n(srv), 5);
 	http_free(h);
 	scripted_stop(srv);
@@ -283,8 +289,10 @@ static void test_cancel(void **state)
 	assert_int_equal(pthread_create(&t, NULL, cancel_when_asked, &c), 0);
 	assert_int_equal(http_do(h, &req, &resp, &err), -ECANCELED);
 	assert_int_equal(resp.fail, HTTP_CANCELLED);
+	assert_true(resp.sent);
 	pthread_join(t, NULL);
 	assert_int_equal(http_do(h, &req, &resp, &err), -ECANCELED);
+	assert_false(resp.sent);
 	assert_int_equal(http_wait(h, 60000), -ECANCELED);
 	http_free(h);
 	scripted_stop(srv);

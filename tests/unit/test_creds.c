@@ -501,6 +501,37 @@ static void test_one_fetch(void **state)
 	stop(&f);
 }
 
+/* While one thread fetches, others wait no longer than they may. */
+static void test_waiting_ends(void **state)
+{
+	static const struct scripted_step steps[] = { { .how = SCRIPTED_HANG } };
+	struct creds_options opt = { .role_arn = "r", .web_identity_token_file = "/dev/null" };
+	char path[] = "/tmp/vpcwire-test-creds-XXXXXX";
+	vw_auto_creds_set struct creds_set set = { 0 };
+	struct getter g = { .r = 1 };
+	struct fixture f;
+	struct vw_err err;
+	pthread_t t;
+	vw_auto_close int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(vw_replace_file(path, "token", 5, 0600, &err), 0);
+	start(&f, steps, VW_ARRAY_SIZE(steps));
+	opt.web_identity_token_file = path;
+	opt.sts_endpoint = scripted_url(f.srv);
+	g.c = new_creds(&f, &opt);
+	assert_int_equal(pthread_create(&t, NULL, get_in_thread, &g), 0);
+	scripted_wait(f.srv, 1); /* it has asked and gets no answer */
+	assert_int_equal(creds_get(g.c, vw_mono_ms() + 1, &set, &err), -ETIMEDOUT);
+	assert_non_null(strstr(err.msg, "are still being fetched"));
+	http_cancel(f.http);
+	pthread_join(t, NULL);
+	assert_int_equal(g.r, -ECANCELED);
+	assert_int_equal(unlink(path), 0);
+	creds_free(g.c);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -510,7 +541,7 @@ int main(void)
 		cmocka_unit_test(test_failed_refresh), cmocka_unit_test(test_container_token),
 		cmocka_unit_test(test_web_identity),   cmocka_unit_test(test_expired_on_arrival),
 		cmocka_unit_test(test_parse_json),     cmocka_unit_test(test_parse_sts),
-		cmocka_unit_test(test_one_fetch),
+		cmocka_unit_test(test_one_fetch),      cmocka_unit_test(test_waiting_ends),
 	};
 
 	if (http_init_process() < 0)

@@ -1,7 +1,5 @@
-/*
- * The retry policy of daemon/ec2.c and the calls that look before they repeat, against a scripted server. The
- * clock is false: waits are noted and pass at once.
- */
+/* The typed calls of daemon/ec2.h against a script: what they send, and what they do when the answer does not
+ * come. */
 #include "daemon/creds.h"
 #include "daemon/ec2.h"
 #include "daemon/http.h"
@@ -11,17 +9,13 @@
 #include "lib/base/clock.h"
 #include "lib/base/parse.h"
 #include "tests/unit/cm.h"
+#include "tests/unit/ec2_fixture.h"
 #include "tests/unit/scripted_http.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define OK(action) "<" action "Response><return>true</return></" action "Response>"
-#define ERROR(code, message)                                                                                 \
-	"<Response><Errors><Error><Code>" code "</Code><Message>" message                                    \
-	"</Message></Error></Errors><RequestID>r-1</RequestID></Response>"
 #define ENI(inside)                                                                                          \
 	"<item><networkInterfaceId>eni-1</networkInterfaceId><subnetId>s</subnetId><vpcId>v</vpcId>"         \
 	"<macAddress>02:00:00:00:00:01</macAddress><status>in-use</status>" inside "</item>"
@@ -41,100 +35,6 @@
 	"<AttachNetworkInterfaceResponse><attachmentId>eni-attach-9</attachmentId></"                        \
 	"AttachNetworkInterfaceResponse>"
 
-struct fixture {
-	struct scripted_http *srv;
-	struct http *http;
-	struct creds *creds;
-	struct ec2 *ec2;
-	uint64_t now;
-	uint64_t waits[32];
-	size_t n_waits;
-};
-
-static uint64_t fake_now(void *arg)
-{
-	return ((struct fixture *)arg)->now;
-}
-
-static void fake_wait(void *arg, uint64_t ms)
-{
-	struct fixture *f = arg;
-
-	f->now += ms;
-	assert_true(f->n_waits < VW_ARRAY_SIZE(f->waits));
-	f->waits[f->n_waits++] = ms;
-}
-
-static uint32_t fake_random(void *arg)
-{
-	return UINT32_MAX; /* always the cap */
-}
-
-static void start_with(struct fixture *f, const struct scripted_step *steps, size_t n,
-		       const struct creds_options *keys, struct ec2_rate change)
-{
-	const struct http_options opt = { 0 };
-	struct ec2_options eo = {
-		.region = "eu-north-1",
-		.instance_id = "i-me",
-		.change = change,
-		.clock = { f, fake_now, fake_wait, fake_random },
-	};
-	struct creds_options co = *keys;
-	struct vw_err err;
-
-	*f = (struct fixture){ .now = vw_mono_ms() };
-	f->srv = scripted_start(steps, n);
-	eo.endpoint = scripted_url(f->srv);
-	if (!co.access_key_id)
-		co.container_full_uri = scripted_url(f->srv);
-	assert_int_equal(http_new(&opt, &f->http, &err), 0);
-	assert_int_equal(creds_new(&co, f->http, NULL, &f->creds, &err), 0);
-	assert_int_equal(ec2_new(&eo, f->http, f->creds, &f->ec2, &err), 0);
-}
-
-static void start(struct fixture *f, const struct scripted_step *steps, size_t n)
-{
-	const struct creds_options keys = { .access_key_id = "AKIA", .secret_access_key = "s" };
-
-	start_with(f, steps, n, &keys, (struct ec2_rate){ 0 });
-}
-
-/* Ends the test; every step of the script must have been asked for, and nothing beyond it. */
-static void stop(struct fixture *f, size_t n_steps)
-{
-	assert_int_equal(scripted_n(f->srv), n_steps);
-	ec2_free(f->ec2);
-	creds_free(f->creds);
-	http_free(f->http);
-	scripted_stop(f->srv);
-}
-
-static uint64_t in(const struct fixture *f, uint64_t ms)
-{
-	return f->now + ms;
-}
-
-static void expect_form(struct fixture *f, size_t i, const char *form)
-{
-	const char *got = strstr(scripted_request(f->srv, i), "\r\n\r\n");
-
-	assert_non_null(got);
-	assert_string_equal(got + 4, form);
-}
-
-static uint64_t counted(struct fixture *f, const char *action, const char *code)
-{
-	struct ec2_counter c[64];
-	size_t n = ec2_counters(f->ec2, c, VW_ARRAY_SIZE(c));
-
-	for (size_t i = 0; i < n; i++) {
-		if (!strcmp(c[i].action, action) && !strcmp(c[i].code, code))
-			return c[i].n;
-	}
-	return 0;
-}
-
 static void test_create(void **state)
 {
 	static const struct scripted_step steps[] = { { 200, CREATED } };
@@ -153,24 +53,25 @@ static void test_create(void **state)
 	};
 	struct ec2_eni eni = { 0 };
 	struct ec2_error err;
-	struct fixture f;
+	struct ec2_fixture f;
 
-	start(&f, steps, VW_ARRAY_SIZE(steps));
-	assert_int_equal(ec2_create_eni(f.ec2, in(&f, 30000), &what, &eni, &err), 0);
+	ec2_fx_start(&f, steps, VW_ARRAY_SIZE(steps));
+	assert_int_equal(ec2_create_eni(f.ec2, ec2_fx_in(&f, 30000), &what, &eni, &err), 0);
 	assert_string_equal(eni.id, "eni-1");
 	assert_string_equal(ec2_eni_tag(&eni, "k"), "v");
-	expect_form(&f, 0,
-		    "Action=CreateNetworkInterface&Version=2016-11-15&SubnetId=subnet-1&SecurityGroupId.1=sg-"
-		    "1&SecurityGroupId.2=sg-2"
-		    "&Description=aws-K8S-i-me&Ipv4PrefixCount=2&TagSpecification.1.ResourceType=network-"
-		    "interface"
-		    "&TagSpecification.1.Tag.1.Key=node.k8s.amazonaws.com%2Finstance_id&TagSpecification.1."
-		    "Tag.1.Value=i-me"
-		    "&TagSpecification.1.Tag.2.Key=a%20b&TagSpecification.1.Tag.2.Value=1%262%3D3&"
-		    "ClientToken=tok-1");
-	assert_int_equal(counted(&f, "CreateNetworkInterface", "ok"), 1);
+	ec2_fx_expect_form(
+		&f, 0,
+		"Action=CreateNetworkInterface&Version=2016-11-15&SubnetId=subnet-1&SecurityGroupId.1=sg-"
+		"1&SecurityGroupId.2=sg-2"
+		"&Description=aws-K8S-i-me&Ipv4PrefixCount=2&TagSpecification.1.ResourceType=network-"
+		"interface"
+		"&TagSpecification.1.Tag.1.Key=node.k8s.amazonaws.com%2Finstance_id&TagSpecification.1."
+		"Tag.1.Value=i-me"
+		"&TagSpecification.1.Tag.2.Key=a%20b&TagSpecification.1.Tag.2.Value=1%262%3D3&"
+		"ClientToken=tok-1");
+	assert_int_equal(ec2_fx_counted(&f, "CreateNetworkInterface", "ok"), 1);
 	ec2_eni_done(&eni);
-	stop(&f, VW_ARRAY_SIZE(steps));
+	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
 /* No answer, half an answer: the same request again, because of its ClientToken. */
@@ -185,23 +86,24 @@ static void test_create_unknown(void **state)
 	const struct ec2_create what = { .subnet_id = "subnet-1", .token = "tok-1" };
 	struct ec2_eni eni = { 0 };
 	struct ec2_error err;
-	struct fixture f;
+	struct ec2_fixture f;
 
-	start(&f, steps, VW_ARRAY_SIZE(steps));
-	assert_int_equal(ec2_create_eni(f.ec2, in(&f, 30000), &what, &eni, &err), 0);
+	ec2_fx_start(&f, steps, VW_ARRAY_SIZE(steps));
+	assert_int_equal(ec2_create_eni(f.ec2, ec2_fx_in(&f, 30000), &what, &eni, &err), 0);
 	assert_string_equal(eni.id, "eni-1");
 	for (size_t i = 0; i < 4; i++)
-		expect_form(&f, i,
-			    "Action=CreateNetworkInterface&Version=2016-11-15&SubnetId=subnet-1&ClientToken="
-			    "tok-1");
+		ec2_fx_expect_form(
+			&f, i,
+			"Action=CreateNetworkInterface&Version=2016-11-15&SubnetId=subnet-1&ClientToken="
+			"tok-1");
 	assert_int_equal(f.n_waits, 3);
 	assert_int_equal(f.waits[0], 200);
 	assert_int_equal(f.waits[1], 400);
 	assert_int_equal(f.waits[2], 800);
-	assert_int_equal(counted(&f, "CreateNetworkInterface", "no-answer"), 2);
-	assert_int_equal(counted(&f, "CreateNetworkInterface", "bad-answer"), 1);
+	assert_int_equal(ec2_fx_counted(&f, "CreateNetworkInterface", "no-answer"), 2);
+	assert_int_equal(ec2_fx_counted(&f, "CreateNetworkInterface", "bad-answer"), 1);
 	ec2_eni_done(&eni);
-	stop(&f, VW_ARRAY_SIZE(steps));
+	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
 static void test_create_gives_up(void **state)
@@ -209,7 +111,7 @@ static void test_create_gives_up(void **state)
 	static const struct scripted_step steps[] = {
 		{ .how = SCRIPTED_DROP },
 		{ 500, "" },
-		{ 500, ERROR("InternalError", "x") },
+		{ 500, EC2_FX_ERROR("InternalError", "x") },
 		{ 503, "" },
 		{ 500, "" },
 		/* and when what is missing is not the end of the text, another try would not help */
@@ -220,174 +122,28 @@ static void test_create_gives_up(void **state)
 				no_token = { .subnet_id = "subnet-1" };
 	struct ec2_eni eni = { 0 };
 	struct ec2_error err;
-	struct fixture f;
+	struct ec2_fixture f;
 
-	start(&f, steps, VW_ARRAY_SIZE(steps));
-	assert_int_equal(ec2_create_eni(f.ec2, in(&f, 60000), &what, &eni, &err), -EAGAIN);
+	ec2_fx_start(&f, steps, VW_ARRAY_SIZE(steps));
+	assert_int_equal(ec2_create_eni(f.ec2, ec2_fx_in(&f, 60000), &what, &eni, &err), -EAGAIN);
 	assert_int_equal(err.kind, EC2_TRANSIENT);
 	assert_true(err.unknown);
 	assert_int_equal(err.http_status, 500);
-	assert_int_equal(ec2_create_eni(f.ec2, in(&f, 60000), &what, &eni, &err), -EBADMSG);
+	assert_int_equal(ec2_create_eni(f.ec2, ec2_fx_in(&f, 60000), &what, &eni, &err), -EBADMSG);
 	assert_int_equal(err.kind, EC2_PROTOCOL);
 	assert_true(err.unknown);
 	assert_non_null(strstr(err.why.msg, "<networkInterface> is missing"));
-	assert_int_equal(ec2_create_eni(f.ec2, in(&f, 60000), &what, &eni, &err), -EBADMSG);
-	assert_int_equal(ec2_create_eni(f.ec2, in(&f, 60000), &no_token, &eni, &err), -EINVAL);
+	assert_int_equal(ec2_create_eni(f.ec2, ec2_fx_in(&f, 60000), &what, &eni, &err), -EBADMSG);
+	assert_int_equal(ec2_create_eni(f.ec2, ec2_fx_in(&f, 60000), &no_token, &eni, &err), -EINVAL);
 	assert_int_equal(err.kind, EC2_INVALID);
-	stop(&f, VW_ARRAY_SIZE(steps));
-}
-
-static void test_throttled(void **state)
-{
-	static const struct scripted_step steps[] = {
-		{ 503, ERROR("RequestLimitExceeded", "slow") },
-		{ 200, OK("CreateTags") },
-		{ 503, ERROR("RequestLimitExceeded", "slow") },
-	};
-	static const struct ec2_kv tag = { "k", "v" };
-	struct ec2_error err;
-	struct fixture f;
-
-	start(&f, steps, VW_ARRAY_SIZE(steps));
-	assert_int_equal(ec2_create_tags(f.ec2, in(&f, 30000), "eni-1", &tag, 1, &err), 0);
-	/* one wait for the back-off, during which the emptied bucket got its token back */
-	assert_in_range(f.waits[0], 1000, 1000);
-	assert_true(f.n_waits <= 2);
-	f.n_waits = 0;
-	f.now += 20000;
-	/* no time for another try: what EC2 said is what is reported, and nothing is left unknown */
-	assert_int_equal(ec2_create_tags(f.ec2, in(&f, 500), "eni-1", &tag, 1, &err), -EAGAIN);
-	assert_int_equal(err.kind, EC2_THROTTLED);
-	assert_string_equal(err.code, "RequestLimitExceeded");
-	assert_int_equal(err.http_status, 503);
-	assert_false(err.unknown);
-	assert_int_equal(f.n_waits, 0);
-	/* the bucket is empty: the next caller does not even ask */
-	assert_int_equal(ec2_create_tags(f.ec2, in(&f, 500), "eni-1", &tag, 1, &err), -EAGAIN);
-	assert_int_equal(err.kind, EC2_THROTTLED);
-	assert_string_equal(err.code, "");
-	assert_non_null(strstr(err.why.msg, "this node's own limit"));
-	assert_int_equal(counted(&f, "CreateTags", "RequestLimitExceeded"), 2);
-	stop(&f, VW_ARRAY_SIZE(steps));
-}
-
-/* The client's own bucket: burst at once, then at its rate, per action. */
-static void test_own_rate(void **state)
-{
-	static const struct scripted_step steps[] = {
-		{ 200, OK("DeleteNetworkInterface") },
-		{ 200, OK("DeleteNetworkInterface") },
-		{ 200, OK("DetachNetworkInterface") },
-		{ 200, OK("DeleteNetworkInterface") },
-	};
-	const struct creds_options keys = { .access_key_id = "AKIA", .secret_access_key = "s" };
-	struct ec2_error err;
-	struct fixture f;
-
-	start_with(&f, steps, VW_ARRAY_SIZE(steps), &keys, (struct ec2_rate){ .burst = 2, .per_s = 4 });
-	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-1", &err), 0);
-	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-2", &err), 0);
-	assert_int_equal(ec2_detach(f.ec2, in(&f, 30000), "eni-attach-1", true, &err), 0);
-	assert_int_equal(f.n_waits, 0);
-	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-3", &err), 0);
-	assert_int_equal(f.n_waits, 1);
-	assert_in_range(f.waits[0], 250, 251);
-	expect_form(&f, 2,
-		    "Action=DetachNetworkInterface&Version=2016-11-15&AttachmentId=eni-attach-1&Force=true");
-	stop(&f, VW_ARRAY_SIZE(steps));
-}
-
-#define KEYS(id)                                                                                             \
-	"{\"AccessKeyId\":\"" id "\",\"SecretAccessKey\":\"k\",\"Token\":\"tok-" id                          \
-	"\",\"Expiration\":\"2099-01-01T00:00:00Z\"}"
-
-static void test_expired(void **state)
-{
-	static const struct scripted_step steps[] = {
-		{ 200, KEYS("ASIA1") },
-		{ 400, ERROR("ExpiredToken", "old") },
-		{ 200, KEYS("ASIA2") },
-		{ 200, OK("DeleteNetworkInterface") },
-		{ 400, ERROR("ExpiredToken", "old") },
-		{ 200, KEYS("ASIA3") },
-		{ 400, ERROR("ExpiredToken", "old") },
-		/* EC2 says this of expired tokens as well; the clocks agree, so it is not the clock */
-		{ 400, ERROR("RequestExpired", "Request has expired.") },
-		{ 200, KEYS("ASIA4") },
-		{ 400, ERROR("RequestExpired", "Request has expired.") },
-		/* no credentials at all */
-		{ 400, ERROR("ExpiredToken", "old") },
-		{ 403, "go away" },
-	};
-	const struct creds_options keys = { 0 };
-	struct ec2_error err;
-	struct fixture f;
-	char v[512];
-
-	start_with(&f, steps, VW_ARRAY_SIZE(steps), &keys, (struct ec2_rate){ 0 });
-	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-1", &err), 0);
-	assert_string_equal(scripted_header(f.srv, 1, "X-Amz-Security-Token", v, sizeof(v)), "tok-ASIA1");
-	assert_string_equal(scripted_header(f.srv, 3, "X-Amz-Security-Token", v, sizeof(v)), "tok-ASIA2");
-	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-1", &err), -EKEYEXPIRED);
-	assert_int_equal(err.kind, EC2_EXPIRED_CREDS);
-	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-1", &err), -EKEYEXPIRED);
-	assert_int_equal(err.kind, EC2_EXPIRED_CREDS);
-	assert_string_equal(err.code, "RequestExpired");
-	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-1", &err), -EACCES);
-	assert_int_equal(err.kind, EC2_NO_CREDS);
-	assert_non_null(
-		strstr(err.why.msg, "the container credentials endpoint: the service answered 403: go away"));
-	assert_int_equal(f.n_waits, 0);
-	stop(&f, VW_ARRAY_SIZE(steps));
-}
-
-static int64_t signed_at(struct fixture *f, size_t i)
-{
-	char amz[64], iso[32];
-	int64_t t;
-
-	scripted_header(f->srv, i, "X-Amz-Date", amz, sizeof(amz));
-	assert_true(vw_fmt(iso, sizeof(iso), "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", amz, amz + 4, amz + 6, amz + 9,
-			   amz + 11, amz + 13) > 0);
-	assert_int_equal(vw_parse_time(iso, &t), 0);
-	return t;
-}
-
-/* Signed again with the server's time, which is kept; refused again, the clock is named. */
-static void test_skew(void **state)
-{
-	static const char date[] = "Date: Fri, 01 Jan 2027 00:00:00 GMT\r\n";
-	static const struct scripted_step steps[] = {
-		{ 400, ERROR("RequestExpired", "x"), date },
-		{ 200, OK("DeleteNetworkInterface"), date },
-		{ 200, OK("DeleteNetworkInterface"), date },
-		{ 400, ERROR("RequestExpired", "x"), "Date: Sat, 01 Jan 2028 00:00:00 GMT\r\n" },
-		{ 400, ERROR("RequestExpired", "x"), "Date: Sat, 01 Jan 2028 00:00:00 GMT\r\n" },
-		{ 400, ERROR("RequestExpired", "x"), "Date: Sat, 01 Jan 2028 00:00:00 GMT\r\n" },
-	};
-	struct ec2_error err;
-	struct fixture f;
-	int64_t server;
-
-	start(&f, steps, VW_ARRAY_SIZE(steps));
-	assert_int_equal(vw_parse_time("2027-01-01T00:00:00Z", &server), 0);
-	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-1", &err), 0);
-	assert_in_range(signed_at(&f, 0), vw_unix_s() - 30, vw_unix_s());
-	assert_in_range(signed_at(&f, 1), server, server + 30);
-	assert_in_range(ec2_clock_skew_s(f.ec2), server - vw_unix_s() - 30, server - vw_unix_s() + 30);
-	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-1", &err), 0);
-	assert_in_range(signed_at(&f, 2), server, server + 30);
-	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-1", &err), -EACCES);
-	assert_int_equal(err.kind, EC2_CLOCK_SKEW);
-	assert_non_null(strstr(err.why.msg, "set this machine's clock"));
-	stop(&f, VW_ARRAY_SIZE(steps));
+	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
 static void test_attach(void **state)
 {
 	static const struct scripted_step steps[] = {
 		/* plain, after a moment in which EC2 did not know the new interface */
-		{ 400, ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
+		{ 400, EC2_FX_ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
 		{ 200, ATTACH_OK },
 		/* no answer, but it happened */
 		{ .how = SCRIPTED_DROP },
@@ -397,48 +153,50 @@ static void test_attach(void **state)
 		{ 200, ENIS(ENI("")) },
 		{ 200, ATTACH_OK },
 		/* somebody attached it already, here */
-		{ 400, ERROR("InvalidNetworkInterface.InUse", "x") },
+		{ 400, EC2_FX_ERROR("InvalidNetworkInterface.InUse", "x") },
 		{ 200, ENIS(ENI(ATTACHED("i-me", "2"))) },
 		/* or elsewhere */
-		{ 400, ERROR("InvalidNetworkInterface.InUse", "x") },
+		{ 400, EC2_FX_ERROR("InvalidNetworkInterface.InUse", "x") },
 		{ 200, ENIS(ENI(ATTACHED("i-you", "2"))) },
 		/* the device index is taken */
-		{ 400, ERROR("InvalidParameterValue",
-			     "Instance 'i-me' already has an interface attached at device index '2'.") },
+		{ 400,
+		  EC2_FX_ERROR("InvalidParameterValue",
+			       "Instance 'i-me' already has an interface attached at device index '2'.") },
 		{ 200, ENIS(ENI("")) },
 		/* the limit is reached: no look, no repetition */
-		{ 400, ERROR("AttachmentLimitExceeded", "x") },
+		{ 400, EC2_FX_ERROR("AttachmentLimitExceeded", "x") },
 		/* no answer, and no look either */
 		{ .how = SCRIPTED_DROP },
-		{ 403, ERROR("UnauthorizedOperation", "x") },
+		{ 403, EC2_FX_ERROR("UnauthorizedOperation", "x") },
 	};
 	char id[EC2_ID_LEN];
 	struct ec2_error err;
-	struct fixture f;
+	struct ec2_fixture f;
 
-	start(&f, steps, VW_ARRAY_SIZE(steps));
-	assert_int_equal(ec2_attach(f.ec2, in(&f, 60000), "eni-1", 2, 1, id, &err), 0);
+	ec2_fx_start(&f, steps, VW_ARRAY_SIZE(steps));
+	assert_int_equal(ec2_attach(f.ec2, ec2_fx_in(&f, 60000), "eni-1", 2, 1, id, &err), 0);
 	assert_string_equal(id, "eni-attach-9");
-	expect_form(&f, 1,
-		    "Action=AttachNetworkInterface&Version=2016-11-15&NetworkInterfaceId=eni-1&InstanceId=i-"
-		    "me&DeviceIndex=2&NetworkCardIndex=1");
-	assert_int_equal(ec2_attach(f.ec2, in(&f, 60000), "eni-1", 2, 0, id, &err), 0);
+	ec2_fx_expect_form(
+		&f, 1,
+		"Action=AttachNetworkInterface&Version=2016-11-15&NetworkInterfaceId=eni-1&InstanceId=i-"
+		"me&DeviceIndex=2&NetworkCardIndex=1");
+	assert_int_equal(ec2_attach(f.ec2, ec2_fx_in(&f, 60000), "eni-1", 2, 0, id, &err), 0);
 	assert_string_equal(id, "eni-attach-1");
-	assert_int_equal(ec2_attach(f.ec2, in(&f, 60000), "eni-1", 2, 0, id, &err), 0);
+	assert_int_equal(ec2_attach(f.ec2, ec2_fx_in(&f, 60000), "eni-1", 2, 0, id, &err), 0);
 	assert_string_equal(id, "eni-attach-9");
-	assert_int_equal(ec2_attach(f.ec2, in(&f, 60000), "eni-1", 2, 0, id, &err), 0);
+	assert_int_equal(ec2_attach(f.ec2, ec2_fx_in(&f, 60000), "eni-1", 2, 0, id, &err), 0);
 	assert_string_equal(id, "eni-attach-1");
-	assert_int_equal(ec2_attach(f.ec2, in(&f, 60000), "eni-1", 2, 0, id, &err), -EBUSY);
+	assert_int_equal(ec2_attach(f.ec2, ec2_fx_in(&f, 60000), "eni-1", 2, 0, id, &err), -EBUSY);
 	assert_int_equal(err.kind, EC2_IN_USE);
-	assert_int_equal(ec2_attach(f.ec2, in(&f, 60000), "eni-1", 2, 0, id, &err), -EBUSY);
+	assert_int_equal(ec2_attach(f.ec2, ec2_fx_in(&f, 60000), "eni-1", 2, 0, id, &err), -EBUSY);
 	assert_int_equal(err.kind, EC2_DEVICE_IN_USE);
-	assert_int_equal(ec2_attach(f.ec2, in(&f, 60000), "eni-1", 2, 0, id, &err), -ENOSPC);
+	assert_int_equal(ec2_attach(f.ec2, ec2_fx_in(&f, 60000), "eni-1", 2, 0, id, &err), -ENOSPC);
 	assert_int_equal(err.kind, EC2_ATTACH_LIMIT);
 	assert_false(err.unknown);
-	assert_int_equal(ec2_attach(f.ec2, in(&f, 60000), "eni-1", 2, 0, id, &err), -EAGAIN);
+	assert_int_equal(ec2_attach(f.ec2, ec2_fx_in(&f, 60000), "eni-1", 2, 0, id, &err), -EAGAIN);
 	assert_true(err.unknown);
 	assert_int_equal(err.kind, EC2_TRANSIENT);
-	stop(&f, VW_ARRAY_SIZE(steps));
+	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
 #define ADDR(a) "<item><privateIpAddress>" a "</privateIpAddress></item>"
@@ -461,7 +219,7 @@ static void test_assign(void **state)
 		{ 200, "<AssignIpv6AddressesResponse><assignedIpv6PrefixSet><item>2001:db8::/80</item></"
 		       "assignedIpv6PrefixSet>"
 		       "</AssignIpv6AddressesResponse>" },
-		{ 400, ERROR("InsufficientCidrBlocks", "x") },
+		{ 400, EC2_FX_ERROR("InsufficientCidrBlocks", "x") },
 		{ 200, ASSIGNED("") },
 		{ 200, HOLDS("") },
 		{ 200, ASSIGNED("") },
@@ -473,128 +231,130 @@ static void test_assign(void **state)
 	struct ec2_assigned got = { .n = 0 };
 	struct vw_cidr known;
 	struct ec2_error err;
-	struct fixture f;
+	struct ec2_fixture f;
 	char s[VW_CIDR_STRLEN];
 
-	start(&f, steps, VW_ARRAY_SIZE(steps));
+	ec2_fx_start(&f, steps, VW_ARRAY_SIZE(steps));
 	assert_int_equal(vw_cidr_parse("10.0.0.4/32", &known), 0);
 	what.known = &known;
 	what.n_known = 1;
-	assert_int_equal(ec2_assign(f.ec2, in(&f, 60000), &what, &got, &err), 0);
+	assert_int_equal(ec2_assign(f.ec2, ec2_fx_in(&f, 60000), &what, &got, &err), 0);
 	assert_int_equal(got.n, 2);
 	assert_string_equal(vw_cidr_str(&got.v[1], s), "10.0.0.6/32");
-	expect_form(&f, 0,
-		    "Action=AssignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
-		    "SecondaryPrivateIpAddressCount=2");
-	assert_int_equal(ec2_assign(f.ec2, in(&f, 60000), &what, &got, &err), 0);
+	ec2_fx_expect_form(&f, 0,
+			   "Action=AssignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
+			   "SecondaryPrivateIpAddressCount=2");
+	assert_int_equal(ec2_assign(f.ec2, ec2_fx_in(&f, 60000), &what, &got, &err), 0);
 	assert_int_equal(got.n, 1);
 	assert_string_equal(vw_cidr_str(&got.v[0], s), "10.0.0.7/32");
-	assert_int_equal(ec2_assign(f.ec2, in(&f, 60000), &what, &got, &err), 0);
+	assert_int_equal(ec2_assign(f.ec2, ec2_fx_in(&f, 60000), &what, &got, &err), 0);
 	assert_string_equal(vw_cidr_str(&got.v[0], s), "10.0.0.8/32");
 
 	what.family = AF_INET6;
 	what.n_addrs = 0;
 	what.n_prefixes = 1;
-	assert_int_equal(ec2_assign(f.ec2, in(&f, 60000), &what, &got, &err), 0);
+	assert_int_equal(ec2_assign(f.ec2, ec2_fx_in(&f, 60000), &what, &got, &err), 0);
 	assert_string_equal(vw_cidr_str(&got.v[0], s), "2001:db8::/80");
-	expect_form(
+	ec2_fx_expect_form(
 		&f, 6,
 		"Action=AssignIpv6Addresses&Version=2016-11-15&NetworkInterfaceId=eni-1&Ipv6PrefixCount=1");
 	what.family = AF_INET;
-	assert_int_equal(ec2_assign(f.ec2, in(&f, 60000), &what, &got, &err), -ENOSPC);
+	assert_int_equal(ec2_assign(f.ec2, ec2_fx_in(&f, 60000), &what, &got, &err), -ENOSPC);
 	assert_int_equal(err.kind, EC2_SUBNET_NO_PREFIX);
-	expect_form(&f, 7,
-		    "Action=AssignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
-		    "Ipv4PrefixCount=1");
+	ec2_fx_expect_form(&f, 7,
+			   "Action=AssignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
+			   "Ipv4PrefixCount=1");
 	/* an empty answer is not understood, whatever the describes say */
-	assert_int_equal(ec2_assign(f.ec2, in(&f, 60000), &what, &got, &err), -EBADMSG);
+	assert_int_equal(ec2_assign(f.ec2, ec2_fx_in(&f, 60000), &what, &got, &err), -EBADMSG);
 	assert_int_equal(err.kind, EC2_PROTOCOL);
 	assert_false(err.unknown);
 	what.n_addrs = 1;
-	assert_int_equal(ec2_assign(f.ec2, in(&f, 60000), &what, &got, &err), -EINVAL);
-	stop(&f, VW_ARRAY_SIZE(steps));
+	assert_int_equal(ec2_assign(f.ec2, ec2_fx_in(&f, 60000), &what, &got, &err), -EINVAL);
+	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
 static void test_unassign(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 200, OK("UnassignPrivateIpAddresses") },
+		{ 200, EC2_FX_OK("UnassignPrivateIpAddresses") },
 		/* no answer, repeated; refused, because it happened */
 		{ .how = SCRIPTED_DROP },
-		{ 400, ERROR("InvalidParameterValue", "not assigned to interface") },
+		{ 400, EC2_FX_ERROR("InvalidParameterValue", "not assigned to interface") },
 		{ 200, HOLDS("") },
 		/* one of two has gone: the other alone */
-		{ 400, ERROR("InvalidParameterValue", "not assigned to interface") },
+		{ 400, EC2_FX_ERROR("InvalidParameterValue", "not assigned to interface") },
 		{ 200, HOLDS(ADDR("10.0.0.6")) },
-		{ 200, OK("UnassignPrivateIpAddresses") },
+		{ 200, EC2_FX_OK("UnassignPrivateIpAddresses") },
 		/* both are there: EC2 means something else */
-		{ 400, ERROR("InvalidParameterValue", "no") },
+		{ 400, EC2_FX_ERROR("InvalidParameterValue", "no") },
 		{ 200, HOLDS(ADDR("10.0.0.5") ADDR("10.0.0.6")) },
 		/* the interface is gone */
-		{ 400, ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
-		{ 200, OK("UnassignPrivateIpAddresses") },
-		{ 200, OK("UnassignIpv6Addresses") },
+		{ 400, EC2_FX_ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
+		{ 200, EC2_FX_OK("UnassignPrivateIpAddresses") },
+		{ 200, EC2_FX_OK("UnassignIpv6Addresses") },
 	};
 	struct vw_cidr two[2], prefix, mixed[2], six;
 	struct ec2_error err;
-	struct fixture f;
+	struct ec2_fixture f;
 
-	start(&f, steps, VW_ARRAY_SIZE(steps));
+	ec2_fx_start(&f, steps, VW_ARRAY_SIZE(steps));
 	assert_int_equal(vw_cidr_parse("10.0.0.5", &two[0]) | vw_cidr_parse("10.0.0.6", &two[1]), 0);
 	assert_int_equal(vw_cidr_parse("10.0.0.16/28", &prefix) | vw_cidr_parse("2001:db8::/80", &six), 0);
 	mixed[0] = two[0];
 	mixed[1] = prefix;
-	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", two, 2, &err), 0);
-	expect_form(&f, 0,
-		    "Action=UnassignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
-		    "PrivateIpAddress.1=10.0.0.5"
-		    "&PrivateIpAddress.2=10.0.0.6");
-	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", two, 2, &err), 0);
-	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", two, 2, &err), 0);
-	expect_form(&f, 6,
-		    "Action=UnassignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
-		    "PrivateIpAddress.1=10.0.0.6");
-	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", two, 2, &err), -EINVAL);
-	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", two, 2, &err), 0);
-	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", &prefix, 1, &err), 0);
-	expect_form(&f, 10,
-		    "Action=UnassignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
-		    "Ipv4Prefix.1=10.0.0.16%2F28");
-	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", &six, 1, &err), 0);
-	expect_form(&f, 11,
-		    "Action=UnassignIpv6Addresses&Version=2016-11-15&NetworkInterfaceId=eni-1&Ipv6Prefix.1="
-		    "2001%3Adb8%3A%3A%2F80");
-	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", mixed, 2, &err), -EINVAL);
-	assert_int_equal(ec2_unassign(f.ec2, in(&f, 60000), "eni-1", two, 0, &err), -EINVAL);
-	stop(&f, VW_ARRAY_SIZE(steps));
+	assert_int_equal(ec2_unassign(f.ec2, ec2_fx_in(&f, 60000), "eni-1", two, 2, &err), 0);
+	ec2_fx_expect_form(&f, 0,
+			   "Action=UnassignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
+			   "PrivateIpAddress.1=10.0.0.5"
+			   "&PrivateIpAddress.2=10.0.0.6");
+	assert_int_equal(ec2_unassign(f.ec2, ec2_fx_in(&f, 60000), "eni-1", two, 2, &err), 0);
+	assert_int_equal(ec2_unassign(f.ec2, ec2_fx_in(&f, 60000), "eni-1", two, 2, &err), 0);
+	ec2_fx_expect_form(&f, 6,
+			   "Action=UnassignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
+			   "PrivateIpAddress.1=10.0.0.6");
+	assert_int_equal(ec2_unassign(f.ec2, ec2_fx_in(&f, 60000), "eni-1", two, 2, &err), -EINVAL);
+	assert_int_equal(ec2_unassign(f.ec2, ec2_fx_in(&f, 60000), "eni-1", two, 2, &err), 0);
+	assert_int_equal(ec2_unassign(f.ec2, ec2_fx_in(&f, 60000), "eni-1", &prefix, 1, &err), 0);
+	ec2_fx_expect_form(&f, 10,
+			   "Action=UnassignPrivateIpAddresses&Version=2016-11-15&NetworkInterfaceId=eni-1&"
+			   "Ipv4Prefix.1=10.0.0.16%2F28");
+	assert_int_equal(ec2_unassign(f.ec2, ec2_fx_in(&f, 60000), "eni-1", &six, 1, &err), 0);
+	ec2_fx_expect_form(
+		&f, 11,
+		"Action=UnassignIpv6Addresses&Version=2016-11-15&NetworkInterfaceId=eni-1&Ipv6Prefix.1="
+		"2001%3Adb8%3A%3A%2F80");
+	assert_int_equal(ec2_unassign(f.ec2, ec2_fx_in(&f, 60000), "eni-1", mixed, 2, &err), -EINVAL);
+	assert_int_equal(ec2_unassign(f.ec2, ec2_fx_in(&f, 60000), "eni-1", two, 0, &err), -EINVAL);
+	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
 static void test_gone(void **state)
 {
 	static const struct scripted_step steps[] = {
-		{ 400, ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
-		{ 400, ERROR("InvalidAttachmentID.NotFound", "x") },
-		{ 400, ERROR("IncorrectState", "detaching") },
-		{ 400, ERROR("InvalidParameterValue", "Network interface is currently in use.") },
-		{ 400, ERROR("OperationNotPermitted", "x") },
-		{ 200, OK("ModifyNetworkInterfaceAttribute") },
+		{ 400, EC2_FX_ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
+		{ 400, EC2_FX_ERROR("InvalidAttachmentID.NotFound", "x") },
+		{ 400, EC2_FX_ERROR("IncorrectState", "detaching") },
+		{ 400, EC2_FX_ERROR("InvalidParameterValue", "Network interface is currently in use.") },
+		{ 400, EC2_FX_ERROR("OperationNotPermitted", "x") },
+		{ 200, EC2_FX_OK("ModifyNetworkInterfaceAttribute") },
 	};
 	struct ec2_error err;
-	struct fixture f;
+	struct ec2_fixture f;
 
-	start(&f, steps, VW_ARRAY_SIZE(steps));
-	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-1", &err), 0);
-	assert_int_equal(ec2_detach(f.ec2, in(&f, 30000), "a", false, &err), 0);
-	assert_int_equal(ec2_detach(f.ec2, in(&f, 30000), "a", false, &err), 0);
-	assert_int_equal(ec2_delete_eni(f.ec2, in(&f, 30000), "eni-1", &err), -EBUSY);
+	ec2_fx_start(&f, steps, VW_ARRAY_SIZE(steps));
+	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), 0);
+	assert_int_equal(ec2_detach(f.ec2, ec2_fx_in(&f, 30000), "a", false, &err), 0);
+	assert_int_equal(ec2_detach(f.ec2, ec2_fx_in(&f, 30000), "a", false, &err), 0);
+	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), -EBUSY);
 	assert_int_equal(err.kind, EC2_IN_USE);
-	assert_int_equal(ec2_detach(f.ec2, in(&f, 30000), "a", false, &err), -EBUSY);
-	assert_int_equal(ec2_delete_on_termination(f.ec2, in(&f, 30000), "eni-1", "a", true, &err), 0);
-	expect_form(&f, 5,
-		    "Action=ModifyNetworkInterfaceAttribute&Version=2016-11-15&NetworkInterfaceId=eni-1&"
-		    "Attachment.AttachmentId=a"
-		    "&Attachment.DeleteOnTermination=true");
-	stop(&f, VW_ARRAY_SIZE(steps));
+	assert_int_equal(ec2_detach(f.ec2, ec2_fx_in(&f, 30000), "a", false, &err), -EBUSY);
+	assert_int_equal(ec2_delete_on_termination(f.ec2, ec2_fx_in(&f, 30000), "eni-1", "a", true, &err), 0);
+	ec2_fx_expect_form(
+		&f, 5,
+		"Action=ModifyNetworkInterfaceAttribute&Version=2016-11-15&NetworkInterfaceId=eni-1&"
+		"Attachment.AttachmentId=a"
+		"&Attachment.DeleteOnTermination=true");
+	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
 #define ENI_N(n)                                                                                             \
@@ -621,28 +381,30 @@ static void test_pages(void **state)
 	struct ec2_find find = { .filters = filters, .n_filters = 2 };
 	struct ec2_enis l = { 0 };
 	struct ec2_error err;
-	struct fixture f;
+	struct ec2_fixture f;
 
-	start(&f, steps, VW_ARRAY_SIZE(steps));
-	assert_int_equal(ec2_describe_enis(f.ec2, in(&f, 60000), &find, &l, &err), 0);
+	ec2_fx_start(&f, steps, VW_ARRAY_SIZE(steps));
+	assert_int_equal(ec2_describe_enis(f.ec2, ec2_fx_in(&f, 60000), &find, &l, &err), 0);
 	assert_int_equal(l.n, 3);
 	assert_string_equal(l.v[0].id, "eni-1");
 	assert_string_equal(l.v[2].id, "eni-3");
-	expect_form(&f, 0,
-		    "Action=DescribeNetworkInterfaces&Version=2016-11-15&Filter.1.Name=attachment.instance-"
-		    "id&Filter.1.Value.1=i-me"
-		    "&Filter.2.Name=tag%3Aa&Filter.2.Value.1=b&MaxResults=1000");
-	expect_form(&f, 1,
-		    "Action=DescribeNetworkInterfaces&Version=2016-11-15&Filter.1.Name=attachment.instance-"
-		    "id&Filter.1.Value.1=i-me"
-		    "&Filter.2.Name=tag%3Aa&Filter.2.Value.1=b&MaxResults=1000&NextToken=t%2F1");
+	ec2_fx_expect_form(
+		&f, 0,
+		"Action=DescribeNetworkInterfaces&Version=2016-11-15&Filter.1.Name=attachment.instance-"
+		"id&Filter.1.Value.1=i-me"
+		"&Filter.2.Name=tag%3Aa&Filter.2.Value.1=b&MaxResults=1000");
+	ec2_fx_expect_form(
+		&f, 1,
+		"Action=DescribeNetworkInterfaces&Version=2016-11-15&Filter.1.Name=attachment.instance-"
+		"id&Filter.1.Value.1=i-me"
+		"&Filter.2.Name=tag%3Aa&Filter.2.Value.1=b&MaxResults=1000&NextToken=t%2F1");
 	ec2_enis_done(&l);
 	find.max = 2;
-	assert_int_equal(ec2_describe_enis(f.ec2, in(&f, 60000), &find, &l, &err), -EBADMSG);
+	assert_int_equal(ec2_describe_enis(f.ec2, ec2_fx_in(&f, 60000), &find, &l, &err), -EBADMSG);
 	assert_int_equal(err.kind, EC2_PROTOCOL);
 	assert_false(err.unknown);
 	assert_null(l.v);
-	stop(&f, VW_ARRAY_SIZE(steps));
+	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
 static void test_describes(void **state)
@@ -650,7 +412,7 @@ static void test_describes(void **state)
 	static const struct scripted_step steps[] = {
 		{ 200, ENIS(ENI("")) },
 		{ 200, ENIS("") },
-		{ 400, ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
+		{ 400, EC2_FX_ERROR("InvalidNetworkInterfaceID.NotFound", "x") },
 		{ 200, "<DescribeInstanceTypesResponse><instanceTypeSet><item><instanceType>m5.large</"
 		       "instanceType><networkInfo>"
 		       "<maximumNetworkInterfaces>3</maximumNetworkInterfaces><ipv4AddressesPerInterface>10</"
@@ -672,29 +434,30 @@ static void test_describes(void **state)
 	struct ec2_eni eni = { 0 };
 	struct ec2_vpc vpc;
 	struct ec2_error err;
-	struct fixture f;
+	struct ec2_fixture f;
 
-	start(&f, steps, VW_ARRAY_SIZE(steps));
-	assert_int_equal(ec2_describe_eni(f.ec2, in(&f, 30000), "eni-1", &eni, &err), 0);
-	expect_form(&f, 0, "Action=DescribeNetworkInterfaces&Version=2016-11-15&NetworkInterfaceId.1=eni-1");
+	ec2_fx_start(&f, steps, VW_ARRAY_SIZE(steps));
+	assert_int_equal(ec2_describe_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &eni, &err), 0);
+	ec2_fx_expect_form(&f, 0,
+			   "Action=DescribeNetworkInterfaces&Version=2016-11-15&NetworkInterfaceId.1=eni-1");
 	ec2_eni_done(&eni);
-	assert_int_equal(ec2_describe_eni(f.ec2, in(&f, 30000), "eni-1", &eni, &err), -EBADMSG);
-	assert_int_equal(ec2_describe_eni(f.ec2, in(&f, 30000), "eni-1", &eni, &err), -ENOENT);
+	assert_int_equal(ec2_describe_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &eni, &err), -EBADMSG);
+	assert_int_equal(ec2_describe_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &eni, &err), -ENOENT);
 	assert_int_equal(err.kind, EC2_NOT_FOUND);
 	assert_string_equal(err.request_id, "r-1");
-	assert_int_equal(ec2_describe_limits(f.ec2, in(&f, 30000), "m5.large", &limits, &err), 0);
+	assert_int_equal(ec2_describe_limits(f.ec2, ec2_fx_in(&f, 30000), "m5.large", &limits, &err), 0);
 	assert_int_equal(limits.max_enis, 3);
 	assert_int_equal(limits.ipv4_per_eni, 10);
-	assert_int_equal(ec2_describe_limits(f.ec2, in(&f, 30000), "m5.nope", &limits, &err), -ENOENT);
+	assert_int_equal(ec2_describe_limits(f.ec2, ec2_fx_in(&f, 30000), "m5.nope", &limits, &err), -ENOENT);
 	assert_non_null(strstr(err.why.msg, "there is no 'm5.nope'"));
-	assert_int_equal(ec2_describe_vpc(f.ec2, in(&f, 30000), "vpc-1", &vpc, &err), 0);
+	assert_int_equal(ec2_describe_vpc(f.ec2, ec2_fx_in(&f, 30000), "vpc-1", &vpc, &err), 0);
 	assert_int_equal(vpc.n_cidrs, 1);
-	assert_int_equal(ec2_describe_subnets(f.ec2, in(&f, 30000), &find, &subnets, &err), 0);
+	assert_int_equal(ec2_describe_subnets(f.ec2, ec2_fx_in(&f, 30000), &find, &subnets, &err), 0);
 	assert_int_equal(subnets.n, 1);
 	assert_int_equal(subnets.v[0].free4, 9);
 	ec2_subnets_done(&subnets);
-	assert_int_equal(ec2_describe_subnets(f.ec2, in(&f, 30000), &find, &subnets, &err), -EBADMSG);
-	stop(&f, VW_ARRAY_SIZE(steps));
+	assert_int_equal(ec2_describe_subnets(f.ec2, ec2_fx_in(&f, 30000), &find, &subnets, &err), -EBADMSG);
+	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
 static void test_new(void **state)
@@ -704,66 +467,15 @@ static void test_new(void **state)
 				 bad = { .region = "r", .endpoint = "ec2" };
 	const struct ec2_options plain = { .region = "eu-north-1" };
 	struct ec2 *e = NULL;
-	struct fixture f;
+	struct ec2_fixture f;
 	struct vw_err err;
 
-	start_with(&f, NULL, 0, &keys, (struct ec2_rate){ 0 });
+	ec2_fx_start_with(&f, NULL, 0, &keys, (struct ec2_rate){ 0 });
 	assert_int_equal(ec2_new(&no_region, f.http, f.creds, &e, &err), -EINVAL);
 	assert_int_equal(ec2_new(&bad, f.http, f.creds, &e, &err), -EINVAL);
 	assert_int_equal(ec2_new(&plain, f.http, f.creds, &e, &err), 0);
 	ec2_free(e);
-	stop(&f, 0);
-}
-
-#define THREADS 4
-#define CALLS 8
-
-struct caller {
-	struct ec2 *ec2;
-	unsigned int good;
-};
-
-static void *call_in_thread(void *arg)
-{
-	struct caller *c = arg;
-	struct ec2_error err;
-
-	for (unsigned int i = 0; i < CALLS; i++)
-		c->good += ec2_delete_eni(c->ec2, vw_mono_ms() + 30000, "eni-1", &err) == 0;
-	return NULL;
-}
-
-/* One client, several threads: some requests fail and are repeated, all calls end well, and all are counted.
- */
-static void test_threads(void **state)
-{
-	static struct scripted_step steps[THREADS * CALLS + 4];
-	const struct creds_options keys = { .access_key_id = "AKIA", .secret_access_key = "s" };
-	struct ec2_options eo = { .region = "eu-north-1", .change = { .burst = 1000, .per_s = 1000 } };
-	struct caller callers[THREADS];
-	pthread_t threads[THREADS];
-	struct vw_err err;
-	struct fixture f;
-
-	for (size_t i = 0; i < VW_ARRAY_SIZE(steps); i++)
-		steps[i] = (struct scripted_step){ 200, OK("DeleteNetworkInterface") };
-	for (size_t i = 0; i < 4; i++)
-		steps[i * 7] = (struct scripted_step){ 500, ERROR("InternalError", "x") };
-	start_with(&f, steps, VW_ARRAY_SIZE(steps), &keys, (struct ec2_rate){ 0 });
-	ec2_free(f.ec2);
-	eo.endpoint = scripted_url(f.srv); /* with the real clock */
-	assert_int_equal(ec2_new(&eo, f.http, f.creds, &f.ec2, &err), 0);
-	for (size_t i = 0; i < THREADS; i++) {
-		callers[i] = (struct caller){ f.ec2, 0 };
-		assert_int_equal(pthread_create(&threads[i], NULL, call_in_thread, &callers[i]), 0);
-	}
-	for (size_t i = 0; i < THREADS; i++) {
-		pthread_join(threads[i], NULL);
-		assert_int_equal(callers[i].good, CALLS);
-	}
-	assert_int_equal(counted(&f, "DeleteNetworkInterface", "ok"), THREADS * CALLS);
-	assert_int_equal(counted(&f, "DeleteNetworkInterface", "InternalError"), 4);
-	stop(&f, VW_ARRAY_SIZE(steps));
+	ec2_fx_stop(&f, 0);
 }
 
 int main(void)
@@ -772,10 +484,6 @@ int main(void)
 		cmocka_unit_test(test_create),
 		cmocka_unit_test(test_create_unknown),
 		cmocka_unit_test(test_create_gives_up),
-		cmocka_unit_test(test_throttled),
-		cmocka_unit_test(test_own_rate),
-		cmocka_unit_test(test_expired),
-		cmocka_unit_test(test_skew),
 		cmocka_unit_test(test_attach),
 		cmocka_unit_test(test_assign),
 		cmocka_unit_test(test_unassign),
@@ -783,7 +491,6 @@ int main(void)
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_describes),
 		cmocka_unit_test(test_new),
-		cmocka_unit_test(test_threads),
 	};
 
 	if (http_init_process() < 0)

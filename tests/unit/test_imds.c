@@ -221,6 +221,45 @@ static void test_eni(void **state)
 	stop(&f);
 }
 
+/* What cannot be right is refused, with its name. */
+static void test_bad_enis(void **state)
+{
+	static const struct {
+		struct scripted_step steps[8];
+		const char *message;
+	} cases[] = {
+		{ { { 200, "T" }, { 200, "eni-1" }, { 200, "x" } },
+		  "device-number: 'x' is not a small number" },
+		{ { { 200, "T" }, { 200, "eni-1" }, { 200, "256" } },
+		  "device-number: '256' is not a small number" },
+		{ { { 200, "T" }, { 200, "\n" } }, "interface-id is empty" },
+		{ { { 200, "T" },
+		    { 200, "eni-1" },
+		    { 200, "1" },
+		    { 404, "" },
+		    { 200, "s" },
+		    { 200, "v" },
+		    { 404, "" },
+		    { 200, "10.0.0.1/24" } },
+		  "subnet-ipv4-cidr-block: '10.0.0.1/24' is not an IPv4 block" },
+		{ { { 200, "T" },
+		    { 200, "eni-0123456789012345678901234567890123456789012345678901234567890123456789" } },
+		  "interface-id: a line of 74 characters" },
+	};
+	const struct vw_mac mac = { { 2 } };
+
+	for (size_t i = 0; i < VW_ARRAY_SIZE(cases); i++) {
+		struct imds_eni e;
+		struct fixture f;
+		struct vw_err err = { 0 };
+
+		start(&f, cases[i].steps, VW_ARRAY_SIZE(cases[i].steps));
+		assert_int_equal(imds_eni(f.m, &mac, soon(), &e, &err), -EBADMSG);
+		assert_non_null(strstr(err.msg, cases[i].message));
+		stop(&f);
+	}
+}
+
 static void test_lists(void **state)
 {
 	vw_auto_buf struct vw_buf many = VW_BUF_INIT;
@@ -279,7 +318,7 @@ int main(void)
 		cmocka_unit_test(test_token),    cmocka_unit_test(test_token_refused),
 		cmocka_unit_test(test_tries),    cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_eni),      cmocka_unit_test(test_lists),
-		cmocka_unit_test(test_endpoint),
+		cmocka_unit_test(test_bad_enis), cmocka_unit_test(test_endpoint),
 	};
 
 	if (http_init_process() < 0)
