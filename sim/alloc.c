@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Free addresses of a subnet. States of an IPv4 address: see enum sim_use; what is given back returns to FREE or to
- * the reservation it came from (s->rsv).
+ * Free addresses of a subnet. States of an IPv4 address: see enum sim_use; what is given back returns to FREE
+ * or to the reservation it came from (s->rsv).
  */
 #include "sim/alloc.h"
 
@@ -12,7 +12,7 @@
 
 #include "sim/ops.h"
 
-#define BLOCK 16U               /* addresses of a /28 */
+#define BLOCK 16U /* addresses of a /28 */
 
 int sim_subnet_init_use(struct sim_subnet *s)
 {
@@ -127,8 +127,8 @@ static bool v6_is_free(struct sim_world *w, const struct vw_cidr *c)
 }
 
 /*
- * Single addresses come from the first /80, ascending, never one twice while others are free; prefixes are the /80s
- * after it. The caller must put what it picked into an ENI's list before it picks again.
+ * Single addresses come from the first /80, ascending, never one twice while others are free; prefixes are
+ * the /80s after it. The caller must put what it picked into an ENI's list before it picks again.
  */
 static int pick6(struct sim_world *w, struct sim_subnet *s, bool prefix, struct vw_cidr *ret_cidr)
 {
@@ -149,7 +149,8 @@ static int pick6(struct sim_world *w, struct sim_subnet *s, bool prefix, struct 
 	return -ENOSPC;
 }
 
-int sim_alloc_pick(struct sim_world *w, struct sim_subnet *s, int family, bool prefix, struct vw_cidr *ret_cidr)
+int sim_alloc_pick(struct sim_world *w, struct sim_subnet *s, int family, bool prefix,
+		   struct vw_cidr *ret_cidr)
 {
 	if (family == AF_INET6)
 		return s->v6.ip.family ? pick6(w, s, prefix, ret_cidr) : -ENOSPC;

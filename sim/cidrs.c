@@ -64,7 +64,8 @@ int sim_tags_set(struct sim_tags *t, const char *key, const char *value)
 	struct sim_tag *v, tag;
 	size_t i;
 
-	if (vw_fmt(tag.key, sizeof(tag.key), "%s", key) < 0 || vw_fmt(tag.value, sizeof(tag.value), "%s", value) < 0)
+	if (vw_fmt(tag.key, sizeof(tag.key), "%s", key) < 0 ||
+	    vw_fmt(tag.value, sizeof(tag.value), "%s", value) < 0)
 		return -ENAMETOOLONG;
 	for (i = 0; i < t->n; i++) {
 		if (strcmp(t->v[i].key, key) == 0) {

@@ -38,7 +38,8 @@ struct sim_cloud {
 	struct sim_control *ctl;
 };
 
-int sim_cloud_new(struct sim_loop *loop, const struct vw_json *config, struct sim_cloud **ret_cloud, struct vw_err *err)
+int sim_cloud_new(struct sim_loop *loop, const struct vw_json *config, struct sim_cloud **ret_cloud,
+		  struct vw_err *err)
 {
 	struct sim_cloud *c = calloc(1, sizeof(*c));
 	const struct sim_ctl_cmd *cmds;
@@ -138,7 +139,8 @@ static void dispatch(void *arg, const struct sim_http_req *req, struct sim_http_
 		sim_ccreds_handle(s, req, resp);
 		break;
 	case SIM_EP_IMDS:
-		sim_imds_handle(s, e->imds_of ? e->imds_of : sim_instance_by_addr(s->w, &req->peer), req, resp);
+		sim_imds_handle(s, e->imds_of ? e->imds_of : sim_instance_by_addr(s->w, &req->peer), req,
+				resp);
 		break;
 	}
 	add_date(s, resp);
@@ -200,8 +202,8 @@ int sim_listen_tcp(const char *addr_port, int *ret_fd, struct vw_err *err)
 	memcpy(&a4.sin_addr, ip.b, 4);
 	memcpy(&a6.sin6_addr, ip.b, 16);
 	a4.sin_port = a6.sin6_port = htons(port);
-	r = ip.family == AF_INET ? bind(fd, (const struct sockaddr *)&a4, sizeof(a4)) :
-				   bind(fd, (const struct sockaddr *)&a6, sizeof(a6));
+	r = ip.family == AF_INET ? bind(fd, (const struct sockaddr *)&a4, sizeof(a4))
+				 : bind(fd, (const struct sockaddr *)&a6, sizeof(a6));
 	if (r < 0 || listen(fd, 128) < 0)
 		return vw_err_sys(err, errno, 0, "listening on '%s'", addr_port);
 	*ret_fd = VW_TAKE_FD(fd);
@@ -215,8 +217,8 @@ unsigned int sim_listen_port(int fd)
 
 	if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
 		return 0;
-	return ntohs(sa.ss_family == AF_INET ? ((const struct sockaddr_in *)(const void *)&sa)->sin_port :
-					       ((const struct sockaddr_in6 *)(const void *)&sa)->sin6_port);
+	return ntohs(sa.ss_family == AF_INET ? ((const struct sockaddr_in *)(const void *)&sa)->sin_port
+					     : ((const struct sockaddr_in6 *)(const void *)&sa)->sin6_port);
 }
 
 int sim_cloud_control(struct sim_cloud *c, const char *path, struct vw_err *err)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Configuration: general settings, roles and credentials, rate limits, instances. The network part is config_net.c. */
+/* Configuration: general settings, roles and credentials, rate limits, instances. The network part is
+ * config_net.c. */
 #include "sim/config.h"
 
 #include <errno.h>
@@ -35,7 +36,8 @@ static int deny_list(const struct vw_json *j, struct sim_role *role, struct vw_e
 
 		if (!action || (strcmp(action, "*") != 0 && !sim_ec2_action_find(action)) ||
 		    vw_fmt(role->deny[role->n_deny], sizeof(role->deny[0]), "%s", action) < 0)
-			return vw_err_set(err, EINVAL, 0, "'deny': '%s' is no action", action ? action : "(no text)");
+			return vw_err_set(err, EINVAL, 0, "'deny': '%s' is no action",
+					  action ? action : "(no text)");
 		role->n_deny++;
 	}
 	return 0;
@@ -47,7 +49,8 @@ static int role(void *arg, const struct vw_json *j, const char *where, struct vw
 	char name[64] = "";
 	struct sim_role *r;
 
-	if (sim_cfg_keys(j, "name lifetime_s deny", where, err) < 0 || sim_cfg_text(j, "name", name, sizeof(name), err) < 0)
+	if (sim_cfg_keys(j, "name lifetime_s deny", where, err) < 0 ||
+	    sim_cfg_text(j, "name", name, sizeof(name), err) < 0)
 		return -EINVAL;
 	if (!name[0])
 		return vw_err_set(err, EINVAL, 0, "a role needs 'name'");
@@ -59,6 +62,14 @@ static int role(void *arg, const struct vw_json *j, const char *where, struct vw
 	return deny_list(j, r, err);
 }
 
+static const char credential_keys[] = "access_key secret_key session_token expires_in_s role user deny";
+static const char instance_keys[] = "name id type subnet private_ip public_ip role security_groups tags "
+				    "ipv4_prefixes ipv4_secondaries ipv6_addresses";
+static const char config_keys[] =
+	"region account scattered attach_delay_ms detach_delay_ms imds_lag_ms max_clock_skew_s vpcs subnets "
+	"security_groups instance_types instances roles credentials container_credentials "
+	"web_identity_tokens buckets";
+
 static int credential(void *arg, const struct vw_json *j, const char *where, struct vw_err *err)
 {
 	struct sim_service *s = arg;
@@ -66,18 +77,20 @@ static int credential(void *arg, const struct vw_json *j, const char *where, str
 	unsigned int expires = 0;
 	struct sim_role *r;
 
-	if (sim_cfg_keys(j, "access_key secret_key session_token expires_in_s role user deny", where, err) < 0 ||
+	if (sim_cfg_keys(j, credential_keys, where, err) < 0 ||
 	    sim_cfg_text(j, "access_key", key, sizeof(key), err) < 0 ||
 	    sim_cfg_text(j, "secret_key", secret, sizeof(secret), err) < 0 ||
 	    sim_cfg_text(j, "session_token", token, sizeof(token), err) < 0 ||
-	    sim_cfg_text(j, "role", name, sizeof(name), err) < 0 || sim_cfg_text(j, "user", user, sizeof(user), err) < 0 ||
+	    sim_cfg_text(j, "role", name, sizeof(name), err) < 0 ||
+	    sim_cfg_text(j, "user", user, sizeof(user), err) < 0 ||
 	    sim_cfg_uint(j, "expires_in_s", 7 * 86400, &expires, err) < 0)
 		return -EINVAL;
 	if (!key[0] || !secret[0])
 		return vw_err_set(err, EINVAL, 0, "credentials need 'access_key' and 'secret_key'");
 	/* rights belong to the key unless it is a role's */
 	r = sim_role_add(&s->creds, name[0] ? name : key);
-	if (!r || !sim_cred_add(&s->creds, key, secret, token, expires ? sim_now(s->w) + expires : 0, r, user))
+	if (!r ||
+	    !sim_cred_add(&s->creds, key, secret, token, expires ? sim_now(s->w) + expires : 0, r, user))
 		return vw_err_sys(err, ENOMEM, 0, "adding credentials");
 	return deny_list(j, r, err);
 }
@@ -89,7 +102,8 @@ int sim_config_web_id(struct sim_service *s, const struct vw_json *j, struct vw_
 	char name[64] = "";
 	bool expired = false;
 
-	if (vw_json_get_str(j, "token", &token, err) < 0 || sim_cfg_text(j, "role", name, sizeof(name), err) < 0 ||
+	if (vw_json_get_str(j, "token", &token, err) < 0 ||
+	    sim_cfg_text(j, "role", name, sizeof(name), err) < 0 ||
 	    vw_json_get_bool(j, "expired", &expired, err) < 0)
 		return -EINVAL;
 	if (!token || !*token || !name[0])
@@ -128,16 +142,26 @@ static int container(struct sim_service *s, const struct vw_json *all, struct vw
 	    sim_cfg_text(j, "token", s->ccreds_token, sizeof(s->ccreds_token), err) < 0 ||
 	    sim_cfg_text(j, "role", s->ccreds_role, sizeof(s->ccreds_role), err) < 0)
 		return -EINVAL;
-	return !s->ccreds_role[0] || sim_role_add(&s->creds, s->ccreds_role) ? 0 : vw_err_sys(err, ENOMEM, 0, "a role");
+	return !s->ccreds_role[0] || sim_role_add(&s->creds, s->ccreds_role)
+		       ? 0
+		       : vw_err_sys(err, ENOMEM, 0, "a role");
 }
 
 /* "aws": the buckets EC2 gives each account and region (EC2 API reference, "Request throttling"). */
 static int aws_buckets(struct sim_service *s)
 {
 	static const char *const mutating[] = {
-		"AssignIpv6Addresses", "AssignPrivateIpAddresses", "AttachNetworkInterface", "CreateNetworkInterface",
-		"CreateTags", "DeleteNetworkInterface", "DeleteTags", "DetachNetworkInterface",
-		"ModifyNetworkInterfaceAttribute", "UnassignIpv6Addresses", "UnassignPrivateIpAddresses",
+		"AssignIpv6Addresses",
+		"AssignPrivateIpAddresses",
+		"AttachNetworkInterface",
+		"CreateNetworkInterface",
+		"CreateTags",
+		"DeleteNetworkInterface",
+		"DeleteTags",
+		"DetachNetworkInterface",
+		"ModifyNetworkInterfaceAttribute",
+		"UnassignIpv6Addresses",
+		"UnassignPrivateIpAddresses",
 	};
 	size_t i;
 	int r = sim_bucket_set(&s->faults, "*", 100, 20);
@@ -156,8 +180,9 @@ static int buckets(struct sim_service *s, const struct vw_json *all, struct vw_e
 	if (vw_json_is_null(j))
 		return 0;
 	if (vw_json_string(j))
-		return strcmp(vw_json_string(j), "aws") == 0 && aws_buckets(s) == 0 ? 0 :
-			vw_err_set(err, EINVAL, 0, "'buckets' is \"aws\" or an object");
+		return strcmp(vw_json_string(j), "aws") == 0 && aws_buckets(s) == 0
+			       ? 0
+			       : vw_err_set(err, EINVAL, 0, "'buckets' is \"aws\" or an object");
 	while ((action = vw_json_each(j, &iter, &b))) {
 		unsigned int size = 0, refill = 0;
 
@@ -173,7 +198,8 @@ static int buckets(struct sim_service *s, const struct vw_json *all, struct vw_e
 }
 
 /* Names of groups -> pointers. Return: number, -EINVAL. */
-static int instance_groups(struct sim_world *w, const struct vw_json *j, const struct sim_sg **ret, struct vw_err *err)
+static int instance_groups(struct sim_world *w, const struct vw_json *j, const struct sim_sg **ret,
+			   struct vw_err *err)
 {
 	const struct vw_json *arr = NULL;
 	int r = vw_json_get_arr(j, "security_groups", &arr, err);
@@ -188,26 +214,32 @@ static int instance_groups(struct sim_world *w, const struct vw_json *j, const s
 
 		ret[i] = name ? sim_cfg_sg(w, name) : NULL;
 		if (!ret[i])
-			return vw_err_set(err, EINVAL, 0, "there is no security group '%s'", name ? name : "(no text)");
+			return vw_err_set(err, EINVAL, 0, "there is no security group '%s'",
+					  name ? name : "(no text)");
 	}
 	return (int)n;
 }
 
-static int instance_parts(struct sim_world *w, const struct vw_json *j, struct sim_run *run, struct vw_err *err)
+static int instance_parts(struct sim_world *w, const struct vw_json *j, struct sim_run *run,
+			  struct vw_err *err)
 {
 	char type[32] = "t3.medium", in[64] = "";
 
-	if (sim_cfg_text(j, "type", type, sizeof(type), err) < 0 || sim_cfg_text(j, "subnet", in, sizeof(in), err) < 0 ||
-	    sim_cfg_ip(j, "private_ip", &run->eni.primary, err) < 0 || sim_cfg_ip(j, "public_ip", &run->public_ip, err) < 0 ||
+	if (sim_cfg_text(j, "type", type, sizeof(type), err) < 0 ||
+	    sim_cfg_text(j, "subnet", in, sizeof(in), err) < 0 ||
+	    sim_cfg_ip(j, "private_ip", &run->eni.primary, err) < 0 ||
+	    sim_cfg_ip(j, "public_ip", &run->public_ip, err) < 0 ||
 	    sim_cfg_uint(j, "ipv4_prefixes", 64, &run->eni.v4.n_prefixes, err) < 0 ||
 	    sim_cfg_uint(j, "ipv4_secondaries", 64, &run->eni.v4.n_addrs, err) < 0 ||
 	    sim_cfg_uint(j, "ipv6_addresses", 64, &run->eni.v6.n_addrs, err) < 0 ||
-	    vw_json_get_str(j, "name", &run->name, err) < 0 || vw_json_get_str(j, "role", &run->role, err) < 0)
+	    vw_json_get_str(j, "name", &run->name, err) < 0 ||
+	    vw_json_get_str(j, "role", &run->role, err) < 0)
 		return -EINVAL;
 	run->type = sim_itype_find(w, type);
 	run->eni.subnet = sim_cfg_subnet(w, in);
 	if (!run->type)
-		return vw_err_set(err, EINVAL, 0, "there is no instance type '%s': describe it in 'instance_types'", type);
+		return vw_err_set(err, EINVAL, 0,
+				  "there is no instance type '%s': describe it in 'instance_types'", type);
 	if (!run->eni.subnet)
 		return vw_err_set(err, EINVAL, 0, "there is no subnet '%s'", in);
 	return 0;
@@ -247,8 +279,7 @@ int sim_config_instance(struct sim_service *s, const struct vw_json *j, struct s
 static int instance(void *arg, const struct vw_json *j, const char *where, struct vw_err *err)
 {
 	struct sim_instance *inst;
-	int r = sim_cfg_keys(j, "name id type subnet private_ip public_ip role security_groups tags ipv4_prefixes "
-			     "ipv4_secondaries ipv6_addresses", where, err);
+	int r = sim_cfg_keys(j, instance_keys, where, err);
 
 	return r < 0 ? r : sim_config_instance(arg, j, &inst, err);
 }
@@ -259,7 +290,8 @@ static const char default_creds[] =
 static int identities(struct sim_service *s, const struct vw_json *j, struct vw_err *err)
 {
 	vw_auto_json struct vw_json *def = NULL;
-	int r = vw_json_parse(default_creds, strlen(default_creds), NULL, "the default credentials", &def, err);
+	int r = vw_json_parse(default_creds, strlen(default_creds), NULL, "the default credentials", &def,
+			      err);
 
 	if (r == 0)
 		r = sim_cfg_each(j, "roles", role, s, err);
@@ -281,9 +313,7 @@ int sim_config_apply(struct sim_service *s, const struct vw_json *j, struct vw_e
 	if (vw_fmt(w->region, sizeof(w->region), "eu-central-1") < 0 ||
 	    vw_fmt(w->account, sizeof(w->account), "123456789012") < 0)
 		return -EINVAL;
-	if (j && sim_cfg_keys(j, "region account scattered attach_delay_ms detach_delay_ms imds_lag_ms max_clock_skew_s vpcs "
-			      "subnets security_groups instance_types instances roles credentials container_credentials "
-			      "web_identity_tokens buckets lab", "the configuration", err) < 0)
+	if (j && sim_cfg_keys(j, config_keys, "the configuration", err) < 0)
 		return -EINVAL;
 	if (sim_cfg_text(j, "region", w->region, sizeof(w->region), err) < 0 ||
 	    sim_cfg_text(j, "account", w->account, sizeof(w->account), err) < 0 ||

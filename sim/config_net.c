@@ -16,6 +16,11 @@
 #include "sim/itypes.h"
 #include "sim/ops.h"
 
+static const char subnet_keys[] = "id vpc az az_id cidr ipv6 tags fragment reserved map_public_ip";
+static const char itype_keys[] =
+	"name max_enis ipv4_per_eni ipv6_per_eni network_cards nitro bare_metal vcpus "
+	"memory_mib branch_enis trunking";
+
 static int no_memory(struct vw_err *err)
 {
 	return vw_err_sys(err, ENOMEM, 0, "building the world");
@@ -67,7 +72,7 @@ static int vpc(void *arg, const struct vw_json *j, const char *where, struct vw_
 
 	if (!v)
 		return no_memory(err);
-	TAILQ_INSERT_TAIL(&w->vpcs, v, link);   /* the world frees it, also after a failure */
+	TAILQ_INSERT_TAIL(&w->vpcs, v, link); /* the world frees it, also after a failure */
 	if (sim_cfg_keys(j, "id cidr cidrs ipv6_cidrs tags default", where, err) < 0 ||
 	    sim_cfg_id(w, j, "vpc", v->id, err) < 0)
 		return -EINVAL;
@@ -93,17 +98,20 @@ static int reservation(void *arg, const struct vw_json *j, const char *where, st
 		if (r < 0)
 			return vw_err_set(err, EINVAL, 0, "'%s' is not a network", vw_json_string(j));
 	} else {
-		if (sim_cfg_keys(j, "cidr type", where, err) < 0 || sim_cfg_text(j, "type", type, sizeof(type), err) < 0)
+		if (sim_cfg_keys(j, "cidr type", where, err) < 0 ||
+		    sim_cfg_text(j, "type", type, sizeof(type), err) < 0)
 			return -EINVAL;
 		r = sim_cfg_cidr(j, "cidr", AF_INET, &c, err);
 	}
 	if (r < 0)
 		return r;
 	if (r == 0 || (strcmp(type, "explicit") != 0 && strcmp(type, "prefix") != 0))
-		return vw_err_set(err, EINVAL, 0, "a reservation needs 'cidr', and 'type' explicit or prefix");
+		return vw_err_set(err, EINVAL, 0,
+				  "a reservation needs 'cidr', and 'type' explicit or prefix");
 	r = sim_subnet_reserve(s, &c, type[0] == 'p');
 	if (r < 0)
-		return vw_err_set(err, EINVAL, 0, "reservation %s is outside of the subnet or overlaps another",
+		return vw_err_set(err, EINVAL, 0,
+				  "reservation %s is outside of the subnet or overlaps another",
 				  vw_cidr_str(&c, text));
 	return 0;
 }
@@ -131,7 +139,8 @@ int sim_cfg_fragment(struct sim_subnet *s, const struct vw_json *j, struct vw_er
 	return 0;
 }
 
-static int subnet_place(struct sim_world *w, struct sim_subnet *s, const struct vw_json *j, struct vw_err *err)
+static int subnet_place(struct sim_world *w, struct sim_subnet *s, const struct vw_json *j,
+			struct vw_err *err)
 {
 	char in[64] = "", text[VW_CIDR_STRLEN];
 	size_t n = strlen(w->region);
@@ -142,22 +151,26 @@ static int subnet_place(struct sim_world *w, struct sim_subnet *s, const struct 
 	s->vpc = vpc_named(w, in);
 	if (!s->vpc)
 		return vw_err_set(err, EINVAL, 0, "there is no VPC '%s'", in);
-	if (vw_fmt(s->az, sizeof(s->az), "%sa", w->region) < 0 || sim_cfg_text(j, "az", s->az, sizeof(s->az), err) < 0)
+	if (vw_fmt(s->az, sizeof(s->az), "%sa", w->region) < 0 ||
+	    sim_cfg_text(j, "az", s->az, sizeof(s->az), err) < 0)
 		return -EINVAL;
-	if (strlen(s->az) == 1) {       /* "b" is short for the region's b */
+	if (strlen(s->az) == 1) { /* "b" is short for the region's b */
 		char zone = s->az[0];
 
 		if (vw_fmt(s->az, sizeof(s->az), "%s%c", w->region, zone) < 0)
 			return -EINVAL;
 	}
-	if (vw_fmt(s->az_id, sizeof(s->az_id), "%.6s-az%d", w->region, s->az[n] >= 'a' ? s->az[n] - 'a' + 1 : 1) < 0 ||
+	if (vw_fmt(s->az_id, sizeof(s->az_id), "%.6s-az%d", w->region,
+		   s->az[n] >= 'a' ? s->az[n] - 'a' + 1 : 1) < 0 ||
 	    sim_cfg_text(j, "az_id", s->az_id, sizeof(s->az_id), err) < 0)
 		return -EINVAL;
 	if (!sim_cidrs_holds(&s->vpc->v4, &s->v4.ip))
-		return vw_err_set(err, EINVAL, 0, "%s is not in the VPC's networks", vw_cidr_str(&s->v4, text));
+		return vw_err_set(err, EINVAL, 0, "%s is not in the VPC's networks",
+				  vw_cidr_str(&s->v4, text));
 	TAILQ_FOREACH(o, &w->subnets, link)
 		if (o != s && o->vpc == s->vpc && vw_cidr_overlaps(&o->v4, &s->v4))
-			return vw_err_set(err, EINVAL, 0, "%s overlaps subnet %s", vw_cidr_str(&s->v4, text), o->id);
+			return vw_err_set(err, EINVAL, 0, "%s overlaps subnet %s", vw_cidr_str(&s->v4, text),
+					  o->id);
 	return 0;
 }
 
@@ -171,8 +184,8 @@ static int subnet(void *arg, const struct vw_json *j, const char *where, struct 
 	if (!s)
 		return no_memory(err);
 	TAILQ_INSERT_TAIL(&w->subnets, s, link);
-	if (sim_cfg_keys(j, "id vpc az az_id cidr ipv6 tags fragment reserved map_public_ip", where, err) < 0 ||
-	    sim_cfg_id(w, j, "subnet", s->id, err) < 0 || sim_cfg_tags(j, &s->tags, err) < 0 ||
+	if (sim_cfg_keys(j, subnet_keys, where, err) < 0 || sim_cfg_id(w, j, "subnet", s->id, err) < 0 ||
+	    sim_cfg_tags(j, &s->tags, err) < 0 ||
 	    vw_json_get_bool(j, "map_public_ip", &s->map_public_ip, err) < 0)
 		return -EINVAL;
 	r = sim_cfg_cidr(j, "cidr", AF_INET, &s->v4, err);
@@ -201,8 +214,9 @@ static int group(void *arg, const struct vw_json *j, const char *where, struct v
 	if (!g)
 		return no_memory(err);
 	TAILQ_INSERT_TAIL(&w->sgs, g, link);
-	if (sim_cfg_keys(j, "id name description vpc tags", where, err) < 0 || sim_cfg_id(w, j, "sg", g->id, err) < 0 ||
-	    sim_cfg_tags(j, &g->tags, err) < 0 || sim_cfg_text(j, "vpc", in, sizeof(in), err) < 0 ||
+	if (sim_cfg_keys(j, "id name description vpc tags", where, err) < 0 ||
+	    sim_cfg_id(w, j, "sg", g->id, err) < 0 || sim_cfg_tags(j, &g->tags, err) < 0 ||
+	    sim_cfg_text(j, "vpc", in, sizeof(in), err) < 0 ||
 	    sim_cfg_text(j, "name", g->name, sizeof(g->name), err) < 0 ||
 	    sim_cfg_text(j, "description", g->description, sizeof(g->description), err) < 0)
 		return -EINVAL;
@@ -234,24 +248,27 @@ static int cards(const struct vw_json *j, struct sim_itype *t, struct vw_err *er
 
 static int itype(void *arg, const struct vw_json *j, const char *where, struct vw_err *err)
 {
-	struct sim_itype t = { .v4_per_eni = 10, .max_enis = 3, .vcpus = 2, .memory_mib = 4096, .nitro = true };
+	struct sim_itype t = {
+		.v4_per_eni = 10, .max_enis = 3, .vcpus = 2, .memory_mib = 4096, .nitro = true
+	};
 
-	if (sim_cfg_keys(j, "name max_enis ipv4_per_eni ipv6_per_eni network_cards nitro bare_metal vcpus memory_mib "
-			 "branch_enis trunking", where, err) < 0 ||
+	if (sim_cfg_keys(j, itype_keys, where, err) < 0 ||
 	    sim_cfg_text(j, "name", t.name, sizeof(t.name), err) < 0 ||
 	    sim_cfg_uint(j, "max_enis", 64, &t.max_enis, err) < 0 ||
 	    sim_cfg_uint(j, "ipv4_per_eni", SIM_MAX_LIST, &t.v4_per_eni, err) < 0)
 		return -EINVAL;
 	t.v6_per_eni = t.v4_per_eni;
 	if (sim_cfg_uint(j, "ipv6_per_eni", SIM_MAX_LIST, &t.v6_per_eni, err) < 0 || cards(j, &t, err) < 0 ||
-	    vw_json_get_bool(j, "nitro", &t.nitro, err) < 0 || vw_json_get_bool(j, "bare_metal", &t.bare_metal, err) < 0 ||
+	    vw_json_get_bool(j, "nitro", &t.nitro, err) < 0 ||
+	    vw_json_get_bool(j, "bare_metal", &t.bare_metal, err) < 0 ||
 	    sim_cfg_uint(j, "vcpus", 1024, &t.vcpus, err) < 0 ||
 	    sim_cfg_uint(j, "memory_mib", 1U << 30, &t.memory_mib, err) < 0 ||
 	    sim_cfg_uint(j, "branch_enis", 1024, &t.branch_enis, err) < 0 ||
 	    vw_json_get_bool(j, "trunking", &t.trunking, err) < 0)
 		return -EINVAL;
 	if (!t.name[0] || !t.max_enis || !t.v4_per_eni)
-		return vw_err_set(err, EINVAL, 0, "an instance type needs 'name', and at least one ENI with one address");
+		return vw_err_set(err, EINVAL, 0,
+				  "an instance type needs 'name', and at least one ENI with one address");
 	return sim_itypes_add(arg, &t) < 0 ? no_memory(err) : 0;
 }
 
@@ -276,6 +293,7 @@ int sim_config_net(struct sim_world *w, const struct vw_json *j, struct vw_err *
 	if (r == 0)
 		r = sim_cfg_each(vw_json_get(j, "vpcs") ? j : def, "subnets", subnet, w, err);
 	if (r == 0)
-		r = sim_cfg_each(vw_json_get(j, "security_groups") ? j : def, "security_groups", group, w, err);
+		r = sim_cfg_each(vw_json_get(j, "security_groups") ? j : def, "security_groups", group, w,
+				 err);
 	return r;
 }

@@ -7,7 +7,8 @@ struct sim_world;
 struct vw_err;
 struct vw_json;
 
-/** sim_config_net() - types, VPCs, subnets, groups of a configuration (NULL or without "vpcs": the default ones). */
+/** sim_config_net() - types, VPCs, subnets, groups of a configuration (NULL or without "vpcs": the default
+ * ones). */
 int sim_config_net(struct sim_world *w, const struct vw_json *j, struct vw_err *err);
 /** sim_cfg_fragment() - true, false or {"free_prefixes": n, "held_per_block": n}. */
 int sim_cfg_fragment(struct sim_subnet *s, const struct vw_json *j, struct vw_err *err);

@@ -30,7 +30,8 @@ int sim_cfg_keys(const struct vw_json *obj, const char *keys, const char *where,
 			if (strncasecmp(p, key, n) == 0 && (p[n] == ' ' || !p[n]))
 				break;
 		if (!*p)
-			return vw_err_set(err, EINVAL, 0, "%s has an unknown key '%s'; known are: %s", where, key, keys);
+			return vw_err_set(err, EINVAL, 0, "%s has an unknown key '%s'; known are: %s", where,
+					  key, keys);
 	}
 	return 0;
 }
@@ -47,7 +48,8 @@ int sim_cfg_text(const struct vw_json *obj, const char *key, char *to, size_t si
 	return 1;
 }
 
-int sim_cfg_uint(const struct vw_json *obj, const char *key, unsigned int max, unsigned int *ret, struct vw_err *err)
+int sim_cfg_uint(const struct vw_json *obj, const char *key, unsigned int max, unsigned int *ret,
+		 struct vw_err *err)
 {
 	int64_t v = 0;
 	int r = vw_json_get_int(obj, key, 0, max, &v, err);
@@ -72,12 +74,14 @@ int sim_cfg_ip(const struct vw_json *obj, const char *key, struct vw_ip *ret, st
 static int parse_cidr(const char *key, const char *s, int family, struct vw_cidr *ret, struct vw_err *err)
 {
 	if (!s || vw_cidr_parse(s, ret) < 0 || ret->ip.family != family || !vw_cidr_is_masked(ret))
-		return vw_err_set(err, EINVAL, 0, "'%s': '%s' is not an IPv%c network (address/length, no host bits)", key,
+		return vw_err_set(err, EINVAL, 0,
+				  "'%s': '%s' is not an IPv%c network (address/length, no host bits)", key,
 				  s ? s : "(no text)", family == AF_INET6 ? '6' : '4');
 	return 1;
 }
 
-int sim_cfg_cidr(const struct vw_json *obj, const char *key, int family, struct vw_cidr *ret, struct vw_err *err)
+int sim_cfg_cidr(const struct vw_json *obj, const char *key, int family, struct vw_cidr *ret,
+		 struct vw_err *err)
 {
 	const char *s = NULL;
 	int r = vw_json_get_str(obj, key, &s, err);
@@ -85,7 +89,8 @@ int sim_cfg_cidr(const struct vw_json *obj, const char *key, int family, struct 
 	return r <= 0 ? r : parse_cidr(key, s, family, ret, err);
 }
 
-int sim_cfg_cidrs(const struct vw_json *obj, const char *key, int family, struct sim_cidrs *ret, struct vw_err *err)
+int sim_cfg_cidrs(const struct vw_json *obj, const char *key, int family, struct sim_cidrs *ret,
+		  struct vw_err *err)
 {
 	const struct vw_json *arr = NULL;
 	int r = vw_json_get_arr(obj, key, &arr, err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Control socket: accept -> collect a line -> run the command -> queue the answer -> write it as the client reads.
- * A client whose line is too long, or that does not read its answers, is dropped.
+ * Control socket: accept -> collect a line -> run the command -> queue the answer -> write it as the client
+ * reads. A client whose line is too long, or that does not read its answers, is dropped.
  */
 #include "sim/control.h"
 
@@ -23,8 +23,8 @@
 #include "sim/loop.h"
 
 #define MAX_CLIENTS 32
-#define MAX_TABLES 8
-#define MAX_UNREAD (16 * 1024 * 1024)
+#define MAX_TABLES  8
+#define MAX_UNREAD  (16 * 1024 * 1024)
 
 struct client {
 	TAILQ_ENTRY(client) link;
@@ -119,7 +119,8 @@ static int list_commands(const struct sim_control *c, struct vw_json *reply)
 	return vw_json_set(reply, "commands", names);
 }
 
-static int execute(struct sim_control *c, const char *text, size_t len, struct vw_json *reply, struct vw_err *err)
+static int execute(struct sim_control *c, const char *text, size_t len, struct vw_json *reply,
+		   struct vw_err *err)
 {
 	vw_auto_json struct vw_json *args = NULL;
 	const struct sim_ctl_cmd *cmd;
@@ -148,7 +149,8 @@ static int one_line(struct client *k, const char *text, size_t len)
 	if (!reply || vw_json_set_bool(reply, "ok", true) < 0)
 		return -ENOMEM;
 	r = execute(k->c, text, len, reply, &err);
-	if (r < 0 && (vw_json_set_bool(reply, "ok", false) < 0 || vw_json_set_str(reply, "error", err.msg) < 0))
+	if (r < 0 &&
+	    (vw_json_set_bool(reply, "ok", false) < 0 || vw_json_set_str(reply, "error", err.msg) < 0))
 		return -ENOMEM;
 	if (vw_json_print(reply, 0, &k->out) < 0)
 		return -ENOMEM;
@@ -180,7 +182,8 @@ static int run_lines(struct client *k)
 static int flush(struct client *k)
 {
 	while (k->sent < k->out.len) {
-		ssize_t n = send(k->fd, k->out.data + k->sent, k->out.len - k->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n =
+			send(k->fd, k->out.data + k->sent, k->out.len - k->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0 && errno == EAGAIN)
 			return k->out.len - k->sent > MAX_UNREAD ? -EFBIG : 0;
@@ -260,7 +263,8 @@ int sim_control_listen(struct sim_control *c, const char *path, struct vw_err *e
 	if (fd < 0)
 		return vw_err_sys(err, errno, 0, "making the control socket");
 	if (vw_fmt(sa.sun_path, sizeof(sa.sun_path), "%s", path) < 0)
-		return vw_err_set(err, ENAMETOOLONG, 0, "the path of the control socket '%s' is too long", path);
+		return vw_err_set(err, ENAMETOOLONG, 0, "the path of the control socket '%s' is too long",
+				  path);
 	if (somebody_answers(&sa))
 		return vw_err_set(err, EADDRINUSE, 0, "another simulator answers at '%s'", path);
 	unlink(path);

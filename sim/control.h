@@ -19,6 +19,7 @@ struct vw_err;
 int sim_control_new(struct sim_loop *loop, struct sim_control **ret_ctl);
 /** sim_control_add() - a table of commands (borrowed). Return: 0, -EEXIST (a name is taken), -ENOMEM. */
 int sim_control_add(struct sim_control *c, const struct sim_ctl_cmd *cmds, size_t n, void *arg);
-/** sim_control_listen() - mode 0600. Refuses (EADDRINUSE) when somebody answers at @path, else replaces it. */
+/** sim_control_listen() - mode 0600. Refuses (EADDRINUSE) when somebody answers at @path, else replaces it.
+ */
 int sim_control_listen(struct sim_control *c, const char *path, struct vw_err *err);
 void sim_control_free(struct sim_control *c);

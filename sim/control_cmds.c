@@ -46,7 +46,8 @@ static int need_uint(const struct vw_json *args, const char *key, unsigned int m
 	return r == 0 ? vw_err_set(err, EINVAL, 0, "the command needs '%s'", key) : r;
 }
 
-static int need_eni(struct sim_service *s, const struct vw_json *args, struct sim_eni **ret, struct vw_err *err)
+static int need_eni(struct sim_service *s, const struct vw_json *args, struct sim_eni **ret,
+		    struct vw_err *err)
 {
 	const char *id = NULL;
 
@@ -96,7 +97,11 @@ static int do_reset_counters(void *arg, const struct vw_json *args, struct vw_js
 
 static bool is_action(const char *name)
 {
-	static const char *const others[] = { "*", "IMDS", "IMDSToken", "ContainerCredentials", "AssumeRoleWithWebIdentity",
+	static const char *const others[] = { "*",
+					      "IMDS",
+					      "IMDSToken",
+					      "ContainerCredentials",
+					      "AssumeRoleWithWebIdentity",
 					      "GetCallerIdentity" };
 	size_t i;
 
@@ -112,7 +117,8 @@ static int do_fault(void *arg, const struct vw_json *args, struct vw_json *reply
 	const char *action = NULL;
 	int id;
 
-	if (sim_cfg_keys(args, "cmd action path kind nth times code message status bytes delay_ms", "a fault", err) < 0 ||
+	if (sim_cfg_keys(args, "cmd action path kind nth times code message status bytes delay_ms", "a fault",
+			 err) < 0 ||
 	    need_text(args, "action", &action, err) < 0)
 		return -EINVAL;
 	/* a misspelt name would make a fault that never strikes, and a test that passes for nothing */

@@ -10,7 +10,7 @@
 #include "lib/crypto/crypto.h"
 #include "sim/model.h"
 
-#define KEEP_EXPIRED_S 3600
+#define KEEP_EXPIRED_S     3600
 #define DEFAULT_LIFETIME_S (6 * 3600)
 
 void sim_creds_init(struct sim_creds *c, struct sim_world *w)
@@ -71,8 +71,9 @@ bool sim_role_may(const struct sim_role *r, const char *action)
 	return true;
 }
 
-struct sim_cred *sim_cred_add(struct sim_creds *c, const char *access_key, const char *secret, const char *token,
-			      int64_t expires, const struct sim_role *role, const char *session)
+struct sim_cred *sim_cred_add(struct sim_creds *c, const char *access_key, const char *secret,
+			      const char *token, int64_t expires, const struct sim_role *role,
+			      const char *session)
 {
 	struct sim_cred *k = calloc(1, sizeof(*k));
 
@@ -127,8 +128,8 @@ struct sim_cred *sim_cred_current(struct sim_creds *c, const struct sim_role *ro
 	struct sim_cred *k;
 
 	TAILQ_FOREACH_REVERSE(k, &c->list, sim_cred_list, link)
-		if (k->role == role && k->token[0] && strcmp(k->session, session) == 0)
-			break;
+	if (k->role == role && k->token[0] && strcmp(k->session, session) == 0)
+		break;
 	if (k && k->expires > sim_now(c->w) + margin)
 		return k;
 	return sim_cred_issue(c, role, session, role->lifetime_s);

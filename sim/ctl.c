@@ -21,7 +21,8 @@ static int usage(FILE *f, int status)
 	fputs("Usage: vpcwire-sim ctl [--socket] SOCKET CMD [KEY=VALUE...]\n"
 	      "       vpcwire-sim ctl [--socket] SOCKET '{\"cmd\": CMD, ...}'\n"
 	      "A VALUE that is JSON (a number, true, an object, ...) is sent as such, anything else as text.\n"
-	      "`ctl SOCKET help` lists the commands; docs/SIM.md explains them.\n", f);
+	      "`ctl SOCKET help` lists the commands; docs/SIM.md explains them.\n",
+	      f);
 	return status;
 }
 
@@ -65,7 +66,8 @@ static int exchange(int fd, const char *text, size_t len, struct vw_buf *answer,
 	while (!answer->len || answer->data[answer->len - 1] != '\n') {
 		n = recv(fd, chunk, sizeof(chunk), 0);
 		if (n <= 0)
-			return vw_err_set(err, n < 0 ? errno : EPIPE, 0, "the simulator went away before it answered");
+			return vw_err_set(err, n < 0 ? errno : EPIPE, 0,
+					  "the simulator went away before it answered");
 		vw_buf_add(answer, chunk, (size_t)n);
 		if (vw_buf_err(answer) < 0)
 			return vw_err_sys(err, vw_buf_err(answer), 0, "reading the answer");
@@ -97,7 +99,8 @@ static int build(int argc, char **argv, struct vw_buf *text, struct vw_err *err)
 static int run(const char *socket_path, int argc, char **argv, bool *ret_ok, struct vw_err *err)
 {
 	vw_auto_json struct vw_json *reply = NULL;
-	vw_auto_buf struct vw_buf text = VW_BUF_INIT, answer = VW_BUF_INIT_MAX(MAX_ANSWER), pretty = VW_BUF_INIT;
+	vw_auto_buf struct vw_buf text = VW_BUF_INIT, answer = VW_BUF_INIT_MAX(MAX_ANSWER),
+				  pretty = VW_BUF_INIT;
 	struct vw_json_limits lim = { .max_bytes = MAX_ANSWER, .max_depth = 64 };
 	vw_auto_close int fd = connect_to(socket_path, err);
 	int r;
@@ -122,7 +125,9 @@ static int run(const char *socket_path, int argc, char **argv, bool *ret_ok, str
 int sim_cmd_ctl(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "socket", required_argument, NULL, 's' }, { "help", no_argument, NULL, 'h' }, { 0 },
+		{ "socket", required_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
 	};
 	const char *path = NULL;
 	struct vw_err err = { 0 };

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * EC2 endpoint: form body -> action -> faults -> signature -> rights -> rate limit -> parser -> DryRun -> runner -> XML.
+ * EC2 endpoint: form body -> action -> faults -> signature -> rights -> rate limit -> parser -> DryRun ->
+ * runner -> XML.
  *
- * A fault of the kinds hang, close, truncate and delay strikes after the runner, so the change is made and the client
- * cannot know; error and body strike instead of it.
+ * A fault of the kinds hang, close, truncate and delay strikes after the runner, so the change is made and
+ * the client cannot know; error and body strike instead of it.
  */
 #include "sim/ec2.h"
 
@@ -55,7 +56,8 @@ void sim_request_id(struct sim_service *s, char ret_id[SIM_REQUEST_ID_LEN])
 	uint64_t seq = ++s->request_seq;
 
 	vw_sha1_hex(&seq, sizeof(seq), hex);
-	snprintf(ret_id, SIM_REQUEST_ID_LEN, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+	snprintf(ret_id, SIM_REQUEST_ID_LEN, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16,
+		 hex + 20);
 }
 
 static const char *header_of(void *arg, const char *name)
@@ -68,8 +70,12 @@ int sim_authenticate(struct sim_service *s, const struct sim_http_req *req, cons
 {
 	struct sim_http_req copy = *req;
 	struct sim_sig_req sig = {
-		.method = req->method, .target = req->target, .body = req->body, .body_len = req->body_len,
-		.header = header_of, .arg = &copy,
+		.method = req->method,
+		.target = req->target,
+		.body = req->body,
+		.body_len = req->body_len,
+		.header = header_of,
+		.arg = &copy,
 	};
 
 	return sim_sigv4_verify(&sig, &s->creds, service, ret_cred, f);
@@ -98,9 +104,11 @@ static int admit(struct sim_ec2_call *c, const struct sim_ec2_action *act, const
 	if (odd)
 		return sim_fail(&c->f, "UnknownParameter", "The parameter %.100s is not recognized", odd);
 	if (!sim_role_may(cred->role, act->name))
-		return sim_fail(&c->f, "UnauthorizedOperation", "You are not authorized to perform this operation.");
+		return sim_fail(&c->f, "UnauthorizedOperation",
+				"You are not authorized to perform this operation.");
 	if (dry_run)
-		return sim_fail(&c->f, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.");
+		return sim_fail(&c->f, "DryRunOperation",
+				"Request would have succeeded, but DryRun flag is set.");
 	return 0;
 }
 
@@ -132,15 +140,16 @@ static int run(struct sim_ec2_call *c, const struct sim_ec2_action *act, const c
 }
 
 /* Parse the form, find the action. @ret_name: for the counters, also of actions that do not exist. */
-static int find_action(struct sim_ec2_call *c, const struct sim_http_req *req, const struct sim_ec2_action **ret_act,
-		       const char **ret_name)
+static int find_action(struct sim_ec2_call *c, const struct sim_http_req *req,
+		       const struct sim_ec2_action **ret_act, const char **ret_name)
 {
 	const char *query = strchr(req->target, '?');
 	int r;
 
 	/* GET with the parameters in the query is part of the Query API */
 	if (strcmp(req->method, "GET") == 0)
-		r = sim_params_parse(query ? query + 1 : "", query ? strlen(query + 1) : 0, &c->params, &c->f);
+		r = sim_params_parse(query ? query + 1 : "", query ? strlen(query + 1) : 0, &c->params,
+				     &c->f);
 	else if (strcmp(req->method, "POST") == 0)
 		r = sim_params_parse(req->body, req->body_len, &c->params, &c->f);
 	else
@@ -151,7 +160,8 @@ static int find_action(struct sim_ec2_call *c, const struct sim_http_req *req, c
 		return r;
 	*ret_act = sim_ec2_action_find(*ret_name);
 	if (!*ret_act)
-		return sim_fail(&c->f, "InvalidAction", "The action %.64s is not valid for this web service.", *ret_name);
+		return sim_fail(&c->f, "InvalidAction", "The action %.64s is not valid for this web service.",
+				*ret_name);
 	return 0;
 }
 

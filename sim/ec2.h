@@ -11,17 +11,17 @@
 /**
  * DOC: the EC2 Query API
  *
- * An action is a row of a table: a parser, which fills struct sim_ec2_args from the parameters and changes nothing,
- * and a runner, which does it and writes the inside of the answer. Between the two the dispatcher refuses parameters
- * that the parser did not ask for, and answers DryRun.
+ * An action is a row of a table: a parser, which fills struct sim_ec2_args from the parameters and changes
+ * nothing, and a runner, which does it and writes the inside of the answer. Between the two the dispatcher
+ * refuses parameters that the parser did not ask for, and answers DryRun.
  */
 #define SIM_MAX_GROUPS 16
 
 struct sim_ec2_args {
 	struct sim_eni *eni;
 	struct sim_instance *inst;
-	struct sim_create create;               /* CreateNetworkInterface; .v4/.v6 also for Assign... */
-	struct sim_cidrs list;                  /* Unassign... */
+	struct sim_create create; /* CreateNetworkInterface; .v4/.v6 also for Assign... */
+	struct sim_cidrs list;    /* Unassign... */
 	const struct sim_sg *groups[SIM_MAX_GROUPS];
 	size_t n_groups;
 	struct sim_tags tags;
@@ -29,13 +29,13 @@ struct sim_ec2_args {
 	unsigned int device, card;
 	bool force, any_value;
 	const char *description;
-	int source_dest_check;                  /* -1 = not asked for */
-	int delete_on_termination;              /* -1 = not asked for */
+	int source_dest_check;     /* -1 = not asked for */
+	int delete_on_termination; /* -1 = not asked for */
 	const char *resources[SIM_MAX_LIST];
 	int n_resources;
 	struct sim_filters filters;
-	unsigned int max_results;               /* 0 = all */
-	uint64_t after;                         /* where the previous page ended */
+	unsigned int max_results; /* 0 = all */
+	uint64_t after;           /* where the previous page ended */
 };
 
 struct sim_ec2_call {

@@ -8,12 +8,15 @@
 #include "sim/ec2_want.h"
 #include "sim/xml_out.h"
 
-static const struct sim_ec2_want_names names4 = { "PrivateIpAddress", NULL, "Ipv4Prefix", NULL,
-						  "SecondaryPrivateIpAddressCount", "Ipv4PrefixCount" };
-static const struct sim_ec2_want_names names6 = { "Ipv6Addresses", NULL, "Ipv6Prefix", NULL,
+static const struct sim_ec2_want_names names4 = {
+	"PrivateIpAddress", NULL, "Ipv4Prefix", NULL, "SecondaryPrivateIpAddressCount", "Ipv4PrefixCount"
+};
+static const struct sim_ec2_want_names names6 = { "Ipv6Addresses",    NULL,
+						  "Ipv6Prefix",       NULL,
 						  "Ipv6AddressCount", "Ipv6PrefixCount" };
 
-int sim_ec2_want_lists(struct sim_ec2_call *c, int family, const struct sim_ec2_want_names *n, struct sim_want *w)
+int sim_ec2_want_lists(struct sim_ec2_call *c, int family, const struct sim_ec2_want_names *n,
+		       struct sim_want *w)
 {
 	unsigned int len = family == AF_INET6 ? SIM_V6_PREFIX_LEN : SIM_V4_PREFIX_LEN;
 	int r = sim_param_cidrs(&c->params, n->addrs, n->addr_member, family, 0, &w->list, &c->f);
@@ -39,12 +42,14 @@ int sim_ec2_want_counts(struct sim_ec2_call *c, const struct sim_ec2_want_names 
 		prefixes |= sim_eni_is_prefix(&w->list.v[i]);
 	}
 	if (addrs + prefixes + (w->n_addrs > 0) + (w->n_prefixes > 0) > 1)
-		return sim_fail(&c->f, "InvalidParameterCombination", "You may specify only one of %s, %s, %s and %s",
-				n->addrs, n->addr_count, n->prefixes, n->prefix_count);
+		return sim_fail(&c->f, "InvalidParameterCombination",
+				"You may specify only one of %s, %s, %s and %s", n->addrs, n->addr_count,
+				n->prefixes, n->prefix_count);
 	return (int)(w->list.n + w->n_addrs + w->n_prefixes);
 }
 
-static int assign_parse(struct sim_ec2_call *c, int family, const struct sim_ec2_want_names *n, struct sim_want *w)
+static int assign_parse(struct sim_ec2_call *c, int family, const struct sim_ec2_want_names *n,
+			struct sim_want *w)
 {
 	int r = sim_ec2_eni_param(c, &c->a.eni);
 
@@ -53,8 +58,9 @@ static int assign_parse(struct sim_ec2_call *c, int family, const struct sim_ec2
 	if (r == 0)
 		r = sim_ec2_want_counts(c, n, w);
 	if (r == 0)
-		return sim_fail(&c->f, "MissingParameter", "The request must contain exactly one of %s, %s, %s or %s",
-				n->addrs, n->addr_count, n->prefixes, n->prefix_count);
+		return sim_fail(&c->f, "MissingParameter",
+				"The request must contain exactly one of %s, %s, %s or %s", n->addrs,
+				n->addr_count, n->prefixes, n->prefix_count);
 	return r < 0 ? r : 0;
 }
 
@@ -67,8 +73,8 @@ static int unassign_parse(struct sim_ec2_call *c, int family, const struct sim_e
 		r = sim_ec2_want_lists(c, family, n, &w);
 	c->a.list = w.list;
 	if (r == 0 && !w.list.n)
-		return sim_fail(&c->f, "MissingParameter", "The request must contain the parameter %s or %s", n->addrs,
-				n->prefixes);
+		return sim_fail(&c->f, "MissingParameter", "The request must contain the parameter %s or %s",
+				n->addrs, n->prefixes);
 	return r;
 }
 
@@ -94,8 +100,10 @@ int sim_ec2_unassign6_parse(struct sim_ec2_call *c)
 	return unassign_parse(c, AF_INET6, &names6);
 }
 
-/* @item: name of the element inside <item>; NULL: the text stands in <item> itself, as the IPv6 actions have it. */
-static void xml_list(struct vw_buf *b, const char *set, const char *item, const struct sim_cidrs *l, bool prefixes)
+/* @item: name of the element inside <item>; NULL: the text stands in <item> itself, as the IPv6 actions have
+ * it. */
+static void xml_list(struct vw_buf *b, const char *set, const char *item, const struct sim_cidrs *l,
+		     bool prefixes)
 {
 	char text[VW_CIDR_STRLEN];
 	size_t i;

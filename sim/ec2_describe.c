@@ -2,9 +2,9 @@
 /*
  * The Describe actions: one walk (ids, filters, pages) over six kinds of objects.
  *
- * A page ends after MaxResults hits; its NextToken names the ordinal of the last one, so objects that are deleted in
- * between neither repeat nor hide others. Ordinals: ENIs and instances have their own (seq); the rest never changes,
- * so the position will do.
+ * A page ends after MaxResults hits; its NextToken names the ordinal of the last one, so objects that are
+ * deleted in between neither repeat nor hide others. Ordinals: ENIs and instances have their own (seq); the
+ * rest never changes, so the position will do.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -18,7 +18,7 @@
 #include "sim/xml_out.h"
 
 struct kind {
-	const char *name;               /* of a page token */
+	const char *name; /* of a page token */
 	const char *id_param, *id_prefix, *malformed, *not_found, *what;
 	const char *set;
 	unsigned int max_page;
@@ -26,7 +26,7 @@ struct kind {
 	size_t n_filters;
 	const void *(*next)(struct sim_world *w, const void *prev);
 	const char *(*id)(const void *obj);
-	uint64_t (*seq)(const void *obj);       /* NULL: the position */
+	uint64_t (*seq)(const void *obj); /* NULL: the position */
 	const struct sim_tags *(*tags)(const void *obj);
 	void (*xml)(struct vw_buf *b, struct sim_world *w, const void *obj);
 };
@@ -74,8 +74,10 @@ static int ids_parse(struct sim_ec2_call *c, const struct kind *k)
 		if (k->id_prefix && sim_ec2_id(id, k->id_prefix, k->malformed, &c->f) < 0)
 			return -EPROTO;
 		if (!find(c->w, k, id))
-			return sim_fail(&c->f, k->not_found, k->id_prefix ? "The %s '%.64s' does not exist" :
-					"The following supplied %s do not exist: [%.64s]", k->what, id);
+			return sim_fail(&c->f, k->not_found,
+					k->id_prefix ? "The %s '%.64s' does not exist"
+						     : "The following supplied %s do not exist: [%.64s]",
+					k->what, id);
 	}
 	c->a.n_resources = n;
 	return n;
@@ -95,8 +97,10 @@ static int describe_parse(struct sim_ec2_call *c, const struct kind *k)
 	if (r < 0)
 		return r;
 	if (r > 0 && c->a.n_resources)
-		return sim_fail(&c->f, "InvalidParameterCombination", "The parameter %s cannot be used with the parameter "
-				"maxResults", k->id_param);
+		return sim_fail(&c->f, "InvalidParameterCombination",
+				"The parameter %s cannot be used with the parameter "
+				"maxResults",
+				k->id_param);
 	token = sim_param(&c->params, "NextToken");
 	return token && *token ? token_read(k, token, &c->a.after, &c->f) : 0;
 }
@@ -183,38 +187,38 @@ static bool list_hit(const struct sim_filter *f, const struct sim_cidrs *l, bool
 }
 
 /* One filter: FILTER(name of the function, type of the object, expression over `o` and `f`). */
-#define FILTER(fn, type, expr) \
-	static bool fn(const void *obj, const struct sim_filter *f) \
-	{ \
-		const struct type *o = obj; \
-\
-		return expr; \
+#define FILTER(fn, type, expr)                                                                               \
+	static bool fn(const void *obj, const struct sim_filter *f)                                          \
+	{                                                                                                    \
+		const struct type *o = obj;                                                                  \
+                                                                                                             \
+		return expr;                                                                                 \
 	}
 
 /* Walking a list of the world: NEXT(function, type, head). */
-#define NEXT(fn, type, head) \
-	static const void *fn(struct sim_world *w, const void *prev) \
-	{ \
-		return prev ? TAILQ_NEXT((const struct type *)prev, link) : TAILQ_FIRST(&w->head); \
-	} \
-	static const char *fn##_id(const void *obj) \
-	{ \
-		return ((const struct type *)obj)->id; \
-	} \
-	static const struct sim_tags *fn##_tags(const void *obj) \
-	{ \
-		return &((const struct type *)obj)->tags; \
+#define NEXT(fn, type, head)                                                                                 \
+	static const void *fn(struct sim_world *w, const void *prev)                                         \
+	{                                                                                                    \
+		return prev ? TAILQ_NEXT((const struct type *)prev, link) : TAILQ_FIRST(&w->head);           \
+	}                                                                                                    \
+	static const char *fn##_id(const void *obj)                                                          \
+	{                                                                                                    \
+		return ((const struct type *)obj)->id;                                                       \
+	}                                                                                                    \
+	static const struct sim_tags *fn##_tags(const void *obj)                                             \
+	{                                                                                                    \
+		return &((const struct type *)obj)->tags;                                                    \
 	}
 
 /* The two functions that the table of actions names. */
-#define DESCRIBE(name, kind) \
-	int sim_ec2_##name##_parse(struct sim_ec2_call *c) \
-	{ \
-		return describe_parse(c, &kind); \
-	} \
-	int sim_ec2_##name##_run(struct sim_ec2_call *c) \
-	{ \
-		return describe_run(c, &kind); \
+#define DESCRIBE(name, kind)                                                                                 \
+	int sim_ec2_##name##_parse(struct sim_ec2_call *c)                                                   \
+	{                                                                                                    \
+		return describe_parse(c, &kind);                                                             \
+	}                                                                                                    \
+	int sim_ec2_##name##_run(struct sim_ec2_call *c)                                                     \
+	{                                                                                                    \
+		return describe_run(c, &kind);                                                               \
 	}
 
 /* --- network interfaces --- */
@@ -296,9 +300,21 @@ static void eni_xml(struct vw_buf *b, struct sim_world *w, const void *obj)
 }
 
 static const struct kind eni_kind = {
-	"eni", "NetworkInterfaceId", "eni", "InvalidNetworkInterfaceId.Malformed", "InvalidNetworkInterfaceID.NotFound",
-	"networkInterface ID", "networkInterfaceSet", 1000, eni_filters, VW_ARRAY_SIZE(eni_filters), eni_next, eni_next_id,
-	eni_seq, eni_next_tags, eni_xml,
+	"eni",
+	"NetworkInterfaceId",
+	"eni",
+	"InvalidNetworkInterfaceId.Malformed",
+	"InvalidNetworkInterfaceID.NotFound",
+	"networkInterface ID",
+	"networkInterfaceSet",
+	1000,
+	eni_filters,
+	VW_ARRAY_SIZE(eni_filters),
+	eni_next,
+	eni_next_id,
+	eni_seq,
+	eni_next_tags,
+	eni_xml,
 };
 DESCRIBE(enis, eni_kind)
 
@@ -311,17 +327,13 @@ FILTER(inst_az, sim_instance, sim_filter_hit(f, o->subnet->az))
 FILTER(inst_subnet, sim_instance, sim_filter_hit(f, o->subnet->id))
 FILTER(inst_vpc, sim_instance, sim_filter_hit(f, o->subnet->vpc->id))
 FILTER(inst_dns, sim_instance, sim_filter_hit(f, o->hostname))
-FILTER(inst_ip, sim_instance, o->primary && ip_hit(f, &o->primary->v4.v[0].ip))
+FILTER(inst_ip, sim_instance, o->primary &&ip_hit(f, &o->primary->v4.v[0].ip))
 
 static const struct sim_filter_def inst_filters[] = {
-	{ "availability-zone", inst_az },
-	{ "instance-id", inst_id },
-	{ "instance-state-name", inst_state },
-	{ "instance-type", inst_type },
-	{ "private-dns-name", inst_dns },
-	{ "private-ip-address", inst_ip },
-	{ "subnet-id", inst_subnet },
-	{ "vpc-id", inst_vpc },
+	{ "availability-zone", inst_az },      { "instance-id", inst_id },
+	{ "instance-state-name", inst_state }, { "instance-type", inst_type },
+	{ "private-dns-name", inst_dns },      { "private-ip-address", inst_ip },
+	{ "subnet-id", inst_subnet },          { "vpc-id", inst_vpc },
 };
 
 NEXT(inst_next, sim_instance, instances)
@@ -337,9 +349,21 @@ static void inst_xml(struct vw_buf *b, struct sim_world *w, const void *obj)
 }
 
 static const struct kind inst_kind = {
-	"instance", "InstanceId", "i", "InvalidInstanceID.Malformed", "InvalidInstanceID.NotFound", "instance ID",
-	"reservationSet", 1000, inst_filters, VW_ARRAY_SIZE(inst_filters), inst_next, inst_next_id, inst_seq,
-	inst_next_tags, inst_xml,
+	"instance",
+	"InstanceId",
+	"i",
+	"InvalidInstanceID.Malformed",
+	"InvalidInstanceID.NotFound",
+	"instance ID",
+	"reservationSet",
+	1000,
+	inst_filters,
+	VW_ARRAY_SIZE(inst_filters),
+	inst_next,
+	inst_next_id,
+	inst_seq,
+	inst_next_tags,
+	inst_xml,
 };
 DESCRIBE(instances, inst_kind)
 
@@ -375,8 +399,9 @@ static void itype_xml(struct vw_buf *b, struct sim_world *w, const void *obj)
 }
 
 static const struct kind itype_kind = {
-	"itype", "InstanceType", NULL, NULL, "InvalidInstanceType", "instance types", "instanceTypeSet", 100,
-	itype_filters, VW_ARRAY_SIZE(itype_filters), itype_next, itype_id, NULL, NULL, itype_xml,
+	"itype",          "InstanceType",    NULL, NULL,          "InvalidInstanceType",
+	"instance types", "instanceTypeSet", 100,  itype_filters, VW_ARRAY_SIZE(itype_filters),
+	itype_next,       itype_id,          NULL, NULL,          itype_xml,
 };
 DESCRIBE(itypes, itype_kind)
 
@@ -410,8 +435,20 @@ static void subnet_xml(struct vw_buf *b, struct sim_world *w, const void *obj)
 }
 
 static const struct kind subnet_kind = {
-	"subnet", "SubnetId", "subnet", "InvalidSubnetId.Malformed", "InvalidSubnetID.NotFound", "subnet ID", "subnetSet",
-	1000, subnet_filters, VW_ARRAY_SIZE(subnet_filters), subnet_next, subnet_next_id, NULL, subnet_next_tags,
+	"subnet",
+	"SubnetId",
+	"subnet",
+	"InvalidSubnetId.Malformed",
+	"InvalidSubnetID.NotFound",
+	"subnet ID",
+	"subnetSet",
+	1000,
+	subnet_filters,
+	VW_ARRAY_SIZE(subnet_filters),
+	subnet_next,
+	subnet_next_id,
+	NULL,
+	subnet_next_tags,
 	subnet_xml,
 };
 DESCRIBE(subnets, subnet_kind)
@@ -438,8 +475,21 @@ static void vpc_xml(struct vw_buf *b, struct sim_world *w, const void *obj)
 }
 
 static const struct kind vpc_kind = {
-	"vpc", "VpcId", "vpc", "InvalidVpcId.Malformed", "InvalidVpcID.NotFound", "vpc ID", "vpcSet", 1000, vpc_filters,
-	VW_ARRAY_SIZE(vpc_filters), vpc_next, vpc_next_id, NULL, vpc_next_tags, vpc_xml,
+	"vpc",
+	"VpcId",
+	"vpc",
+	"InvalidVpcId.Malformed",
+	"InvalidVpcID.NotFound",
+	"vpc ID",
+	"vpcSet",
+	1000,
+	vpc_filters,
+	VW_ARRAY_SIZE(vpc_filters),
+	vpc_next,
+	vpc_next_id,
+	NULL,
+	vpc_next_tags,
+	vpc_xml,
 };
 DESCRIBE(vpcs, vpc_kind)
 
@@ -465,7 +515,20 @@ static void sg_xml(struct vw_buf *b, struct sim_world *w, const void *obj)
 }
 
 static const struct kind sg_kind = {
-	"sg", "GroupId", "sg", "InvalidGroupId.Malformed", "InvalidGroup.NotFound", "security group", "securityGroupInfo",
-	1000, sg_filters, VW_ARRAY_SIZE(sg_filters), sg_next, sg_next_id, NULL, sg_next_tags, sg_xml,
+	"sg",
+	"GroupId",
+	"sg",
+	"InvalidGroupId.Malformed",
+	"InvalidGroup.NotFound",
+	"security group",
+	"securityGroupInfo",
+	1000,
+	sg_filters,
+	VW_ARRAY_SIZE(sg_filters),
+	sg_next,
+	sg_next_id,
+	NULL,
+	sg_next_tags,
+	sg_xml,
 };
 DESCRIBE(sgs, sg_kind)

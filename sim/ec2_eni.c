@@ -17,7 +17,8 @@ int sim_ec2_id(const char *id, const char *prefix, const char *what, struct sim_
 {
 	size_t n = strlen(prefix), hex = strlen(id) > n ? strspn(id + n + 1, "0123456789abcdef") : 0;
 
-	if (strncmp(id, prefix, n) == 0 && id[n] == '-' && hex >= 1 && id[n + 1 + hex] == '\0' && strlen(id) < SIM_ID_LEN)
+	if (strncmp(id, prefix, n) == 0 && id[n] == '-' && hex >= 1 && id[n + 1 + hex] == '\0' &&
+	    strlen(id) < SIM_ID_LEN)
 		return 0;
 	return sim_fail(f, what, "Invalid id: \"%.64s\" (expecting \"%s-...\")", id, prefix);
 }
@@ -33,7 +34,8 @@ int sim_ec2_eni_param(struct sim_ec2_call *c, struct sim_eni **ret_eni)
 		return r;
 	*ret_eni = sim_eni_find(c->w, id);
 	if (!*ret_eni)
-		return sim_fail(&c->f, "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '%s' does not exist", id);
+		return sim_fail(&c->f, "InvalidNetworkInterfaceID.NotFound",
+				"The networkInterface ID '%s' does not exist", id);
 	return 0;
 }
 
@@ -63,7 +65,8 @@ static int instance_param(struct sim_ec2_call *c, struct sim_instance **ret_inst
 		return r;
 	*ret_inst = sim_instance_find(c->w, id);
 	if (!*ret_inst)
-		return sim_fail(&c->f, "InvalidInstanceID.NotFound", "The instance ID '%s' does not exist", id);
+		return sim_fail(&c->f, "InvalidInstanceID.NotFound", "The instance ID '%s' does not exist",
+				id);
 	return 0;
 }
 
@@ -77,7 +80,8 @@ int sim_ec2_groups_param(struct sim_ec2_call *c)
 			return -EPROTO;
 		c->a.groups[i] = sim_sg_find(c->w, ids[i]);
 		if (!c->a.groups[i])
-			return sim_fail(&c->f, "InvalidGroup.NotFound", "The security group '%s' does not exist", ids[i]);
+			return sim_fail(&c->f, "InvalidGroup.NotFound",
+					"The security group '%s' does not exist", ids[i]);
 	}
 	if (n >= 0)
 		c->a.n_groups = (size_t)n;
@@ -97,8 +101,10 @@ static int tag_specs(struct sim_ec2_call *c)
 
 	for (i = 0; i < n; i++) {
 		if (strcmp(types[i], "network-interface") != 0)
-			return sim_fail(&c->f, "InvalidParameterValue", "'%s' is not a valid taggable resource type for this "
-					"operation.", types[i]);
+			return sim_fail(&c->f, "InvalidParameterValue",
+					"'%s' is not a valid taggable resource type for this "
+					"operation.",
+					types[i]);
 	}
 	for (i = 1; i <= 8; i++) {
 		if (vw_fmt(key, sizeof(key), "TagSpecification.%d.Tag", i) < 0)
@@ -131,7 +137,8 @@ static int primary_of_list(struct sim_ec2_call *c)
 		if (!primary)
 			continue;
 		if (k->primary.family)
-			return sim_fail(&c->f, "InvalidParameterCombination", "Only one primary private IP address can be "
+			return sim_fail(&c->f, "InvalidParameterCombination",
+					"Only one primary private IP address can be "
 					"specified");
 		if (vw_fmt(key, sizeof(key), "PrivateIpAddresses.%u.PrivateIpAddress", i) < 0)
 			return sim_fail_nomem(&c->f);
@@ -150,17 +157,25 @@ static int primary_param(struct sim_ec2_call *c)
 	struct sim_create *k = &c->a.create;
 
 	if (text && (vw_ip_parse(text, &k->primary) < 0 || k->primary.family != AF_INET))
-		return sim_fail(&c->f, "InvalidParameterValue", "Value (%s) for parameter privateIpAddress is invalid. "
-				"Expecting an IPv4 address.", text);
+		return sim_fail(&c->f, "InvalidParameterValue",
+				"Value (%s) for parameter privateIpAddress is invalid. "
+				"Expecting an IPv4 address.",
+				text);
 	return primary_of_list(c);
 }
 
 int sim_ec2_create_parse(struct sim_ec2_call *c)
 {
-	static const struct sim_ec2_want_names v4 = { "PrivateIpAddresses", "PrivateIpAddress", "Ipv4Prefix", "Ipv4Prefix",
-						      "SecondaryPrivateIpAddressCount", "Ipv4PrefixCount" };
-	static const struct sim_ec2_want_names v6 = { "Ipv6Addresses", "Ipv6Address", "Ipv6Prefix", "Ipv6Prefix",
-						      "Ipv6AddressCount", "Ipv6PrefixCount" };
+	static const struct sim_ec2_want_names v4 = { "PrivateIpAddresses",
+						      "PrivateIpAddress",
+						      "Ipv4Prefix",
+						      "Ipv4Prefix",
+						      "SecondaryPrivateIpAddressCount",
+						      "Ipv4PrefixCount" };
+	static const struct sim_ec2_want_names v6 = {
+		"Ipv6Addresses", "Ipv6Address",      "Ipv6Prefix",
+		"Ipv6Prefix",    "Ipv6AddressCount", "Ipv6PrefixCount"
+	};
 	struct sim_create *k = &c->a.create;
 	const char *type = sim_param(&c->params, "InterfaceType");
 	bool primary6 = false;
@@ -212,7 +227,8 @@ static int token_keep(struct sim_ec2_call *c, const char *hash, const struct sim
 	unsigned int n = 0;
 
 	if (!t || vw_fmt(t->token, sizeof(t->token), "%s", c->a.client_token) < 0 ||
-	    vw_fmt(t->hash, sizeof(t->hash), "%s", hash) < 0 || vw_fmt(t->eni, sizeof(t->eni), "%s", e->id) < 0) {
+	    vw_fmt(t->hash, sizeof(t->hash), "%s", hash) < 0 ||
+	    vw_fmt(t->eni, sizeof(t->eni), "%s", e->id) < 0) {
 		free(t);
 		return sim_fail_nomem(&c->f);
 	}
@@ -235,12 +251,13 @@ static int token_check(struct sim_ec2_call *c, const char *hash, struct sim_eni 
 	if (!t)
 		return 0;
 	if (strcmp(t->hash, hash) != 0)
-		return sim_fail(&c->f, "IdempotentParameterMismatch", "Arguments on this idempotent request are inconsistent "
+		return sim_fail(&c->f, "IdempotentParameterMismatch",
+				"Arguments on this idempotent request are inconsistent "
 				"with arguments used in previous request(s).");
 	*ret_eni = sim_eni_find(c->w, t->eni);
 	if (!*ret_eni)
-		return sim_fail(&c->f, "InvalidNetworkInterfaceID.NotFound", "The networkInterface ID '%s' does not exist",
-				t->eni);
+		return sim_fail(&c->f, "InvalidNetworkInterfaceID.NotFound",
+				"The networkInterface ID '%s' does not exist", t->eni);
 	return 1;
 }
 
@@ -279,14 +296,16 @@ int sim_ec2_attach_parse(struct sim_ec2_call *c)
 	if (r == 0)
 		r = sim_param_uint(&c->params, "DeviceIndex", 0, 127, &c->a.device, &c->f);
 	if (r == 0)
-		return sim_fail(&c->f, "MissingParameter", "The request must contain the parameter deviceIndex");
+		return sim_fail(&c->f, "MissingParameter",
+				"The request must contain the parameter deviceIndex");
 	if (r > 0)
 		r = sim_param_uint(&c->params, "NetworkCardIndex", 0, SIM_MAX_CARDS - 1, &c->a.card, &c->f);
 	/* ENA Express and queues: accepted, without effect on the state */
 	if (r >= 0)
 		r = sim_param_bool(&c->params, "EnaSrdSpecification.EnaSrdEnabled", &srd, &c->f);
 	if (r >= 0)
-		r = sim_param_bool(&c->params, "EnaSrdSpecification.EnaSrdUdpSpecification.EnaSrdUdpEnabled", &srd, &c->f);
+		r = sim_param_bool(&c->params, "EnaSrdSpecification.EnaSrdUdpSpecification.EnaSrdUdpEnabled",
+				   &srd, &c->f);
 	if (r >= 0)
 		r = sim_param_uint(&c->params, "EnaQueueCount", 0, 128, &queues, &c->f);
 	return r < 0 ? r : 0;
@@ -326,7 +345,8 @@ int sim_ec2_detach_parse(struct sim_ec2_call *c)
 		return r;
 	c->a.eni = by_attachment(c->w, id);
 	if (!c->a.eni)
-		return sim_fail(&c->f, "InvalidAttachmentID.NotFound", "The attachment ID '%s' does not exist", id);
+		return sim_fail(&c->f, "InvalidAttachmentID.NotFound",
+				"The attachment ID '%s' does not exist", id);
 	return 0;
 }
 
@@ -365,10 +385,12 @@ static int attachment_param(struct sim_ec2_call *c)
 	if (r == 0 && !id)
 		return 0;
 	if (r == 0 || !id)
-		return sim_fail(&c->f, "MissingParameter", "The request must contain the parameter attachment.%s",
+		return sim_fail(&c->f, "MissingParameter",
+				"The request must contain the parameter attachment.%s",
 				id ? "deleteOnTermination" : "attachmentId");
 	if (strcmp(c->a.eni->att.id, id) != 0)
-		return sim_fail(&c->f, "InvalidAttachmentID.NotFound", "The attachment ID '%s' does not exist", id);
+		return sim_fail(&c->f, "InvalidAttachmentID.NotFound",
+				"The attachment ID '%s' does not exist", id);
 	c->a.delete_on_termination = v;
 	return 1;
 }
@@ -391,8 +413,10 @@ int sim_ec2_modify_parse(struct sim_ec2_call *c)
 	if (c->a.description && strlen(c->a.description) >= sizeof(c->a.eni->description))
 		return sim_fail(&c->f, "InvalidParameterValue", "Description is too long");
 	if (att + sdc + (groups > 0) + (c->a.description != NULL) != 1)
-		return sim_fail(&c->f, "InvalidParameterCombination", att || sdc || groups || c->a.description ?
-				"Fields for multiple attribute types specified" : "No attributes specified.");
+		return sim_fail(&c->f, "InvalidParameterCombination",
+				att || sdc || groups || c->a.description
+					? "Fields for multiple attribute types specified"
+					: "No attributes specified.");
 	return 0;
 }
 

@@ -9,7 +9,7 @@
 #include "sim/ec2.h"
 #include "sim/ec2_want.h"
 
-#define MAX_TAGS 50             /* EC2: per resource */
+#define MAX_TAGS 50 /* EC2: per resource */
 
 int sim_ec2_tags_check(const struct sim_tags *t, struct sim_fail *f)
 {
@@ -21,7 +21,8 @@ int sim_ec2_tags_check(const struct sim_tags *t, struct sim_fail *f)
 		if (!t->v[i].key[0])
 			return sim_fail(f, "InvalidParameterValue", "Tag keys cannot be empty");
 		if (strncmp(t->v[i].key, "aws:", 4) == 0)
-			return sim_fail(f, "InvalidParameterValue", "Tag keys starting with 'aws:' are reserved for internal use");
+			return sim_fail(f, "InvalidParameterValue",
+					"Tag keys starting with 'aws:' are reserved for internal use");
 	}
 	return 0;
 }
@@ -71,7 +72,8 @@ static int resources_param(struct sim_ec2_call *c)
 	int i, n = sim_param_list(&c->params, "ResourceId", NULL, SIM_MAX_LIST, c->a.resources, &c->f);
 
 	if (n == 0)
-		return sim_fail(&c->f, "MissingParameter", "The request must contain the parameter resourceIdSet");
+		return sim_fail(&c->f, "MissingParameter",
+				"The request must contain the parameter resourceIdSet");
 	for (i = 0; i < n; i++)
 		if (!tags_of(c->w, c->a.resources[i]))
 			return not_found(c->a.resources[i], &c->f);
@@ -101,8 +103,10 @@ int sim_ec2_tags_run(struct sim_ec2_call *c)
 		for (k = fresh = 0; k < c->a.tags.n; k++)
 			fresh += !sim_tags_get(t, c->a.tags.v[k].key);
 		if (t->n + fresh > MAX_TAGS)
-			return sim_fail(&c->f, "TagLimitExceeded", "The maximum number of Tags for a resource (%d) has been "
-					"reached.", MAX_TAGS);
+			return sim_fail(&c->f, "TagLimitExceeded",
+					"The maximum number of Tags for a resource (%d) has been "
+					"reached.",
+					MAX_TAGS);
 	}
 	for (i = 0; i < c->a.n_resources; i++)
 		if (sim_tags_set_all(tags_of(c->w, c->a.resources[i]), &c->a.tags) < 0)

@@ -51,8 +51,8 @@ static void xml_private_dns(struct vw_buf *b, const struct sim_world *w, const s
 	uint32_t v = vw_ip4_u32(ip);
 	char name[96];
 
-	snprintf(name, sizeof(name), "ip-%u-%u-%u-%u.%s.compute.internal", v >> 24, v >> 16 & 255, v >> 8 & 255, v & 255,
-		 w->region);
+	snprintf(name, sizeof(name), "ip-%u-%u-%u-%u.%s.compute.internal", v >> 24, v >> 16 & 255,
+		 v >> 8 & 255, v & 255, w->region);
 	sim_xml_text(b, "privateDnsName", name);
 }
 
@@ -75,7 +75,8 @@ static void xml_v4(struct vw_buf *b, const struct sim_world *w, const struct sim
 	sim_xml_close(b, "privateIpAddressesSet");
 }
 
-static void xml_set(struct vw_buf *b, const char *set, const char *name, const struct sim_cidrs *l, bool prefixes)
+static void xml_set(struct vw_buf *b, const char *set, const char *name, const struct sim_cidrs *l,
+		    bool prefixes)
 {
 	size_t i;
 
@@ -326,7 +327,8 @@ static void xml_permissions(struct vw_buf *b, const char *set, bool everything)
 	sim_xml_close(b, set);
 }
 
-/* Groups carry no rules in the simulator: everything is allowed in both directions, and the answer says so. */
+/* Groups carry no rules in the simulator: everything is allowed in both directions, and the answer says so.
+ */
 void sim_ec2_xml_sg(struct vw_buf *b, const struct sim_world *w, const struct sim_sg *g)
 {
 	sim_xml_text(b, "groupId", g->id);

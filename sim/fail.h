@@ -16,7 +16,8 @@ struct sim_fail {
  * @code: EC2 error code, e.g. "InvalidSubnetID.NotFound".
  * Return: -EPROTO, so that `return sim_fail(...)` is one line: the request is refused, the state unchanged.
  */
-int sim_fail(struct sim_fail *f, const char *code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int sim_fail(struct sim_fail *f, const char *code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /** sim_fail_nomem() - "InternalError", 500. */
 int sim_fail_nomem(struct sim_fail *f);
 int sim_fail_status(const char *code);

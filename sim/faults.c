@@ -6,15 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/base/clock.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
 #include "sim/fail.h"
 #include "sim/http.h"
 
-#define MAX_FAULTS 256
+#define MAX_FAULTS   256
 #define MAX_COUNTERS 1024
 
 static const char *const kinds[] = { "error", "hang", "close", "truncate", "delay", "body" };
@@ -51,7 +51,8 @@ static int text_into(const struct vw_json *j, const char *key, char *to, size_t 
 	return 1;
 }
 
-static int number(const struct vw_json *j, const char *key, int64_t max, unsigned int *ret, struct vw_err *err)
+static int number(const struct vw_json *j, const char *key, int64_t max, unsigned int *ret,
+		  struct vw_err *err)
 {
 	int64_t v;
 	int r = vw_json_get_int(j, key, 0, max, &v, err);
@@ -73,17 +74,23 @@ static int fault_parse(const struct vw_json *j, struct sim_fault *x, struct vw_e
 	    text_into(j, "message", x->message, sizeof(x->message), err) < 0 ||
 	    vw_json_get_str(j, "kind", &kind, err) < 0 || number(j, "nth", 1000000, &nth, err) < 0 ||
 	    number(j, "times", 1000000, &x->times, err) < 0 || number(j, "status", 599, &status, err) < 0 ||
-	    number(j, "bytes", 1 << 20, &x->bytes, err) < 0 || number(j, "delay_ms", 3600000, &x->delay_ms, err) < 0)
+	    number(j, "bytes", 1 << 20, &x->bytes, err) < 0 ||
+	    number(j, "delay_ms", 3600000, &x->delay_ms, err) < 0)
 		return -EINVAL;
 	if (!x->action[0])
-		return vw_err_set(err, EINVAL, 0, "a fault needs 'action', e.g. \"CreateNetworkInterface\", \"IMDS\" or \"*\"");
+		return vw_err_set(
+			err, EINVAL, 0,
+			"a fault needs 'action', e.g. \"CreateNetworkInterface\", \"IMDS\" or \"*\"");
 	for (k = 0; k < VW_ARRAY_SIZE(kinds); k++)
 		if (strcmp(kind ? kind : "error", kinds[k]) == 0)
 			break;
 	if (k == VW_ARRAY_SIZE(kinds))
-		return vw_err_set(err, EINVAL, 0, "fault kind '%s' is none of error, hang, close, truncate, delay, body", kind);
+		return vw_err_set(err, EINVAL, 0,
+				  "fault kind '%s' is none of error, hang, close, truncate, delay, body",
+				  kind);
 	x->kind = (enum sim_fault_kind)k;
-	if (x->kind == SIM_FAULT_ERROR && !x->code[0] && vw_fmt(x->code, sizeof(x->code), "InternalError") < 0)
+	if (x->kind == SIM_FAULT_ERROR && !x->code[0] &&
+	    vw_fmt(x->code, sizeof(x->code), "InternalError") < 0)
 		return -EINVAL;
 	x->skip = nth ? nth - 1 : 0;
 	x->status = (int)status;
@@ -165,7 +172,8 @@ bool sim_fault_is_before(const struct sim_fault *x)
 
 int sim_fault_fail(const struct sim_fault *x, struct sim_fail *f)
 {
-	int r = sim_fail(f, x->code, "%s", x->message[0] ? x->message : "Scripted by the simulator's operator.");
+	int r = sim_fail(f, x->code, "%s",
+			 x->message[0] ? x->message : "Scripted by the simulator's operator.");
 
 	if (x->status)
 		f->status = x->status;
@@ -213,7 +221,8 @@ static struct sim_counter *counter(struct sim_faults *s, const char *action, con
 	c = n < MAX_COUNTERS ? calloc(1, sizeof(*c)) : NULL;
 	if (!c)
 		return NULL;
-	if (vw_fmt(c->action, sizeof(c->action), "%s", action) < 0 || vw_fmt(c->code, sizeof(c->code), "%s", code) < 0) {
+	if (vw_fmt(c->action, sizeof(c->action), "%s", action) < 0 ||
+	    vw_fmt(c->code, sizeof(c->code), "%s", code) < 0) {
 		free(c);
 		return NULL;
 	}

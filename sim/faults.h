@@ -14,16 +14,16 @@ struct vw_json;
 /**
  * DOC: scripted faults, call counters, request-rate limits
  *
- * All three are keyed by action: EC2 and STS by their action names, the metadata service as "IMDS" (and "IMDSToken"
- * for the PUT), container credentials as "ContainerCredentials". "*" is any EC2 action.
+ * All three are keyed by action: EC2 and STS by their action names, the metadata service as "IMDS" (and
+ * "IMDSToken" for the PUT), container credentials as "ContainerCredentials". "*" is any EC2 action.
  */
 enum sim_fault_kind {
-	SIM_FAULT_ERROR,        /* refuse with code, before anything is changed */
-	SIM_FAULT_HANG,         /* do it, never answer */
-	SIM_FAULT_CLOSE,        /* do it, close the connection without an answer */
-	SIM_FAULT_TRUNCATE,     /* do it, answer only the first `bytes` */
-	SIM_FAULT_DELAY,        /* do it, answer delay_ms later */
-	SIM_FAULT_BODY,         /* do not do it, answer `status` with `message` as the raw body */
+	SIM_FAULT_ERROR,    /* refuse with code, before anything is changed */
+	SIM_FAULT_HANG,     /* do it, never answer */
+	SIM_FAULT_CLOSE,    /* do it, close the connection without an answer */
+	SIM_FAULT_TRUNCATE, /* do it, answer only the first `bytes` */
+	SIM_FAULT_DELAY,    /* do it, answer delay_ms later */
+	SIM_FAULT_BODY,     /* do not do it, answer `status` with `message` as the raw body */
 };
 
 struct sim_fault {
@@ -31,25 +31,25 @@ struct sim_fault {
 	unsigned int id;
 	enum sim_fault_kind kind;
 	char action[64];
-	char path[128];                 /* IMDS: only targets that contain this */
-	unsigned int skip;              /* calls still to let through */
-	unsigned int times;             /* still to hit; 0 = for ever */
+	char path[128];     /* IMDS: only targets that contain this */
+	unsigned int skip;  /* calls still to let through */
+	unsigned int times; /* still to hit; 0 = for ever */
 	unsigned int hits;
 	char code[64], message[256];
-	int status;                     /* 0 = what the code has */
+	int status; /* 0 = what the code has */
 	unsigned int bytes, delay_ms;
 };
 
 struct sim_counter {
 	TAILQ_ENTRY(sim_counter) link;
-	char action[64], code[64];      /* code "" = all calls of the action */
+	char action[64], code[64]; /* code "" = all calls of the action */
 	uint64_t n;
 };
 
 struct sim_bucket {
 	TAILQ_ENTRY(sim_bucket) link;
 	char action[64];
-	unsigned int size, refill_per_s;        /* size 0: no limit */
+	unsigned int size, refill_per_s; /* size 0: no limit */
 	double tokens;
 	uint64_t at_ms;
 };
@@ -88,7 +88,8 @@ void sim_fault_apply(const struct sim_fault *x, struct sim_http_resp *resp);
 void sim_count(struct sim_faults *s, const char *action, const char *code);
 uint64_t sim_counted(const struct sim_faults *s, const char *action);
 void sim_counters_reset(struct sim_faults *s);
-/** sim_counters_json() - {"CreateTags": {"calls": 2, "errors": {"UnauthorizedOperation": 1}}, ...} NULL = ENOMEM. */
+/** sim_counters_json() - {"CreateTags": {"calls": 2, "errors": {"UnauthorizedOperation": 1}}, ...} NULL =
+ * ENOMEM. */
 struct vw_json *sim_counters_json(const struct sim_faults *s);
 struct vw_json *sim_faults_json(const struct sim_faults *s);
 

@@ -71,7 +71,8 @@ static const struct sim_filter_def *find(const struct sim_filter_def *defs, size
 	return NULL;
 }
 
-int sim_filters_check(const struct sim_filters *fs, const struct sim_filter_def *defs, size_t n, struct sim_fail *f)
+int sim_filters_check(const struct sim_filters *fs, const struct sim_filter_def *defs, size_t n,
+		      struct sim_fail *f)
 {
 	int i;
 
@@ -126,15 +127,16 @@ static bool tag_hit(const struct sim_filter *f, const struct sim_tags *tags)
 	size_t i;
 
 	for (i = 0; i < tags->n; i++) {
-		if (strcmp(f->name, "tag-key") == 0 ? sim_filter_hit(f, tags->v[i].key) :
-		    strcmp(f->name + 4, tags->v[i].key) == 0 && sim_filter_hit(f, tags->v[i].value))
+		if (strcmp(f->name, "tag-key") == 0
+			    ? sim_filter_hit(f, tags->v[i].key)
+			    : strcmp(f->name + 4, tags->v[i].key) == 0 && sim_filter_hit(f, tags->v[i].value))
 			return true;
 	}
 	return false;
 }
 
-bool sim_filters_pass(const struct sim_filters *fs, const struct sim_filter_def *defs, size_t n, const void *obj,
-		      const struct sim_tags *tags)
+bool sim_filters_pass(const struct sim_filters *fs, const struct sim_filter_def *defs, size_t n,
+		      const void *obj, const struct sim_tags *tags)
 {
 	int i;
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The only file that knows libmicrohttpd. Each daemon runs with its own epoll fd (external mode), which the loop
- * watches; after every MHD_run() its next timeout becomes a timer of ours.
+ * The only file that knows libmicrohttpd. Each daemon runs with its own epoll fd (external mode), which the
+ * loop watches; after every MHD_run() its next timeout becomes a timer of ours.
  *
- * A request: uri callback makes it -> body chunks are collected -> handler fills resp -> answered at once, or the
- * connection is suspended. A suspended one is woken by its timer, or by the client closing (watched on a duplicate of
- * the socket, because libmicrohttpd does not look at suspended connections), and is then answered or dropped.
+ * A request: uri callback makes it -> body chunks are collected -> handler fills resp -> answered at once, or
+ * the connection is suspended. A suspended one is woken by its timer, or by the client closing (watched on a
+ * duplicate of the socket, because libmicrohttpd does not look at suspended connections), and is then
+ * answered or dropped.
  */
 #include "sim/http.h"
 
@@ -21,7 +22,7 @@
 #include "lib/base/cleanup.h"
 #include "sim/loop.h"
 
-#define IDLE_TIMEOUT_S 60
+#define IDLE_TIMEOUT_S  60
 #define MAX_CONNECTIONS 512
 
 struct request {
@@ -70,7 +71,8 @@ static void ready(void *arg, uint32_t events)
 	run(arg);
 }
 
-/* The target is signed as it was sent, so it is kept before libmicrohttpd decodes it. The result becomes *con_cls. */
+/* The target is signed as it was sent, so it is kept before libmicrohttpd decodes it. The result becomes
+ * *con_cls. */
 static void *on_uri(void *cls, const char *uri, struct MHD_Connection *conn)
 {
 	struct request *q = calloc(1, sizeof(*q));
@@ -94,7 +96,8 @@ static void unwatch(struct request *q)
 	vw_close_fd(&q->watch_fd);
 }
 
-static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls, enum MHD_RequestTerminationCode why)
+static void on_completed(void *cls, struct MHD_Connection *conn, void **con_cls,
+			 enum MHD_RequestTerminationCode why)
 {
 	struct request *q = *con_cls;
 
@@ -133,7 +136,8 @@ static void on_client_gone(void *arg, uint32_t events)
 
 static enum MHD_Result suspend(struct request *q)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(q->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(q->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
 	int fd = info ? fcntl(info->connect_fd, F_DUPFD_CLOEXEC, 0) : -1;
 
 	if (fd < 0 || sim_loop_watch(q->h->loop, fd, EPOLLRDHUP, on_client_gone, q) < 0) {
@@ -174,7 +178,8 @@ static enum MHD_Result answer(struct request *q)
 
 static struct vw_ip peer_of(struct MHD_Connection *conn)
 {
-	const union MHD_ConnectionInfo *info = MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(conn, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	struct vw_ip ip = { 0 };
 
 	if (!info || !info->client_addr)
@@ -190,8 +195,12 @@ static struct vw_ip peer_of(struct MHD_Connection *conn)
 static void handle(struct request *q, const char *method)
 {
 	struct sim_http_req req = {
-		.method = method, .target = q->target, .body = vw_buf_str(&q->body), .body_len = q->body.len,
-		.peer = peer_of(q->conn), .conn = q->conn,
+		.method = method,
+		.target = q->target,
+		.body = vw_buf_str(&q->body),
+		.body_len = q->body.len,
+		.peer = peer_of(q->conn),
+		.conn = q->conn,
 	};
 
 	q->handled = true;

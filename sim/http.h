@@ -13,8 +13,8 @@ struct sim_loop;
 /**
  * DOC: the HTTP server (libmicrohttpd, driven by the simulator's loop)
  *
- * One struct sim_http per listening socket. A handler sees a complete request and fills a complete answer; when the
- * answer goes out (at once, late, never) is part of the answer.
+ * One struct sim_http per listening socket. A handler sees a complete request and fills a complete answer;
+ * when the answer goes out (at once, late, never) is part of the answer.
  */
 #define SIM_HTTP_MAX_BODY (256 * 1024)
 
@@ -32,20 +32,20 @@ struct sim_http_req {
 const char *sim_http_header(const struct sim_http_req *req, const char *name);
 
 enum sim_http_end {
-	SIM_HTTP_ANSWER,        /* after delay_ms */
-	SIM_HTTP_CLOSE,         /* close the connection without a byte, after delay_ms */
-	SIM_HTTP_HANG,          /* say nothing until the client goes away */
+	SIM_HTTP_ANSWER, /* after delay_ms */
+	SIM_HTTP_CLOSE,  /* close the connection without a byte, after delay_ms */
+	SIM_HTTP_HANG,   /* say nothing until the client goes away */
 };
 
 struct sim_http_header {
-	const char *name;       /* constant text */
+	const char *name; /* constant text */
 	char value[128];
 };
 
 struct sim_http_resp {
-	int status;             /* default 200 */
-	const char *type;       /* Content-Type, constant text */
-	struct vw_buf body;     /* freed by the server */
+	int status;         /* default 200 */
+	const char *type;   /* Content-Type, constant text */
+	struct vw_buf body; /* freed by the server */
 	enum sim_http_end end;
 	unsigned int delay_ms;
 	struct sim_http_header headers[4];

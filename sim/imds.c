@@ -2,8 +2,8 @@
 /*
  * The metadata service: session tokens, lag, the tree, role credentials.
  *
- * A change of an instance's ENIs makes a snapshot that waits for its time; when it is published, it and every older
- * one are gone. A token names its instance and its end, and is signed, so none has to be remembered.
+ * A change of an instance's ENIs makes a snapshot that waits for its time; when it is published, it and every
+ * older one are gone. A token names its instance and its end, and is signed, so none has to be remembered.
  */
 #include "sim/imds.h"
 
@@ -20,8 +20,8 @@
 #include "sim/imds_tree.h"
 #include "sim/service.h"
 
-#define MAX_HIDDEN 32
-#define MAX_TTL_S 21600
+#define MAX_HIDDEN  32
+#define MAX_TTL_S   21600
 #define CREDENTIALS "meta-data/iam/security-credentials/"
 
 struct pending {
@@ -139,8 +139,13 @@ int sim_imds_new(struct sim_world *w, struct sim_imds **ret_imds)
 	m->w = w;
 	TAILQ_INIT(&m->views);
 	m->obs = (struct sim_observer){
-		.arg = m, .instance_added = on_instance, .instance_terminated = on_instance, .eni_attached = on_eni,
-		.eni_detached = on_detached, .eni_addresses_changed = on_eni, .eni_groups_changed = on_eni,
+		.arg = m,
+		.instance_added = on_instance,
+		.instance_terminated = on_instance,
+		.eni_attached = on_eni,
+		.eni_detached = on_detached,
+		.eni_addresses_changed = on_eni,
+		.eni_groups_changed = on_eni,
 	};
 	sim_world_observe(w, &m->obs);
 	*ret_imds = m;
@@ -209,8 +214,8 @@ static bool token_ok(const struct sim_service *s, const struct sim_instance *ins
 	char want[96], end[32];
 	uint64_t t;
 
-	if (!token || strncmp(token, "AQAE", 4) != 0 || vw_fmt(end, sizeof(end), "%.*s", (int)strcspn(token + 4, "-"),
-								token + 4) < 0)
+	if (!token || strncmp(token, "AQAE", 4) != 0 ||
+	    vw_fmt(end, sizeof(end), "%.*s", (int)strcspn(token + 4, "-"), token + 4) < 0)
 		return false;
 	if (vw_parse_hex(end, INT64_MAX, &t) < 0 || (int64_t)t <= sim_now(s->w))
 		return false;
@@ -223,7 +228,8 @@ static void status(struct sim_http_resp *resp, int code, const char *text)
 	resp->status = code;
 	resp->type = "text/html";
 	vw_buf_reset(&resp->body);
-	vw_buf_printf(&resp->body, "<html><head><title>%d - %s</title></head><body><h1>%d - %s</h1></body></html>\n", code,
+	vw_buf_printf(&resp->body,
+		      "<html><head><title>%d - %s</title></head><body><h1>%d - %s</h1></body></html>\n", code,
 		      text, code, text);
 }
 
@@ -249,7 +255,8 @@ static void put_token(struct sim_service *s, const struct sim_instance *inst, co
 	snprintf(resp->headers[resp->n_headers++].value, 128, "%s", ttl);
 }
 
-static int role_credentials(struct sim_service *s, const struct sim_instance *inst, const char *role, struct vw_buf *out)
+static int role_credentials(struct sim_service *s, const struct sim_instance *inst, const char *role,
+			    struct vw_buf *out)
 {
 	const struct sim_role *r = sim_role_find(&s->creds, role);
 	char until[VW_TIME_STRLEN], now[VW_TIME_STRLEN];
@@ -260,10 +267,13 @@ static int role_credentials(struct sim_service *s, const struct sim_instance *in
 	k = sim_cred_current(&s->creds, r, inst->id);
 	if (!k)
 		return -ENOMEM;
-	vw_buf_printf(out, "{\n  \"Code\" : \"Success\",\n  \"LastUpdated\" : \"%s\",\n  \"Type\" : \"AWS-HMAC\",\n"
-		      "  \"AccessKeyId\" : \"%s\",\n  \"SecretAccessKey\" : \"%s\",\n  \"Token\" : \"%s\",\n"
-		      "  \"Expiration\" : \"%s\"\n}", vw_time_str(sim_now(s->w), now), k->access_key, k->secret, k->token,
-		      vw_time_str(k->expires, until));
+	vw_buf_printf(
+		out,
+		"{\n  \"Code\" : \"Success\",\n  \"LastUpdated\" : \"%s\",\n  \"Type\" : \"AWS-HMAC\",\n"
+		"  \"AccessKeyId\" : \"%s\",\n  \"SecretAccessKey\" : \"%s\",\n  \"Token\" : \"%s\",\n"
+		"  \"Expiration\" : \"%s\"\n}",
+		vw_time_str(sim_now(s->w), now), k->access_key, k->secret, k->token,
+		vw_time_str(k->expires, until));
 	return 1;
 }
 
@@ -271,9 +281,11 @@ static void role_info(const struct sim_service *s, const struct sim_instance *in
 {
 	char now[VW_TIME_STRLEN];
 
-	vw_buf_printf(out, "{\n  \"Code\" : \"Success\",\n  \"LastUpdated\" : \"%s\",\n  \"InstanceProfileArn\" : "
-		      "\"arn:aws:iam::%s:instance-profile/%s\",\n  \"InstanceProfileId\" : \"AIPAVPCWIRESIM0000001\"\n}",
-		      vw_time_str(sim_now(s->w), now), s->w->account, inst->role);
+	vw_buf_printf(
+		out,
+		"{\n  \"Code\" : \"Success\",\n  \"LastUpdated\" : \"%s\",\n  \"InstanceProfileArn\" : "
+		"\"arn:aws:iam::%s:instance-profile/%s\",\n  \"InstanceProfileId\" : \"AIPAVPCWIRESIM0000001\"\n}",
+		vw_time_str(sim_now(s->w), now), s->w->account, inst->role);
 }
 
 /* "/latest/meta-data/mac?x" -> "meta-data/mac"; NULL unless the version is "latest" or a date. */

@@ -9,9 +9,10 @@ struct sim_world;
 /**
  * DOC: the instance metadata tree
  *
- * What an instance sees is a snapshot of flat paths and values, taken at each change of its ENIs and published
- * @lag_ms later, so IMDS is as stale against EC2 as the real one. Credentials are not part of it: they are answered
- * from the role when asked for.
+ * What an instance sees is a snapshot of flat paths and values, taken at each change of its ENIs and
+ * published
+ * @lag_ms later, so IMDS is as stale against EC2 as the real one. Credentials are not part of it: they are
+ * answered from the role when asked for.
  */
 int sim_imds_new(struct sim_world *w, struct sim_imds **ret_imds);
 void sim_imds_free(struct sim_imds *m);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The metadata tree of one instance, as flat sorted paths (names: EC2 User Guide, "Instance metadata categories"). */
+/* The metadata tree of one instance, as flat sorted paths (names: EC2 User Guide, "Instance metadata
+ * categories"). */
 #include "sim/imds_tree.h"
 
 #include <errno.h>
@@ -48,8 +49,8 @@ static void line(struct vw_buf *b, const char *text)
 	vw_buf_printf(b, "%s%s", b->len ? "\n" : "", text);
 }
 
-static int put_cidrs(struct sim_tree *t, const char *dir, const char *name, const struct sim_cidrs *l, bool prefixes,
-		     bool as_cidr)
+static int put_cidrs(struct sim_tree *t, const char *dir, const char *name, const struct sim_cidrs *l,
+		     bool prefixes, bool as_cidr)
 {
 	struct vw_buf b = VW_BUF_INIT;
 	char text[VW_CIDR_STRLEN];
@@ -140,11 +141,14 @@ static int put_identity(struct sim_tree *t, const struct sim_world *w, const str
 	struct vw_buf b = VW_BUF_INIT;
 	char ip[VW_IP_STRLEN], when[VW_TIME_STRLEN];
 
-	vw_buf_printf(&b, "{\n  \"accountId\" : \"%s\",\n  \"architecture\" : \"x86_64\",\n  \"availabilityZone\" : \"%s\",\n"
-		      "  \"imageId\" : \"ami-00000000000000000\",\n  \"instanceId\" : \"%s\",\n  \"instanceType\" : \"%s\",\n"
-		      "  \"pendingTime\" : \"%s\",\n  \"privateIp\" : \"%s\",\n  \"region\" : \"%s\",\n"
-		      "  \"version\" : \"2017-09-30\"\n}", w->account, i->subnet->az, i->id, i->type->name,
-		      vw_time_str(i->launch_time, when), vw_ip_str(&i->primary->v4.v[0].ip, ip), w->region);
+	vw_buf_printf(
+		&b,
+		"{\n  \"accountId\" : \"%s\",\n  \"architecture\" : \"x86_64\",\n  \"availabilityZone\" : \"%s\",\n"
+		"  \"imageId\" : \"ami-00000000000000000\",\n  \"instanceId\" : \"%s\",\n  \"instanceType\" : \"%s\",\n"
+		"  \"pendingTime\" : \"%s\",\n  \"privateIp\" : \"%s\",\n  \"region\" : \"%s\",\n"
+		"  \"version\" : \"2017-09-30\"\n}",
+		w->account, i->subnet->az, i->id, i->type->name, vw_time_str(i->launch_time, when),
+		vw_ip_str(&i->primary->v4.v[0].ip, ip), w->region);
 	return put_list(t, "dynamic/instance-identity/", "document", &b);
 }
 
@@ -228,7 +232,8 @@ static bool is_hidden(const char *path, char *const *hidden, size_t n)
 	return false;
 }
 
-int sim_tree_get(const struct sim_tree *t, const char *path, char *const *hidden, size_t n_hidden, struct vw_buf *out)
+int sim_tree_get(const struct sim_tree *t, const char *path, char *const *hidden, size_t n_hidden,
+		 struct vw_buf *out)
 {
 	size_t len = strlen(path), i, last_len = 0;
 	const char *last = "";

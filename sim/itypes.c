@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Built-in instance types. Source: EC2 User Guide, "Maximum IP addresses per network interface"; VPC CNI limits.go. */
+/* Built-in instance types. Source: EC2 User Guide, "Maximum IP addresses per network interface"; VPC CNI
+ * limits.go. */
 #include "sim/itypes.h"
 
 #include <errno.h>

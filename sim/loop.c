@@ -2,8 +2,8 @@
 /*
  * The simulator's event loop: one epoll instance, one timerfd for the earliest of a sorted list of timers.
  *
- * A watch is an array entry indexed by its fd. The epoll key also carries the entry's generation, so an event that
- * was fetched before its fd was closed and reused within the same batch is dropped.
+ * A watch is an array entry indexed by its fd. The epoll key also carries the entry's generation, so an event
+ * that was fetched before its fd was closed and reused within the same batch is dropped.
  */
 #include "sim/loop.h"
 
@@ -155,8 +155,8 @@ void sim_timer_set(struct sim_loop *loop, struct sim_timer *t, uint64_t delay_ms
 	t->arg = arg;
 	t->loop = loop;
 	TAILQ_FOREACH_REVERSE(o, &loop->timers, sim_timers, link)
-		if (o->at_ms <= t->at_ms)
-			break;
+	if (o->at_ms <= t->at_ms)
+		break;
 	if (o)
 		TAILQ_INSERT_AFTER(&loop->timers, o, t, link);
 	else

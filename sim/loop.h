@@ -8,8 +8,9 @@
 /**
  * DOC: the simulator's one loop
  *
- * Everything in vpcwire-sim (endpoints, state, fabric, lab) runs on one thread, in one epoll loop. Callbacks may add
- * and delete watches and timers, also their own. Times are CLOCK_BOOTTIME milliseconds (vw_mono_ms()).
+ * Everything in vpcwire-sim (endpoints, state, fabric, lab) runs on one thread, in one epoll loop. Callbacks
+ * may add and delete watches and timers, also their own. Times are CLOCK_BOOTTIME milliseconds
+ * (vw_mono_ms()).
  */
 struct sim_loop;
 
@@ -26,26 +27,34 @@ struct sim_timer {
 	uint64_t at_ms;
 	sim_timer_fn *fn;
 	void *arg;
-	struct sim_loop *loop;          /* NULL when idle */
+	struct sim_loop *loop; /* NULL when idle */
 };
 
 /** sim_loop_new() - Return: 0, -errno. */
 int sim_loop_new(struct sim_loop **ret_loop);
-/** sim_loop_free() - drops all watches and timers; their fds stay open (they are their owners'). Accepts NULL. */
+/** sim_loop_free() - drops all watches and timers; their fds stay open (they are their owners'). Accepts
+ * NULL. */
 void sim_loop_free(struct sim_loop *loop);
 
-/** sim_loop_watch() - call @fn when @fd (borrowed) has @events. Watching the fd again replaces. Return: 0, -errno. */
+/** sim_loop_watch() - call @fn when @fd (borrowed) has @events. Watching the fd again replaces. Return: 0,
+ * -errno. */
 int sim_loop_watch(struct sim_loop *loop, int fd, uint32_t events, sim_fd_fn *fn, void *arg);
 /** sim_loop_unwatch() - before the fd is closed. Nothing happens if it was not watched. */
 void sim_loop_unwatch(struct sim_loop *loop, int fd);
 
-/** sim_timer_set() - @fn is called once, from the loop, never from here, @delay_ms from now. Equal times: in order of setting. */
-void sim_timer_set(struct sim_loop *loop, struct sim_timer *t, uint64_t delay_ms, sim_timer_fn *fn, void *arg);
+/** sim_timer_set() - @fn is called once, from the loop, never from here, @delay_ms from now. Equal times: in
+ * order of setting. */
+void sim_timer_set(struct sim_loop *loop, struct sim_timer *t, uint64_t delay_ms, sim_timer_fn *fn,
+		   void *arg);
 void sim_timer_clear(struct sim_timer *t);
-static inline bool sim_timer_running(const struct sim_timer *t) { return t->loop; }
+static inline bool sim_timer_running(const struct sim_timer *t)
+{
+	return t->loop;
+}
 
 /** sim_loop_run() - until sim_loop_stop(). Return: 0, -errno of epoll_wait. */
 int sim_loop_run(struct sim_loop *loop);
-/** sim_loop_once() - wait at most @timeout_ms (-1: no limit) and dispatch what is ready. Return: 0, -errno. */
+/** sim_loop_once() - wait at most @timeout_ms (-1: no limit) and dispatch what is ready. Return: 0, -errno.
+ */
 int sim_loop_once(struct sim_loop *loop, int timeout_ms);
 void sim_loop_stop(struct sim_loop *loop);

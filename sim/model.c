@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The world: creation, look-ups, observers. Everything here only reads or builds; what EC2 would check before a
- * change is in ops_*.c.
+ * The world: creation, look-ups, observers. Everything here only reads or builds; what EC2 would check before
+ * a change is in ops_*.c.
  */
 #include "sim/model.h"
 
@@ -94,14 +94,14 @@ int64_t sim_now(const struct sim_world *w)
 	return vw_unix_s() + w->clock_offset_s;
 }
 
-#define NOTIFY(w, call, ...) \
-	do { \
-		struct sim_observer *o_, *next_; \
-		for (o_ = TAILQ_FIRST(&(w)->observers); o_; o_ = next_) { \
-			next_ = TAILQ_NEXT(o_, link); \
-			if (o_->call) \
-				o_->call(o_->arg, __VA_ARGS__); \
-		} \
+#define NOTIFY(w, call, ...)                                                                                 \
+	do {                                                                                                 \
+		struct sim_observer *o_, *next_;                                                             \
+		for (o_ = TAILQ_FIRST(&(w)->observers); o_; o_ = next_) {                                    \
+			next_ = TAILQ_NEXT(o_, link);                                                        \
+			if (o_->call)                                                                        \
+				o_->call(o_->arg, __VA_ARGS__);                                              \
+		}                                                                                            \
 	} while (0)
 
 void sim_notify_instance(struct sim_world *w, const struct sim_instance *i)
@@ -153,7 +153,8 @@ void sim_world_observe(struct sim_world *w, struct sim_observer *o)
 	TAILQ_FOREACH(e, &w->enis, link) {
 		if (o->eni_created)
 			o->eni_created(o->arg, e);
-		if (o->eni_attached && (e->att.state == SIM_ATT_ATTACHED || e->att.state == SIM_ATT_DETACHING))
+		if (o->eni_attached &&
+		    (e->att.state == SIM_ATT_ATTACHED || e->att.state == SIM_ATT_DETACHING))
 			o->eni_attached(o->arg, e);
 	}
 }
@@ -163,12 +164,12 @@ void sim_world_unobserve(struct sim_world *w, struct sim_observer *o)
 	TAILQ_REMOVE(&w->observers, o, link);
 }
 
-#define FIND(head, var, cond) \
-	do { \
-		TAILQ_FOREACH(var, head, link) \
-			if (cond) \
-				return var; \
-		return NULL; \
+#define FIND(head, var, cond)                                                                                \
+	do {                                                                                                 \
+		TAILQ_FOREACH(var, head, link)                                                               \
+			if (cond)                                                                            \
+				return var;                                                                  \
+		return NULL;                                                                                 \
 	} while (0)
 
 struct sim_vpc *sim_vpc_find(struct sim_world *w, const char *id)
@@ -237,7 +238,8 @@ struct sim_instance *sim_instance_by_addr(struct sim_world *w, const struct vw_i
 	return e ? e->att.instance : NULL;
 }
 
-struct sim_eni *sim_eni_at(struct sim_world *w, const struct sim_instance *inst, unsigned int card, unsigned int device)
+struct sim_eni *sim_eni_at(struct sim_world *w, const struct sim_instance *inst, unsigned int card,
+			   unsigned int device)
 {
 	struct sim_eni *e;
 

@@ -12,17 +12,17 @@
 /**
  * DOC: the state that every endpoint and the packet fabric share
  *
- * One struct sim_world holds VPCs, subnets, security groups, instances and ENIs. It is changed only by the operations
- * of sim/ops.h (which check what EC2 checks) and read by everybody. Pointers between the structs are stable until
- * the object is deleted; only ENIs ever are. Whoever must follow changes (fabric, IMDS) registers a struct
- * sim_observer.
+ * One struct sim_world holds VPCs, subnets, security groups, instances and ENIs. It is changed only by the
+ * operations of sim/ops.h (which check what EC2 checks) and read by everybody. Pointers between the structs
+ * are stable until the object is deleted; only ENIs ever are. Whoever must follow changes (fabric, IMDS)
+ * registers a struct sim_observer.
  *
  * Lists are in order of creation. Ids look like EC2's: "eni-" and 17 hex digits.
  */
-#define SIM_ID_LEN 32
-#define SIM_TAG_KEY_LEN 128     /* EC2: 127 characters */
-#define SIM_TAG_VALUE_LEN 256   /* EC2: 255 characters */
-#define SIM_MAX_CARDS 8
+#define SIM_ID_LEN        32
+#define SIM_TAG_KEY_LEN   128 /* EC2: 127 characters */
+#define SIM_TAG_VALUE_LEN 256 /* EC2: 255 characters */
+#define SIM_MAX_CARDS     8
 
 struct sim_tag {
 	char key[SIM_TAG_KEY_LEN];
@@ -43,7 +43,7 @@ struct sim_cidrs {
 struct sim_vpc {
 	TAILQ_ENTRY(sim_vpc) link;
 	char id[SIM_ID_LEN];
-	struct sim_cidrs v4;            /* the first one is the primary */
+	struct sim_cidrs v4; /* the first one is the primary */
 	struct sim_cidrs v6;
 	struct sim_tags tags;
 	bool is_default;
@@ -52,12 +52,12 @@ struct sim_vpc {
 /** enum sim_use - what an IPv4 address of a subnet is doing. */
 enum sim_use {
 	SIM_USE_FREE,
-	SIM_USE_RESERVED,               /* by AWS: first four, last */
-	SIM_USE_HELD,                   /* taken by nobody we model: fragmentation from config or the control socket */
-	SIM_USE_ADDRESS,                /* an ENI's */
-	SIM_USE_PREFIX,                 /* inside an ENI's /28 */
-	SIM_USE_RSV_PREFIX,             /* subnet CIDR reservation of type prefix: only prefixes are taken from it */
-	SIM_USE_RSV_EXPLICIT,           /* reservation of type explicit: only on request of that very address */
+	SIM_USE_RESERVED,     /* by AWS: first four, last */
+	SIM_USE_HELD,         /* taken by nobody we model: fragmentation from config or the control socket */
+	SIM_USE_ADDRESS,      /* an ENI's */
+	SIM_USE_PREFIX,       /* inside an ENI's /28 */
+	SIM_USE_RSV_PREFIX,   /* subnet CIDR reservation of type prefix: only prefixes are taken from it */
+	SIM_USE_RSV_EXPLICIT, /* reservation of type explicit: only on request of that very address */
 };
 
 struct sim_subnet {
@@ -66,13 +66,13 @@ struct sim_subnet {
 	struct sim_vpc *vpc;
 	char az[24], az_id[16];
 	struct vw_cidr v4;
-	struct vw_cidr v6;              /* family 0: none */
+	struct vw_cidr v6; /* family 0: none */
 	struct sim_tags tags;
 	bool map_public_ip;
-	uint8_t *use;                   /* enum sim_use of each address of v4, index = address - network */
-	uint8_t *rsv;                   /* what each returns to when it is given back: FREE or a reservation */
+	uint8_t *use; /* enum sim_use of each address of v4, index = address - network */
+	uint8_t *rsv; /* what each returns to when it is given back: FREE or a reservation */
 	size_t n_use;
-	uint64_t v6_next;               /* where the search for free IPv6 goes on */
+	uint64_t v6_next; /* where the search for free IPv6 goes on */
 };
 
 struct sim_sg {
@@ -83,7 +83,8 @@ struct sim_sg {
 	struct sim_tags tags;
 };
 
-/** struct sim_itype - what DescribeInstanceTypes says of a type. The address limits count slots, the primary included. */
+/** struct sim_itype - what DescribeInstanceTypes says of a type. The address limits count slots, the primary
+ * included. */
 struct sim_itype {
 	char name[32];
 	unsigned int max_enis, v4_per_eni, v6_per_eni;
@@ -96,24 +97,24 @@ struct sim_itype {
 struct sim_instance {
 	TAILQ_ENTRY(sim_instance) link;
 	char id[SIM_ID_LEN];
-	char name[64];                  /* the config's name for it ("node1"), unique; the id where none was given */
-	uint32_t seq;                   /* 1, 2, ... in order of creation */
+	char name[64]; /* the config's name for it ("node1"), unique; the id where none was given */
+	uint32_t seq;  /* 1, 2, ... in order of creation */
 	const struct sim_itype *type;
-	struct sim_subnet *subnet;      /* of the primary ENI */
-	struct sim_eni *primary;        /* device 0 of card 0 */
-	char role[64];                  /* instance profile's role, "" = none */
-	char hostname[96];              /* private DNS name */
+	struct sim_subnet *subnet; /* of the primary ENI */
+	struct sim_eni *primary;   /* device 0 of card 0 */
+	char role[64];             /* instance profile's role, "" = none */
+	char hostname[96];         /* private DNS name */
 	int64_t launch_time;
 	struct sim_tags tags;
-	bool terminated;                /* kept in the list, as EC2 does; has no ENIs any more */
+	bool terminated; /* kept in the list, as EC2 does; has no ENIs any more */
 };
 
 enum sim_att_state { SIM_ATT_NONE, SIM_ATT_ATTACHING, SIM_ATT_ATTACHED, SIM_ATT_DETACHING };
 
 struct sim_attachment {
 	enum sim_att_state state;
-	char id[SIM_ID_LEN];            /* eni-attach-... */
-	struct sim_instance *instance;  /* NULL when state is SIM_ATT_NONE */
+	char id[SIM_ID_LEN];           /* eni-attach-... */
+	struct sim_instance *instance; /* NULL when state is SIM_ATT_NONE */
 	unsigned int device, card;
 	bool delete_on_termination;
 	int64_t time;
@@ -124,20 +125,20 @@ enum sim_eni_type { SIM_ENI_INTERFACE, SIM_ENI_TRUNK, SIM_ENI_BRANCH, SIM_ENI_EF
 struct sim_eni {
 	TAILQ_ENTRY(sim_eni) link;
 	char id[SIM_ID_LEN];
-	uint32_t seq;                   /* unique, never used again: good for interface names */
+	uint32_t seq; /* unique, never used again: good for interface names */
 	enum sim_eni_type type;
 	struct vw_mac mac;
 	struct sim_subnet *subnet;
-	struct sim_cidrs v4;            /* v[0] is the primary address; then addresses (/32) and prefixes (/28) mixed */
-	struct sim_cidrs v6;            /* addresses (/128) and prefixes (/80) mixed; may be empty */
-	struct vw_ip public_ip;         /* IGW maps it 1:1 to the primary address; family 0: none */
+	struct sim_cidrs v4; /* v[0] is the primary address; then addresses (/32) and prefixes (/28) mixed */
+	struct sim_cidrs v6; /* addresses (/128) and prefixes (/80) mixed; may be empty */
+	struct vw_ip public_ip; /* IGW maps it 1:1 to the primary address; family 0: none */
 	struct sim_attachment att;
 	const struct sim_sg **groups;
 	size_t n_groups;
 	bool source_dest_check;
 	char description[256];
 	struct sim_tags tags;
-	struct sim_timer timer;         /* attach and detach delay */
+	struct sim_timer timer; /* attach and detach delay */
 	struct sim_world *world;
 };
 
@@ -161,20 +162,23 @@ struct sim_world {
 	size_t n_itypes;
 	struct sim_observers observers;
 	unsigned int attach_delay_ms, detach_delay_ms;
-	bool scattered;                 /* addresses are chosen all over the subnet instead of lowest first */
-	int64_t clock_offset_s;         /* of the simulated cloud against this machine: see sim_now() */
-	uint64_t id_next;               /* input of the next id */
+	bool scattered;         /* addresses are chosen all over the subnet instead of lowest first */
+	int64_t clock_offset_s; /* of the simulated cloud against this machine: see sim_now() */
+	uint64_t id_next;       /* input of the next id */
 	uint32_t eni_seq, instance_seq;
 };
 
 /**
  * struct sim_observer - embedded by whoever follows the world. Any callback may be NULL.
  *
- * Called after the change, from the loop, synchronously; the answer to the EC2 client is sent afterwards, so what a
- * callback does (a veth, a route) is there when the client reads its answer. Callbacks must not change the world.
+ * Called after the change, from the loop, synchronously; the answer to the EC2 client is sent afterwards, so
+ * what a callback does (a veth, a route) is there when the client reads its answer. Callbacks must not change
+ * the world.
  *
- * @instance_added: the instance and its primary ENI are complete. Followed by eni_created and eni_attached of the primary.
- * @instance_terminated: its ENIs are detached and, where they asked for it, deleted; those events came before.
+ * @instance_added: the instance and its primary ENI are complete. Followed by eni_created and eni_attached of
+ * the primary.
+ * @instance_terminated: its ENIs are detached and, where they asked for it, deleted; those events came
+ * before.
  * @eni_created: not attached yet.
  * @eni_attached: att.state is SIM_ATT_ATTACHED, that is after the attach delay.
  * @eni_detached: att still says from where (instance, device, card); it is cleared after the last observer.
@@ -197,7 +201,8 @@ struct sim_observer {
 	void (*eni_groups_changed)(void *arg, const struct sim_eni *eni);
 };
 
-/** sim_world_observe() - register, and hear of everything that exists already as if it were new, in order of creation. */
+/** sim_world_observe() - register, and hear of everything that exists already as if it were new, in order of
+ * creation. */
 void sim_world_observe(struct sim_world *w, struct sim_observer *o);
 void sim_world_unobserve(struct sim_world *w, struct sim_observer *o);
 
@@ -222,12 +227,14 @@ struct sim_eni *sim_eni_by_addr(struct sim_world *w, const struct vw_ip *ip);
 /** sim_instance_by_addr() - the instance that the ENI of @ip is attached to: who asks IMDS. */
 struct sim_instance *sim_instance_by_addr(struct sim_world *w, const struct vw_ip *ip);
 /** sim_eni_at() - the ENI in a device slot (also while attaching or detaching). */
-struct sim_eni *sim_eni_at(struct sim_world *w, const struct sim_instance *inst, unsigned int card, unsigned int device);
+struct sim_eni *sim_eni_at(struct sim_world *w, const struct sim_instance *inst, unsigned int card,
+			   unsigned int device);
 
 /** sim_eni_is_prefix() - @c of an ENI's list is a delegated prefix rather than an address. */
 bool sim_eni_is_prefix(const struct vw_cidr *c);
 const char *sim_eni_type_str(enum sim_eni_type t);
-/** sim_eni_status_str() - "available", "attaching", "in-use", "detaching". sim_att_state_str() - "attached", ... */
+/** sim_eni_status_str() - "available", "attaching", "in-use", "detaching". sim_att_state_str() - "attached",
+ * ... */
 const char *sim_eni_status_str(const struct sim_eni *eni);
 const char *sim_att_state_str(enum sim_att_state s);
 /** sim_subnet_router() - the VPC router's address in the subnet (network + 1). */

@@ -7,33 +7,35 @@
 /**
  * DOC: operations on the world
  *
- * The one place where state changes after start. Each checks what EC2 checks, changes everything or nothing, and tells
- * the observers. Return: 0, or -EPROTO with the EC2 error in @f.
+ * The one place where state changes after start. Each checks what EC2 checks, changes everything or nothing,
+ * and tells the observers. Return: 0, or -EPROTO with the EC2 error in @f.
  */
 
-#define SIM_V4_PREFIX_LEN 28    /* EC2 User Guide, ec2-prefix-eni.html */
+#define SIM_V4_PREFIX_LEN 28 /* EC2 User Guide, ec2-prefix-eni.html */
 #define SIM_V6_PREFIX_LEN 80
-#define SIM_MAX_LIST 256        /* entries of any list in a request */
+#define SIM_MAX_LIST      256 /* entries of any list in a request */
 
-/** struct sim_want - addresses and prefixes of one family: by name (@list: hosts and prefixes mixed) or by number. */
+/** struct sim_want - addresses and prefixes of one family: by name (@list: hosts and prefixes mixed) or by
+ * number. */
 struct sim_want {
 	struct sim_cidrs list;
 	unsigned int n_addrs, n_prefixes;
-	bool reassign;                  /* IPv4 addresses of other ENIs may be taken over */
+	bool reassign; /* IPv4 addresses of other ENIs may be taken over */
 };
 
 struct sim_create {
 	struct sim_subnet *subnet;
 	enum sim_eni_type type;
-	const char *description;        /* NULL = "" */
-	const struct sim_sg **groups;   /* @n_groups 0: the VPC's first group */
+	const char *description;      /* NULL = "" */
+	const struct sim_sg **groups; /* @n_groups 0: the VPC's first group */
 	size_t n_groups;
-	struct vw_ip primary;           /* family 0: any */
-	struct sim_want v4, v6;         /* besides the primary */
-	const struct sim_tags *tags;    /* NULL = none */
+	struct vw_ip primary;        /* family 0: any */
+	struct sim_want v4, v6;      /* besides the primary */
+	const struct sim_tags *tags; /* NULL = none */
 };
 
-int sim_eni_create(struct sim_world *w, const struct sim_create *c, struct sim_eni **ret_eni, struct sim_fail *f);
+int sim_eni_create(struct sim_world *w, const struct sim_create *c, struct sim_eni **ret_eni,
+		   struct sim_fail *f);
 /** sim_eni_attach() - the state becomes attached after w->attach_delay_ms (at once when 0). */
 int sim_eni_attach(struct sim_eni *e, struct sim_instance *inst, unsigned int card, unsigned int device,
 		   struct sim_fail *f);
@@ -48,26 +50,33 @@ int sim_eni_set_groups(struct sim_eni *e, const struct sim_sg *const *groups, si
 void sim_eni_set_source_dest_check(struct sim_eni *e, bool on);
 
 struct sim_run {
-	const char *name;               /* NULL: the id */
-	const char *id;                 /* NULL: made up */
+	const char *name; /* NULL: the id */
+	const char *id;   /* NULL: made up */
 	const struct sim_itype *type;
-	struct sim_create eni;          /* the primary ENI */
-	struct vw_ip public_ip;         /* family 0: none */
-	const char *role;               /* NULL: none */
+	struct sim_create eni;  /* the primary ENI */
+	struct vw_ip public_ip; /* family 0: none */
+	const char *role;       /* NULL: none */
 	const struct sim_tags *tags;
 };
 
-int sim_instance_run(struct sim_world *w, const struct sim_run *run, struct sim_instance **ret_inst, struct sim_fail *f);
+int sim_instance_run(struct sim_world *w, const struct sim_run *run, struct sim_instance **ret_inst,
+		     struct sim_fail *f);
 /** sim_instance_terminate() - detaches all ENIs at once, deletes those with delete_on_termination. */
 void sim_instance_terminate(struct sim_world *w, struct sim_instance *inst);
 
-/** sim_make_id() - "<prefix>-" and 17 hex digits, the same sequence in every run of the same configuration. */
+/** sim_make_id() - "<prefix>-" and 17 hex digits, the same sequence in every run of the same configuration.
+ */
 void sim_make_id(struct sim_world *w, const char *prefix, char ret_id[SIM_ID_LEN]);
 int sim_eni_type_parse(const char *text, enum sim_eni_type *ret_type);
 
 /* Between model.c and ops_*.c. */
 enum sim_event {
-	SIM_EV_CREATED, SIM_EV_ATTACHED, SIM_EV_DETACHED, SIM_EV_DELETED, SIM_EV_ADDRESSES, SIM_EV_SOURCE_DEST_CHECK,
+	SIM_EV_CREATED,
+	SIM_EV_ATTACHED,
+	SIM_EV_DETACHED,
+	SIM_EV_DELETED,
+	SIM_EV_ADDRESSES,
+	SIM_EV_SOURCE_DEST_CHECK,
 	SIM_EV_GROUPS,
 };
 void sim_notify_eni(struct sim_eni *e, enum sim_event ev);

@@ -2,8 +2,9 @@
 /*
  * Addresses of an ENI: assign and unassign, both families, by number or by name.
  *
- * Every address or prefix goes into the ENI's list the moment it is taken; a failure takes the tail of the list off
- * again (and puts back what was taken over from other ENIs), so a request does all or nothing, as EC2's do.
+ * Every address or prefix goes into the ENI's list the moment it is taken; a failure takes the tail of the
+ * list off again (and puts back what was taken over from other ENIs), so a request does all or nothing, as
+ * EC2's do.
  */
 #include "sim/ops.h"
 
@@ -27,9 +28,11 @@ static size_t want_total(const struct sim_want *w)
 int sim_check_limits(const struct sim_itype *t, size_t n_v4, size_t n_v6, struct sim_fail *f)
 {
 	if (n_v4 > t->v4_per_eni)
-		return sim_fail(f, "PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit.");
+		return sim_fail(f, "PrivateIpAddressLimitExceeded",
+				"Number of private addresses will exceed limit.");
 	if (n_v6 > t->v6_per_eni)
-		return sim_fail(f, "PrivateIpAddressLimitExceeded", "Number of IPv6 addresses will exceed limit.");
+		return sim_fail(f, "PrivateIpAddressLimitExceeded",
+				"Number of IPv6 addresses will exceed limit.");
 	return 0;
 }
 
@@ -51,20 +54,26 @@ static int take_failed(const struct sim_subnet *s, const struct vw_cidr *c, int 
 		vw_ip_str(&c->ip, text);
 	switch (r) {
 	case -ERANGE:
-		return sim_fail(f, "InvalidParameterValue", "%s %s does not fall within the subnet's address range",
+		return sim_fail(f, "InvalidParameterValue",
+				"%s %s does not fall within the subnet's address range",
 				sim_eni_is_prefix(c) ? "Prefix" : "Address", text);
 	case -EPERM:
-		return sim_fail(f, "InvalidParameterValue", "Address %s is in subnet's reserved address range", text);
+		return sim_fail(f, "InvalidParameterValue",
+				"Address %s is in subnet's reserved address range", text);
 	case -EINVAL:
-		return sim_fail(f, "InvalidParameterValue", "%s is not a valid prefix: an IPv4 prefix is a /28, an IPv6 "
-				"prefix a /80, with no host bits set", text);
+		return sim_fail(f, "InvalidParameterValue",
+				"%s is not a valid prefix: an IPv4 prefix is a /28, an IPv6 "
+				"prefix a /80, with no host bits set",
+				text);
 	default:
-		return sim_fail(f, "InvalidIPAddress.InUse", "The specified address %s is already in use.", text);
+		return sim_fail(f, "InvalidIPAddress.InUse", "The specified address %s is already in use.",
+				text);
 	}
 }
 
 /* AllowReassignment: a secondary address moves over from the ENI that has it. */
-static int take_over(struct sim_eni *e, const struct vw_cidr *c, struct sim_eni **ret_from, struct sim_fail *f)
+static int take_over(struct sim_eni *e, const struct vw_cidr *c, struct sim_eni **ret_from,
+		     struct sim_fail *f)
 {
 	struct sim_eni *from = sim_eni_by_addr(e->world, &c->ip);
 
@@ -89,7 +98,7 @@ static int take_listed(struct sim_eni *e, int family, const struct sim_want *wan
 
 		from[i] = NULL;
 		if (want->reassign && sim_cidrs_has(list_of(e, family), c))
-			continue;       /* already ours: nothing to do */
+			continue; /* already ours: nothing to do */
 		r = sim_alloc_take(e->world, e->subnet, c);
 		if (r == -EADDRINUSE && want->reassign && !sim_eni_is_prefix(c))
 			r = take_over(e, c, &from[i], f);
@@ -112,11 +121,13 @@ static int take_counted(struct sim_eni *e, int family, bool prefix, unsigned int
 	for (i = 0; i < n; i++) {
 		r = sim_alloc_pick(e->world, e->subnet, family, prefix, &c);
 		if (r < 0 && prefix)
-			return sim_fail(f, "InsufficientCidrBlocks", "The specified subnet does not have enough free cidr "
+			return sim_fail(f, "InsufficientCidrBlocks",
+					"The specified subnet does not have enough free cidr "
 					"blocks to satisfy the request.");
 		if (r < 0)
-			return sim_fail(f, "InsufficientFreeAddressesInSubnet",
-					"The specified subnet does not have enough free addresses to satisfy the request.");
+			return sim_fail(
+				f, "InsufficientFreeAddressesInSubnet",
+				"The specified subnet does not have enough free addresses to satisfy the request.");
 		r = add(e, family, &c, f);
 		if (r < 0)
 			return r;
@@ -124,7 +135,8 @@ static int take_counted(struct sim_eni *e, int family, bool prefix, unsigned int
 	return 0;
 }
 
-static void undo(struct sim_eni *e, int family, size_t n_before, const struct sim_want *want, struct sim_eni **from)
+static void undo(struct sim_eni *e, int family, size_t n_before, const struct sim_want *want,
+		 struct sim_eni **from)
 {
 	struct sim_cidrs *l = list_of(e, family);
 	size_t i;
@@ -138,7 +150,7 @@ static void undo(struct sim_eni *e, int family, size_t n_before, const struct si
 		if (i == want->list.n)
 			sim_alloc_give(e->subnet, &c);
 		else
-			sim_cidrs_add(&from[i]->v4, &c);        /* cannot fail: the list was longer before */
+			sim_cidrs_add(&from[i]->v4, &c); /* cannot fail: the list was longer before */
 	}
 }
 
@@ -149,10 +161,11 @@ int sim_eni_take(struct sim_eni *e, int family, const struct sim_want *want, str
 	int r;
 
 	if (want_total(want) > SIM_MAX_LIST)
-		return sim_fail(f, "PrivateIpAddressLimitExceeded", "Number of private addresses will exceed limit.");
+		return sim_fail(f, "PrivateIpAddressLimitExceeded",
+				"Number of private addresses will exceed limit.");
 	if (family == AF_INET6 && want_total(want) && !e->subnet->v6.ip.family)
-		return sim_fail(f, "InvalidParameterValue", "The subnet '%s' does not have an IPv6 CIDR block",
-				e->subnet->id);
+		return sim_fail(f, "InvalidParameterValue",
+				"The subnet '%s' does not have an IPv6 CIDR block", e->subnet->id);
 	r = take_listed(e, family, want, from, f);
 	if (r == 0)
 		r = take_counted(e, family, false, want->n_addrs, f);
@@ -203,11 +216,13 @@ int sim_eni_unassign(struct sim_eni *e, int family, const struct sim_cidrs *list
 		else
 			vw_ip_str(&c->ip, text);
 		if (!sim_cidrs_has(l, c))
-			return sim_fail(f, "InvalidParameterValue", "Some of [%s] are not assigned to interface %s", text,
-					e->id);
+			return sim_fail(f, "InvalidParameterValue",
+					"Some of [%s] are not assigned to interface %s", text, e->id);
 		if (family == AF_INET && vw_cidr_eq(&l->v[0], c))
-			return sim_fail(f, "InvalidParameterValue", "The primary private IP address %s of interface %s "
-					"cannot be unassigned", text, e->id);
+			return sim_fail(f, "InvalidParameterValue",
+					"The primary private IP address %s of interface %s "
+					"cannot be unassigned",
+					text, e->id);
 	}
 	for (i = 0; i < list->n; i++)
 		if (sim_cidrs_del(l, &list->v[i]))

@@ -2,7 +2,8 @@
 /*
  * Life of an ENI: create -> attach -> detach -> delete, and of the instances that carry them.
  *
- *   available --attach--> attaching --delay--> in-use --detach--> detaching --delay--> available --delete--> gone
+ *   available --attach--> attaching --delay--> in-use --detach--> detaching --delay--> available --delete-->
+ * gone
  *
  * With a delay of 0 the transient states are passed within the call.
  */
@@ -37,7 +38,7 @@ static void make_mac(const struct sim_eni *e, struct vw_mac *ret_mac)
 
 	vw_sha256(e->id, strlen(e->id), d);
 	memcpy(ret_mac->b, d, sizeof(ret_mac->b));
-	ret_mac->b[0] = 0x02;           /* locally administered unicast, as EC2's are */
+	ret_mac->b[0] = 0x02; /* locally administered unicast, as EC2's are */
 }
 
 static int set_groups(struct sim_eni *e, const struct sim_sg *const *groups, size_t n, struct sim_fail *f)
@@ -47,7 +48,8 @@ static int set_groups(struct sim_eni *e, const struct sim_sg *const *groups, siz
 
 	for (i = 0; i < n; i++)
 		if (groups[i]->vpc != e->subnet->vpc)
-			return sim_fail(f, "InvalidParameterCombination", "You have specified two resources that belong to "
+			return sim_fail(f, "InvalidParameterCombination",
+					"You have specified two resources that belong to "
 					"different networks.");
 	copy = calloc(n ? n : 1, sizeof(*copy));
 	if (!copy)
@@ -88,7 +90,8 @@ static int fill(struct sim_eni *e, const struct sim_create *c, struct sim_fail *
 		r = c->n_groups ? set_groups(e, c->groups, c->n_groups, f) : default_group(e->world, e, f);
 	if (r == 0 && c->tags && sim_tags_set_all(&e->tags, c->tags) < 0)
 		r = sim_fail_nomem(f);
-	if (r == 0 && vw_fmt(e->description, sizeof(e->description), "%s", c->description ? c->description : "") < 0)
+	if (r == 0 &&
+	    vw_fmt(e->description, sizeof(e->description), "%s", c->description ? c->description : "") < 0)
 		r = sim_fail(f, "InvalidParameterValue", "Description is too long");
 	return r;
 }
@@ -102,7 +105,8 @@ static void give_all(struct sim_eni *e)
 }
 
 /* As sim_eni_create(), but nobody is told. */
-static int create_silent(struct sim_world *w, const struct sim_create *c, struct sim_eni **ret_eni, struct sim_fail *f)
+static int create_silent(struct sim_world *w, const struct sim_create *c, struct sim_eni **ret_eni,
+			 struct sim_fail *f)
 {
 	struct sim_eni *e = calloc(1, sizeof(*e));
 	int r;
@@ -129,7 +133,8 @@ static int create_silent(struct sim_world *w, const struct sim_create *c, struct
 	return 0;
 }
 
-int sim_eni_create(struct sim_world *w, const struct sim_create *c, struct sim_eni **ret_eni, struct sim_fail *f)
+int sim_eni_create(struct sim_world *w, const struct sim_create *c, struct sim_eni **ret_eni,
+		   struct sim_fail *f)
 {
 	int r = create_silent(w, c, ret_eni, f);
 
@@ -155,7 +160,8 @@ static void detach_done(void *arg)
 }
 
 /* Slots on the card, and of the whole instance. */
-static int check_room(struct sim_world *w, const struct sim_instance *inst, unsigned int card, struct sim_fail *f)
+static int check_room(struct sim_world *w, const struct sim_instance *inst, unsigned int card,
+		      struct sim_fail *f)
 {
 	unsigned int all = 0, on_card = 0;
 	const struct sim_eni *e;
@@ -167,8 +173,8 @@ static int check_room(struct sim_world *w, const struct sim_instance *inst, unsi
 		on_card += e->att.card == card;
 	}
 	if (all >= inst->type->max_enis || on_card >= inst->type->card_max_enis[card])
-		return sim_fail(f, "AttachmentLimitExceeded", "Interface count %u exceeds the limit for %s", all + 1,
-				inst->type->name);
+		return sim_fail(f, "AttachmentLimitExceeded", "Interface count %u exceeds the limit for %s",
+				all + 1, inst->type->name);
 	return 0;
 }
 
@@ -179,11 +185,15 @@ static int check_slot(struct sim_eni *e, struct sim_instance *inst, unsigned int
 	int r;
 
 	if (card >= t->n_cards)
-		return sim_fail(f, "InvalidParameterValue", "Network card index '%u' exceeds the limit of %u network "
-				"card(s) for '%s'", card, t->n_cards, t->name);
+		return sim_fail(f, "InvalidParameterValue",
+				"Network card index '%u' exceeds the limit of %u network "
+				"card(s) for '%s'",
+				card, t->n_cards, t->name);
 	if (sim_eni_at(e->world, inst, card, device))
-		return sim_fail(f, "InvalidParameterValue", "Instance '%s' already has an interface attached at device "
-				"index '%u'.", inst->id, device);
+		return sim_fail(f, "InvalidParameterValue",
+				"Instance '%s' already has an interface attached at device "
+				"index '%u'.",
+				inst->id, device);
 	r = check_room(e->world, inst, card, f);
 	if (r < 0)
 		return r;
@@ -197,17 +207,23 @@ static int check_attach(struct sim_eni *e, struct sim_instance *inst, struct sim
 	if (inst->terminated)
 		return sim_fail(f, "IncorrectState", "Instance '%s' is not 'running'.", inst->id);
 	if (e->subnet->vpc != inst->subnet->vpc)
-		return sim_fail(f, "InvalidParameterCombination", "You have specified two resources that belong to "
+		return sim_fail(f, "InvalidParameterCombination",
+				"You have specified two resources that belong to "
 				"different networks.");
 	if (strcmp(e->subnet->az, inst->subnet->az) != 0)
-		return sim_fail(f, "InvalidParameterCombination", "You may not attach a network interface to an instance "
+		return sim_fail(f, "InvalidParameterCombination",
+				"You may not attach a network interface to an instance "
 				"if they are not in the same availability zone");
 	if (e->type == SIM_ENI_TRUNK && !inst->type->trunking)
-		return sim_fail(f, "InvalidParameterCombination", "The instance type '%s' does not support trunk "
-				"interfaces", inst->type->name);
+		return sim_fail(f, "InvalidParameterCombination",
+				"The instance type '%s' does not support trunk "
+				"interfaces",
+				inst->type->name);
 	if (e->type == SIM_ENI_BRANCH)
-		return sim_fail(f, "InvalidParameterCombination", "The network interface '%s' of type branch cannot be "
-				"attached to an instance", e->id);
+		return sim_fail(f, "InvalidParameterCombination",
+				"The network interface '%s' of type branch cannot be "
+				"attached to an instance",
+				e->id);
 	return 0;
 }
 
@@ -221,7 +237,10 @@ int sim_eni_attach(struct sim_eni *e, struct sim_instance *inst, unsigned int ca
 		r = check_slot(e, inst, card, device, f);
 	if (r < 0)
 		return r;
-	e->att = (struct sim_attachment){ .state = SIM_ATT_ATTACHING, .instance = inst, .device = device, .card = card,
+	e->att = (struct sim_attachment){ .state = SIM_ATT_ATTACHING,
+					  .instance = inst,
+					  .device = device,
+					  .card = card,
 					  .time = sim_now(w) };
 	sim_make_id(w, "eni-attach", e->att.id);
 	if (w->attach_delay_ms)
@@ -248,7 +267,8 @@ int sim_eni_detach(struct sim_eni *e, bool force, struct sim_fail *f)
 	struct sim_world *w = e->world;
 
 	if (e->att.instance && e == e->att.instance->primary)
-		return sim_fail(f, "OperationNotPermitted", "The network interface at device index 0 and networkCard index "
+		return sim_fail(f, "OperationNotPermitted",
+				"The network interface at device index 0 and networkCard index "
 				"0 cannot be detached.");
 	if (e->att.state == SIM_ATT_NONE || (e->att.state != SIM_ATT_ATTACHED && !force))
 		return sim_fail(f, "IncorrectState", "Interface attachment '%s' is in state '%s'", e->att.id,
@@ -274,7 +294,8 @@ int sim_eni_delete(struct sim_eni *e, struct sim_fail *f)
 {
 	/* EC2 says InvalidParameterValue here, although its manual has InvalidNetworkInterface.InUse */
 	if (e->att.state != SIM_ATT_NONE)
-		return sim_fail(f, "InvalidParameterValue", "Network interface '%s' is currently in use.", e->id);
+		return sim_fail(f, "InvalidParameterValue", "Network interface '%s' is currently in use.",
+				e->id);
 	delete_now(e);
 	return 0;
 }
@@ -296,7 +317,8 @@ void sim_eni_set_source_dest_check(struct sim_eni *e, bool on)
 	sim_notify_eni(e, SIM_EV_SOURCE_DEST_CHECK);
 }
 
-static int name_instance(struct sim_world *w, struct sim_instance *i, const struct sim_run *run, struct sim_fail *f)
+static int name_instance(struct sim_world *w, struct sim_instance *i, const struct sim_run *run,
+			 struct sim_fail *f)
 {
 	char ip[VW_IP_STRLEN], *dot;
 
@@ -320,7 +342,8 @@ static int name_instance(struct sim_world *w, struct sim_instance *i, const stru
 	return 0;
 }
 
-int sim_instance_run(struct sim_world *w, const struct sim_run *run, struct sim_instance **ret_inst, struct sim_fail *f)
+int sim_instance_run(struct sim_world *w, const struct sim_run *run, struct sim_instance **ret_inst,
+		     struct sim_fail *f)
 {
 	struct sim_instance *i;
 	struct sim_eni *e = NULL;
@@ -344,7 +367,9 @@ int sim_instance_run(struct sim_world *w, const struct sim_run *run, struct sim_
 		goto undo;
 	i->seq = ++w->instance_seq;
 	e->public_ip = run->public_ip;
-	e->att = (struct sim_attachment){ .state = SIM_ATT_ATTACHED, .instance = i, .delete_on_termination = true,
+	e->att = (struct sim_attachment){ .state = SIM_ATT_ATTACHED,
+					  .instance = i,
+					  .delete_on_termination = true,
 					  .time = i->launch_time };
 	sim_make_id(w, "eni-attach", e->att.id);
 	TAILQ_INSERT_TAIL(&w->instances, i, link);

@@ -91,7 +91,8 @@ int sim_params_parse(const char *body, size_t len, struct sim_params *ret_params
 	}
 	if (split(&p) < 0) {
 		sim_params_done(&p);
-		return sim_fail(f, "MalformedQueryString", "The query string contains a syntax error or too many parameters");
+		return sim_fail(f, "MalformedQueryString",
+				"The query string contains a syntax error or too many parameters");
 	}
 	qsort(p.v, p.n, sizeof(*p.v), by_name);
 	for (i = 1; i < p.n; i++) {
@@ -138,13 +139,14 @@ int sim_param_need(const struct sim_params *p, const char *name, const char **re
 	char buf[96];
 
 	if (!v || !*v)
-		return sim_fail(f, "MissingParameter", "The request must contain the parameter %s", lower_first(name, buf));
+		return sim_fail(f, "MissingParameter", "The request must contain the parameter %s",
+				lower_first(name, buf));
 	*ret = v;
 	return 0;
 }
 
-int sim_param_uint(const struct sim_params *p, const char *name, uint64_t min, uint64_t max, unsigned int *ret,
-		   struct sim_fail *f)
+int sim_param_uint(const struct sim_params *p, const char *name, uint64_t min, uint64_t max,
+		   unsigned int *ret, struct sim_fail *f)
 {
 	const char *v = sim_param(p, name);
 	char buf[96];
@@ -153,9 +155,10 @@ int sim_param_uint(const struct sim_params *p, const char *name, uint64_t min, u
 	if (!v)
 		return 0;
 	if (vw_parse_u64(v, min, max, &n) < 0)
-		return sim_fail(f, "InvalidParameterValue", "Value (%s) for parameter %s is invalid. Expecting a value "
-				"between %llu and %llu.", v, lower_first(name, buf), (unsigned long long)min,
-				(unsigned long long)max);
+		return sim_fail(f, "InvalidParameterValue",
+				"Value (%s) for parameter %s is invalid. Expecting a value "
+				"between %llu and %llu.",
+				v, lower_first(name, buf), (unsigned long long)min, (unsigned long long)max);
 	*ret = (unsigned int)n;
 	return 1;
 }
@@ -168,8 +171,9 @@ int sim_param_bool(const struct sim_params *p, const char *name, bool *ret, stru
 	if (!v)
 		return 0;
 	if (vw_parse_bool(v, ret) < 0)
-		return sim_fail(f, "InvalidParameterValue", "Value (%s) for parameter %s is invalid. Expecting a boolean.",
-				v, lower_first(name, buf));
+		return sim_fail(f, "InvalidParameterValue",
+				"Value (%s) for parameter %s is invalid. Expecting a boolean.", v,
+				lower_first(name, buf));
 	return 1;
 }
 
@@ -215,8 +219,8 @@ static int index_of(const char *text, const char *name, const char *member, uint
 	return vw_parse_u64(num, 0, UINT32_MAX, ret_n);
 }
 
-int sim_param_list(const struct sim_params *p, const char *name, const char *member, size_t max, const char **ret,
-		   struct sim_fail *f)
+int sim_param_list(const struct sim_params *p, const char *name, const char *member, size_t max,
+		   const char **ret, struct sim_fail *f)
 {
 	vw_auto_free struct entry *e = calloc(max + 1, sizeof(*e));
 	size_t i, n = 0;
@@ -228,7 +232,8 @@ int sim_param_list(const struct sim_params *p, const char *name, const char *mem
 		if (index_of(p->v[i].name, name, member, &k) < 0)
 			continue;
 		if (n == max)
-			return sim_fail(f, "InvalidParameterValue", "The list %s has more than %zu entries", name, max);
+			return sim_fail(f, "InvalidParameterValue", "The list %s has more than %zu entries",
+					name, max);
 		p->v[i].used = true;
 		e[n++] = (struct entry){ k, p->v[i].value };
 	}
@@ -264,13 +269,18 @@ int sim_param_cidrs(const struct sim_params *p, const char *name, const char *me
 	for (i = 0; i < n; i++) {
 		if (parse_one(text[i], family, prefix_len, &c) < 0) {
 			if (prefix_len)
-				return sim_fail(f, "InvalidParameterValue", "Value (%s) for parameter %s is invalid. "
-						"Expecting a /%u prefix.", text[i], name, prefix_len);
-			return sim_fail(f, "InvalidParameterValue", "Value (%s) for parameter %s is invalid. Expecting "
-					"an IPv%c address.", text[i], name, family == AF_INET6 ? '6' : '4');
+				return sim_fail(f, "InvalidParameterValue",
+						"Value (%s) for parameter %s is invalid. "
+						"Expecting a /%u prefix.",
+						text[i], name, prefix_len);
+			return sim_fail(f, "InvalidParameterValue",
+					"Value (%s) for parameter %s is invalid. Expecting "
+					"an IPv%c address.",
+					text[i], name, family == AF_INET6 ? '6' : '4');
 		}
 		if (sim_cidrs_has(ret, &c))
-			return sim_fail(f, "InvalidParameterValue", "The address or prefix %s is there twice", text[i]);
+			return sim_fail(f, "InvalidParameterValue", "The address or prefix %s is there twice",
+					text[i]);
 		if (sim_cidrs_add(ret, &c) < 0)
 			return sim_fail_nomem(f);
 	}
@@ -299,7 +309,8 @@ int sim_param_tags(const struct sim_params *p, const char *name, struct sim_tags
 		value = sim_param(p, value_name);
 		r = sim_tags_set(ret, p->v[i].value, value ? value : "");
 		if (r == -ENAMETOOLONG)
-			return sim_fail(f, "InvalidParameterValue", "Tag key '%s' or its value exceeds the maximum length",
+			return sim_fail(f, "InvalidParameterValue",
+					"Tag key '%s' or its value exceeds the maximum length",
 					p->v[i].value);
 		if (r < 0)
 			return sim_fail_nomem(f);
@@ -326,7 +337,8 @@ int sim_params_hash(const struct sim_params *p, char *ret_hex)
 	for (i = 0; i < p->n; i++) {
 		const char *name = p->v[i].name;
 
-		if (strcmp(name, "Action") == 0 || strcmp(name, "Version") == 0 || strcmp(name, "DryRun") == 0)
+		if (strcmp(name, "Action") == 0 || strcmp(name, "Version") == 0 ||
+		    strcmp(name, "DryRun") == 0)
 			continue;
 		vw_buf_url(&b, name);
 		vw_buf_putc(&b, '=');

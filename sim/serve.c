@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `vpcwire-sim serve`: the control plane alone, on ordinary sockets; needs no rights. When everything listens, one
- * JSON line with the endpoints goes to stdout. SIGINT and SIGTERM end it; so does the parent's death with --tied.
+ * `vpcwire-sim serve`: the control plane alone, on ordinary sockets; needs no rights. When everything
+ * listens, one JSON line with the endpoints goes to stdout. SIGINT and SIGTERM end it; so does the parent's
+ * death with --tied.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -31,7 +32,7 @@ struct serve {
 	struct sim_loop *loop;
 	struct sim_cloud *cloud;
 	struct vw_json *ready;
-	char host[64];                  /* listening address without the port */
+	char host[64]; /* listening address without the port */
 	int sigfd;
 };
 
@@ -42,7 +43,8 @@ static int usage(FILE *f, int status)
 	      "  --config FILE       the VPC, its instances and credentials (docs/SIM.md)\n"
 	      "  --listen ADDR:PORT  of EC2 (default 127.0.0.1:0 = any port); the others take any port of ADDR\n"
 	      "  --control SOCKET    control socket for `vpcwire-sim ctl`\n"
-	      "  --tied              end when the parent process ends\n", f);
+	      "  --tied              end when the parent process ends\n",
+	      f);
 	return status;
 }
 
@@ -60,7 +62,8 @@ static int open_endpoint(struct serve *s, enum sim_endpoint ep, const char *addr
 	r = sim_cloud_listen(s->cloud, ep, fd, inst, err);
 	if (r < 0)
 		return r;
-	if (vw_fmt(url, sizeof(url), "http://%s:%u%s", s->host, port, path) < 0 || vw_json_set_str(into, name, url) < 0)
+	if (vw_fmt(url, sizeof(url), "http://%s:%u%s", s->host, port, path) < 0 ||
+	    vw_json_set_str(into, name, url) < 0)
 		return vw_err_sys(err, ENOMEM, 0, "listing the endpoints");
 	return 0;
 }
@@ -69,18 +72,20 @@ static int open_all(struct serve *s, struct vw_err *err)
 {
 	struct sim_world *w = sim_cloud_world(s->cloud);
 	vw_auto_json struct vw_json *imds = vw_json_new_object(), *ids = vw_json_new_object();
+	const char *colon = strrchr(s->listen, ':');
 	struct sim_instance *i;
 	char any[80];
 	int r;
 
-	if (vw_fmt(s->host, sizeof(s->host), "%.*s", (int)(strrchr(s->listen, ':') - s->listen), s->listen) < 0 ||
+	if (vw_fmt(s->host, sizeof(s->host), "%.*s", (int)(colon - s->listen), s->listen) < 0 ||
 	    vw_fmt(any, sizeof(any), "%s:0", s->host) < 0)
 		return vw_err_set(err, EINVAL, 0, "'%s' is not ADDRESS:PORT", s->listen);
 	r = open_endpoint(s, SIM_EP_EC2, s->listen, NULL, "ec2", "", s->ready, err);
 	if (r == 0)
 		r = open_endpoint(s, SIM_EP_STS, any, NULL, "sts", "", s->ready, err);
 	if (r == 0)
-		r = open_endpoint(s, SIM_EP_CREDS, any, NULL, "credentials", "/v1/credentials", s->ready, err);
+		r = open_endpoint(s, SIM_EP_CREDS, any, NULL, "credentials", "/v1/credentials", s->ready,
+				  err);
 	TAILQ_FOREACH(i, &w->instances, link) {
 		if (r == 0)
 			r = open_endpoint(s, SIM_EP_IMDS, any, i, i->name, "", imds, err);
@@ -111,7 +116,8 @@ static int catch_signals(struct serve *s, struct vw_err *err)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGTERM);
 	signal(SIGPIPE, SIG_IGN);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || (s->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 ||
+	    (s->sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
 		return vw_err_sys(err, errno, 0, "catching signals");
 	r = sim_loop_watch(s->loop, s->sigfd, EPOLLIN, on_signal, s);
 	return r < 0 ? vw_err_sys(err, r, 0, "catching signals") : 0;
@@ -167,9 +173,9 @@ static int serve(struct serve *s, struct vw_err *err)
 static int options(struct serve *s, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "config", required_argument, NULL, 'c' }, { "listen", required_argument, NULL, 'l' },
+		{ "config", required_argument, NULL, 'c' },  { "listen", required_argument, NULL, 'l' },
 		{ "control", required_argument, NULL, 'x' }, { "tied", no_argument, NULL, 't' },
-		{ "help", no_argument, NULL, 'h' }, { 0 },
+		{ "help", no_argument, NULL, 'h' },          { 0 },
 	};
 	int o;
 

@@ -37,7 +37,7 @@ struct sim_service {
 	struct sim_token_list tokens;
 	struct sim_web_id_list web_ids;
 	struct sim_imds *imds;
-	char ccreds_token[512];         /* Authorization that the container endpoint wants; "" = none */
+	char ccreds_token[512]; /* Authorization that the container endpoint wants; "" = none */
 	char ccreds_role[64];
 	uint64_t request_seq;
 };

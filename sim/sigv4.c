@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SigV4 verification: rebuild the canonical request from what arrived, sign it with the secret we know, compare.
- * Nothing from the client reaches the key derivation before its credential scope has been checked.
+ * SigV4 verification: rebuild the canonical request from what arrived, sign it with the secret we know,
+ * compare. Nothing from the client reaches the key derivation before its credential scope has been checked.
  */
 #include "sim/sigv4.h"
 
@@ -41,7 +41,8 @@ static int cmp_str(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The pairs are already encoded; sorting "name=value" by bytes is not sorting by name ('=' > '-'), hence the swap. */
+/* The pairs are already encoded; sorting "name=value" by bytes is not sorting by name ('=' > '-'), hence the
+ * swap. */
 static int canonical_query(struct vw_buf *b, const char *query)
 {
 	vw_auto_free char *copy = strdup(query);
@@ -63,7 +64,8 @@ static int canonical_query(struct vw_buf *b, const char *query)
 	for (i = 0; i < n; i++) {
 		size_t name = strcspn(v[i], "\x01");
 
-		vw_buf_printf(b, "%s%.*s=%s", i ? "&" : "", (int)name, v[i], v[i][name] ? v[i] + name + 1 : "");
+		vw_buf_printf(b, "%s%.*s=%s", i ? "&" : "", (int)name, v[i],
+			      v[i][name] ? v[i] + name + 1 : "");
 	}
 	return 0;
 }
@@ -142,8 +144,8 @@ int sim_sigv4_sign(const struct sim_sig_req *req, const char *secret, const char
 	if (r < 0)
 		return r;
 	vw_sha256_hex(vw_buf_str(&canon), canon.len, hash);
-	vw_buf_printf(&to_sign, ALGORITHM "\n%s\n%s/%s/%s/aws4_request\n%s", amz_date, scope->date, scope->region,
-		      scope->service, hash);
+	vw_buf_printf(&to_sign, ALGORITHM "\n%s\n%s/%s/%s/aws4_request\n%s", amz_date, scope->date,
+		      scope->region, scope->service, hash);
 	vw_buf_printf(&key, "AWS4%s", secret);
 	if (vw_buf_err(&to_sign) < 0 || vw_buf_err(&key) < 0)
 		return -ENOMEM;
@@ -178,7 +180,8 @@ static int parse_credential(char *text, struct auth *a)
 	if (field(&text, a->access_key, sizeof(a->access_key)) < 0 ||
 	    field(&text, a->scope.date, sizeof(a->scope.date)) < 0 ||
 	    field(&text, a->scope.region, sizeof(a->scope.region)) < 0 ||
-	    field(&text, a->scope.service, sizeof(a->scope.service)) < 0 || field(&text, end, sizeof(end)) < 0)
+	    field(&text, a->scope.service, sizeof(a->scope.service)) < 0 ||
+	    field(&text, end, sizeof(end)) < 0)
 		return -EINVAL;
 	return text || strcmp(end, "aws4_request") != 0 ? -EINVAL : 0;
 }
@@ -218,7 +221,8 @@ static int parse_amz_date(const char *t, int64_t *ret_unix)
 
 	if (strlen(t) != 16 || t[8] != 'T' || t[15] != 'Z')
 		return -EINVAL;
-	if (vw_fmt(iso, sizeof(iso), "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", t, t + 4, t + 6, t + 9, t + 11, t + 13) < 0)
+	if (vw_fmt(iso, sizeof(iso), "%.4s-%.2s-%.2sT%.2s:%.2s:%.2sZ", t, t + 4, t + 6, t + 9, t + 11,
+		   t + 13) < 0)
 		return -EINVAL;
 	return vw_parse_time(iso, ret_unix);
 }
@@ -241,31 +245,40 @@ static int check_time(const struct sim_creds *creds, const char *amz_date, bool 
 	int64_t t, now = sim_now(creds->w), skew = creds->max_skew_s;
 
 	if (parse_amz_date(amz_date, &t) < 0)
-		return sim_fail(f, "IncompleteSignature", "Date must be in ISO-8601 'basic format'. Got '%.40s'.", amz_date);
+		return sim_fail(f, "IncompleteSignature",
+				"Date must be in ISO-8601 'basic format'. Got '%.40s'.", amz_date);
 	if (t > now + skew)
-		return sim_fail(f, "SignatureDoesNotMatch", "Signature not yet current: %s is still later than the "
-				"server's time plus %lld s.", amz_date, (long long)skew);
+		return sim_fail(f, "SignatureDoesNotMatch",
+				"Signature not yet current: %s is still later than the "
+				"server's time plus %lld s.",
+				amz_date, (long long)skew);
 	if (t < now - skew && ec2)
 		return sim_fail(f, "RequestExpired", "Request has expired. Timestamp date is %s.", amz_date);
 	if (t < now - skew)
-		return sim_fail(f, "SignatureDoesNotMatch", "Signature expired: %s is now earlier than the server's time "
-				"minus %lld s.", amz_date, (long long)skew);
+		return sim_fail(f, "SignatureDoesNotMatch",
+				"Signature expired: %s is now earlier than the server's time "
+				"minus %lld s.",
+				amz_date, (long long)skew);
 	return 0;
 }
 
-static int check_scope(const struct auth *a, const struct sim_world *w, const char *service, const char *amz_date,
-		       struct sim_fail *f)
+static int check_scope(const struct auth *a, const struct sim_world *w, const char *service,
+		       const char *amz_date, struct sim_fail *f)
 {
 	if (strncmp(a->scope.date, amz_date, 8) != 0)
-		return sim_fail(f, "SignatureDoesNotMatch", "Date in Credential scope does not match YYYYMMDD from ISO-8601 "
-				"version of date from HTTP: '%s' != '%.8s'.", a->scope.date, amz_date);
+		return sim_fail(f, "SignatureDoesNotMatch",
+				"Date in Credential scope does not match YYYYMMDD from ISO-8601 "
+				"version of date from HTTP: '%s' != '%.8s'.",
+				a->scope.date, amz_date);
 	if (strcmp(a->scope.service, service) != 0)
-		return sim_fail(f, "SignatureDoesNotMatch", "Credential should be scoped to correct service: '%s'.", service);
+		return sim_fail(f, "SignatureDoesNotMatch",
+				"Credential should be scoped to correct service: '%s'.", service);
 	if (strcmp(a->scope.region, w->region) != 0)
-		return sim_fail(f, "SignatureDoesNotMatch", "Credential should be scoped to a valid region, not '%s'.",
-				a->scope.region);
+		return sim_fail(f, "SignatureDoesNotMatch",
+				"Credential should be scoped to a valid region, not '%s'.", a->scope.region);
 	if (!is_signed(a, "host") || !is_signed(a, "x-amz-date"))
-		return sim_fail(f, "SignatureDoesNotMatch", "'host' and 'x-amz-date' must be 'SignedHeaders' in the AWS "
+		return sim_fail(f, "SignatureDoesNotMatch",
+				"'host' and 'x-amz-date' must be 'SignedHeaders' in the AWS "
 				"Authorization.");
 	return 0;
 }
@@ -276,12 +289,13 @@ static int check_token(const struct sim_sig_req *req, const struct sim_cred *k, 
 	const char *token = req->header(req->arg, "x-amz-security-token");
 
 	if (strcmp(token ? token : "", k->token) != 0)
-		return sim_fail(f, ec2 ? "AuthFailure" : "InvalidClientTokenId", ec2 ?
-				"AWS was not able to validate the provided access credentials" :
-				"The security token included in the request is invalid");
+		return sim_fail(f, ec2 ? "AuthFailure" : "InvalidClientTokenId",
+				ec2 ? "AWS was not able to validate the provided access credentials"
+				    : "The security token included in the request is invalid");
 	if (k->expires && k->expires <= now)
-		return sim_fail(f, ec2 ? "RequestExpired" : "ExpiredToken", ec2 ? "Request has expired." :
-				"The security token included in the request is expired");
+		return sim_fail(f, ec2 ? "RequestExpired" : "ExpiredToken",
+				ec2 ? "Request has expired."
+				    : "The security token included in the request is expired");
 	return 0;
 }
 
@@ -299,7 +313,8 @@ static bool same(const char *a, const char *b, size_t n)
 int sim_sigv4_verify(const struct sim_sig_req *req, struct sim_creds *creds, const char *service,
 		     const struct sim_cred **ret_cred, struct sim_fail *f)
 {
-	const char *text = req->header(req->arg, "authorization"), *amz_date = req->header(req->arg, "x-amz-date");
+	const char *text = req->header(req->arg, "authorization"),
+		   *amz_date = req->header(req->arg, "x-amz-date");
 	bool ec2 = strcmp(service, "ec2") == 0;
 	const struct sim_cred *k;
 	char want[65];
@@ -309,7 +324,8 @@ int sim_sigv4_verify(const struct sim_sig_req *req, struct sim_creds *creds, con
 	if (!text)
 		return sim_fail(f, "MissingAuthenticationToken", "Request is missing Authentication Token");
 	if (!amz_date || parse_authorization(text, &a) < 0)
-		return sim_fail(f, "IncompleteSignature", "Authorization header requires 'Credential', 'SignedHeaders' and "
+		return sim_fail(f, "IncompleteSignature",
+				"Authorization header requires 'Credential', 'SignedHeaders' and "
 				"'Signature' parameters and an X-Amz-Date header.");
 	r = check_scope(&a, creds->w, service, amz_date, f);
 	if (r == 0)
@@ -318,9 +334,9 @@ int sim_sigv4_verify(const struct sim_sig_req *req, struct sim_creds *creds, con
 		return r;
 	k = sim_cred_find(creds, a.access_key);
 	if (!k)
-		return sim_fail(f, ec2 ? "AuthFailure" : "InvalidClientTokenId", ec2 ?
-				"AWS was not able to validate the provided access credentials" :
-				"The security token included in the request is invalid.");
+		return sim_fail(f, ec2 ? "AuthFailure" : "InvalidClientTokenId",
+				ec2 ? "AWS was not able to validate the provided access credentials"
+				    : "The security token included in the request is invalid.");
 	r = check_token(req, k, sim_now(creds->w), ec2, f);
 	if (r < 0)
 		return r;
@@ -328,9 +344,11 @@ int sim_sigv4_verify(const struct sim_sig_req *req, struct sim_creds *creds, con
 	if (r == -ENOMEM)
 		return sim_fail_nomem(f);
 	if (r < 0 || !same(want, a.signature, 64))
-		return sim_fail(f, "SignatureDoesNotMatch", "The request signature we calculated does not match the "
-				"signature you provided. Check your AWS Secret Access Key and signing method. Consult the "
-				"service documentation for details.");
+		return sim_fail(
+			f, "SignatureDoesNotMatch",
+			"The request signature we calculated does not match the "
+			"signature you provided. Check your AWS Secret Access Key and signing method. Consult the "
+			"service documentation for details.");
 	*ret_cred = k;
 	return 0;
 }

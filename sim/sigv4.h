@@ -15,15 +15,15 @@ struct sim_fail;
  */
 struct sim_sig_req {
 	const char *method;
-	const char *target;     /* path and query as sent */
+	const char *target; /* path and query as sent */
 	const char *body;
 	size_t body_len;
-	const char *(*header)(void *arg, const char *name);     /* NULL if absent */
+	const char *(*header)(void *arg, const char *name); /* NULL if absent */
 	void *arg;
 };
 
 struct sim_sig_scope {
-	char date[9];           /* yyyymmdd */
+	char date[9]; /* yyyymmdd */
 	char region[32], service[32];
 };
 

@@ -126,12 +126,12 @@ static int vpcs_into(struct sim_world *w, struct vw_json *o)
 }
 
 /* "name": [one object for each of the list]. */
-#define LIST(o, name, head, var, make) \
-	do { \
-		struct vw_json *a_ = vw_json_new_array(); \
-		TAILQ_FOREACH(var, head, link) \
-			r |= vw_json_append(a_, make(var)); \
-		r |= vw_json_set(o, name, a_); \
+#define LIST(o, name, head, var, make)                                                                       \
+	do {                                                                                                 \
+		struct vw_json *a_ = vw_json_new_array();                                                    \
+		TAILQ_FOREACH(var, head, link)                                                               \
+			r |= vw_json_append(a_, make(var));                                                  \
+		r |= vw_json_set(o, name, a_);                                                               \
 	} while (0)
 
 struct vw_json *sim_state_json(struct sim_world *w)

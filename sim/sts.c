@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * STS (AssumeRoleWithWebIdentity, GetCallerIdentity) and the container credential endpoint (EKS Pod Identity, ECS).
- * Unlike EC2, STS ignores parameters that it does not know.
+ * STS (AssumeRoleWithWebIdentity, GetCallerIdentity) and the container credential endpoint (EKS Pod Identity,
+ * ECS). Unlike EC2, STS ignores parameters that it does not know.
  */
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +52,8 @@ static void xml_arn(struct vw_buf *b, const struct sim_service *s, const struct 
 	char arn[256];
 
 	if (k->token[0])
-		snprintf(arn, sizeof(arn), "arn:aws:sts::%s:assumed-role/%s/%s", s->w->account, k->role->name, k->session);
+		snprintf(arn, sizeof(arn), "arn:aws:sts::%s:assumed-role/%s/%s", s->w->account, k->role->name,
+			 k->session);
 	else
 		snprintf(arn, sizeof(arn), "arn:aws:iam::%s:user/%s", s->w->account, k->session);
 	sim_xml_text(b, "Arn", arn);
@@ -72,12 +73,16 @@ static int web_id_params(const struct sim_params *p, const char **ret_arn, const
 	if (r < 0)
 		return sim_fail(f, "ValidationError", "%s", why.msg);
 	if (strlen(*ret_session) < 2 || strlen(*ret_session) > 64)
-		return sim_fail(f, "ValidationError", "1 validation error detected: Value '%.80s' at 'roleSessionName' failed to "
-				"satisfy constraint: Member must have length between 2 and 64", *ret_session);
+		return sim_fail(f, "ValidationError",
+				"1 validation error detected: Value '%.80s' at 'roleSessionName' failed to "
+				"satisfy constraint: Member must have length between 2 and 64",
+				*ret_session);
 	*ret_duration = 3600;
 	r = sim_param_uint(p, "DurationSeconds", 900, 43200, ret_duration, &why);
-	return r < 0 ? sim_fail(f, "ValidationError", "1 validation error detected: Value at 'durationSeconds' failed to satisfy "
-				"constraint: Member must have value between 900 and 43200") : 0;
+	return r < 0 ? sim_fail(f, "ValidationError",
+				"1 validation error detected: Value at 'durationSeconds' failed to satisfy "
+				"constraint: Member must have value between 900 and 43200")
+		     : 0;
 }
 
 static int assume(struct sim_service *s, const struct sim_params *p, struct vw_buf *out, struct sim_fail *f)
@@ -93,9 +98,11 @@ static int assume(struct sim_service *s, const struct sim_params *p, struct vw_b
 		return r;
 	w = web_id_find(s, token);
 	if (!w)
-		return sim_fail(f, "InvalidIdentityToken", "No OpenIDConnect provider found in your account for this token");
+		return sim_fail(f, "InvalidIdentityToken",
+				"No OpenIDConnect provider found in your account for this token");
 	if (w->expired)
-		return sim_fail(f, "ExpiredTokenException", "Token expired: current date/time is past its expiration");
+		return sim_fail(f, "ExpiredTokenException",
+				"Token expired: current date/time is past its expiration");
 	name = role_of_arn(s, arn);
 	role = name ? sim_role_find(&s->creds, name) : NULL;
 	if (!role || strcmp(w->role, name) != 0)
@@ -115,7 +122,8 @@ static int assume(struct sim_service *s, const struct sim_params *p, struct vw_b
 	return 0;
 }
 
-static int identity(struct sim_service *s, const struct sim_http_req *req, struct vw_buf *out, struct sim_fail *f)
+static int identity(struct sim_service *s, const struct sim_http_req *req, struct vw_buf *out,
+		    struct sim_fail *f)
 {
 	const struct sim_cred *k;
 	int r = sim_authenticate(s, req, "sts", &k, f);
@@ -130,8 +138,8 @@ static int identity(struct sim_service *s, const struct sim_http_req *req, struc
 	return 0;
 }
 
-static int run(struct sim_service *s, const struct sim_http_req *req, const struct sim_params *p, const char *action,
-	       const char *id, struct vw_buf *out, struct sim_fail *f)
+static int run(struct sim_service *s, const struct sim_http_req *req, const struct sim_params *p,
+	       const char *action, const char *id, struct vw_buf *out, struct sim_fail *f)
 {
 	char root[96];
 	int r;
@@ -143,7 +151,8 @@ static int run(struct sim_service *s, const struct sim_http_req *req, const stru
 	else if (strcmp(action, "GetCallerIdentity") == 0)
 		r = identity(s, req, out, f);
 	else
-		r = sim_fail(f, "InvalidAction", "Could not find operation %.64s for version 2011-06-15", action);
+		r = sim_fail(f, "InvalidAction", "Could not find operation %.64s for version 2011-06-15",
+			     action);
 	sim_xml_open(out, "ResponseMetadata");
 	sim_xml_text(out, "RequestId", id);
 	sim_xml_close(out, "ResponseMetadata");
@@ -211,7 +220,9 @@ static void ccreds(struct sim_service *s, const struct sim_http_req *req, struct
 	}
 	if (s->ccreds_token[0] && (!auth || strcmp(auth, s->ccreds_token) != 0)) {
 		resp->status = 401;
-		vw_buf_puts(&resp->body, "{\"code\":\"AccessDenied\",\"message\":\"Authorization token is missing or wrong\"}");
+		vw_buf_puts(
+			&resp->body,
+			"{\"code\":\"AccessDenied\",\"message\":\"Authorization token is missing or wrong\"}");
 		return;
 	}
 	k = sim_cred_current(&s->creds, role, "container");
@@ -219,9 +230,12 @@ static void ccreds(struct sim_service *s, const struct sim_http_req *req, struct
 		resp->status = 500;
 		return;
 	}
-	vw_buf_printf(&resp->body, "{\"RoleArn\":\"arn:aws:iam::%s:role/%s\",\"AccessKeyId\":\"%s\",\"SecretAccessKey\":\"%s\","
-		      "\"Token\":\"%s\",\"AccountId\":\"%s\",\"Expiration\":\"%s\"}", s->w->account, role->name,
-		      k->access_key, k->secret, k->token, s->w->account, vw_time_str(k->expires, until));
+	vw_buf_printf(
+		&resp->body,
+		"{\"RoleArn\":\"arn:aws:iam::%s:role/%s\",\"AccessKeyId\":\"%s\",\"SecretAccessKey\":\"%s\","
+		"\"Token\":\"%s\",\"AccountId\":\"%s\",\"Expiration\":\"%s\"}",
+		s->w->account, role->name, k->access_key, k->secret, k->token, s->w->account,
+		vw_time_str(k->expires, until));
 }
 
 void sim_ccreds_handle(struct sim_service *s, const struct sim_http_req *req, struct sim_http_resp *resp)

@@ -24,7 +24,7 @@ static void escape(struct vw_buf *b, const char *s)
 			vw_buf_puts(b, "&quot;");
 			break;
 		case '\r':
-			vw_buf_puts(b, "&#13;");        /* a bare one would be normalised to \n */
+			vw_buf_puts(b, "&#13;"); /* a bare one would be normalised to \n */
 			break;
 		default:
 			vw_buf_putc(b, (unsigned char)*s < 0x20 && !strchr("\t\n", *s) ? '?' : *s);

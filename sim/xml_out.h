@@ -9,8 +9,8 @@ struct vw_buf;
 /**
  * DOC: writing XML
  *
- * Elements in the order of calls, no attributes but the root's namespace, text escaped (also control characters that
- * XML 1.0 forbids: they become '?'). Errors stay in the buffer (vw_buf_err()).
+ * Elements in the order of calls, no attributes but the root's namespace, text escaped (also control
+ * characters that XML 1.0 forbids: they become '?'). Errors stay in the buffer (vw_buf_err()).
  */
 void sim_xml_begin(struct vw_buf *b, const char *root, const char *xmlns);
 void sim_xml_open(struct vw_buf *b, const char *name);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The simulator's state: allocation, alignment, fragmentation, limits, events, and invariants under random operations. */
+/* The simulator's state: allocation, alignment, fragmentation, limits, events, and invariants under random
+ * operations. */
 #include "sim/ops.h"
 
 #include "lib/base/buf.h"
@@ -31,7 +32,7 @@ struct fixture {
 	struct sim_world *w;
 	struct sim_subnet *a, *b, *c;
 	struct sim_observer obs;
-	struct vw_buf events;           /* one letter each */
+	struct vw_buf events; /* one letter each */
 };
 
 static int setup(void **state)
@@ -72,7 +73,8 @@ static struct vw_cidr cidr(const char *text)
 	return c;
 }
 
-static struct sim_eni *create(struct fixture *f, struct sim_subnet *s, unsigned int addrs, unsigned int prefixes)
+static struct sim_eni *create(struct fixture *f, struct sim_subnet *s, unsigned int addrs,
+			      unsigned int prefixes)
 {
 	struct sim_create c = { .subnet = s, .v4 = { .n_addrs = addrs, .n_prefixes = prefixes } };
 	struct sim_fail why;
@@ -100,7 +102,8 @@ static void assert_sane(struct fixture *f)
 				size_t at = vw_ip4_u32(&c->ip) - vw_ip4_u32(&s->v4.ip);
 
 				assert_true(vw_cidr_covers(&s->v4, c) && vw_cidr_is_masked(c));
-				assert_int_equal(s->use[at], sim_eni_is_prefix(c) ? SIM_USE_PREFIX : SIM_USE_ADDRESS);
+				assert_int_equal(s->use[at],
+						 sim_eni_is_prefix(c) ? SIM_USE_PREFIX : SIM_USE_ADDRESS);
 				used += sim_eni_is_prefix(c) ? 16 : 1;
 			}
 		}
@@ -264,9 +267,15 @@ static void on_check(void *arg, const struct sim_eni *e)
 static void observe(struct fixture *f)
 {
 	f->obs = (struct sim_observer){
-		.arg = f, .instance_added = on_instance, .instance_terminated = on_instance, .eni_created = on_created,
-		.eni_attached = on_attached, .eni_detached = on_detached, .eni_deleted = on_deleted,
-		.eni_addresses_changed = on_addresses, .eni_source_dest_check_changed = on_check,
+		.arg = f,
+		.instance_added = on_instance,
+		.instance_terminated = on_instance,
+		.eni_created = on_created,
+		.eni_attached = on_attached,
+		.eni_detached = on_detached,
+		.eni_deleted = on_deleted,
+		.eni_addresses_changed = on_addresses,
+		.eni_source_dest_check_changed = on_check,
 	};
 	sim_world_observe(f->w, &f->obs);
 }
@@ -342,8 +351,9 @@ static void test_attach_delay(void **state)
 static void test_limits(void **state)
 {
 	struct fixture *f = *state;
-	struct sim_instance *n2 = sim_instance_find(f->w, "n2");        /* t3.nano: 2 ENIs, 2 addresses */
-	struct sim_eni *big = create(f, f->a, 2, 0), *e = create(f, f->a, 0, 0), *more = create(f, f->a, 0, 0);
+	struct sim_instance *n2 = sim_instance_find(f->w, "n2"); /* t3.nano: 2 ENIs, 2 addresses */
+	struct sim_eni *big = create(f, f->a, 2, 0), *e = create(f, f->a, 0, 0),
+		       *more = create(f, f->a, 0, 0);
 	struct sim_want two = { .n_prefixes = 2 }, one = { .n_prefixes = 1 };
 	struct sim_cidrs given = { 0 };
 	struct sim_fail why;
@@ -474,8 +484,8 @@ static void on_a(void *arg)
 	struct timers *t = arg;
 
 	fire(t, 'a');
-	sim_timer_clear(&t->t[2]);                      /* due in this very round */
-	sim_timer_set(t->loop, &t->t[3], 0, on_b, t);   /* and a new one */
+	sim_timer_clear(&t->t[2]);                    /* due in this very round */
+	sim_timer_set(t->loop, &t->t[3], 0, on_b, t); /* and a new one */
 }
 
 static void test_timers(void **state)
