@@ -35,8 +35,9 @@ class Running:
         return proc.identity(self.entry["init_pid"])
 
     def end(self):
-        out, err = self.proc.communicate(timeout=20)
-        return self.proc.returncode, err.decode()
+        """Wait for the lab to end by itself: its command's stdin stays open."""
+        self.proc.wait(20)
+        return self.proc.returncode, self.proc.stderr.read().decode()
 
     def gone(self):
         return not any(proc.alive(who) for who in self.people)
