@@ -3,6 +3,8 @@
 import difflib
 import json
 
+from tests.harness import proc
+
 PODS_TABLE = 22103
 
 # What changes by itself and says nothing about a leak.
@@ -22,8 +24,14 @@ def _lines(name, value):
     return sorted(f"{name}: {json.dumps(_clean(r), sort_keys=True)}" for r in rows)
 
 
+def _no_tentative(node):
+    """A node's own IPv6 addresses appear, with their routes, a second after its links came up."""
+    proc.wait_until(lambda: "tentative" not in node.run("ip", "addr", "show").stdout, "IPv6 addresses to be settled")
+
+
 def kernel(node):
     """Links, addresses, routes of all tables, rules, neighbours we pinned, nftables, pinned eBPF objects of a node."""
+    _no_tentative(node)
     state = []
     state += _lines("link", node.json("ip", "-d", "-j", "link", "show"))
     state += _lines("addr", node.json("ip", "-j", "addr", "show"))
