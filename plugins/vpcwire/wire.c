@@ -46,6 +46,17 @@ static int explain_taken(struct wiring_job *job, struct vw_err *err)
 	return -err->eno;
 }
 
+/* The kernel's answer got lost. What we would have made has no alias yet; anything else of that index is not ours. */
+static bool was_made(struct wiring_job *job)
+{
+	const struct vw_rpc_wiring *w = job->w;
+	struct vw_err ignored;
+	struct vw_link link;
+
+	return vw_link_get(&job->host, w->host_ifindex, &link, &ignored) == 0 && !strcmp(link.name, w->host_ifname) &&
+	       vw_mac_eq(&link.mac, &w->host_mac) && !link.alias[0];
+}
+
 static int make_pair(struct wiring_job *job, struct vw_err *err)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
@@ -60,6 +71,8 @@ static int make_pair(struct wiring_job *job, struct vw_err *err)
 
 	vw_link_add_veth(&b, &host, &pod);
 	r = vw_nl_commit(&job->host, &b, err);
+	if (r < 0 && b.n && b.ops[0].outcome == VW_NL_NOT_SENT)
+		job->made = was_made(job);
 	if (r == -EEXIST || r == -EBUSY)
 		return explain_taken(job, err);
 	if (r == -EOPNOTSUPP)

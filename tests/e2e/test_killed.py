@@ -86,3 +86,32 @@ def test_row_27_a_killed_del_is_finished_by_the_next(lab):
     pod.delete()
     settle(node, before)
     pod.remove()
+
+
+@pytest.mark.limit(180)
+def test_row_26_an_add_whose_calls_fail_undoes_itself(lab):
+    """Every call fails once; what the plugin cannot do without makes it fail, and then nothing is left, without any DEL."""
+    node = lab.nodes[0]
+    pod = node.pod()
+    pod.run("ip", "link", "set", "lo", "up")
+    before, inside = audit.node(node), audit.netns(pod)
+    calls = calls_of(pod, "ADD")
+    pod.delete()
+    failed = collections.Counter()
+    for name, nth in calls:
+        if name not in ("connect", "sendto", "recvfrom", "recvmsg", "socket", "bind", "setns", "openat", "ioctl", "bpf", "poll"):
+            continue
+        done = run_plugin(pod, "ADD", shutil.which("strace"), "-qq", "-o", "/dev/null", "-e", f"inject={name}:error=EIO:when={nth}")
+        if done.returncode == 0:
+            pod.delete()                # it can do without
+            continue
+        failed[name] += 1
+        with pytest.raises(CniError) as caught:
+            cni.judge(done, "1.0.0", f"ADD with {name} number {nth} failing")
+        assert caught.value.code != 999 and caught.value.msg
+        left = [link for link in pod.json("ip", "-j", "link", "show") if link["ifname"] != "lo"]
+        assert not left, f"{name} number {nth} failed with '{caught.value.msg}' and left {left}"
+    assert {"connect", "sendto", "recvmsg", "setns", "socket"} <= set(failed), failed
+    settle(node, before)
+    assert audit.netns(pod) == inside
+    pod.remove()
