@@ -64,16 +64,16 @@ static int connect_clients(struct survey *s, struct vw_err *err)
 	};
 	int r = 0;
 
-	if (!c->creds) {
+	if (!s->creds) {
 		creds_options_env(&copt);
 		copt.region = region;
 		copt.domain = s->id.domain;
 		if (s->endpoint_sts[0])
 			copt.sts_endpoint = s->endpoint_sts;
-		r = creds_new(&copt, c->http, c->imds, &c->creds, err);
+		r = creds_new(&copt, c->http, c->imds, &s->creds, err);
 	}
-	if (r == 0 && !c->ec2)
-		r = ec2_new(&eopt, c->http, c->creds, &c->ec2, err);
+	if (r == 0 && !s->ec2)
+		r = ec2_new(&eopt, c->http, s->creds, &s->ec2, err);
 	return r;
 }
 
@@ -129,11 +129,11 @@ static void survey_ec2(struct survey *s)
 {
 	struct ec2_error ignored;
 
-	s->ec2_ok = ec2_describe_own_enis(s->cloud->ec2, s->deadline_ms, &s->ec2_enis, &s->ec2_err) == 0;
+	s->ec2_ok = ec2_describe_own_enis(s->ec2, s->deadline_ms, &s->ec2_enis, &s->ec2_err) == 0;
 	if (!s->ec2_ok)
 		return;
 	if (!s->limits_known)
-		s->limits_ok = ec2_describe_limits(s->cloud->ec2, s->deadline_ms, s->id.instance_type, &s->limits,
+		s->limits_ok = ec2_describe_limits(s->ec2, s->deadline_ms, s->id.instance_type, &s->limits,
 						   &s->ec2_err) == 0;
 	for (size_t i = 0; i < s->ec2_enis.n; i++) {
 		const struct ec2_eni *e = &s->ec2_enis.v[i];
@@ -142,7 +142,7 @@ static void survey_ec2(struct survey *s)
 		if (!owner || strcmp(owner, s->id.instance_id) || e->attachment.delete_on_termination ||
 		    e->attachment.status != EC2_ATTACHED || e->attachment.device == 0)
 			continue;
-		if (ec2_delete_on_termination(s->cloud->ec2, s->deadline_ms, e->id, e->attachment.id, true, &ignored) < 0)
+		if (ec2_delete_on_termination(s->ec2, s->deadline_ms, e->id, e->attachment.id, true, &ignored) < 0)
 			vw_warn("this ENI will outlive the instance, retrying at the next start", "eni=%s err=\"%s\"", e->id,
 				ignored.why.msg);
 	}
@@ -164,6 +164,12 @@ int cloud_survey(struct survey *s, struct vw_err *err)
 	}
 	survey_ec2(s);
 	return 0;
+}
+
+void cloud_take_clients(struct cloud *c, struct survey *s)
+{
+	c->creds = s->creds;
+	c->ec2 = s->ec2;
 }
 
 void survey_done(struct survey *s)

@@ -15,8 +15,8 @@ struct vwired_config;
 /**
  * DOC: the daemon's clients of the cloud, and the question it asks first
  *
- * struct cloud holds the clients. All are safe to use from worker threads; creds and ec2 exist once IMDS has told region and
- * instance (cloud_connect()). cloud_survey() asks everything about this node in one go and is what the discover job runs.
+ * struct cloud holds the clients. All are safe to use from worker threads; creds and ec2 exist once a survey has learnt region
+ * and instance from IMDS and the loop's thread has taken them over (cloud_take_clients()). cloud_survey() asks everything about this node in one go and is what the discover job runs.
  */
 struct cloud {
 	struct http *http;
@@ -38,6 +38,8 @@ void cloud_cancel(struct cloud *c);
  */
 struct survey {
 	struct cloud *cloud;
+	struct creds *creds;            /* in: the cloud's, or NULL; out: made by this survey when it was */
+	struct ec2 *ec2;
 	char region[32];                /* "" = what IMDS says */
 	char endpoint_ec2[256], endpoint_sts[256];      /* "" = the environment's or AWS's own */
 	bool limits_known;
@@ -61,6 +63,8 @@ struct survey {
  */
 int cloud_survey(struct survey *s, struct vw_err *err);
 void survey_done(struct survey *s);
+/** cloud_take_clients() - in the loop's thread, after the survey: what it made belongs to the cloud from here on. */
+void cloud_take_clients(struct cloud *c, struct survey *s);
 /** survey_link() - the link with this MAC, NULL if none. */
 const struct eni_link *survey_link(const struct survey *s, const struct vw_mac *mac);
 

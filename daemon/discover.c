@@ -253,6 +253,7 @@ static void discover_done(void *arg)
 	bool whole, quiet;
 
 	d->discovering = false;
+	cloud_take_clients(d->cloud, &j->survey);
 	if (d->stopping) {
 		survey_done(&j->survey);
 		free(j);
@@ -316,6 +317,8 @@ void discover_start(struct daemon *d)
 	j->d = d;
 	j->changes = grow_changes(d);
 	j->survey.cloud = d->cloud;
+	j->survey.creds = d->cloud->creds;
+	j->survey.ec2 = d->cloud->ec2;
 	j->survey.limits_known = d->node.max_enis != 0;
 	j->survey.deadline_ms = vw_mono_ms() + SURVEY_DEADLINE_MS;
 	(void)!vw_fmt(j->survey.region, sizeof(j->survey.region), "%s", d->cfg->region);
