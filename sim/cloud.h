@@ -49,10 +49,12 @@ unsigned int sim_listen_port(int fd);
  * docs/SIM.md.
  * @fn: @args is the whole request; members of the answer are set into @reply. Return: 0, or -errno with @err
  * filled.
+ * @keys: the members a request may have besides "cmd", separated by blanks; NULL: not checked.
  */
 struct sim_ctl_cmd {
 	const char *name;
 	int (*fn)(void *arg, const struct vw_json *args, struct vw_json *reply, struct vw_err *err);
+	const char *keys;
 };
 
 /** sim_cloud_control() - open the control socket (mode 0600) at @path; unlinked by sim_cloud_free(). */

@@ -20,6 +20,7 @@
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
 #include "sim/cloud.h"
+#include "sim/config_util.h"
 #include "sim/loop.h"
 
 #define MAX_CLIENTS 32
@@ -119,6 +120,15 @@ static int list_commands(const struct sim_control *c, struct vw_json *reply)
 	return vw_json_set(reply, "commands", names);
 }
 
+static int check_keys(const struct sim_ctl_cmd *cmd, const struct vw_json *args, struct vw_err *err)
+{
+	char keys[512];
+
+	if (vw_fmt(keys, sizeof(keys), "cmd %s", cmd->keys) < 0)
+		return vw_err_set(err, EINVAL, 0, "the command '%s' knows too many keys", cmd->name);
+	return sim_cfg_keys(args, keys, cmd->name, err);
+}
+
 static int execute(struct sim_control *c, const char *text, size_t len, struct vw_json *reply,
 		   struct vw_err *err)
 {
@@ -137,6 +147,9 @@ static int execute(struct sim_control *c, const char *text, size_t len, struct v
 	cmd = find(c, name, &arg);
 	if (!cmd)
 		return vw_err_set(err, EINVAL, 0, "there is no command '%s'; 'help' lists them", name);
+	/* a misspelt member would be ignored, and a test pass for nothing */
+	if (cmd->keys && check_keys(cmd, args, err) < 0)
+		return -EINVAL;
 	return cmd->fn(arg, args, reply, err);
 }
 

@@ -117,9 +117,7 @@ static int do_fault(void *arg, const struct vw_json *args, struct vw_json *reply
 	const char *action = NULL;
 	int id;
 
-	if (sim_cfg_keys(args, "cmd action path kind nth times code message status bytes delay_ms", "a fault",
-			 err) < 0 ||
-	    need_text(args, "action", &action, err) < 0)
+	if (need_text(args, "action", &action, err) < 0)
 		return -EINVAL;
 	/* a misspelt name would make a fault that never strikes, and a test that passes for nothing */
 	if (!is_action(action))
@@ -321,27 +319,29 @@ static int do_web_identity(void *arg, const struct vw_json *args, struct vw_json
 }
 
 static const struct sim_ctl_cmd cmds[] = {
-	{ "bucket", do_bucket },
-	{ "clear-faults", do_clear_faults },
-	{ "clock", do_clock },
-	{ "counters", do_counters },
-	{ "delays", do_delays },
-	{ "delete-eni", do_delete_eni },
-	{ "detach-eni", do_detach_eni },
-	{ "expire-credentials", do_expire },
-	{ "fault", do_fault },
-	{ "faults", do_faults },
-	{ "fragment", do_fragment },
-	{ "imds-hide", do_imds_hide },
-	{ "imds-lag", do_imds_lag },
-	{ "imds-show", do_imds_show },
-	{ "reset-counters", do_reset_counters },
-	{ "run-instance", do_run_instance },
-	{ "state", do_state },
-	{ "terminate-instance", do_terminate },
-	{ "unassign", do_unassign },
-	{ "unfragment", do_unfragment },
-	{ "web-identity", do_web_identity },
+	{ "bucket", do_bucket, "action size refill_per_s" },
+	{ "clear-faults", do_clear_faults, "id" },
+	{ "clock", do_clock, "offset_s" },
+	{ "counters", do_counters, "" },
+	{ "delays", do_delays, "attach_ms detach_ms" },
+	{ "delete-eni", do_delete_eni, "eni" },
+	{ "detach-eni", do_detach_eni, "eni" },
+	{ "expire-credentials", do_expire, "role" },
+	{ "fault", do_fault, "action path kind nth times code message status bytes delay_ms" },
+	{ "faults", do_faults, "" },
+	{ "fragment", do_fragment, "subnet free_prefixes held_per_block" },
+	{ "imds-hide", do_imds_hide, "path" },
+	{ "imds-lag", do_imds_lag, "ms" },
+	{ "imds-show", do_imds_show, "" },
+	{ "reset-counters", do_reset_counters, "" },
+	{ "run-instance", do_run_instance,
+	  "name id type subnet private_ip public_ip role security_groups tags ipv4_prefixes "
+	  "ipv4_secondaries ipv6_addresses" },
+	{ "state", do_state, "" },
+	{ "terminate-instance", do_terminate, "instance" },
+	{ "unassign", do_unassign, "eni cidr" },
+	{ "unfragment", do_unfragment, "subnet" },
+	{ "web-identity", do_web_identity, "token role expired" },
 };
 
 const struct sim_ctl_cmd *sim_control_cmds(size_t *ret_n)

@@ -165,7 +165,7 @@ static int find_action(struct sim_ec2_call *c, const struct sim_http_req *req,
 	return 0;
 }
 
-static void args_done(struct sim_ec2_args *a)
+void sim_ec2_args_done(struct sim_ec2_args *a)
 {
 	sim_cidrs_done(&a->create.v4.list);
 	sim_cidrs_done(&a->create.v6.list);
@@ -205,6 +205,6 @@ void sim_ec2_handle(struct sim_service *s, const struct sim_http_req *req, struc
 	}
 	if (fault)
 		sim_fault_apply(&x, resp);
-	args_done(&c.a);
+	sim_ec2_args_done(&c.a);
 	sim_params_done(&c.params);
 }

@@ -53,6 +53,9 @@ struct sim_ec2_action {
 	int (*run)(struct sim_ec2_call *c);
 };
 
+/** sim_ec2_args_done() - frees what a parser collected. */
+void sim_ec2_args_done(struct sim_ec2_args *a);
+
 /** sim_ec2_action_find() - NULL if there is none. */
 const struct sim_ec2_action *sim_ec2_action_find(const char *name);
 

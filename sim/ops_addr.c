@@ -25,6 +25,16 @@ static size_t want_total(const struct sim_want *w)
 	return w->list.n + w->n_addrs + w->n_prefixes;
 }
 
+/* What of @w the ENI does not have yet. */
+static size_t want_new(struct sim_eni *e, int family, const struct sim_want *w)
+{
+	size_t n = want_total(w), i;
+
+	for (i = 0; i < w->list.n; i++)
+		n -= sim_cidrs_has(list_of(e, family), &w->list.v[i]);
+	return n;
+}
+
 int sim_check_limits(const struct sim_itype *t, size_t n_v4, size_t n_v6, struct sim_fail *f)
 {
 	if (n_v4 > t->v4_per_eni)
@@ -185,7 +195,7 @@ int sim_eni_assign(struct sim_eni *e, int family, const struct sim_want *want, s
 		   struct sim_fail *f)
 {
 	struct sim_cidrs *l = list_of(e, family);
-	size_t before = l->n, i, n = want_total(want);
+	size_t before = l->n, i, n = want_new(e, family, want);
 	int r = 0;
 
 	if (e->att.instance)

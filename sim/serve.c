@@ -31,8 +31,9 @@ struct serve {
 	bool tied;
 	struct sim_loop *loop;
 	struct sim_cloud *cloud;
-	struct vw_json *ready;
-	char host[64]; /* listening address without the port */
+	struct vw_json *urls;       /* of the endpoints that are there once */
+	struct vw_json *imds, *ids; /* by name of instance: URL, id */
+	char host[64];              /* listening address without the port */
 	int sigfd;
 };
 
@@ -68,37 +69,69 @@ static int open_endpoint(struct serve *s, enum sim_endpoint ep, const char *addr
 	return 0;
 }
 
-static int open_all(struct serve *s, struct vw_err *err)
+/* An IMDS port for every instance that has none yet. */
+static int open_instances(struct serve *s, struct vw_err *err)
 {
 	struct sim_world *w = sim_cloud_world(s->cloud);
-	vw_auto_json struct vw_json *imds = vw_json_new_object(), *ids = vw_json_new_object();
-	const char *colon = strrchr(s->listen, ':');
 	struct sim_instance *i;
+	char any[80];
+	int r = 0;
+
+	if (vw_fmt(any, sizeof(any), "%s:0", s->host) < 0)
+		return vw_err_set(err, EINVAL, 0, "'%s' is too long", s->listen);
+	TAILQ_FOREACH(i, &w->instances, link) {
+		if (r < 0 || vw_json_get(s->imds, i->name))
+			continue;
+		r = open_endpoint(s, SIM_EP_IMDS, any, i, i->name, "", s->imds, err);
+		if (r == 0 && vw_json_set_str(s->ids, i->name, i->id) < 0)
+			r = vw_err_sys(err, ENOMEM, 0, "listing the instances");
+	}
+	return r;
+}
+
+static int open_all(struct serve *s, struct vw_err *err)
+{
+	const char *colon = strrchr(s->listen, ':');
 	char any[80];
 	int r;
 
 	if (vw_fmt(s->host, sizeof(s->host), "%.*s", (int)(colon - s->listen), s->listen) < 0 ||
 	    vw_fmt(any, sizeof(any), "%s:0", s->host) < 0)
 		return vw_err_set(err, EINVAL, 0, "'%s' is not ADDRESS:PORT", s->listen);
-	r = open_endpoint(s, SIM_EP_EC2, s->listen, NULL, "ec2", "", s->ready, err);
+	r = open_endpoint(s, SIM_EP_EC2, s->listen, NULL, "ec2", "", s->urls, err);
 	if (r == 0)
-		r = open_endpoint(s, SIM_EP_STS, any, NULL, "sts", "", s->ready, err);
+		r = open_endpoint(s, SIM_EP_STS, any, NULL, "sts", "", s->urls, err);
 	if (r == 0)
-		r = open_endpoint(s, SIM_EP_CREDS, any, NULL, "credentials", "/v1/credentials", s->ready,
-				  err);
-	TAILQ_FOREACH(i, &w->instances, link) {
-		if (r == 0)
-			r = open_endpoint(s, SIM_EP_IMDS, any, i, i->name, "", imds, err);
-		if (r == 0 && vw_json_set_str(ids, i->name, i->id) < 0)
-			r = vw_err_sys(err, ENOMEM, 0, "listing the instances");
-	}
-	if (r == 0 && (vw_json_set(s->ready, "imds", VW_TAKE_PTR(imds)) < 0 ||
-		       vw_json_set(s->ready, "instances", VW_TAKE_PTR(ids)) < 0 ||
-		       vw_json_set_str(s->ready, "region", w->region) < 0 ||
-		       vw_json_set_str(s->ready, "control", s->control) < 0))
-		r = vw_err_sys(err, ENOMEM, 0, "listing the endpoints");
-	return r;
+		r = open_endpoint(s, SIM_EP_CREDS, any, NULL, "credentials", "/v1/credentials", s->urls, err);
+	return r == 0 ? open_instances(s, err) : r;
 }
+
+/* The endpoints, as members of @into. */
+static int list_endpoints(const struct serve *s, struct vw_json *into, struct vw_err *err)
+{
+	static const char *const once[] = { "ec2", "sts", "credentials" };
+	size_t i;
+	int r = 0;
+
+	for (i = 0; i < VW_ARRAY_SIZE(once); i++)
+		r |= vw_json_set(into, once[i], vw_json_copy(vw_json_get(s->urls, once[i])));
+	r |= vw_json_set(into, "imds", vw_json_copy(s->imds));
+	r |= vw_json_set(into, "instances", vw_json_copy(s->ids));
+	r |= vw_json_set_str(into, "region", sim_cloud_world(s->cloud)->region);
+	r |= vw_json_set_str(into, "control", s->control);
+	return r ? vw_err_sys(err, ENOMEM, 0, "listing the endpoints") : 0;
+}
+
+static int do_endpoints(void *arg, const struct vw_json *args, struct vw_json *reply, struct vw_err *err)
+{
+	int r = open_instances(arg, err);
+
+	return r < 0 ? r : list_endpoints(arg, reply, err);
+}
+
+static const struct sim_ctl_cmd commands[] = {
+	{ "endpoints", do_endpoints, "" },
+};
 
 static void on_signal(void *arg, uint32_t events)
 {
@@ -136,9 +169,13 @@ static int read_config(const char *path, struct vw_json **ret_config, struct vw_
 
 static int print_ready(const struct serve *s, struct vw_err *err)
 {
+	vw_auto_json struct vw_json *all = vw_json_new_object();
 	vw_auto_buf struct vw_buf line = VW_BUF_INIT;
+	int r = list_endpoints(s, all, err);
 
-	if (vw_json_print(s->ready, 0, &line) < 0)
+	if (r < 0)
+		return r;
+	if (vw_json_print(all, 0, &line) < 0)
 		return vw_err_sys(err, ENOMEM, 0, "listing the endpoints");
 	puts(vw_buf_str(&line));
 	return fflush(stdout) == 0 ? 0 : vw_err_sys(err, errno, 0, "writing to stdout");
@@ -152,14 +189,18 @@ static int serve(struct serve *s, struct vw_err *err)
 	if (r < 0)
 		return r;
 	r = sim_loop_new(&s->loop);
-	s->ready = vw_json_new_object();
-	if (r < 0 || !s->ready)
+	s->urls = vw_json_new_object();
+	s->imds = vw_json_new_object();
+	s->ids = vw_json_new_object();
+	if (r < 0 || !s->urls || !s->imds || !s->ids)
 		return vw_err_sys(err, ENOMEM, 0, "starting");
 	r = catch_signals(s, err);
 	if (r == 0)
 		r = sim_cloud_new(s->loop, config, &s->cloud, err);
 	if (r == 0)
 		r = open_all(s, err);
+	if (r == 0 && sim_cloud_commands(s->cloud, commands, VW_ARRAY_SIZE(commands), s) < 0)
+		r = vw_err_sys(err, ENOMEM, 0, "starting");
 	if (r == 0 && s->control)
 		r = sim_cloud_control(s->cloud, s->control, err);
 	if (r == 0)
@@ -214,7 +255,9 @@ int sim_cmd_serve(int argc, char **argv)
 		return 1;
 	r = serve(&s, &err);
 	sim_cloud_free(s.cloud);
-	vw_json_free(s.ready);
+	vw_json_free(s.urls);
+	vw_json_free(s.imds);
+	vw_json_free(s.ids);
 	sim_loop_free(s.loop);
 	vw_close_fd(&s.sigfd);
 	if (r < 0)

@@ -6,3 +6,5 @@ fuzz_creds_LIBS := daemon crypto json base
 # a fuzzer links json and base unless it says otherwise: fuzz_<x>_LIBS
 fuzz_cni_LIBS := cni json base
 fuzz_rpc_LIBS := rpc json base
+fuzz_sim_ec2_LIBS := sim netview net rpc crypto json base
+fuzz_sim_sigv4_LIBS := sim netview net rpc crypto json base

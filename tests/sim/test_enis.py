@@ -277,6 +277,8 @@ def test_secondary_addresses_move_only_when_allowed(ec2, refused):
     assert addrs(look(ec2, one)) == ["10.0.0.80", "10.0.0.81"], "a refused request changes nothing"
     ec2.assign_private_ip_addresses(NetworkInterfaceId=two, PrivateIpAddresses=["10.0.0.81"], AllowReassignment=True)
     assert addrs(look(ec2, one)) == ["10.0.0.80"] and "10.0.0.81" in addrs(look(ec2, two))
+    ec2.assign_private_ip_addresses(NetworkInterfaceId=two, PrivateIpAddresses=["10.0.0.81"], AllowReassignment=True)
+    assert addrs(look(ec2, two)).count("10.0.0.81") == 1
     with refused("InvalidParameterValue", match="primary"):
         ec2.unassign_private_ip_addresses(NetworkInterfaceId=one, PrivateIpAddresses=["10.0.0.80"])
 

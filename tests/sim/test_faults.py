@@ -129,6 +129,10 @@ def test_instances_come_later(cloud, ec2):
     inst = ec2.describe_instances(InstanceIds=[new])["Reservations"][0]["Instances"][0]
     assert inst["InstanceType"] == "c5.large"
     assert len(inst["NetworkInterfaces"][0]["Ipv4Prefixes"]) == 1
+    for _ in range(2):
+        cloud.ready = cloud.ctl("endpoints")
+        assert cloud.ready["instances"]["late"] == new and cloud.imds("late").get("instance-id") == new
+        assert cloud.imds("node1").get("instance-id") == "i-0a1"
 
 
 def raw(cloud, *lines):
@@ -147,7 +151,8 @@ def test_what_the_control_socket_refuses(cloud):
                   b'{"cmd": "fault", "action": "DescribeVpcs", "nht": 1}', b'{"cmd": "detach-eni", "eni": "eni-0dead"}',
                   b'{"cmd": "fragment", "subnet": "nonsense"}', b'{"cmd": "imds-lag", "ms": -1}',
                   b'{"cmd": "terminate-instance"}', b'{"cmd": "run-instance", "type": "nonsense"}',
-                  b'{"cmd": "unassign", "eni": "eni-0dead", "cidr": "x"}', b'{"cmd": "bucket", "action": "X", "size": 1}')
+                  b'{"cmd": "unassign", "eni": "eni-0dead", "cidr": "x"}', b'{"cmd": "bucket", "action": "X", "size": 1}',
+                  b'{"cmd": "delays", "attach": 1}', b'{"cmd": "state", "x": 1}', b'{"cmd": "run-instance", "nam": "x"}')
     assert all(a["ok"] is False and a["error"] for a in answers)
     assert "state" in raw(cloud, b'{"cmd": "help"}')[0]["commands"]
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
