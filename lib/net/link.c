@@ -42,6 +42,12 @@ static void put_end(struct nlmsghdr *nlh, const struct vw_link_end *end)
 		mnl_attr_put_u32(nlh, IFLA_MTU, end->mtu);
 	if (end->group)
 		mnl_attr_put_u32(nlh, IFLA_GROUP, end->group);
+	/*
+	 * By default the kernel makes a queue of each kind for every possible CPU, each with its own folder in sysfs
+	 * (veth_get_num_queues()). veth has no use for them without XDP, and on 96 CPUs a pair costs 3.5 ms instead of 0.7.
+	 */
+	mnl_attr_put_u32(nlh, IFLA_NUM_TX_QUEUES, 1);
+	mnl_attr_put_u32(nlh, IFLA_NUM_RX_QUEUES, 1);
 }
 
 int vw_link_add_veth(struct vw_nl_batch *b, const struct vw_link_end *host, const struct vw_link_end *peer)

@@ -28,6 +28,7 @@ def test_an_add_wires_everything(node):
     assert (outside["ifindex"], outside["address"], outside["mtu"], outside["ifalias"]) == \
         (wiring["host_ifindex"], wiring["host_mac"], 9001, ALIAS)
     assert (inside["address"], inside["mtu"], inside["link_index"]) == (wiring["pod_mac"], 9001, outside["ifindex"])
+    assert all(end[f"num_{way}_queues"] == 1 for end in (inside, outside) for way in ("tx", "rx"))    # not one per CPU
     assert "UP" in inside["flags"] and "UP" in outside["flags"] and "UP" in pod.links()["lo"]["flags"]
     assert pod.addresses("eth0") == ["10.0.0.10"]
     assert {(r["dst"], r.get("gateway")) for r in pod.json("route", "show")} == \
