@@ -36,7 +36,7 @@ struct outer {
 	struct lab_entry entry;
 	int life_fd, signal_fd, epoll_fd;
 	pid_t cmd;
-	int cmd_status;
+	int cmd_status, init_status;
 	int signo;
 	bool init_gone, lost, told, ready, kept;
 	struct vw_json *nodes;
@@ -87,8 +87,10 @@ static void on_signals(struct outer *o)
 			kill(o->cmd, o->signo);
 	}
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == o->entry.init)
+		if (pid == o->entry.init) {
 			o->init_gone = true;
+			o->init_status = status;
+		}
 		if (pid != o->cmd)
 			continue;
 		o->cmd = 0;
@@ -335,6 +337,10 @@ int sim_cmd_lab(int argc, char **argv)
 		fprintf(stderr, "vpcwire-sim lab: %s\n", err.msg);
 	if (o.entry.id[0] && !(r >= 0 && o.kept))
 		end_lab(&o);
+	if (r >= 0 && o.init_status) {
+		fprintf(stderr, "vpcwire-sim lab: its init ended with status %d\n", lab_exit_status(o.init_status));
+		r = -EIO;
+	}
 	take_terminal();
 	status = o.signo ? 128 + o.signo : r < 0 ? (r == -ENOENT ? 127 : 1) : lab_exit_status(o.cmd_status);
 	vw_json_free(o.nodes);
