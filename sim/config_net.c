@@ -273,9 +273,10 @@ static int itype(void *arg, const struct vw_json *j, const char *where, struct v
 }
 
 static const char default_net[] =
-	"{\"vpcs\":[{\"cidr\":\"10.0.0.0/16\",\"tags\":{\"Name\":\"vpc\"}}],"
-	"\"subnets\":[{\"cidr\":\"10.0.0.0/20\",\"az\":\"a\",\"tags\":{\"Name\":\"subnet-a\"}},"
-	"{\"cidr\":\"10.0.16.0/20\",\"az\":\"b\",\"tags\":{\"Name\":\"subnet-b\"}}],"
+	"{\"vpcs\":[{\"cidr\":\"10.0.0.0/16\",\"ipv6_cidrs\":[\"2001:db8:7600::/56\"],\"tags\":{\"Name\":\"vpc\"}}],"
+	"\"subnets\":["
+	"{\"cidr\":\"10.0.0.0/20\",\"ipv6\":\"2001:db8:7600::/64\",\"az\":\"a\",\"tags\":{\"Name\":\"subnet-a\"}},"
+	"{\"cidr\":\"10.0.16.0/20\",\"ipv6\":\"2001:db8:7600:1::/64\",\"az\":\"b\",\"tags\":{\"Name\":\"subnet-b\"}}],"
 	"\"security_groups\":[{\"name\":\"default\",\"description\":\"default VPC security group\"}]}";
 
 int sim_config_net(struct sim_world *w, const struct vw_json *j, struct vw_err *err)
