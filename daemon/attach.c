@@ -144,7 +144,7 @@ static void hostnet_pod_of(const struct attachment *a, struct hostnet_pod *ret)
 {
 	*ret = (struct hostnet_pod){ .ifindex = VW_IFINDEX_BASE + a->row.slot, .n_addr = 1 };
 	ret->addr[0] = vw_cidr_host(&a->row.addr);
-	memcpy(ret->ifname, a->row.host_ifname, sizeof(ret->ifname));
+	(void)VW_COPY(ret->ifname, a->row.host_ifname);
 }
 
 static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *err)
@@ -224,10 +224,10 @@ static void fill_wiring(struct daemon *d, const struct attachment *a, bool exist
 	};
 	w->addr[0] = vw_cidr_host(&a->row.addr);
 	w->gateway[0] = gateway4;
-	memcpy(w->host_ifname, a->row.host_ifname, sizeof(w->host_ifname));
+	(void)VW_COPY(w->host_ifname, a->row.host_ifname);
 	if (e) {
-		memcpy(w->eni_id, e->row.id, sizeof(w->eni_id));
-		memcpy(w->eni_ifname, e->ifname, sizeof(w->eni_ifname));
+		(void)VW_COPY(w->eni_id, e->row.id);
+		(void)VW_COPY(w->eni_ifname, e->ifname);
 	}
 	(void)!vw_fmt(w->pin_from_pod, sizeof(w->pin_from_pod), "%s", np_from_pod_path(d->np));
 }
@@ -459,7 +459,7 @@ static bool adopt(struct daemon *d, const struct hostnet_found *f)
 	if (f->dying || !f->pod.n_addr || f->pod.addr[0].ip.family != AF_INET || key_of_owner(f->owner, &row.key) < 0)
 		return false;
 	row.addr = f->pod.addr[0].ip;
-	memcpy(row.host_ifname, f->pod.ifname, sizeof(row.host_ifname));
+	(void)VW_COPY(row.host_ifname, f->pod.ifname);
 	if (take_row(d, &row) < 0)
 		return false;
 	if (store_attach_put(d->store, &row, &err) < 0)

@@ -175,11 +175,11 @@ int daemon_nat_apply(struct daemon *d, struct vw_err *err)
 		.nodeport = d->cfg->node_port_support,
 		.random = (enum hostnet_snat_random)d->cfg->randomize_snat,
 	};
-	memcpy(nat.pod_prefix, d->cfg->veth_prefix, sizeof(d->cfg->veth_prefix));
+	(void)VW_COPY(nat.pod_prefix, d->cfg->veth_prefix);
 
 	for (size_t i = 0; i < d->enis.n; i++)
 		if (d->enis.v[i].row.primary) {
-			memcpy(nat.primary_ifname, d->enis.v[i].ifname, sizeof(nat.primary_ifname));
+			(void)VW_COPY(nat.primary_ifname, d->enis.v[i].ifname);
 			nat.primary_addr = d->enis.v[i].row.primary_ip;
 		}
 	if (!nat.primary_ifname[0])
@@ -311,7 +311,7 @@ static int restore_eni(const struct store_eni *row, void *arg)
 
 	if (found) {
 		link.ifindex = l.ifindex;
-		memcpy(link.ifname, l.name, sizeof(link.ifname));
+		(void)VW_COPY(link.ifname, l.name);
 	}
 	if (eni_restore(d, row, found ? &link : NULL, &err) < 0)
 		vw_warn("a recorded ENI could not be restored, the survey will look at it", "eni=%s err=\"%s\"", row->id, err.msg);

@@ -59,10 +59,10 @@ static void take_identity(struct daemon *d, const struct survey *s)
 	const struct imds_eni *primary = NULL;
 
 	/* IMDS texts are shorter than these arrays by their own caps; a cut would only shorten a log line */
-	(void)!vw_fmt(n->instance_id, sizeof(n->instance_id), "%s", s->id.instance_id);
-	(void)!vw_fmt(n->instance_type, sizeof(n->instance_type), "%s", s->id.instance_type);
-	(void)!vw_fmt(n->zone, sizeof(n->zone), "%s", s->id.az);
-	(void)!vw_fmt(n->region, sizeof(n->region), "%s", s->id.region);
+	(void)VW_COPY(n->instance_id, s->id.instance_id);
+	(void)VW_COPY(n->instance_type, s->id.instance_type);
+	(void)VW_COPY(n->zone, s->id.az);
+	(void)VW_COPY(n->region, s->id.region);
 	n->primary_mac = s->id.primary_mac;
 	for (size_t i = 0; i < s->n_imds_enis; i++)
 		if (vw_mac_eq(&s->imds_enis[i].mac, &s->id.primary_mac))
@@ -73,7 +73,7 @@ static void take_identity(struct daemon *d, const struct survey *s)
 			n->vpc_cidrs[n->n_vpc_cidrs++] = primary->vpc4[i];
 		memcpy(n->groups, primary->groups, sizeof(n->groups));
 		n->n_groups = primary->n_groups;
-		(void)!vw_fmt(n->subnet_id, sizeof(n->subnet_id), "%s", primary->subnet_id);
+		(void)VW_COPY(n->subnet_id, primary->subnet_id);
 	}
 	if (s->limits_ok) {
 		n->max_enis = s->limits.card_enis[0] ? s->limits.card_enis[0] : s->limits.max_enis;
@@ -121,9 +121,9 @@ static bool managed(const struct ec2_eni *e, const char *instance_id)
 static int facts_of(struct store_eni *row, const struct ec2_eni *e, const struct imds_eni *i)
 {
 	*row = (struct store_eni){ 0 };
-	(void)!vw_fmt(row->id, sizeof(row->id), "%s", e ? e->id : i->id);
-	(void)!vw_fmt(row->attachment_id, sizeof(row->attachment_id), "%s", e ? e->attachment.id : "");
-	(void)!vw_fmt(row->subnet_id, sizeof(row->subnet_id), "%s", e ? e->subnet_id : i->subnet_id);
+	(void)VW_COPY(row->id, e ? e->id : i->id);
+	(void)VW_COPY(row->attachment_id, e ? e->attachment.id : "");
+	(void)VW_COPY(row->subnet_id, e ? e->subnet_id : i->subnet_id);
 	row->mac = e ? e->mac : i->mac;
 	row->device = e ? e->attachment.device : i->device;
 	row->card = e ? e->attachment.card : i->card;
@@ -321,9 +321,9 @@ void discover_start(struct daemon *d)
 	j->survey.ec2 = d->cloud->ec2;
 	j->survey.limits_known = d->node.max_enis != 0;
 	j->survey.deadline_ms = vw_mono_ms() + SURVEY_DEADLINE_MS;
-	(void)!vw_fmt(j->survey.region, sizeof(j->survey.region), "%s", d->cfg->region);
-	(void)!vw_fmt(j->survey.endpoint_ec2, sizeof(j->survey.endpoint_ec2), "%s", d->cfg->endpoint_ec2);
-	(void)!vw_fmt(j->survey.endpoint_sts, sizeof(j->survey.endpoint_sts), "%s", d->cfg->endpoint_sts);
+	(void)VW_COPY(j->survey.region, d->cfg->region);
+	(void)VW_COPY(j->survey.endpoint_ec2, d->cfg->endpoint_ec2);
+	(void)VW_COPY(j->survey.endpoint_sts, d->cfg->endpoint_sts);
 	if (loop_job(d->loop, discover_work, discover_done, j) < 0) {
 		free(j);
 		retry_later(d);

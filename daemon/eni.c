@@ -10,6 +10,7 @@
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/base/parse.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -63,8 +64,8 @@ void eni_hostnet(const struct daemon *d, const struct eni *e, struct hostnet_eni
 		.gateway = vw_ip_add(&base.ip, 1),      /* the VPC router is the subnet's first address */
 		.mtu = d->cfg->eni_mtu,
 	};
-	memcpy(ret->id, e->row.id, sizeof(ret->id));
-	memcpy(ret->ifname, e->ifname, sizeof(ret->ifname));
+	(void)VW_COPY(ret->id, e->row.id);
+	(void)VW_COPY(ret->ifname, e->ifname);
 }
 
 static int wire(struct daemon *d, struct eni *e, const struct eni_link *link, struct vw_err *err)
@@ -72,7 +73,7 @@ static int wire(struct daemon *d, struct eni *e, const struct eni_link *link, st
 	struct hostnet_eni h;
 	int r;
 
-	memcpy(e->ifname, link->ifname, sizeof(e->ifname));
+	(void)VW_COPY(e->ifname, link->ifname);
 	e->ifindex = link->ifindex;
 	eni_hostnet(d, e, &h);
 	r = hostnet_eni_setup(d->hostnet, &h, err);
@@ -107,8 +108,8 @@ static int pool_add(struct daemon *d, struct eni *e, struct vw_err *err)
 	};
 	int r;
 
-	memcpy(p.id, e->row.id, sizeof(e->row.id));
-	memcpy(p.subnet_id, e->row.subnet_id, sizeof(e->row.subnet_id));
+	(void)VW_COPY(p.id, e->row.id);
+	(void)VW_COPY(p.subnet_id, e->row.subnet_id);
 	r = ipam_pool_eni_put(d->pool, &p);
 	for (size_t i = 0; r >= 0 && i < e->row.n_slots; i++)
 		r = ipam_pool_slot_add(d->pool, e->row.id, &e->row.slots[i]);

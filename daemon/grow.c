@@ -31,7 +31,7 @@ struct ipam_subnet *grow_subnet(struct grow *g, const char *id)
 	if (g->n_subnets == GROW_MAX_SUBNETS || strlen(id) >= sizeof(g->subnets[0].id))
 		return NULL;
 	g->subnets[g->n_subnets] = (struct ipam_subnet){ .free4 = IPAM_FREE4_UNKNOWN };
-	memcpy(g->subnets[g->n_subnets].id, id, strlen(id));
+	(void)VW_COPY(g->subnets[g->n_subnets].id, id);
 	return &g->subnets[g->n_subnets++];
 }
 
@@ -196,9 +196,9 @@ static int start_intent(struct daemon *d, const struct store_intent *i)
 	j->n_prefixes = i->n_prefixes;
 	j->n_addrs = i->n_addrs;
 	j->max_enis = d->node.max_enis;
-	memcpy(j->subnet_id, i->subnet_id, sizeof(i->subnet_id));
-	memcpy(j->token, i->token, sizeof(j->token));
-	memcpy(j->instance_id, d->node.instance_id, sizeof(d->node.instance_id));
+	(void)VW_COPY(j->subnet_id, i->subnet_id);
+	(void)VW_COPY(j->token, i->token);
+	(void)VW_COPY(j->instance_id, d->node.instance_id);
 	fill_groups(d, j);
 	known_subnet(d, j);
 	if (fill_tags(d, j, i) < 0 || pick_device(d, j) < 0) {
@@ -217,7 +217,7 @@ static void make_token(const struct daemon *d, char ret[EC2_TOKEN_MAX + 1])
 	} seed = { .when = vw_mono_us() };
 	char hex[VW_SHA256_HEXLEN];
 
-	memcpy(seed.instance, d->node.instance_id, sizeof(seed.instance));
+	(void)VW_COPY(seed.instance, d->node.instance_id);
 	if (getrandom(&seed.chance, sizeof(seed.chance), 0) < 0)
 		seed.chance = seed.when;
 	vw_sha256_hex(&seed, sizeof(seed), hex);
@@ -259,8 +259,8 @@ static int start_on_eni(struct daemon *d, const struct ipam_action *a, enum grow
 	j->kind = kind;
 	j->n_prefixes = a->n_prefixes;
 	j->n_addrs = a->n_addrs;
-	memcpy(j->eni_id, e->row.id, sizeof(e->row.id));
-	memcpy(j->attachment_id, e->row.attachment_id, sizeof(e->row.attachment_id));
+	(void)VW_COPY(j->eni_id, e->row.id);
+	(void)VW_COPY(j->attachment_id, e->row.attachment_id);
 	for (size_t i = 0; i < n; i++)
 		j->known[j->n_known++] = cidrs[i];
 	return job_start(d, j);
@@ -325,8 +325,8 @@ static void fill_inflight(const struct grow *g, struct plan_input *p)
 		struct ipam_inflight *f = &p->inflight[i];
 
 		*f = (struct ipam_inflight){ .act = grow_act(j), .n_prefixes = j->n_prefixes, .n_addrs = j->n_addrs };
-		memcpy(f->eni_id, j->eni_id, sizeof(f->eni_id));
-		memcpy(f->subnet_id, j->subnet_id, sizeof(f->subnet_id));
+		(void)VW_COPY(f->eni_id, j->eni_id);
+		(void)VW_COPY(f->subnet_id, j->subnet_id);
 	}
 	p->in.inflight = p->inflight;
 	p->in.n_inflight = g->n_jobs;

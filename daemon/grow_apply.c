@@ -208,7 +208,7 @@ void grow_assigned(struct daemon *d, const struct grow_job *j)
 	row.n_slots = j->assigned.n;
 	link.mac = row.mac;
 	link.ifindex = e->ifindex;
-	memcpy(link.ifname, e->ifname, sizeof(link.ifname));
+	(void)VW_COPY(link.ifname, e->ifname);
 	if (eni_learn(d, &row, e->ifindex ? &link : NULL, &err) < 0) {
 		vw_error("new addresses could not be taken into use, retrying", "eni=%s err=\"%s\"", j->eni_id, err.msg);
 		d->grow->look_again = true;

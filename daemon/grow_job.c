@@ -91,7 +91,7 @@ static bool is_attached_here(struct grow_job *j)
 	       (seen.attachment.status == EC2_ATTACHED || seen.attachment.status == EC2_ATTACHING);
 	if (here) {
 		j->device = seen.attachment.device;
-		memcpy(j->new_attachment_id, seen.attachment.id, sizeof(j->new_attachment_id));
+		(void)VW_COPY(j->new_attachment_id, seen.attachment.id);
 	}
 	ec2_eni_done(&seen);
 	return here;
@@ -191,7 +191,7 @@ static void create_eni(struct grow_job *j)
 	j->have_link = true;
 	j->link.mac = link.mac;
 	j->link.ifindex = link.ifindex;
-	memcpy(j->link.ifname, link.name, sizeof(j->link.ifname));
+	(void)VW_COPY(j->link.ifname, link.name);
 }
 
 static void assign(struct grow_job *j)

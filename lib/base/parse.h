@@ -33,3 +33,14 @@ bool vw_is_ifname(const char *text);
 
 /** vw_fmt() - snprintf that fails instead of truncating. Return: length, -ENAMETOOLONG (buf = ""). */
 int vw_fmt(char *buf, size_t size, const char *fmt, ...) __attribute__((format(printf, 3, 4), warn_unused_result));
+
+/**
+ * VW_COPY() - text into the array @dst, whose size the compiler knows; @src may be an array of another size. Text that does
+ * not fit leaves "" (never a cut name that means something else). Return: length, -ENAMETOOLONG.
+ */
+#define VW_COPY(dst, src) \
+	({ \
+		_Static_assert(!__builtin_types_compatible_p(__typeof__(dst), __typeof__(&(dst)[0])), "VW_COPY() wants an array"); \
+		int vw_copied_ = vw_fmt((dst), sizeof(dst), "%s", (src)); \
+		vw_copied_; \
+	})
