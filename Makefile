@@ -199,6 +199,8 @@ $(B)/headers-bpf/%.h.ok: %.h $(B)/.flags
 .PHONY: check check-all unit bpf fuzz-replay sim-tests fabric-tests conformance e2e check-layers check-headers build-tests demo demo-run bench bench-run fuzz deps
 export VPCWIRE_BUILD := $(abspath $(B))
 runner := $(PYTHON) mk/run-tests.py
+# folders of Python tests, each a pytest run; K='expression' picks some of a folder's, as pytest -k does
+PYTEST_DIRS := $(sort $(patsubst %/,%,$(dir $(wildcard tests/*/test_*.py))))
 
 build-tests: all $(unit_programs) $(bpf_programs) $(fuzz_programs)
 
@@ -208,7 +210,7 @@ check: deps
 # -k: a header that does not compile alone is a failed test in the totals, not the end of the run
 check-all: build-tests
 	@$(runner) --log-dir $(B)/test-logs unit $(unit_programs) -- bpf $(bpf_programs) -- fuzz $(fuzz_programs) -- \
-		layers -- headers $(HEADERS) -- pytest tests/sim -- pytest tests/fabric -- pytest tests/conformance -- pytest tests/e2e
+		layers -- headers $(HEADERS) $(foreach d,$(PYTEST_DIRS),-- pytest $d)
 unit: $(unit_programs)
 	@$(runner) --log-dir $(B)/test-logs unit $^
 bpf: $(bpf_programs)
@@ -232,7 +234,7 @@ demo: deps
 	+@$(MAKE) all
 	+@$(MAKE) demo-run
 demo-run:
-	@bash tests/demo/run
+	@$(PYTHON) tests/demo/run.py
 bench: deps
 	+@$(MAKE) all
 	+@$(MAKE) bench-run

@@ -9,7 +9,7 @@ usage: run-tests.py [--log-dir DIR] SUITE ARG... [-- SUITE ARG...]...
   fuzz PROGRAM...    replay programs: each is given the files of its corpus folder, one test per file
   layers             mk/check-layers.py
   headers FILE...    `make check-headers`, one test per header
-  pytest DIR ARG...  pytest
+  pytest DIR... ARG...  pytest, when there is a DIR
 
 Only failures are shown in full; every suite's whole output is kept in the log folder. The last line is
 `N passed, N failed` (with `, N skipped` when some were), and the exit code is non-zero when any failed or none ran.
@@ -159,11 +159,11 @@ def run_headers(headers, logs):
 
 
 def run_pytest(args, logs):
-    report = logs / "pytest.xml"
-    report.unlink(missing_ok=True)
-    if not list((TOP / args[0]).glob("test_*.py")):
+    if not args:
         return Totals()
-    argv = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", f"--junitxml={report}", *args]
+    report = logs / f"pytest-{pathlib.Path(args[0]).name}.xml"
+    report.unlink(missing_ok=True)
+    argv = ["/usr/bin/python3", "-m", "pytest", f"--junitxml={report}", *args]
     code, _ = run(argv, PYTEST_LIMIT_S, {"PYTHONDONTWRITEBYTECODE": "1"}, live=True)
     totals = Totals()
     if report.exists():

@@ -1,16 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures of the end-to-end tests: labs, a limit on every test's time, and the daemon's log beside every failure."""
 import os
-import pathlib
 import signal
-import sys
 
 import pytest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
-
-from tests.harness import proc  # noqa: E402
-from tests.harness.lab import Lab  # noqa: E402
+from tests.harness import proc
+from tests.harness.lab import Lab
 
 DEFAULT_LIMIT_S = 60
 

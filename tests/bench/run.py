@@ -1,0 +1,111 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""ADD and DEL of vpcwire beside Debian's ptp + host-local: one node of a lab, taking turns, exec to exit.
+
+Both are run by the same C program on the same node in the same minute; which of the two goes first changes with every
+round. `floor` is a program that does nothing (busybox true), run the same way: below it nothing that is exec'd can get.
+Writes rows {"name","unit","ours","peer","peer_name","floor"} and prints them as a table.
+"""
+import argparse
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
+
+from tests.harness import cni, proc  # noqa: E402
+from tests.harness.lab import Lab  # noqa: E402
+from tests.harness.spawn import Spawner  # noqa: E402
+
+PEER_PATH = "/usr/lib/cni"
+PEER_NAME = "ptp + host-local"
+WARM_UP = 5
+
+
+def percentile(values, p):
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * p / 100))]
+
+
+class Ours:
+    def __init__(self, node, spawner):
+        self.plugin = node.lab.env["CNI_PATH"].split(":")[0] + "/vpcwire"
+        self.spawner = spawner
+        listed = node.conflist
+        listed["cniVersion"] = "1.0.0"
+        self.conf = spawner.conf_file("ours.conf", json.dumps(cni.plugin_conf(listed)))
+
+    def add(self, pod):
+        ms, raw = self.spawner.call(self.plugin, self.conf, "ADD", pod.container_id, pod.netns)
+        cni.Result(raw, "1.0.0")
+        return ms
+
+    def delete(self, pod):
+        return self.spawner.call(self.plugin, self.conf, "DEL", pod.container_id, pod.netns)[0]
+
+
+class Peer(Ours):
+    def __init__(self, node, spawner):
+        self.plugin = f"{PEER_PATH}/ptp"
+        self.spawner = spawner
+        self.conf = spawner.conf_file("peer.conf", json.dumps({
+            "cniVersion": "1.0.0", "name": "bench", "type": "ptp",
+            "ipam": {"type": "host-local", "dataDir": str(spawner.dir / "host-local"), "subnet": "100.64.0.0/16",
+                     "routes": [{"dst": "0.0.0.0/0"}]}}))
+
+
+def measure(node, rounds):
+    """-> {(who, command): [ms]}; each round is one ADD and one DEL of each, on namespaces of their own."""
+    times = {}
+    with Spawner(node, PEER_PATH) as peer_spawner, Spawner(node) as spawner:
+        both = {"ours": Ours(node, spawner), "peer": Peer(node, peer_spawner)}
+        for number in range(rounds + WARM_UP):
+            pods = {who: node.pod() for who in both}
+            order = list(both) if number % 2 else list(reversed(list(both)))
+            for command in ("add", "delete"):
+                for who in order:
+                    ms = getattr(both[who], command)(pods[who])
+                    if number >= WARM_UP:
+                        times.setdefault((who, command), []).append(ms)
+            conf = spawner.conf_file("empty.conf", "{}")
+            ms, _ = spawner.call("/usr/bin/true", conf, "ADD", "x", "x")
+            times.setdefault(("floor", "exec"), []).append(ms)
+            for pod in pods.values():
+                pod.remove()
+    return times
+
+
+def rows_of(times):
+    rows = []
+    for command, label in (("add", "ADD"), ("delete", "DEL")):
+        for p in (50, 99):
+            rows.append({"name": f"{label} p{p}, exec to result", "unit": "ms",
+                         "ours": round(percentile(times["ours", command], p), 3),
+                         "peer": round(percentile(times["peer", command], p), 3), "peer_name": PEER_NAME,
+                         "floor": round(percentile(times["floor", "exec"], p), 3)})
+    return rows
+
+
+def table(rows):
+    lines = [f"{'what':<28} {'ours':>9} {'peer':>9} {'floor':>9} {'unit':<4} {'ours/peer':>9}  peer"]
+    for r in rows:
+        lines.append(f"{r['name']:<28} {r['ours']:>9.2f} {r['peer']:>9.2f} {r['floor']:>9.2f} {r['unit']:<4} "
+                     f"{r['ours'] / r['peer']:>9.2f}  {r['peer_name']}")
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--out", type=pathlib.Path, default=proc.BUILD / "bench.json")
+    parser.add_argument("--rounds", type=int, default=100)
+    args = parser.parse_args()
+    with Lab(instance_type="m5.2xlarge", prefix_delegation=True) as lab:
+        rows = rows_of(measure(lab.nodes[0], args.rounds))
+    args.out.parent.mkdir(parents=True, exist_ok=True)
+    args.out.write_text(json.dumps(rows, indent=1) + "\n")
+    print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The daemon is killed and started again: pods keep their addresses and their traffic, ENIs are found again."""
+import pytest
+
+from tests.harness import audit, cni, proc
+
+LAB = {"nodes": 2, "instance_type": "t3.small"}
+
+
+def restart(node, during=lambda: None):
+    """kill -9, then start the daemon again as the lab started it; back when it serves."""
+    old = node.daemon_pid()
+    node.run("kill", "-KILL", str(old))
+    proc.wait_until(lambda: not node.serves(), "the daemon to be gone")
+    during()
+    node.lab.start_daemon(node.name)
+    proc.wait_until(node.serves, "the daemon to serve again")
+    assert node.daemon_pid() != old
+
+
+@pytest.fixture
+def pods(lab):
+    made = [lab.nodes[0].pod() for _ in range(4)] + [lab.nodes[1].pod()]
+    for pod in made:
+        pod.add()
+    yield made
+    for pod in made:
+        pod.delete()
+        pod.remove()
+
+
+def test_pods_keep_their_addresses(node, pods):
+    held = audit.books(node)
+    kernel = audit.kernel(node)
+    enis = sorted(e["eni_id"] for e in node.info()["enis"])
+    restart(node)
+    assert audit.books(node) == held
+    proc.wait_until(lambda: sorted(e["eni_id"] for e in node.info()["enis"]) == enis, "the daemon to know its ENIs again")
+    assert not audit.difference(kernel, audit.kernel(node))
+    for pod in pods:
+        assert pod.check() is None
+    assert pods[0].pings(pods[-1].result.address) and pods[3].pings(pods[-1].result.address)
+
+
+def test_traffic_flows_while_the_daemon_is_dead(node, pods):
+    restart(node, during=lambda: [p.pings(pods[-1].result.address) or pytest.fail(f"{p.name} lost its network") for p in pods[:-1]])
+
+
+def test_a_new_pod_gets_an_address_that_nobody_has(node, pods):
+    restart(node)
+    new = node.pod()
+    try:
+        assert new.add().address not in {p.result.address for p in pods}
+    finally:
+        new.delete()
+        new.remove()
+
+
+def test_a_delete_while_the_daemon_is_dead_is_made_up_for(node, pods):
+    gone = pods.pop(0)
+    restart(node, during=gone.delete)
+    assert not [a for a in audit.books(node) if gone.container_id in a]
+    proc.wait_until(lambda: gone.result.host_interface["name"] not in str(node.json("ip", "-j", "link")), "its link to be reaped")
+    gone.remove()
+
+
+def test_an_add_while_the_daemon_is_dead_says_so(node, pods):
+    new = node.pod()
+    inside = audit.netns(new)
+
+    def attempt():
+        with pytest.raises(cni.CniError) as error:
+            new.add()
+        assert error.value.code == 11
+        assert "vpcwired" in error.value.msg
+        assert not audit.difference(inside, audit.netns(new))
+
+    restart(node, during=attempt)
+    new.remove()

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real containers: Debian's containerd and runc, `ctr run --cni`, one containerd on each of two nodes.
+
+Each containerd has its root, state, socket, /run/containerd and its view of /etc/cni and /opt/cni in the test's own
+directory and mount namespace; the machine's containerd, if there is one, is not touched.
+"""
+import ipaddress
+import json
+import os
+import pathlib
+import re
+import select
+import shutil
+import subprocess
+import time
+
+import pytest
+
+from tests.harness import audit, proc
+
+LAB = {"nodes": 2}
+INTERNET = "203.0.113.10"
+
+# $1 directory, $2 the node's CNI configuration folder, $3 its CNI binaries: private views, then containerd.
+SETUP = """set -e
+mount --make-rprivate /
+mkdir -p $1/up $1/work $1/run
+mount -t tmpfs -o mode=755 vpcwire-test $1/run
+mkdir -p $1/run/up $1/run/work $1/run/net.d $1/run/bin
+cp $2/*.conflist $1/run/net.d/
+mount -t overlay -o lowerdir=/etc,upperdir=$1/run/up,workdir=$1/run/work overlay /etc
+mkdir -p /etc/cni/net.d && mount --bind $1/run/net.d /etc/cni/net.d
+for dir in $(echo $3 /usr/lib/cni | tr : ' '); do for f in $dir/*; do [ -e $1/run/bin/${f##*/} ] || cp $f $1/run/bin/; done; done
+mount -t tmpfs -o mode=755 vpcwire-test /opt
+mkdir -p /opt/cni/bin && mount --bind $1/run/bin /opt/cni/bin
+mkdir -p /run/containerd && mount -t tmpfs -o mode=755 vpcwire-test /run/containerd
+cat >$1/config.toml <<END
+version = 2
+root = "$1/run/root"
+state = "/run/containerd/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs", "io.containerd.internal.v1.opt"]
+[grpc]
+  address = "/run/containerd/test.sock"
+[ttrpc]
+  address = "/run/containerd/test.sock.ttrpc"
+END
+echo $$
+exec containerd --config $1/config.toml
+"""
+
+
+class Runtime:
+    """A containerd of the test's own on a node."""
+
+    def __init__(self, node, directory):
+        self.node, self.dir = node, directory
+        self.rootfs = directory / "rootfs"
+        for name in ("bin", "proc", "sys", "dev", "etc", "tmp", "run"):
+            (self.rootfs / name).mkdir(parents=True)
+        shutil.copy2("/bin/busybox", self.rootfs / "bin/busybox")
+        for applet in ("sh", "ip", "ping", "wget", "cat", "nc", "echo"):
+            (self.rootfs / "bin" / applet).symlink_to("busybox")
+        self.log = open(directory / "containerd.log", "wb")
+        argv = node.argv("unshare", "-m", "sh", "-c", SETUP, "-", directory, node.lab.env["NETCONFPATH"], node.lab.env["CNI_PATH"])
+        self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, env=node.env())
+        line = self.proc.stdout.readline()
+        assert line.strip(), self.messages()
+        self.pid = int(line)
+        proc.wait_until(lambda: self.ctr("version", check=False).returncode == 0, f"containerd to serve: {self.messages()}")
+
+    def messages(self):
+        return (self.dir / "containerd.log").read_text(errors="replace")[-3000:]
+
+    def ctr_argv(self, *argv):
+        return ["nsenter", "-t", str(self.pid), "-m", "-n", "ctr", "-a", "/run/containerd/test.sock", *argv]
+
+    def ctr(self, *argv, **kwargs):
+        return self.node.run(*self.ctr_argv(*argv), **kwargs)
+
+    def stop(self):
+        self.node.run("kill", "-TERM", str(self.pid), check=False)
+        try:
+            self.proc.wait(10)
+        except subprocess.TimeoutExpired:
+            self.node.run("kill", "-KILL", str(self.pid), check=False)
+            self.proc.wait(10)
+        self.log.close()
+
+
+class Container:
+    """`ctr run --cni` in the foreground: it lives until its stdin closes, and ctr calls CNI DEL when it has ended."""
+
+    def __init__(self, runtime, name):
+        self.runtime, self.name = runtime, name
+        self.errors = open(runtime.dir / f"{name}.err", "wb")
+        argv = runtime.node.argv(*runtime.ctr_argv("run", "--rm", "--rootfs", "--cni", str(runtime.rootfs), name, "/bin/sh", "-c",
+                                                   "ip addr; ip route; echo ready; exec cat"))
+        self.proc = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, env=runtime.node.env())
+        self.said = self._read_until(b"ready\n")
+        self.address = re.search(r"inet (10\.[0-9.]+)/32", self.said)[1]
+
+    def _read_until(self, wanted):
+        data, deadline = b"", time.monotonic() + 30
+        while not data.endswith(wanted):
+            ready, _, _ = select.select([self.proc.stdout], [], [], max(0, deadline - time.monotonic()))
+            chunk = os.read(self.proc.stdout.fileno(), 65536) if ready else b""
+            assert chunk, f"{self.name} did not start: {data!r} {self.messages()}"
+            data += chunk
+        return data.decode()
+
+    def messages(self):
+        return pathlib.Path(self.errors.name).read_text(errors="replace")
+
+    def exec(self, *argv, check=True):
+        return self.runtime.ctr("task", "exec", "--exec-id", f"x{time.monotonic_ns()}", self.name, *argv, check=check)
+
+    def stop(self):
+        self.proc.stdin.close()
+        assert self.proc.wait(30) == 0, self.messages()
+        self.proc.stdout.close()
+        self.errors.close()
+
+
+@pytest.fixture(scope="module")
+def runtimes(lab, tmp_path_factory):
+    up = []
+    try:
+        for node in lab.nodes:
+            up.append(Runtime(node, tmp_path_factory.mktemp(f"containerd-{node.name}")))
+        yield up
+    finally:
+        for runtime in up:
+            runtime.stop()
+
+
+@pytest.mark.limit(120)
+def test_containers_of_containerd(lab, runtimes):
+    before = [audit.pod_objects(n) for n in lab.nodes]
+    first, second = Container(runtimes[0], "first"), Container(runtimes[0], "second")
+    other = Container(runtimes[1], "other")
+
+    for container in (first, second, other):
+        info = container.runtime.node.info()
+        assert container.address in json.dumps(info["attachments"])
+        assert ipaddress.ip_address(container.address) in ipaddress.ip_network("10.0.0.0/16")
+        assert re.search(r"default via 169\.254\.1\.1 dev eth0", container.said), container.said
+        assert re.search(r"eth0@if\d+: <BROADCAST,MULTICAST,UP,LOWER_UP", container.said), container.said
+    assert len({first.address, second.address, other.address}) == 3
+
+    for client, server in ((first, second), (first, other), (other, second)):
+        assert client.exec("/bin/ping", "-c", "1", "-w", "5", server.address, check=False).returncode == 0, (client.name, server.name)
+    seen = first.exec("/bin/wget", "-q", "-O", "-", "-T", "5", f"http://{INTERNET}/").stdout.strip()
+    assert seen == lab.nodes[0].imds("public-ipv4")
+
+    for container in (first, second, other):
+        container.stop()
+    for node, was in zip(lab.nodes, before):
+        assert not audit.books(node)
+        proc.wait_until(lambda n=node, w=was: audit.pod_objects(n) == w, "the containers' links and routes to be gone")
