@@ -202,12 +202,15 @@ runner := $(PYTHON) mk/run-tests.py
 # folders of Python tests, each a pytest run; K='expression' picks some of a folder's, as pytest -k does
 PYTEST_DIRS := $(sort $(patsubst %/,%,$(dir $(wildcard tests/*/test_*.py))))
 
+# all processors for the build, unless the caller has said how many
+jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+
 build-tests: all $(unit_programs) $(bpf_programs) $(fuzz_programs)
 
 # deps first, on its own, so that nothing starts to compile before its headers are there
 check: deps
+	+@$(MAKE) $(jobs) build-tests
 	+@$(MAKE) check-all
-# -k: a header that does not compile alone is a failed test in the totals, not the end of the run
 check-all: build-tests
 	@$(runner) --log-dir $(B)/test-logs unit $(unit_programs) -- bpf $(bpf_programs) -- fuzz $(fuzz_programs) -- \
 		layers -- headers $(HEADERS) $(foreach d,$(PYTEST_DIRS),-- pytest $d)
@@ -231,12 +234,12 @@ check-headers: $(HEADERS:%=$(B)/headers/%.ok) $(BPF_HEADERS:%=$(B)/headers-bpf/%
 	@echo "check-headers: ok ($(words $^) headers)"
 
 demo: deps
-	+@$(MAKE) all
+	+@$(MAKE) $(jobs) all
 	+@$(MAKE) demo-run
 demo-run:
 	@$(PYTHON) tests/demo/run.py
 bench: deps
-	+@$(MAKE) all
+	+@$(MAKE) $(jobs) all
 	+@$(MAKE) bench-run
 bench-run:
 	@$(PYTHON) tests/bench/run.py --out $(B)/bench.json
