@@ -64,10 +64,6 @@ def pool_line(node):
     return f"{node.name}: {len(info['enis'])} ENIs, {pool['total']} addresses: {pool['assigned']} assigned, {pool['available']} free"
 
 
-def eni_of(pod):
-    return next(a["eni_id"] for a in pod.node.info()["attachments"] if a["container_id"] == pod.container_id)
-
-
 def node_pings(node, pod):
     return node.run("ping", "-n", "-q", "-c", "1", "-w", "5", pod.result.address, check=False).returncode == 0
 
@@ -91,7 +87,7 @@ def wire_pods(story, lab):
             pod = node.pod(f"{node.name}-pod{number + 1}")
             pod.wirer = wirer
             ms = wirer.add(pod)
-            pod.eni = eni_of(pod)
+            pod.eni = node.eni_of(pod.result.address)["id"]
             pods.append(pod)
             story.say(f"ADD {pod.name:<11} {pod.result.address:<13} on {pod.eni} {ms:8.2f} ms")
     addresses = [p.result.address for p in pods]

@@ -24,11 +24,6 @@ def pods(lab):
         pod.remove()
 
 
-def eni_of(node, address):
-    """The daemon's word for which ENI a pod's address is on."""
-    return next(a["eni_id"] for a in node.info()["attachments"] if address in str(a))
-
-
 @pytest.fixture(scope="module")
 def first_eni(pods):
     return pods[0]
@@ -45,7 +40,7 @@ def other_node(pods):
 
 
 def test_the_pods_are_on_two_enis(lab, pods):
-    enis = {eni_of(lab.nodes[0], p.result.address) for p in pods[:-1]}
+    enis = {lab.nodes[0].eni_of(p.result.address)["id"] for p in pods[:-1]}
     assert len(enis) >= 2
 
 
@@ -102,8 +97,7 @@ def seen_by(server, client):
 
 
 def primary_address(node):
-    route = node.json("ip", "-j", "route", "get", PEERED)[0]
-    return route["prefsrc"]
+    return node.imds("local-ipv4")
 
 
 def public_address(node):

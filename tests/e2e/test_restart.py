@@ -4,7 +4,7 @@ import pytest
 
 from tests.harness import audit, cni, proc
 
-LAB = {"nodes": 2, "instance_type": "t3.small"}
+LAB = {"nodes": 2, "instance_type": "m5.large"}
 
 
 def restart(node, during=lambda: None):
@@ -32,10 +32,10 @@ def pods(lab):
 def test_pods_keep_their_addresses(node, pods):
     held = audit.books(node)
     kernel = audit.kernel(node)
-    enis = sorted(e["eni_id"] for e in node.info()["enis"])
+    enis = sorted(e["id"] for e in node.info()["enis"])
     restart(node)
     assert audit.books(node) == held
-    proc.wait_until(lambda: sorted(e["eni_id"] for e in node.info()["enis"]) == enis, "the daemon to know its ENIs again")
+    proc.wait_until(lambda: sorted(e["id"] for e in node.info()["enis"]) == enis, "the daemon to know its ENIs again")
     assert not audit.difference(kernel, audit.kernel(node))
     for pod in pods:
         assert pod.check() is None

@@ -142,7 +142,7 @@ def test_containers_of_containerd(lab, runtimes):
 
     for container in (first, second, other):
         info = container.runtime.node.info()
-        assert container.address in json.dumps(info["attachments"])
+        assert container.address in json.dumps(info["pods"])
         assert ipaddress.ip_address(container.address) in ipaddress.ip_network("10.0.0.0/16")
         assert re.search(r"default via 169\.254\.1\.1 dev eth0", container.said), container.said
         assert re.search(r"eth0@if\d+: <BROADCAST,MULTICAST,UP,LOWER_UP", container.said), container.said

@@ -7,6 +7,7 @@ import pytest
 from tests.harness import audit, cni, proc
 from tests.harness.lab import parallel
 
+LAB = {"instance_type": "m5.large", "prefix_delegation": True}
 VERSIONS = ["0.3.1", "0.4.0", "1.0.0", "1.1.0"]
 GATEWAY = "169.254.1.1"
 
@@ -58,10 +59,15 @@ def test_add_says_what_the_kernel_has(node, pod, version):
     assert not [l for l in after if "eth0" in l], audit.difference(empty, after)
 
 
-def test_address_belongs_to_an_eni_of_the_node(node, pod):
+def test_address_belongs_to_an_eni_of_the_node(lab, node, pod):
+    """Asked of EC2 itself, not of the daemon."""
     address = pod.add().address
-    held = [c for e in node.info()["enis"] for c in e.get("cidrs", e.get("addresses", []))]
-    assert any(ipaddress.ip_address(address) in ipaddress.ip_network(c if isinstance(c, str) else c["cidr"]) for c in held), held
+    eni = node.eni_of(address)
+    said = node.ec2("describe-network-interfaces", "--network-interface-ids", eni["id"])["NetworkInterfaces"][0]
+    held = [a["PrivateIpAddress"] for a in said["PrivateIpAddresses"]] + [p["Ipv4Prefix"] for p in said.get("Ipv4Prefixes", [])]
+    assert any(ipaddress.ip_address(address) in ipaddress.ip_network(h) for h in held), held
+    assert said["Attachment"]["InstanceId"] == node.info()["instance_id"]
+    assert address != said["PrivateIpAddress"], "the ENI's own address is not for pods"
 
 
 def test_the_same_add_again_is_an_error_and_harms_nothing(node, pod):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lab (`vpcwire-sim lab`) as Python objects: the lab, its nodes, and the pods that a test makes on them."""
+import ipaddress
 import itertools
 import json
 import os
@@ -98,6 +99,17 @@ class Lab:
         assert answer.get("ok"), f"the simulator refused {request}: {answer}"
         return answer
 
+    def fault(self, action, code=None, **how):
+        """From now on calls of this action fail with this code (docs/SIM.md, "fault"), until clear_faults()."""
+        self.control("fault", action=action, **({"code": code} if code else {}), **how)
+
+    def clear_faults(self):
+        self.control("clear")
+
+    def ec2_calls(self):
+        """How many EC2 and STS calls the simulator has served, by action."""
+        return {a: c["calls"] for a, c in self.control("counters")["counters"].items() if not a.startswith("IMDS")}
+
 
 class Node:
     """A node of a lab: programs run in its network and mount namespaces."""
@@ -135,6 +147,20 @@ class Node:
         reply = self.rpc("info")
         assert "error" not in reply, reply
         return reply
+
+    def ec2(self, *words):
+        """The AWS CLI, from the node, under the instance's own role."""
+        return json.loads(self.run("aws", "ec2", *words, "--output", "json", timeout=60).stdout)
+
+    def eni_of(self, address):
+        """The ENI that holds a pod's address, by what the daemon says of its ENIs."""
+        wanted = ipaddress.ip_address(address)
+        return next(e for e in self.info()["enis"] if any(wanted in ipaddress.ip_network(s) for s in e["slots"]))
+
+    def serves(self):
+        """The daemon answers and knows its node."""
+        done = self.run("/usr/bin/python3", RPC, self.socket, json.dumps({"op": "info", "vmin": 1, "vmax": 1}), check=False)
+        return done.returncode == 0 and json.loads(done.stdout).get("ready") is True
 
     def imds(self, path):
         """A value of the instance's metadata, asked from inside the node with a session token."""
