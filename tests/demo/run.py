@@ -16,7 +16,7 @@ INTERNET = "203.0.113.10"
 PEERED = "192.168.100.10"
 STRANGER = "10.0.255.254"       # an address of the VPC that no pod here has
 INSTANCE_TYPE = "t3.small"      # 3 ENIs of 4 addresses; one of each is the ENI's own, so an ENI carries 3 pods
-PODS = {"node1": 5, "node2": 2}
+PODS = (5, 2)                   # on the first and the second node
 
 
 class Story:
@@ -81,15 +81,15 @@ def wire_pods(story, lab):
     first = lab.nodes[0]
     story.chapter("2. Pods get addresses of the VPC and outgrow the first ENI")
     pods = []
-    for node in lab.nodes:
+    for node, count in zip(lab.nodes, PODS):
         wirer = Wirer(node)
-        for number in range(PODS[node.name]):
+        for number in range(count):
             pod = node.pod(f"{node.name}-pod{number + 1}")
             pod.wirer = wirer
             ms = wirer.add(pod)
             pod.eni = node.eni_of(pod.result.address)["id"]
             pods.append(pod)
-            story.say(f"ADD {pod.name:<11} {pod.result.address:<13} on {pod.eni} {ms:8.2f} ms")
+            story.say(f"ADD {pod.name:<12} {pod.result.address:<13} on {pod.eni} {ms:8.2f} ms")
     addresses = [p.result.address for p in pods]
     story.check(f"{len(pods)} pods have {len(pods)} different addresses", len(set(addresses)) == len(pods))
     enis = {p.eni for p in pods if p.node is first}
@@ -105,12 +105,12 @@ def wire_pods(story, lab):
 def reachability(story, lab, pods, chosen):
     story.chapter("3. They reach each other")
     first, second = lab.nodes
-    story.say("from \\ to    " + " ".join(f"{p.name.replace('ode', '').replace('pod', 'p'):>6}" for p in pods))
+    story.say("from \\ to     " + " ".join(f"{p.name.replace('node-', 'n').replace('-pod', 'p'):>6}" for p in pods))
     every = True
     for a in pods:
         row = ["-" if a is b else "ok" if a.pings(b.result.address) else "LOST" for b in pods]
         every = every and "LOST" not in row
-        story.say(f"{a.name:<12} " + " ".join(f"{c:>6}" for c in row))
+        story.say(f"{a.name:<13} " + " ".join(f"{c:>6}" for c in row))
     story.check("every pod reaches every other, on its own node and on the other", every)
     for pod in chosen:
         story.check(f"{first.name} reaches its pod {pod.name} on {pod.eni}", node_pings(first, pod))
@@ -122,9 +122,9 @@ def outside(story, lab, pods, chosen):
     story.chapter("4. The world outside")
     first = lab.nodes[0]
     for pod in (*chosen, pods[-1]):
-        seen, public = pod.fetch(f"http://{INTERNET}/"), pod.node.imds("public-ipv4")
+        seen, public = pod.seen_as(INTERNET), pod.node.imds("public-ipv4")
         story.check(f"{pod.name} reaches the internet, which sees {seen}, {pod.node.name}'s public address", seen and seen == public)
-    seen = chosen[-1].fetch(f"http://{PEERED}/")
+    seen = chosen[-1].seen_as(PEERED)
     story.check(f"the peered network sees {seen}, {first.name}'s own address", seen == first.imds("local-ipv4"))
     pod = chosen[-1]
     pod.run("ip", "addr", "add", f"{STRANGER}/32", "dev", "eth0")
@@ -137,7 +137,7 @@ def outside(story, lab, pods, chosen):
 def take_away(story, lab, pods, before):
     story.chapter("5. The pods go away")
     for pod in pods:
-        story.say(f"DEL {pod.name:<11} {pod.result.address:<13} {pod.wirer.delete(pod):8.2f} ms")
+        story.say(f"DEL {pod.name:<12} {pod.result.address:<13} {pod.wirer.delete(pod):8.2f} ms")
     story.check("the daemons hold no attachment", not any(audit.books(n) for n in lab.nodes))
     proc.wait_until(lambda: [audit.pod_objects(n) for n in lab.nodes] == before, "links and routes to be gone")
     story.check("no link and no route of a pod is left", [audit.pod_objects(n) for n in lab.nodes] == before)

@@ -66,7 +66,7 @@ def test_another_node_reaches_pods(lab, first_eni, second_eni):
 def test_internet_sees_the_nodes_public_address(which, request):
     """To the internet a pod goes by the primary ENI under the node's address, which the gateway maps to its public one."""
     pod = request.getfixturevalue(which)
-    seen = pod.fetch(f"http://{INTERNET}/")
+    seen = pod.seen_as(INTERNET)
     assert seen, "no answer from the internet"
     assert not ipaddress.ip_address(seen) in ipaddress.ip_network("10.0.0.0/8"), seen
     assert seen == public_address(pod.node)
@@ -124,5 +124,5 @@ def test_a_spoofed_source_gets_nowhere(pods, which, request):
 def test_the_peered_network_is_reached(first_eni, second_eni):
     """Outside the VPC's CIDR but inside private space: reached through the router, by default under the node's address."""
     for pod in (first_eni, second_eni):
-        seen = pod.fetch(f"http://{PEERED}/")
+        seen = pod.seen_as(PEERED)
         assert seen == primary_address(pod.node)

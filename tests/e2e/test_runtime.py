@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Real containers: Debian's containerd and runc, `ctr run --cni`, one containerd on each of two nodes.
 
-Each containerd has its root, state, socket, /run/containerd and its view of /etc/cni and /opt/cni in the test's own
-directory and mount namespace; the machine's containerd, if there is one, is not touched.
+A node of the lab has its own /run, /etc and /opt, so `ctr` finds the node's CNI configuration and plugins in their usual
+places, and the machine's containerd, if there is one, is not touched. What containerd stores lies in the test's directory.
 """
 import ipaddress
 import json
@@ -21,32 +21,15 @@ from tests.harness import audit, proc
 LAB = {"nodes": 2}
 INTERNET = "203.0.113.10"
 
-# $1 directory, $2 the node's CNI configuration folder, $3 its CNI binaries: private views, then containerd.
-SETUP = """set -e
-mount --make-rprivate /
-mkdir -p $1/up $1/work $1/run
-mount -t tmpfs -o mode=755 vpcwire-test $1/run
-mkdir -p $1/run/up $1/run/work $1/run/net.d $1/run/bin
-cp $2/*.conflist $1/run/net.d/
-mount -t overlay -o lowerdir=/etc,upperdir=$1/run/up,workdir=$1/run/work overlay /etc
-mkdir -p /etc/cni/net.d && mount --bind $1/run/net.d /etc/cni/net.d
-for dir in $(echo $3 /usr/lib/cni | tr : ' '); do for f in $dir/*; do [ -e $1/run/bin/${f##*/} ] || cp $f $1/run/bin/; done; done
-mount -t tmpfs -o mode=755 vpcwire-test /opt
-mkdir -p /opt/cni/bin && mount --bind $1/run/bin /opt/cni/bin
-mkdir -p /run/containerd && mount -t tmpfs -o mode=755 vpcwire-test /run/containerd
-cat >$1/config.toml <<END
-version = 2
-root = "$1/run/root"
+CONFIG = """version = 2
+root = "{dir}/root"
 state = "/run/containerd/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs", "io.containerd.internal.v1.opt"]
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.aufs",
+  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
 [grpc]
   address = "/run/containerd/test.sock"
 [ttrpc]
   address = "/run/containerd/test.sock.ttrpc"
-END
-echo $$
-exec containerd --config $1/config.toml
 """
 
 
@@ -62,7 +45,8 @@ class Runtime:
         for applet in ("sh", "ip", "ping", "wget", "cat", "nc", "echo"):
             (self.rootfs / "bin" / applet).symlink_to("busybox")
         self.log = open(directory / "containerd.log", "wb")
-        argv = node.argv("unshare", "-m", "sh", "-c", SETUP, "-", directory, node.lab.env["NETCONFPATH"], node.lab.env["CNI_PATH"])
+        (directory / "config.toml").write_text(CONFIG.format(dir=directory))
+        argv = node.argv("sh", "-c", 'echo $$; exec containerd --config "$1"', "-", directory / "config.toml")
         self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, env=node.env())
         line = self.proc.stdout.readline()
         assert line.strip(), self.messages()
@@ -73,7 +57,7 @@ class Runtime:
         return (self.dir / "containerd.log").read_text(errors="replace")[-3000:]
 
     def ctr_argv(self, *argv):
-        return ["nsenter", "-t", str(self.pid), "-m", "-n", "ctr", "-a", "/run/containerd/test.sock", *argv]
+        return ["ctr", "-a", "/run/containerd/test.sock", *argv]
 
     def ctr(self, *argv, **kwargs):
         return self.node.run(*self.ctr_argv(*argv), **kwargs)
@@ -150,8 +134,8 @@ def test_containers_of_containerd(lab, runtimes):
 
     for client, server in ((first, second), (first, other), (other, second)):
         assert client.exec("/bin/ping", "-c", "1", "-w", "5", server.address, check=False).returncode == 0, (client.name, server.name)
-    seen = first.exec("/bin/wget", "-q", "-O", "-", "-T", "5", f"http://{INTERNET}/").stdout.strip()
-    assert seen == lab.nodes[0].imds("public-ipv4")
+    seen = first.exec("/bin/wget", "-q", "-O", "-", "-T", "5", f"http://{INTERNET}/").stdout
+    assert json.loads(seen)["client"] == lab.nodes[0].imds("public-ipv4")
 
     for container in (first, second, other):
         container.stop()

@@ -95,7 +95,7 @@ class Lab:
     def control(self, command, **args):
         """One command on the simulator's control socket -> its answer; a refusal is an AssertionError."""
         request = json.dumps({"cmd": command, **args})
-        answer = json.loads(proc.run([proc.SIM, "ctl", self.env["VPCWIRE_CONTROL"], request]).stdout)
+        answer = json.loads(proc.run([proc.SIM, "ctl", f"/run/vpcwire-lab/{self.env['VPCWIRE_LAB']}.control", request]).stdout)
         assert answer.get("ok"), f"the simulator refused {request}: {answer}"
         return answer
 
@@ -251,6 +251,11 @@ class Pod:
         """The body of an HTTP answer, or None when none came."""
         done = self.run("curl", "-s", "-f", "--max-time", str(deadline_s), "--noproxy", "*", url, check=False, timeout=deadline_s + 10)
         return done.stdout.strip() if done.returncode == 0 else None
+
+    def seen_as(self, server):
+        """Our address as the whoami service of a place outside sees it, or None when it does not answer."""
+        body = self.fetch(f"http://{server}/")
+        return json.loads(body)["client"] if body else None
 
     def remove(self):
         self.node.run("ip", "netns", "del", self.name, check=False)
