@@ -10,8 +10,7 @@ LAB = {"nodes": 2, "instance_type": "m5.large"}
 def restart(node, during=lambda: None):
     """kill -9, then start the daemon again as the lab started it; back when it serves."""
     old = node.daemon_pid()
-    node.run("kill", "-KILL", str(old))
-    proc.wait_until(lambda: not node.serves(), "the daemon to be gone")
+    node.lab.kill_daemon(node.name)
     during()
     node.lab.start_daemon(node.name)
     proc.wait_until(node.serves, "the daemon to serve again")

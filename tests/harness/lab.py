@@ -7,6 +7,7 @@ import os
 import pathlib
 import select
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -93,9 +94,13 @@ class Lab:
         return next(n for n in self.nodes if n.name == name)
 
     def control(self, command, **args):
-        """One command on the simulator's control socket -> its answer; a refusal is an AssertionError."""
+        """One command on the simulator's control socket (docs/SIM.md) -> its answer; a refusal is an AssertionError."""
         request = json.dumps({"cmd": command, **args})
-        answer = json.loads(proc.run([proc.SIM, "ctl", f"/run/vpcwire-lab/{self.env['VPCWIRE_LAB']}.control", request]).stdout)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as s:
+            s.settimeout(20)
+            s.connect(self.env["VPCWIRE_CONTROL"])
+            s.sendall(request.encode() + b"\n")
+            answer = json.loads(s.makefile().readline())
         assert answer.get("ok"), f"the simulator refused {request}: {answer}"
         return answer
 
@@ -104,11 +109,20 @@ class Lab:
         self.control("fault", action=action, **({"code": code} if code else {}), **how)
 
     def clear_faults(self):
-        self.control("clear")
+        self.control("clear-faults")
+
+    def start_daemon(self, node):
+        self.control("daemon", node=node, action="start")
+
+    def kill_daemon(self, node):
+        """kill -9, and gone when this returns."""
+        self.control("daemon", node=node, action="kill")
+        proc.wait_until(lambda: self.control("daemon", node=node)["state"] == "stopped", "the daemon to be gone")
 
     def ec2_calls(self):
         """How many EC2 and STS calls the simulator has served, by action."""
-        return {a: c["calls"] for a, c in self.control("counters")["counters"].items() if not a.startswith("IMDS")}
+        counters = self.control("counters")["counters"]
+        return {action: c["calls"] for action, c in counters.items() if not action.startswith("IMDS")}
 
 
 class Node:
