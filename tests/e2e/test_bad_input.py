@@ -98,7 +98,7 @@ def test_the_nodes_own_namespace(refused):
 
 
 def test_a_foreign_interface_is_already_there(pod, refused):
-    pod.run("ip", "link", "add", "eth0", "type", "dummy")
+    pod.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "foreign0")
     pod.run("ip", "addr", "add", "192.0.2.1/32", "dev", "eth0")
     refused(100, "eth0")
     pod.run("ip", "link", "del", "eth0")
@@ -141,18 +141,20 @@ class TestCloud:
         pods = [small.pod() for _ in range(self.ROOM)]
         for pod in pods:
             pod.add()
-        self.fails(small, "t3.nano")
+        self.fails(small, "2 of 2 ENIs")
         with pytest.raises(cni.CniError) as caught:
             pods[0].call("STATUS", version="1.1.0")
         assert caught.value.code == 50
 
-    @pytest.mark.parametrize("code", ["UnauthorizedOperation", "InsufficientFreeAddressesInSubnet", "InternalError"])
-    def test_ec2_refuses_to_grow(self, small, code):
+    @pytest.mark.parametrize("code,said", [("UnauthorizedOperation", "UnauthorizedOperation"),
+                                           ("InsufficientFreeAddressesInSubnet", "no free address in subnet"),
+                                           ("InternalError", "InternalError")])
+    def test_ec2_refuses_to_grow(self, small, code, said):
         proc.wait_until(lambda: small.info()["pool"]["available"] > 0, "a warm pool")
         for action in ("CreateNetworkInterface", "AssignPrivateIpAddresses", "AttachNetworkInterface"):
             small.lab.fault(action, code)
         held = fill(small, self.ROOM)
-        pod = self.fails(small, code)
+        pod = self.fails(small, said)
         small.lab.clear_faults()
         proc.wait_until(lambda: adds(pod), "the daemon to grow once EC2 lets it", timeout=30)
         for each in (*held, pod):

@@ -7,15 +7,19 @@ from tests.harness import proc, trace
 LAB = {"instance_type": "m5.2xlarge", "prefix_delegation": True}
 
 
-def warm(node):
-    """The daemon has settled: it serves, and the pool has free addresses."""
-    proc.wait_until(lambda: node.info()["pool"]["available"] > 20, "a warm pool")
+@pytest.fixture(scope="module", autouse=True)
+def warm(lab):
+    """One pod has begun a prefix, and the daemon has fetched the next one: the pods to come are within the pool's limits."""
+    node = lab.nodes[0]
+    first = node.pod()
+    first.add()
+    proc.wait_until(lambda: node.info()["pool"]["available"] >= 31 and not node.info()["pool"]["actions_under_way"],
+                    lambda: f"a warm pool: {node.info()['pool']}")
 
 
 @pytest.fixture
 def traced(node, pod):
     """One ADD and one DEL with strace on plugin and daemon -> {(who, command): Trace}."""
-    warm(node)
     found = {}
     daemon = node.daemon_pid()
     for command, act in (("ADD", pod.add), ("DEL", pod.delete)):
@@ -29,11 +33,23 @@ def traced(node, pod):
 
 def test_the_trace_sees_what_it_should(traced):
     """The other tests look for absences: first make sure that the record shows what is there."""
-    plugin = traced["plugin", "ADD"]
-    types = [m[0] for m in plugin.route_messages()]
-    assert "RTM_NEWLINK" in types and "RTM_NEWADDR" in types and "RTM_NEWROUTE" in types, types
-    assert any("IFLA_NET_NS_FD" in m[2] for m in plugin.route_messages())
-    assert traced["daemon", "ADD"].lines and traced["daemon", "DEL"].lines
+    messages = traced["plugin", "ADD"].route_messages()
+    assert {"RTM_NEWLINK", "RTM_NEWADDR", "RTM_NEWROUTE", "RTM_NEWNEIGH"} <= {m.type for m in messages}, messages
+    assert traced["daemon", "ADD"].lines and traced["daemon", "DEL"].route_messages()
+
+
+@pytest.mark.parametrize("words,seen", [("ip link show", "dumps"), ("ip route show", "dumps"), ("ip link set v0 name v2", "moves_and_renames"),
+                                        ("ip link set v1 netns /proc/1/ns/net", "moves_and_renames")])
+def test_the_trace_sees_what_others_do(node, words, seen):
+    """iproute2 dumps, moves and renames; so a record of it must show that, in the node's namespace and in a pod's."""
+    pod = node.pod()
+    pod.run("ip", "link", "add", "v0", "type", "veth", "peer", "name", "v1")
+    path, strace = trace.of_plugin(node, "iproute2")
+    node.run(*strace, "nsenter", f"--net={pod.netns}", *words.split())
+    record = trace.Trace(path)
+    assert getattr(record, seen)(), record.route_messages()
+    assert len(record.execs()) == 2
+    pod.remove()
 
 
 def test_no_netlink_dump(traced):
@@ -59,7 +75,6 @@ def test_no_internet_connection_on_add(traced):
 
 
 def test_no_ec2_call_while_the_pool_has_addresses(lab, node):
-    warm(node)
     pods = node.pods(5)
     before = lab.ec2_calls()
     for pod in pods:
@@ -77,8 +92,7 @@ def test_the_rules_are_as_many_with_a_hundred_pods_as_with_one(node):
     def enis():
         return len(node.info()["enis"])
 
-    first, *others = node.pods(100)
-    first.add()
+    others = node.pods(99)
     with_one, enis_with_one = rules(), enis()
     for pod in others:
         pod.add()
@@ -86,5 +100,5 @@ def test_the_rules_are_as_many_with_a_hundred_pods_as_with_one(node):
     # one mark rule and one source rule for each ENI, whatever the number of pods
     assert len(with_hundred) - len(with_one) == 2 * (enis_with_hundred - enis_with_one)
     assert enis_with_hundred == enis_with_one, "this instance type has room for 100 pods on the ENIs that one pod needs"
-    for pod in (first, *others):
+    for pod in others:
         pod.delete()

@@ -18,11 +18,6 @@ def link(run_json, name):
     return found[0]
 
 
-def settled(node, before):
-    """The node looks as before; links are reaped in groups, so this may take a moment."""
-    proc.wait_until(lambda: not audit.difference(before, audit.node(node)) or None, "the node to look as before", timeout=5)
-
-
 @pytest.mark.parametrize("version", VERSIONS)
 def test_add_says_what_the_kernel_has(node, pod, version):
     before = audit.node(node)
@@ -54,7 +49,7 @@ def test_add_says_what_the_kernel_has(node, pod, version):
 
     assert pod.check() is None
     pod.delete()
-    settled(node, before)
+    audit.settled(node, before)
     after = audit.netns(pod)
     assert not [l for l in after if "eth0" in l], audit.difference(empty, after)
 
@@ -87,10 +82,10 @@ def test_two_interfaces_of_one_container_come_and_go_apart(node, pod):
     second = cni.Result(pod.call("ADD", ifname="net1"), "1.0.0")
     assert first.address != second.address
     pod.delete(ifname="net1", prev_result=second.raw)
-    assert {l["ifname"] for l in pod.json("ip", "-j", "link")} == {"lo", "eth0"}
+    proc.wait_until(lambda: {l["ifname"] for l in pod.json("ip", "-j", "link")} == {"lo", "eth0"}, "net1 to be reaped")
     assert pod.check() is None
     pod.delete()
-    settled(node, before)
+    audit.settled(node, before)
 
 
 @pytest.mark.parametrize("case", ["again", "never added", "no netns in the environment", "netns path gone", "interface gone",
@@ -115,7 +110,7 @@ def test_del_succeeds_for_what_is_gone(node, pod, case):
         pod.delete(prev_result={"cniVersion": "1.0.0", "interfaces": [{"name": "x"}], "ips": []})
     else:
         pod.delete()
-    settled(node, before)
+    audit.settled(node, before)
 
 
 def test_a_netns_that_dies_first_leaves_nothing_after_del(node):
@@ -124,7 +119,7 @@ def test_a_netns_that_dies_first_leaves_nothing_after_del(node):
     made.add()
     made.remove()
     made.delete()
-    settled(node, before)
+    audit.settled(node, before)
 
 
 @pytest.mark.parametrize("damage", [("ip", "link", "del", "eth0"), ("ip", "addr", "flush", "dev", "eth0"), ("ip", "route", "del", "default"),

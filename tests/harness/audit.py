@@ -19,8 +19,17 @@ def _clean(value):
     return value
 
 
+def _own_business(name, row):
+    """IPv6's link-local addresses and their routes come by themselves, a second or two after a link is up."""
+    return name == "route" and str(row.get("dst", "")).startswith(("fe80:", "ff00:")) or \
+        name == "addr_info" and row.get("family") == "inet6" and row.get("scope") == "link"
+
+
 def _lines(name, value):
-    rows = value if isinstance(value, list) else [value]
+    rows = [r for r in (value if isinstance(value, list) else [value]) if not _own_business(name, r)]
+    for row in rows:
+        if "addr_info" in row:
+            row["addr_info"] = [a for a in row["addr_info"] if not _own_business("addr_info", a)]
     return sorted(f"{name}: {json.dumps(_clean(r), sort_keys=True)}" for r in rows)
 
 
@@ -79,6 +88,11 @@ def books(node):
 def node(which):
     """Kernel and books in one list of lines."""
     return kernel(which) + [f"attachment: {a}" for a in books(which)]
+
+
+def settled(which, before, timeout=5):
+    """Wait until a node looks as before: links are reaped in groups, a moment after the DEL that orphaned them."""
+    proc.wait_until(lambda: node(which) == before, lambda: f"the node as before\n{difference(before, node(which))}", timeout)
 
 
 def difference(before, after):

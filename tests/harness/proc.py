@@ -46,7 +46,7 @@ def describe(argv):
 
 
 def wait_until(condition, what, timeout=15, every=0.02):
-    """Poll until condition() is true-ish and return that; say what never came when it does not.
+    """Poll until condition() is true-ish and return that; say what never came when it does not (text, or what makes it).
 
     The pause between two looks only spares the processor; no test depends on its length.
     """
@@ -57,7 +57,7 @@ def wait_until(condition, what, timeout=15, every=0.02):
         if value:
             return value
         if time.monotonic() >= deadline:
-            raise AssertionError(f"waited {timeout} s in vain for: {what}")
+            raise AssertionError(f"waited {timeout} s in vain for: {what() if callable(what) else what}")
         pause.wait(every)
 
 

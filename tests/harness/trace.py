@@ -12,7 +12,52 @@ from tests.harness import proc
 CALLS = "trace=execve,execveat,fork,vfork,clone,clone3,socket,connect,sendto,sendmsg,sendmmsg,setns"
 FLAGS = ("strace", "-f", "-v", "-s", "65536", "-e", CALLS, "-o")
 
-MESSAGE = re.compile(r"nlmsg_type=(?P<type>[A-Z0-9_x]+)[^,]*, nlmsg_flags=(?P<flags>[^,]+),")
+MESSAGE = re.compile(r"nlmsg_type=(?P<type>\w+)[^,]*, nlmsg_flags=(?P<flags>[^,]+),")
+# strace does not know the family of a netlink socket in another network namespace, and then prints numbers and raw bytes
+NAMES = {16: "RTM_NEWLINK", 17: "RTM_DELLINK", 18: "RTM_GETLINK", 19: "RTM_SETLINK", 20: "RTM_NEWADDR", 22: "RTM_GETADDR",
+         24: "RTM_NEWROUTE", 26: "RTM_GETROUTE", 28: "RTM_NEWNEIGH", 30: "RTM_GETNEIGH", 32: "RTM_NEWRULE", 34: "RTM_GETRULE"}
+FLAG_BITS = {"NLM_F_ROOT": 0x100, "NLM_F_MATCH": 0x200, "NLM_F_DUMP": 0x300, "NLM_F_REPLACE": 0x100, "NLM_F_EXCL": 0x200,
+             "NLM_F_CREATE": 0x400, "NLM_F_APPEND": 0x800, "NLM_F_ATOMIC": 0x400}
+DUMP, CREATE = 0x300, 0x400
+IFINFOMSG_BYTES = 16
+IFLA_IFNAME, IFLA_NET_NS_PID, IFLA_NET_NS_FD = 3, 19, 28
+
+
+class Message:
+    """One route netlink message that a program sent; `text` is how strace printed what follows its header."""
+
+    def __init__(self, kind, flags, text):
+        self.type = NAMES.get(int(kind, 16), kind) if kind.startswith("0x") else kind
+        self.flags = sum(int(f, 16) if f.startswith("0x") else FLAG_BITS.get(f, 0) for f in flags.split("|"))
+        self.text = text
+
+    def __repr__(self):
+        return f"{self.type} flags {self.flags:#x} {self.text[:200]}"
+
+    def _raw_attributes(self):
+        """Index of the link and numbers of the attributes, from bytes that strace left as they are."""
+        quoted = re.search(r'"((?:\\x[0-9a-f]{2})+)"', self.text)
+        data = bytes.fromhex(quoted[1].replace("\\x", "")) if quoted else b""
+        index, at, found = int.from_bytes(data[4:8], "little"), IFINFOMSG_BYTES, set()
+        while at + 4 <= len(data):
+            length = int.from_bytes(data[at:at + 2], "little")
+            found.add(int.from_bytes(data[at + 2:at + 4], "little") & 0x3FFF)
+            at += max(4, (length + 3) & ~3)
+        return index, found
+
+    def moves_or_renames(self):
+        """A change of a link that exists already, of its namespace or its name (a name without an index only finds it)."""
+        if self.type not in ("RTM_NEWLINK", "RTM_SETLINK") or self.flags & CREATE:
+            return False
+        if "ifi_index=" in self.text:
+            named = "nla_type=IFLA_IFNAME" in self.text and not re.search(r"ifi_index=0[,}]", self.text)
+            return named or bool(re.search(r"nla_type=IFLA_NET_NS_(FD|PID)", self.text))
+        index, attributes = self._raw_attributes()
+        return bool(attributes & {IFLA_NET_NS_PID, IFLA_NET_NS_FD} or index and IFLA_IFNAME in attributes)
+
+    def is_dump(self):
+        """A request for a whole table. The same bits mean REPLACE and EXCL in a NEW message."""
+        return self.type.startswith("RTM_GET") and bool(self.flags & DUMP)
 
 
 class Trace:
@@ -31,25 +76,21 @@ class Trace:
         return [l for l in self.lines if re.search(r"\bconnect\(", l) and re.search(r"sa_family=AF_INET6?\b", l)]
 
     def route_messages(self):
-        """(type, flags, text up to the next message) of each route netlink message sent, those of a batch one by one."""
+        """Every route netlink message sent, those of a batch one by one."""
         found = []
         for line in self.lines:
             if not re.search(r"\bsend(to|msg|mmsg)\(", line):
                 continue
             hits = list(MESSAGE.finditer(line))
             for hit, following in zip(hits, hits[1:] + [None]):
-                body = line[hit.end():following.start() if following else len(line)]
-                found.append((hit["type"], hit["flags"], body))
+                found.append(Message(hit["type"], hit["flags"], line[hit.end():following.start() if following else len(line)]))
         return found
 
     def dumps(self):
-        """Requests for a whole table. NLM_F_DUMP is NLM_F_ROOT|NLM_F_MATCH, bits that mean REPLACE|EXCL in a NEW message."""
-        return [m for m in self.route_messages() if "DUMP" in m[1] or m[0].startswith("RTM_GET") and re.search("ROOT|MATCH", m[1])]
+        return [m for m in self.route_messages() if m.is_dump()]
 
     def moves_and_renames(self):
-        """Changes of an existing link that move it to another namespace or give it another name."""
-        return [m for m in self.route_messages() if m[0] in ("RTM_NEWLINK", "RTM_SETLINK") and "NLM_F_CREATE" not in m[1] and
-                re.search(r"IFLA_NET_NS_(FD|PID)|nla_type=IFLA_IFNAME", m[2])]
+        return [m for m in self.route_messages() if m.moves_or_renames()]
 
 
 class Attached:
