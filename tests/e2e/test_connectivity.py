@@ -126,3 +126,11 @@ def test_the_peered_network_is_reached(first_eni, second_eni):
     for pod in (first_eni, second_eni):
         seen = pod.seen_as(PEERED)
         assert seen == primary_address(pod.node)
+
+
+def test_a_network_set_to_see_no_nat_sees_the_pod(make_lab):
+    lab = make_lab(daemon_config={"exclude_snat_cidrs": [f"{PEERED}/32"]})
+    pod = lab.nodes[0].pod()
+    pod.add()
+    assert pod.seen_as(PEERED) == pod.result.address
+    assert pod.seen_as(INTERNET) == public_address(pod.node)

@@ -42,7 +42,7 @@ class Runtime:
         for name in ("bin", "proc", "sys", "dev", "etc", "tmp", "run"):
             (self.rootfs / name).mkdir(parents=True)
         shutil.copy2("/bin/busybox", self.rootfs / "bin/busybox")
-        for applet in ("sh", "ip", "ping", "wget", "cat", "nc", "echo"):
+        for applet in ("sh", "ip", "ping", "cat", "nc", "echo", "printf"):
             (self.rootfs / "bin" / applet).symlink_to("busybox")
         self.log = open(directory / "containerd.log", "wb")
         (directory / "config.toml").write_text(CONFIG.format(dir=directory))
@@ -129,13 +129,15 @@ def test_containers_of_containerd(lab, runtimes):
         assert container.address in json.dumps(info["pods"])
         assert ipaddress.ip_address(container.address) in ipaddress.ip_network("10.0.0.0/16")
         assert re.search(r"default via 169\.254\.1\.1 dev eth0", container.said), container.said
-        assert re.search(r"eth0@if\d+: <BROADCAST,MULTICAST,UP,LOWER_UP", container.said), container.said
+        assert re.search(r"eth0@if\d+: <[A-Z,_-]*\bUP,LOWER_UP\b", container.said), container.said
     assert len({first.address, second.address, other.address}) == 3
 
     for client, server in ((first, second), (first, other), (other, second)):
         assert client.exec("/bin/ping", "-c", "1", "-w", "5", server.address, check=False).returncode == 0, (client.name, server.name)
-    seen = first.exec("/bin/wget", "-q", "-O", "-", "-T", "5", f"http://{INTERNET}/").stdout
-    assert json.loads(seen)["client"] == lab.nodes[0].imds("public-ipv4")
+    # nc rather than wget: Debian's static busybox crashes in the resolver, even for a literal address
+    request = f"printf 'GET / HTTP/1.0\\r\\nHost: {INTERNET}\\r\\n\\r\\n' | nc -w 5 {INTERNET} 80"
+    seen = first.exec("/bin/sh", "-c", request).stdout
+    assert json.loads(seen.split("\r\n\r\n", 1)[1])["client"] == lab.nodes[0].imds("public-ipv4")
 
     for container in (first, second, other):
         container.stop()

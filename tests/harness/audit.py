@@ -59,7 +59,7 @@ def kernel(node):
 def pod_objects(node):
     """Host ends of pods and their routes: what must be empty when no pod is left."""
     links = [l["ifname"] for l in node.json("ip", "-j", "link", "show") if l.get("ifalias", "").startswith("vpcwire:")]
-    routes = [r["dst"] for r in node.json("ip", "-j", "route", "show", "table", PODS_TABLE)]
+    routes = [r["dst"] for r in node.json("ip", "-j", "route", "show", "table", "all") if r.get("table") == str(PODS_TABLE)]
     return links + routes
 
 

@@ -24,17 +24,18 @@ STOP_LIMIT_S = 20
 class Lab:
     """One VPC with its nodes, up from start() to stop(). Also a context manager."""
 
-    def __init__(self, *args, nodes=1, instance_type=None, prefix_delegation=False, config=None):
+    def __init__(self, *args, nodes=1, instance_type=None, prefix_delegation=False, config=None, daemon_config=None):
         self.args = ["--nodes", str(nodes)]
         if instance_type:
             self.args += ["--instance-type", instance_type]
         if prefix_delegation:
             self.args += ["--prefix-delegation"]
         self.dir = tempfile.TemporaryDirectory(prefix="vpcwire-test-")
-        if config is not None:
-            path = pathlib.Path(self.dir.name) / "config.json"
-            path.write_text(json.dumps(config))
-            self.args += ["--config", str(path)]
+        for option, content in (("--config", config), ("--daemon-config", daemon_config)):
+            if content is not None:
+                path = pathlib.Path(self.dir.name) / f"{option.strip('-')}.json"
+                path.write_text(json.dumps(content))
+                self.args += [option, str(path)]
         self.args += list(args)
         self.log_path = pathlib.Path(self.dir.name) / "lab.log"
         self.proc = None
@@ -191,8 +192,7 @@ class Node:
         return json.loads(json.dumps(self._conflist))
 
     def daemon_log(self):
-        return self.run("sh", "-c", f"cat {self.run_dir}/vpcwired.log {self.run_dir}/*.log 2>/dev/null | tail -n 200",
-                        check=False).stdout
+        return self.run("tail", "-n", "200", f"{self.run_dir}/vpcwired.log", check=False).stdout
 
     def pod(self, name=None):
         """A network namespace as a runtime makes one: under the node's own /run/netns, lo still down."""
