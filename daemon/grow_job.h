@@ -2,6 +2,7 @@
 
 #include "daemon/ec2.h"
 #include "daemon/eni.h"
+#include "daemon/imds.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -30,7 +31,7 @@ struct grow_job {
 	char attachment_id[EC2_ID_LEN]; /* DELETE_ENI */
 	char subnet_id[EC2_ID_LEN];     /* CREATE_ENI */
 	struct vw_cidr subnet;          /* its range; asked for when family is 0 */
-	char instance_id[EC2_ID_LEN];
+	char instance_id[IMDS_ID_LEN];
 	char token[EC2_TOKEN_MAX + 1];
 	unsigned int n_prefixes, n_addrs;
 	uint32_t device;                /* CREATE_ENI: where to attach */
