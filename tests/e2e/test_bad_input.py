@@ -146,7 +146,7 @@ class TestCloud:
             pods[0].call("STATUS", version="1.1.0")
         assert caught.value.code == 50
 
-    @pytest.mark.parametrize("code,said", [("UnauthorizedOperation", "UnauthorizedOperation"),
+    @pytest.mark.parametrize("code,said", [("UnauthorizedOperation", "permission is missing: ec2:CreateNetworkInterface"),
                                            ("InsufficientFreeAddressesInSubnet", "no free address in subnet"),
                                            ("InternalError", "InternalError")])
     def test_ec2_refuses_to_grow(self, small, code, said):
@@ -156,6 +156,8 @@ class TestCloud:
         held = fill(small, self.ROOM)
         pod = self.fails(small, said)
         small.lab.clear_faults()
+        if code == "InsufficientFreeAddressesInSubnet":
+            return      # a full subnet is left alone for two minutes, as aws-node does
         proc.wait_until(lambda: adds(pod), "the daemon to grow once EC2 lets it", timeout=30)
         for each in (*held, pod):
             each.delete()

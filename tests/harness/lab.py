@@ -107,7 +107,7 @@ class Lab:
 
     def fault(self, action, code=None, **how):
         """From now on calls of this action fail with this code (docs/SIM.md, "fault"), until clear_faults()."""
-        self.control("fault", action=action, **({"code": code} if code else {}), **how)
+        self.control("fault", **{"action": action, "times": 0, **({"code": code} if code else {}), **how})
 
     def clear_faults(self):
         self.control("clear-faults")
