@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control socket: scripted faults, rate limits, counters, and what it refuses."""
 import json
+import os
 import socket
 import subprocess
 import time
@@ -202,3 +203,48 @@ def test_one_simulator_per_socket(cloud):
     res = subprocess.run([SIM, "serve", "--control", cloud.socket], capture_output=True, text=True, timeout=20, check=False)
     assert res.returncode == 1 and "another simulator" in res.stderr
     cloud.ctl("state")
+
+
+def test_the_end_comes_also_while_clients_wait(make_cloud):
+    """The fixture's close() wants exit status 0 and silence, with requests still hanging and half sent."""
+    cloud = make_cloud(attach_delay_ms=600000, imds_lag_ms=600000)
+    ec2 = cloud.client()
+    eni = create(ec2)
+    ec2.attach_network_interface(NetworkInterfaceId=eni, InstanceId="i-0a1", DeviceIndex=1)
+    cloud.ctl("fault", action="*", kind="hang", times=0)
+    address = cloud.ec2_url.removeprefix("http://").split(":")
+    waiting = [socket.create_connection(address) for _ in range(3)]
+    for s, text in zip(waiting, (b"GET /?Action=DescribeVpcs HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\nHo", b"")):
+        s.sendall(text)
+    deadline = time.monotonic() + 20
+    while cloud.calls("DescribeVpcs") < 1:
+        assert time.monotonic() < deadline
+    cloud.proc.terminate()
+    assert cloud.proc.wait(timeout=20) == 0
+    for s in waiting:
+        s.close()
+
+
+def test_no_file_descriptor_stays_behind(cloud):
+    def open_fds():
+        return len(os.listdir(f"/proc/{cloud.proc.pid}/fd"))
+
+    def storm():
+        for kind in ("hang", "close", "delay", "truncate"):
+            cloud.ctl("fault", action="DescribeVpcs", kind=kind, delay_ms=0 if kind == "hang" else 1)
+            with socket.create_connection(cloud.ec2_url.removeprefix("http://").split(":")) as s:
+                s.sendall(b"GET /?Action=DescribeVpcs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                s.settimeout(0.2 if kind == "hang" else 20)
+                try:
+                    while s.recv(4096):
+                        pass
+                except TimeoutError:
+                    assert kind == "hang"
+
+    storm()
+    before = open_fds()
+    for _ in range(5):
+        storm()
+    deadline = time.monotonic() + 20
+    while open_fds() > before:
+        assert time.monotonic() < deadline, os.listdir(f"/proc/{cloud.proc.pid}/fd")
