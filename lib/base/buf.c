@@ -1,6 +1,6 @@
 /*
- * A growing byte string. Errors stick (eno), so that a writer appends freely and asks once at the end. The capacity
- * doubles; it always has room for the closing NUL.
+ * A growing byte string. Errors stick (eno), so that a writer appends freely and asks once at the end. The
+ * capacity doubles; it always has room for the closing NUL.
  */
 #include "lib/base/buf.h"
 
@@ -122,7 +122,7 @@ char *vw_buf_take(struct vw_buf *b)
 {
 	char *s;
 
-	if (!reserve(b, 0))     /* an empty buffer gives "" and not NULL */
+	if (!reserve(b, 0)) /* an empty buffer gives "" and not NULL */
 		return NULL;
 	b->data[b->len] = '\0';
 	s = b->data;
@@ -142,7 +142,7 @@ void vw_buf_url(struct vw_buf *b, const char *s)
 		    c == '_' || c == '.' || c == '~') {
 			vw_buf_putc(b, (char)c);
 		} else {
-			const char esc[3] = { '%', hex[c >> 4], hex[c & 15] };
+			const char esc[3] = {'%', hex[c >> 4], hex[c & 15]};
 
 			vw_buf_add(b, esc, sizeof(esc));
 		}

@@ -8,7 +8,7 @@ uint64_t vw_mono_us(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_BOOTTIME, &ts);     /* cannot fail: valid clock, valid pointer */
+	clock_gettime(CLOCK_BOOTTIME, &ts); /* cannot fail: valid clock, valid pointer */
 	return (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Filling a struct vw_err. Everything happens in the caller's storage; a message that is too long loses its end,
- * which is where the least important part stands.
+ * Filling a struct vw_err. Everything happens in the caller's storage; a message that is too long loses its
+ * end, which is where the least important part stands.
  */
 #include "lib/base/err.h"
 
@@ -50,7 +50,7 @@ int vw_err_sys(struct vw_err *err, int eno, int cni, const char *fmt, ...)
 	va_start(ap, fmt);
 	fill(err, eno, cni, fmt, ap);
 	va_end(ap);
-	why = strerrordesc_np(err->eno);        /* not strerror(): no locale, no allocation, no shared buffer */
+	why = strerrordesc_np(err->eno); /* not strerror(): no locale, no allocation, no shared buffer */
 	len = strlen(err->msg);
 	if (why)
 		snprintf(err->msg + len, sizeof(err->msg) - len, ": %s", why);

@@ -1,6 +1,7 @@
 /*
- * Whole-file reads with a cap and atomic replacement. A replacement goes through "<name>.tmp.<pid>" in the same
- * folder: exclusive create, write, fsync, rename, fsync of the folder; whatever fails, the temp file is unlinked.
+ * Whole-file reads with a cap and atomic replacement. A replacement goes through "<name>.tmp.<pid>" in the
+ * same folder: exclusive create, write, fsync, rename, fsync of the folder; whatever fails, the temp file is
+ * unlinked.
  */
 #include "lib/base/file.h"
 
@@ -112,7 +113,7 @@ int vw_replace_file(const char *path, const void *data, size_t len, unsigned int
 		return vw_err_sys(err, dir, 0, "opening the folder of '%s'", path);
 	if (vw_fmt(tmp, sizeof(tmp), "%s.tmp.%d", name, (int)getpid()) < 0)
 		return vw_err_sys(err, ENAMETOOLONG, 0, "replacing '%s'", path);
-	/* A file of that name can only be left from a process that had our pid and was killed in the middle. */
+	/* Left by a process that had our pid and was killed in the middle: nothing else has that name. */
 	(void)unlinkat(dir, tmp, 0);
 	r = fill_temp(dir, tmp, data, len, mode);
 	if (r == 0 && renameat(dir, tmp, dir, name) < 0)

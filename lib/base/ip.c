@@ -1,4 +1,4 @@
-/* Address value types: text at the edge, bytes inside. Unused bytes stay zero, so that whole structs compare. */
+/* Address value types: text at the edge, bytes inside. Unused bytes stay zero: whole structs compare. */
 #include "lib/base/ip.h"
 
 #include "lib/base/parse.h"
@@ -11,7 +11,7 @@
 
 int vw_ip_parse(const char *text, struct vw_ip *ret_ip)
 {
-	struct vw_ip ip = { 0 };
+	struct vw_ip ip = {0};
 
 	ip.family = strchr(text, ':') ? AF_INET6 : AF_INET;
 	if (inet_pton(ip.family, text, ip.b) != 1)
@@ -24,7 +24,7 @@ int vw_cidr_parse(const char *text, struct vw_cidr *ret_cidr)
 {
 	const char *slash = strchr(text, '/');
 	char addr[VW_IP_STRLEN];
-	struct vw_cidr c = { 0 };
+	struct vw_cidr c = {0};
 	uint64_t len;
 	size_t n = slash ? (size_t)(slash - text) : strlen(text);
 
@@ -91,8 +91,8 @@ const char *vw_cidr_str(const struct vw_cidr *c, char buf[VW_CIDR_STRLEN])
 
 const char *vw_mac_str(const struct vw_mac *m, char buf[VW_MAC_STRLEN])
 {
-	snprintf(buf, VW_MAC_STRLEN, "%02x:%02x:%02x:%02x:%02x:%02x", m->b[0], m->b[1], m->b[2], m->b[3], m->b[4],
-		 m->b[5]);
+	snprintf(buf, VW_MAC_STRLEN, "%02x:%02x:%02x:%02x:%02x:%02x", m->b[0], m->b[1], m->b[2], m->b[3],
+		 m->b[4], m->b[5]);
 	return buf;
 }
 
@@ -127,7 +127,7 @@ bool vw_cidr_eq(const struct vw_cidr *a, const struct vw_cidr *b)
 
 struct vw_ip vw_ip4(uint32_t v)
 {
-	struct vw_ip ip = { .family = AF_INET };
+	struct vw_ip ip = {.family = AF_INET};
 
 	v = htonl(v);
 	memcpy(ip.b, &v, sizeof(v));
@@ -172,7 +172,7 @@ struct vw_ip vw_ip_add(const struct vw_ip *ip, uint64_t n)
 
 struct vw_cidr vw_cidr_of(const struct vw_ip *ip, unsigned int len)
 {
-	struct vw_cidr c = { .ip = *ip, .len = (uint8_t)len };
+	struct vw_cidr c = {.ip = *ip, .len = (uint8_t)len};
 
 	return c;
 }

@@ -1,6 +1,7 @@
 /*
- * One event, one line, one write(2), so that lines of several processes on one fd do not mix. Control characters in
- * what was formatted become blanks: a message can quote foreign text, and a newline in it must not forge a second line.
+ * One event, one line, one write(2), so that lines of several processes on one fd do not mix. Control
+ * characters in what was formatted become blanks: a message can quote foreign text, and a newline in it must
+ * not forge a second line.
  */
 #include "lib/base/log.h"
 
@@ -13,15 +14,15 @@
 #include <unistd.h>
 
 #define LINE_MAX_BYTES 2048
-#define PER_SECOND 20
+#define PER_SECOND     20
 
 /* The level, and with it where lines go: the one thing in the project that is global and changes. */
 static struct {
 	enum vw_log_level level;
 	int fd;
-} log_to = { VW_LOG_INFO, STDERR_FILENO };
+} log_to = {VW_LOG_INFO, STDERR_FILENO};
 
-static const char *const level_names[] = { "error", "warn", "info", "debug" };
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 void vw_log_level_set(enum vw_log_level level)
 {

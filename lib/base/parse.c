@@ -1,6 +1,6 @@
 /*
- * Text to number, whole text or nothing. Written out instead of strtoull(), which takes blanks, signs and partial
- * input and reports overflow through errno.
+ * Text to number, whole text or nothing. Written out instead of strtoull(), which takes blanks, signs and
+ * partial input and reports overflow through errno.
  */
 #include "lib/base/parse.h"
 
@@ -93,9 +93,12 @@ int vw_parse_hex(const char *text, uint64_t max, uint64_t *ret_value)
 
 int vw_parse_bool(const char *text, bool *ret_value)
 {
-	static const struct { const char *word; bool value; } words[] = {
-		{ "true", true }, { "false", false }, { "1", true }, { "0", false }, { "t", true }, { "f", false },
-		{ "yes", true }, { "no", false }, { "on", true }, { "off", false },
+	static const struct {
+		const char *word;
+		bool value;
+	} words[] = {
+		{"true", true}, {"false", false}, {"1", true},   {"0", false}, {"t", true},
+		{"f", false},   {"yes", true},    {"no", false}, {"on", true}, {"off", false},
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -121,7 +124,7 @@ static int fixed_digits(const char **text, unsigned int n, unsigned int *ret_val
 	return 0;
 }
 
-/* Days since 1970-01-01 of a proleptic Gregorian date (Howard Hinnant, "chrono-compatible low-level date algorithms"). */
+/* Days since 1970-01-01 (Howard Hinnant, "chrono-compatible low-level date algorithms"). */
 static int64_t days_from_civil(unsigned int year, unsigned int month, unsigned int day)
 {
 	int64_t y = (int64_t)year - (month <= 2);
@@ -135,11 +138,14 @@ static int64_t days_from_civil(unsigned int year, unsigned int month, unsigned i
 
 int vw_parse_time(const char *text, int64_t *ret_unix)
 {
-	static const uint8_t month_days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
-	static const struct { char before; unsigned int n; } fields[] = {
-		{ 0, 4 }, { '-', 2 }, { '-', 2 }, { 'T', 2 }, { ':', 2 }, { ':', 2 },
+	static const uint8_t month_days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+	static const struct {
+		char before;
+		unsigned int n;
+	} fields[] = {
+		{0, 4}, {'-', 2}, {'-', 2}, {'T', 2}, {':', 2}, {':', 2},
 	};
-	unsigned int f[6];      /* year, month, day, hour, minute, second */
+	unsigned int f[6]; /* year, month, day, hour, minute, second */
 	bool leap;
 
 	for (unsigned int i = 0; i < 6; i++) {
@@ -188,7 +194,8 @@ bool vw_is_ifname(const char *text)
 	static const char forbidden[] = "/: \t\n\v\f\r\xa0";
 	size_t len = strlen(text);
 
-	return len >= 1 && len < IFNAMSIZ && strcmp(text, ".") && strcmp(text, "..") && strcspn(text, forbidden) == len;
+	return len >= 1 && len < IFNAMSIZ && strcmp(text, ".") && strcmp(text, "..") &&
+	       strcspn(text, forbidden) == len;
 }
 
 int vw_fmt(char *buf, size_t size, const char *fmt, ...)

@@ -9,8 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#define WHAT "the network configuration on stdin"
-#define MTU_MIN 576             /* what every IPv4 host must take; aws-node's own floor */
+#define WHAT    "the network configuration on stdin"
+#define MTU_MIN 576 /* what every IPv4 host must take; aws-node's own floor */
 
 static const char *const version_names[VW_CNI_VERSIONS] = {
 	"0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0",
@@ -55,21 +55,26 @@ static int take_version(struct vw_cni_conf *c, struct vw_err *err)
 	if (vw_cni_version_parse(text, &c->version) < 0)
 		return vw_err_set(err, EINVAL, VW_CNI_INCOMPATIBLE_VERSION,
 				  "incompatible CNI versions\nconfig is \"%.60s\", plugin supports "
-				  "[\"0.1.0\" \"0.2.0\" \"0.3.0\" \"0.3.1\" \"0.4.0\" \"1.0.0\" \"1.1.0\"]", text);
+				  "[\"0.1.0\" \"0.2.0\" \"0.3.0\" \"0.3.1\" \"0.4.0\" \"1.0.0\" \"1.1.0\"]",
+				  text);
 	return 0;
 }
 
 static int take_name(struct vw_cni_conf *c, struct vw_err *err)
 {
-	if (vw_json_get_str(c->root, "name", &c->name, err) < 0 || vw_json_get_str(c->root, "type", &c->type, err) < 0)
+	if (vw_json_get_str(c->root, "name", &c->name, err) < 0 ||
+	    vw_json_get_str(c->root, "type", &c->type, err) < 0)
 		return -err->eno;
 	if (!*c->name)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "missing network name\nthe configuration has no \"name\"");
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "missing network name\nthe configuration has no \"name\"");
 	if (!vw_is_name(c->name))
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
-				  "invalid characters found in network name\n\"name\" is \"%.200s\"", c->name);
+				  "invalid characters found in network name\n\"name\" is \"%.200s\"",
+				  c->name);
 	if (strlen(c->name) >= 320)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "network name is too long\nat most 319 bytes are supported");
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "network name is too long\nat most 319 bytes are supported");
 	return 0;
 }
 
@@ -82,8 +87,9 @@ static int take_mtu(struct vw_cni_conf *c, struct vw_err *err)
 	if (vw_json_get_int(c->root, "mtu", 0, 65535, &mtu, err) < 0)
 		return -err->eno;
 	if (mtu && mtu < MTU_MIN)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "key 'mtu' is %d, but 0 or a number from %d to 65535 is wanted",
-				  (int)mtu, MTU_MIN);
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "key 'mtu' is %d, but 0 or a number from %d to 65535 is wanted", (int)mtu,
+				  MTU_MIN);
 	c->mtu = (unsigned int)mtu;
 	return 0;
 }
@@ -121,8 +127,8 @@ static int take_socket(struct vw_cni_conf *c, struct vw_err *err)
 	if (vw_json_get_str(c->root, "socket", &path, err) < 0)
 		return -err->eno;
 	if (path && path[0] && path[0] != '/')
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "key 'socket' is \"%.200s\", but an absolute path is wanted",
-				  path);
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "key 'socket' is \"%.200s\", but an absolute path is wanted", path);
 	c->socket = path && path[0] ? path : NULL;
 	return 0;
 }
@@ -131,11 +137,13 @@ static int take_logging(struct vw_cni_conf *c, struct vw_err *err)
 {
 	const char *level = "", *file = NULL;
 
-	if (vw_json_get_str(c->root, "log_level", &level, err) < 0 || vw_json_get_str(c->root, "log_file", &file, err) < 0)
+	if (vw_json_get_str(c->root, "log_level", &level, err) < 0 ||
+	    vw_json_get_str(c->root, "log_file", &file, err) < 0)
 		return -err->eno;
 	if (*level && vw_log_level_parse(level, &c->log_level) < 0)
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
-				  "key 'log_level' is \"%.60s\", but error, warn, info or debug is wanted", level);
+				  "key 'log_level' is \"%.60s\", but error, warn, info or debug is wanted",
+				  level);
 	c->log_file = file && *file ? file : NULL;
 	return 0;
 }
@@ -145,15 +153,19 @@ static int take_dns(struct vw_cni_conf *c, struct vw_err *err)
 	return vw_json_get_obj(c->root, "dns", &c->dns, err) < 0 ? -err->eno : 0;
 }
 
-int vw_cni_conf_parse(const char *text, size_t len, bool tolerant, struct vw_cni_conf *ret_conf, struct vw_err *err)
+int vw_cni_conf_parse(const char *text, size_t len, bool tolerant, struct vw_cni_conf *ret_conf,
+		      struct vw_err *err)
 {
 	static int (*const takers[])(struct vw_cni_conf *, struct vw_err *) = {
 		take_mtu, take_timeout, take_attach, take_socket, take_logging, take_dns,
 	};
-	static const struct vw_json_limits lim = { VW_CNI_CONF_MAX_BYTES, VW_CNI_CONF_MAX_DEPTH };
+	static const struct vw_json_limits lim = {VW_CNI_CONF_MAX_BYTES, VW_CNI_CONF_MAX_DEPTH};
 	vw_auto_json struct vw_json *root = NULL;
 	struct vw_cni_conf c = {
-		.name = "", .type = "", .timeout_ms = VW_CNI_TIMEOUT_MS_DEFAULT, .log_level = VW_LOG_INFO,
+		.name = "",
+		.type = "",
+		.timeout_ms = VW_CNI_TIMEOUT_MS_DEFAULT,
+		.log_level = VW_LOG_INFO,
 	};
 
 	if (vw_json_parse(text, len, &lim, WHAT, &root, err) < 0)
@@ -200,13 +212,15 @@ int vw_cni_conf_attachments(const struct vw_cni_conf *conf, struct vw_cni_attach
 		const struct vw_json *entry = vw_json_at(arr, i);
 		const char *id = "", *ifname = "";
 
-		if (vw_json_get_str(entry, "containerID", &id, err) < 0 || vw_json_get_str(entry, "ifname", &ifname, err) < 0)
+		if (vw_json_get_str(entry, "containerID", &id, err) < 0 ||
+		    vw_json_get_str(entry, "ifname", &ifname, err) < 0)
 			return vw_err_wrap(err, "entry %zu of the valid attachments", i);
 		if (!vw_is_name(id) || !vw_is_ifname(ifname))
 			return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
-					  "entry %zu of the valid attachments has containerID \"%.80s\" and ifname \"%.40s\"", i, id,
-					  ifname);
-		list[i] = (struct vw_cni_attachment){ id, ifname };
+					  "entry %zu of the valid attachments has containerID \"%.80s\" and "
+					  "ifname \"%.40s\"",
+					  i, id, ifname);
+		list[i] = (struct vw_cni_attachment){id, ifname};
 	}
 	*ret = VW_TAKE_PTR(list);
 	*ret_n = n;

@@ -1,8 +1,8 @@
 /*
  * A plugin's life: environment -> stdin -> versions -> the verb -> one JSON document on stdout.
- * Nothing but emit() writes to stdout, once, at the end: whatever happens before cannot leave half a document there.
- * An error is told twice, on purpose: as the error object for the runtime, and as one log line for whoever reads the
- * node's journal.
+ * Nothing but emit() writes to stdout, once, at the end: whatever happens before cannot leave half a document
+ * there. An error is told twice, on purpose: as the error object for the runtime, and as one log line for
+ * whoever reads the node's journal.
  */
 #include "lib/cni/main.h"
 
@@ -16,8 +16,8 @@
 #include <poll.h>
 #include <string.h>
 
-#define STDIN_WAIT_MS 10000             /* runtimes write their few KiB and close; this one is broken or a terminal */
-#define VERSION_WAIT_MS 1000            /* VERSION does not need what it asks for there */
+#define STDIN_WAIT_MS   10000 /* runtimes write their few KiB and close; this one is broken or a terminal */
+#define VERSION_WAIT_MS 1000  /* VERSION does not need what it asks for there */
 
 #ifndef VW_VERSION
 #define VW_VERSION "unversioned"
@@ -26,7 +26,7 @@
 /* Everything up to EOF. Return: 0, -EFBIG, -ETIMEDOUT, -errno. */
 static int read_stdin(struct vw_buf *buf, uint64_t deadline_ms)
 {
-	struct pollfd p = { .fd = STDIN_FILENO, .events = POLLIN };
+	struct pollfd p = {.fd = STDIN_FILENO, .events = POLLIN};
 	char chunk[16384];
 
 	for (;;) {
@@ -99,8 +99,9 @@ static int fail(const struct vw_cni_plugin *plugin, const struct vw_cni_call *ca
 {
 	vw_auto_buf struct vw_buf out = VW_BUF_INIT;
 
-	vw_error("request failed", "plugin=%s command=%s container_id=%.64s ifname=%.16s cni=%d err=\"%s\"", plugin->name,
-		 vw_cni_cmd_str(call->env.cmd), call->env.container_id, call->env.ifname, vw_err_cni(err), err->msg);
+	vw_error("request failed", "plugin=%s command=%s container_id=%.64s ifname=%.16s cni=%d err=\"%s\"",
+		 plugin->name, vw_cni_cmd_str(call->env.cmd), call->env.container_id, call->env.ifname,
+		 vw_err_cni(err), err->msg);
 	/* Should this fail too, libcni falls back on what stands on stderr. */
 	if (vw_cni_error_print(err, call->conf.version, &out) == 0) {
 		vw_buf_putc(&out, '\n');
@@ -145,10 +146,12 @@ static int read_conf(struct vw_cni_call *call, bool tolerant, struct vw_err *err
 	int r = read_stdin(&in, call->start_ms + STDIN_WAIT_MS);
 
 	if (r == -EFBIG)
-		return vw_err_set(err, EFBIG, VW_CNI_DECODE, "the network configuration on stdin is larger than %d bytes",
+		return vw_err_set(err, EFBIG, VW_CNI_DECODE,
+				  "the network configuration on stdin is larger than %d bytes",
 				  VW_CNI_CONF_MAX_BYTES);
 	if (r == -ETIMEDOUT)
-		return vw_err_set(err, ETIMEDOUT, VW_CNI_IO, "stdin was not closed within %d s", STDIN_WAIT_MS / 1000);
+		return vw_err_set(err, ETIMEDOUT, VW_CNI_IO, "stdin was not closed within %d s",
+				  STDIN_WAIT_MS / 1000);
 	if (r < 0)
 		return vw_err_sys(err, r, VW_CNI_IO, "error reading from stdin");
 	return vw_cni_conf_parse(vw_buf_str(&in), in.len, tolerant, &call->conf, err);
@@ -166,7 +169,7 @@ static int check_version(const struct vw_cni_call *call, struct vw_err *err)
 			  vw_cni_cmd_str(call->env.cmd), vw_cni_version_str(since));
 }
 
-/* Return: the log file's fd, or -EBADF when there is none; a file that cannot be opened costs its lines, not the pod. */
+/* Return: the log file's fd, -EBADF for none. One that cannot be opened costs its lines, not the pod. */
 static int start_log(const struct vw_cni_conf *conf)
 {
 	int fd;
@@ -174,7 +177,8 @@ static int start_log(const struct vw_cni_conf *conf)
 	vw_log_level_set(conf->log_file ? conf->log_level : VW_LOG_ERROR);
 	if (!conf->log_file)
 		return -EBADF;
-	fd = open(conf->log_file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW, 0600);
+	fd = open(conf->log_file,
+		  O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		vw_log_level_set(VW_LOG_ERROR);
 	else
@@ -192,7 +196,8 @@ static int dispatch(const struct vw_cni_plugin *plugin, struct vw_cni_call *call
 	if (read_conf(call, tolerant, err) < 0 || check_version(call, err) < 0)
 		return -err->eno;
 	/* Only ADD needs to know the pod; the others must not fail for the way it is named. */
-	if (vw_cni_args_parse(call->env.args, &call->args, call->env.cmd == VW_CNI_CMD_ADD ? err : &ignored) < 0 &&
+	if (vw_cni_args_parse(call->env.args, &call->args, call->env.cmd == VW_CNI_CMD_ADD ? err : &ignored) <
+		    0 &&
 	    call->env.cmd == VW_CNI_CMD_ADD)
 		return -err->eno;
 	switch (call->env.cmd) {
@@ -212,7 +217,7 @@ static int dispatch(const struct vw_cni_plugin *plugin, struct vw_cni_call *call
 static int run(const struct vw_cni_plugin *plugin, struct vw_cni_call *call)
 {
 	vw_auto_close int log_fd = -EBADF;
-	struct vw_err err = { 0 };
+	struct vw_err err = {0};
 	int status = 0;
 
 	if (dispatch(plugin, call, &err) < 0) {
@@ -220,8 +225,8 @@ static int run(const struct vw_cni_plugin *plugin, struct vw_cni_call *call)
 		status = fail(plugin, call, &err);
 	} else if (call->conf.log_file) {
 		log_fd = start_log(&call->conf);
-		vw_info("request served", "plugin=%s command=%s container_id=%.64s ifname=%.16s dur_ms=%d", plugin->name,
-			vw_cni_cmd_str(call->env.cmd), call->env.container_id, call->env.ifname,
+		vw_info("request served", "plugin=%s command=%s container_id=%.64s ifname=%.16s dur_ms=%d",
+			plugin->name, vw_cni_cmd_str(call->env.cmd), call->env.container_id, call->env.ifname,
 			(int)(vw_mono_ms() - call->start_ms));
 	}
 	vw_log_fd_set(STDERR_FILENO);
@@ -230,7 +235,7 @@ static int run(const struct vw_cni_plugin *plugin, struct vw_cni_call *call)
 	if (call->out->len)
 		vw_buf_putc(call->out, '\n');
 	if (vw_buf_err(call->out) || emit(call->out) < 0)
-		return 1;       /* the result did not get out; the runtime, told by the status, will DEL */
+		return 1; /* the result did not get out; the runtime, told by the status, will DEL */
 	return 0;
 }
 
@@ -238,8 +243,10 @@ int vw_cni_main(const struct vw_cni_plugin *plugin, int argc, char *const argv[]
 {
 	vw_auto_buf struct vw_buf out = VW_BUF_INIT;
 	struct vw_cni_call call = {
-		.env = { .container_id = "", .netns = "", .ifname = "", .args = "", .path = "" },
-		.conf = { .version = VW_CNI_NEWEST, .name = "", .type = "" }, .start_ms = vw_mono_ms(), .out = &out,
+		.env = {.container_id = "", .netns = "", .ifname = "", .args = "", .path = ""},
+		.conf = {.version = VW_CNI_NEWEST, .name = "", .type = ""},
+		.start_ms = vw_mono_ms(),
+		.out = &out,
 	};
 	struct vw_err err;
 	int status;

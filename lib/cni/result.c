@@ -1,6 +1,6 @@
 /*
- * Results: parsing those of any version into the newest shape. Printing is in result_print.c. Lists grow by doubling; a
- * prevResult with ten thousand routes costs a few reallocations.
+ * Results: parsing those of any version into the newest shape. Printing is in result_print.c. Lists grow by
+ * doubling; a prevResult with ten thousand routes costs a few reallocations.
  */
 #include "lib/cni/result.h"
 
@@ -29,13 +29,15 @@ static void *grown(void *list, size_t n, size_t size)
 	return reallocarray(list, n ? 2 * n : 1, size);
 }
 
-#define APPEND(list, n, entry) ({ \
-	__typeof__(list) grown_ = grown((list), (n), sizeof(*(list))); \
-	if (grown_) { \
-		(list) = grown_; \
-		(list)[(n)++] = *(entry); \
-	} \
-	grown_ ? (int)(n) - 1 : -ENOMEM; })
+#define APPEND(list, n, entry)                                                                               \
+	({                                                                                                   \
+		__typeof__(list) grown_ = grown((list), (n), sizeof(*(list)));                               \
+		if (grown_) {                                                                                \
+			(list) = grown_;                                                                     \
+			(list)[(n)++] = *(entry);                                                            \
+		}                                                                                            \
+		grown_ ? (int)(n)-1 : -ENOMEM;                                                               \
+	})
 
 int vw_cni_result_add_iface(struct vw_cni_result *r, const struct vw_cni_iface *iface)
 {
@@ -61,8 +63,9 @@ static int get_cidr(const struct vw_json *j, const char *key, struct vw_cidr *re
 	if (vw_json_get_str(j, key, &text, err) < 0)
 		return -err->eno;
 	if (!strchr(text, '/') || vw_cidr_parse(text, ret) < 0)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "key '%s' is \"%.80s\", but an address with a prefix length is wanted",
-				  key, text);
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "key '%s' is \"%.80s\", but an address with a prefix length is wanted", key,
+				  text);
 	return 0;
 }
 
@@ -73,7 +76,8 @@ static int get_ip(const struct vw_json *j, const char *key, struct vw_ip *ret, s
 	if (vw_json_get_str(j, key, &text, err) < 0)
 		return -err->eno;
 	if (*text && vw_ip_parse(text, ret) < 0)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "key '%s' is \"%.80s\", but an address is wanted", key, text);
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "key '%s' is \"%.80s\", but an address is wanted", key, text);
 	return 0;
 }
 
@@ -89,7 +93,7 @@ static int get_u32(const struct vw_json *j, const char *key, uint32_t *ret, stru
 
 static int parse_iface(const struct vw_json *j, struct vw_cni_result *r, struct vw_err *err)
 {
-	struct vw_cni_iface i = { 0 };
+	struct vw_cni_iface i = {0};
 
 	if (vw_json_get_str(j, "name", &i.name, err) < 0 || vw_json_get_str(j, "mac", &i.mac, err) < 0 ||
 	    vw_json_get_str(j, "sandbox", &i.sandbox, err) < 0 ||
@@ -105,15 +109,16 @@ static int parse_iface(const struct vw_json *j, struct vw_cni_result *r, struct 
 
 static int parse_ip(const struct vw_json *j, struct vw_cni_result *r, struct vw_err *err)
 {
-	struct vw_cni_ip ip = { .iface = -1 };
+	struct vw_cni_ip ip = {.iface = -1};
 	int64_t index = -1;
 
 	if (get_cidr(j, "address", &ip.address, err) < 0 || get_ip(j, "gateway", &ip.gateway, err) < 0 ||
 	    vw_json_get_int(j, "interface", 0, INT_MAX, &index, err) < 0)
 		return -err->eno;
 	if (index >= 0 && (size_t)index >= r->n_ifaces)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "key 'interface' is %d, but there are %zu interfaces",
-				  (int)index, r->n_ifaces);
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "key 'interface' is %d, but there are %zu interfaces", (int)index,
+				  r->n_ifaces);
 	ip.iface = (int)index;
 	if (vw_cni_result_add_ip(r, &ip) < 0)
 		return vw_err_sys(err, ENOMEM, 0, "reading addresses");
@@ -122,7 +127,7 @@ static int parse_ip(const struct vw_json *j, struct vw_cni_result *r, struct vw_
 
 static int parse_route(const struct vw_json *j, struct vw_cni_result *r, struct vw_err *err)
 {
-	struct vw_cni_route route = { 0 };
+	struct vw_cni_route route = {0};
 	int table, scope;
 
 	if (get_cidr(j, "dst", &route.dst, err) < 0 || get_ip(j, "gw", &route.gw, err) < 0 ||
@@ -157,7 +162,7 @@ static int parse_list(const struct vw_json *j, const char *key,
 /* "ip4" or "ip6" of 0.1.0 and 0.2.0. */
 static int parse_family(const struct vw_json *j, const char *key, struct vw_cni_result *r, struct vw_err *err)
 {
-	struct vw_cni_ip ip = { .iface = -1 };
+	struct vw_cni_ip ip = {.iface = -1};
 	const struct vw_json *obj = NULL;
 
 	if (vw_json_get_obj(j, key, &obj, err) < 0)
@@ -172,7 +177,8 @@ static int parse_family(const struct vw_json *j, const char *key, struct vw_cni_
 	return 0;
 }
 
-static int parse_any(const struct vw_json *j, enum vw_cni_version version, struct vw_cni_result *r, struct vw_err *err)
+static int parse_any(const struct vw_json *j, enum vw_cni_version version, struct vw_cni_result *r,
+		     struct vw_err *err)
 {
 	const char *text = NULL;
 
@@ -181,13 +187,15 @@ static int parse_any(const struct vw_json *j, enum vw_cni_version version, struc
 	if (vw_json_get_str(j, "cniVersion", &text, err) < 0)
 		return -err->eno;
 	if (text && *text && vw_cni_version_parse(text, &version) < 0)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "key 'cniVersion' is \"%.60s\", which is no version", text);
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "key 'cniVersion' is \"%.60s\", which is no version", text);
 	if (vw_json_get_obj(j, "dns", &r->dns, err) < 0)
 		return -err->eno;
 	if (version <= VW_CNI_0_2_0)
-		return parse_family(j, "ip4", r, err) < 0 || parse_family(j, "ip6", r, err) < 0 ? -err->eno : 0;
-	if (parse_list(j, "interfaces", parse_iface, r, err) < 0 || parse_list(j, "ips", parse_ip, r, err) < 0 ||
-	    parse_list(j, "routes", parse_route, r, err) < 0)
+		return parse_family(j, "ip4", r, err) < 0 || parse_family(j, "ip6", r, err) < 0 ? -err->eno
+												: 0;
+	if (parse_list(j, "interfaces", parse_iface, r, err) < 0 ||
+	    parse_list(j, "ips", parse_ip, r, err) < 0 || parse_list(j, "routes", parse_route, r, err) < 0)
 		return -err->eno;
 	return 0;
 }

@@ -1,4 +1,4 @@
-/* Results, brought down to the version that the configuration asks for. Field lists: SPEC.md of each version. */
+/* Results, brought down to the version that the configuration asks for. Fields: SPEC.md of each version. */
 #include "lib/cni/result.h"
 
 #include "lib/base/buf.h"
@@ -82,7 +82,8 @@ static int add_route(struct vw_json *arr, const struct vw_cni_route *r, enum vw_
 }
 
 /* Routes of @family, or of both when it is 0; no key when there is none. */
-static int set_routes(struct vw_json *j, const struct vw_cni_result *r, uint8_t family, enum vw_cni_version version)
+static int set_routes(struct vw_json *j, const struct vw_cni_result *r, uint8_t family,
+		      enum vw_cni_version version)
 {
 	struct vw_json *arr = vw_json_new_array();
 	int failed = 0;
@@ -98,7 +99,8 @@ static int set_routes(struct vw_json *j, const struct vw_cni_result *r, uint8_t 
 	return failed | vw_json_set(j, "routes", arr);
 }
 
-static int set_family(struct vw_json *j, const char *key, const struct vw_cni_result *r, uint8_t family, bool *found)
+static int set_family(struct vw_json *j, const char *key, const struct vw_cni_result *r, uint8_t family,
+		      bool *found)
 {
 	struct vw_json *obj;
 	int failed;
@@ -142,7 +144,8 @@ int vw_cni_result_print(const struct vw_cni_result *r, enum vw_cni_version versi
 		failed |= set_family(j, "ip6", r, AF_INET6, &found);
 		if (!failed && !found)
 			return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
-					  "a result without an address cannot be printed in version %s", vw_cni_version_str(version));
+					  "a result without an address cannot be printed in version %s",
+					  vw_cni_version_str(version));
 	} else {
 		failed |= set_lists(j, r, version);
 	}

@@ -46,7 +46,8 @@ void vw_sha256_hex(const void *data, size_t len, char ret_hex[VW_SHA256_HEXLEN])
 	vw_hex(digest, sizeof(digest), ret_hex);
 }
 
-void vw_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len, uint8_t ret_mac[VW_SHA256_LEN])
+void vw_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+		    uint8_t ret_mac[VW_SHA256_LEN])
 {
 	struct hmac_sha256_ctx ctx;
 

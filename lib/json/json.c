@@ -1,7 +1,7 @@
 /*
- * The fence around jansson: a struct vw_json is a json_t under another name. What is added to jansson: caps that are
- * tested on the text before anything is allocated for it, keys without regard to case, typed getters whose messages
- * name the key, and strings that are never refused for a byte that is not UTF-8.
+ * The fence around jansson: a struct vw_json is a json_t under another name. What is added to jansson: caps
+ * that are tested on the text before anything is allocated for it, keys without regard to case, typed getters
+ * whose messages name the key, and strings that are never refused for a byte that is not UTF-8.
  */
 #include "lib/json/json.h"
 
@@ -30,8 +30,8 @@ static struct vw_json *wrap(json_t *j)
 }
 
 /*
- * jansson would seed its hash from /dev/urandom at the first object: three system calls in a process that lives for
- * two milliseconds. The kernel has already handed us 16 random bytes. Later calls change nothing.
+ * jansson would seed its hash from /dev/urandom at the first object: three system calls in a process that
+ * lives for two milliseconds. The kernel has already handed us 16 random bytes. Later calls change nothing.
  */
 static void seed_hash(void)
 {
@@ -40,7 +40,7 @@ static void seed_hash(void)
 
 	if (random)
 		memcpy(&seed, random + 11, sizeof(seed));
-	json_object_seed(seed | 1);     /* 0 would mean /dev/urandom */
+	json_object_seed(seed | 1); /* 0 would mean /dev/urandom */
 }
 
 void vw_json_free(struct vw_json *j)
@@ -93,16 +93,18 @@ int vw_json_parse(const char *text, size_t len, const struct vw_json_limits *lim
 	json_t *j;
 
 	if (len > max_bytes)
-		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is larger than %zu bytes", what, max_bytes);
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is larger than %zu bytes", what,
+				  max_bytes);
 	if (depth_of(text, len) > max_depth)
-		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is nested deeper than %u levels", what, max_depth);
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is nested deeper than %u levels", what,
+				  max_depth);
 	if (is_blank(text, len))
 		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is empty", what);
 	seed_hash();
 	j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
 	if (!j)
-		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is not valid JSON: line %d, column %d: %s", what,
-				  why.line, why.column, why.text);
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is not valid JSON: line %d, column %d: %s",
+				  what, why.line, why.column, why.text);
 	*ret_json = wrap(j);
 	return 0;
 }
@@ -141,10 +143,11 @@ const struct vw_json *vw_json_get(const struct vw_json *j, const char *key)
 	json_t *obj = unwrap(j), *value;
 	const char *k;
 
-	value = json_object_get(obj, key);      /* NULL for a NULL or another type */
+	value = json_object_get(obj, key); /* NULL for a NULL or another type */
 	if (value)
 		return wrap(value);
-	json_object_foreach(obj, k, value) {
+	json_object_foreach(obj, k, value)
+	{
 		if (!strcasecmp(k, key))
 			return wrap(value);
 	}
@@ -213,7 +216,8 @@ static int wrong(const struct vw_json *found, const char *key, const char *wante
 		snprintf(quoted, sizeof(quoted), "null");
 		break;
 	}
-	return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "key '%s' is %s, but %s is wanted", key, quoted, wanted);
+	return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "key '%s' is %s, but %s is wanted", key, quoted,
+			  wanted);
 }
 
 int vw_json_get_str(const struct vw_json *obj, const char *key, const char **ret, struct vw_err *err)
@@ -265,8 +269,8 @@ int vw_json_get_bool(const struct vw_json *obj, const char *key, bool *ret, stru
 	return 1;
 }
 
-static int get_container(const struct vw_json *obj, const char *key, enum vw_json_type type, const char *wanted,
-			 const struct vw_json **ret, struct vw_err *err)
+static int get_container(const struct vw_json *obj, const char *key, enum vw_json_type type,
+			 const char *wanted, const struct vw_json **ret, struct vw_err *err)
 {
 	const struct vw_json *v = vw_json_get(obj, key);
 
@@ -278,12 +282,14 @@ static int get_container(const struct vw_json *obj, const char *key, enum vw_jso
 	return 1;
 }
 
-int vw_json_get_obj(const struct vw_json *obj, const char *key, const struct vw_json **ret, struct vw_err *err)
+int vw_json_get_obj(const struct vw_json *obj, const char *key, const struct vw_json **ret,
+		    struct vw_err *err)
 {
 	return get_container(obj, key, VW_JSON_OBJECT, "an object", ret, err);
 }
 
-int vw_json_get_arr(const struct vw_json *obj, const char *key, const struct vw_json **ret, struct vw_err *err)
+int vw_json_get_arr(const struct vw_json *obj, const char *key, const struct vw_json **ret,
+		    struct vw_err *err)
 {
 	return get_container(obj, key, VW_JSON_ARRAY, "an array", ret, err);
 }
@@ -368,7 +374,8 @@ int vw_json_del(struct vw_json *obj, const char *key)
 	void *next;
 	int n = 0;
 
-	json_object_foreach_safe(unwrap(obj), next, k, value) {
+	json_object_foreach_safe(unwrap(obj), next, k, value)
+	{
 		if (!strcasecmp(k, key)) {
 			json_object_del(unwrap(obj), k);
 			n++;

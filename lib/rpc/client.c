@@ -1,6 +1,7 @@
 /*
- * One call: connect, check who listens, send, wait, receive, close. The socket blocks, with its send timeout set to what
- * is left of the deadline: a full backlog makes a non-blocking connect fail at once and offers nothing to poll for.
+ * One call: connect, check who listens, send, wait, receive, close. The socket blocks, with its send timeout
+ * set to what is left of the deadline: a full backlog makes a non-blocking connect fail at once and offers
+ * nothing to poll for.
  */
 #include "lib/rpc/rpc.h"
 
@@ -21,7 +22,8 @@
 static int timed_out(const char *socket_path, struct vw_err *err)
 {
 	return vw_err_set(err, ETIMEDOUT, VW_CNI_TRY_AGAIN,
-			  "vpcwired at '%s' did not answer in time; it is busy or stuck: see its log", socket_path);
+			  "vpcwired at '%s' did not answer in time; it is busy or stuck: see its log",
+			  socket_path);
 }
 
 static int no_connection(int eno, const char *socket_path, struct vw_err *err)
@@ -30,8 +32,8 @@ static int no_connection(int eno, const char *socket_path, struct vw_err *err)
 	case ENOENT:
 	case ECONNREFUSED:
 	case ENOTDIR:
-		return vw_err_set(err, ECONNREFUSED, VW_CNI_TRY_AGAIN, "nothing listens at '%s': is vpcwired running?",
-				  socket_path);
+		return vw_err_set(err, ECONNREFUSED, VW_CNI_TRY_AGAIN,
+				  "nothing listens at '%s': is vpcwired running?", socket_path);
 	case EAGAIN:
 		return timed_out(socket_path, err);
 	case EPROTOTYPE:
@@ -46,13 +48,13 @@ static int connect_to(const char *socket_path, uint64_t deadline_ms, struct vw_e
 {
 	vw_auto_close int fd = -EBADF;
 	int left = vw_deadline_left(deadline_ms);
-	struct timeval tv = { .tv_sec = left / 1000, .tv_usec = left % 1000 * 1000 };
+	struct timeval tv = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
 	struct sockaddr_un sun;
 	int r = vw_rpc_address(socket_path, &sun, err);
 
 	if (r < 0)
 		return r;
-	if (!left)              /* as a timeout, zero would mean "for ever" */
+	if (!left) /* as a timeout, zero would mean "for ever" */
 		return timed_out(socket_path, err);
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &tv, sizeof(tv)) < 0)
@@ -63,15 +65,15 @@ static int connect_to(const char *socket_path, uint64_t deadline_ms, struct vw_e
 	if (r < 0)
 		return no_connection(errno, socket_path, err);
 	if (!vw_rpc_peer_is_root(fd))
-		return vw_err_set(err, EPERM, VW_CNI_DAEMON, "'%s' belongs to a process that is not root: not used",
-				  socket_path);
+		return vw_err_set(err, EPERM, VW_CNI_DAEMON,
+				  "'%s' belongs to a process that is not root: not used", socket_path);
 	return VW_TAKE_FD(fd);
 }
 
 /* @packet has room for one byte more than any packet may have. Return: bytes, -errno. */
 static ssize_t await(int fd, const char *socket_path, uint64_t deadline_ms, char *packet, struct vw_err *err)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct pollfd p = {.fd = fd, .events = POLLIN};
 	ssize_t n;
 	int r;
 
@@ -89,7 +91,8 @@ static ssize_t await(int fd, const char *socket_path, uint64_t deadline_ms, char
 		return vw_err_set(err, ECONNRESET, VW_CNI_TRY_AGAIN,
 				  "vpcwired at '%s' hung up without an answer: did it stop?", socket_path);
 	if (n > VW_RPC_MAX)
-		return vw_err_set(err, EPROTO, VW_CNI_DAEMON, "vpcwired's answer is larger than %d bytes", VW_RPC_MAX);
+		return vw_err_set(err, EPROTO, VW_CNI_DAEMON, "vpcwired's answer is larger than %d bytes",
+				  VW_RPC_MAX);
 	return n;
 }
 

@@ -1,6 +1,6 @@
 /*
- * Messages: struct <-> JSON. What comes off the socket is foreign even though its sender is root: every text is
- * measured against the field it goes into, every number against its range, before a struct is filled.
+ * Messages: struct <-> JSON. What comes off the socket is foreign even though its sender is root: every text
+ * is measured against the field it goes into, every number against its range, before a struct is filled.
  */
 #include "lib/rpc/rpc.h"
 
@@ -16,11 +16,11 @@
 #define MESSAGE_MAX_DEPTH 8
 
 static const char *const op_names[] = {
-	[VW_RPC_ADD] = "add", [VW_RPC_DEL] = "del", [VW_RPC_CHECK] = "check",
-	[VW_RPC_STATUS] = "status", [VW_RPC_GC] = "gc", [VW_RPC_INFO] = "info",
+	[VW_RPC_ADD] = "add",       [VW_RPC_DEL] = "del", [VW_RPC_CHECK] = "check",
+	[VW_RPC_STATUS] = "status", [VW_RPC_GC] = "gc",   [VW_RPC_INFO] = "info",
 };
 
-static const char *const attach_names[] = { [VW_ATTACH_CLSACT] = "clsact", [VW_ATTACH_TCX] = "tcx" };
+static const char *const attach_names[] = {[VW_ATTACH_CLSACT] = "clsact", [VW_ATTACH_TCX] = "tcx"};
 
 static int index_of(const char *name, const char *const *names, size_t n)
 {
@@ -39,8 +39,9 @@ static int print(const struct vw_json *j, int failed, struct vw_buf *buf, struct
 	if (r < 0)
 		return vw_err_sys(err, r, 0, "encoding a message");
 	if (buf->len > VW_RPC_MAX)
-		return vw_err_set(err, EMSGSIZE, VW_CNI_DAEMON, "the message has %zu bytes; at most %d fit in a packet",
-				  buf->len, VW_RPC_MAX);
+		return vw_err_set(err, EMSGSIZE, VW_CNI_DAEMON,
+				  "the message has %zu bytes; at most %d fit in a packet", buf->len,
+				  VW_RPC_MAX);
 	return 0;
 }
 
@@ -71,11 +72,13 @@ static int get_text(const struct vw_json *j, const char *key, char *ret, size_t 
 	if (r <= 0)
 		return r;
 	if (vw_fmt(ret, size, "%s", s) < 0)
-		return vw_err_set(err, EINVAL, VW_CNI_DAEMON, "key '%s' is longer than %zu bytes", key, size - 1);
+		return vw_err_set(err, EINVAL, VW_CNI_DAEMON, "key '%s' is longer than %zu bytes", key,
+				  size - 1);
 	return 1;
 }
 
-static int get_u32(const struct vw_json *j, const char *key, unsigned int max, unsigned int *ret, struct vw_err *err)
+static int get_u32(const struct vw_json *j, const char *key, unsigned int max, unsigned int *ret,
+		   struct vw_err *err)
 {
 	int64_t v;
 	int r = vw_json_get_int(j, key, 0, max, &v, err);
@@ -105,9 +108,11 @@ static int missing(const char *key, struct vw_err *err)
 static int key_is_sane(const char *container_id, const char *ifname, struct vw_err *err)
 {
 	if (!vw_is_name(container_id) || strlen(container_id) >= VW_ID_MAX)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_ENV, "the container id is missing or not valid");
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_ENV,
+				  "the container id is missing or not valid");
 	if (!vw_is_ifname(ifname))
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_ENV, "the interface name is missing or not valid");
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_ENV,
+				  "the interface name is missing or not valid");
 	return 0;
 }
 
@@ -155,11 +160,13 @@ int vw_rpc_req_encode(const struct vw_rpc_req *req, struct vw_buf *buf, struct v
 static int decode_version(const struct vw_json *j, struct vw_rpc_req *req, struct vw_err *err)
 {
 	req->vmin = req->vmax = VW_RPC_VERSION_MIN;
-	if (get_u32(j, "vmin", INT_MAX, &req->vmin, err) < 0 || get_u32(j, "vmax", INT_MAX, &req->vmax, err) < 0)
+	if (get_u32(j, "vmin", INT_MAX, &req->vmin, err) < 0 ||
+	    get_u32(j, "vmax", INT_MAX, &req->vmax, err) < 0)
 		return -err->eno;
 	if (req->vmin > VW_RPC_VERSION_MAX || req->vmax < VW_RPC_VERSION_MIN)
 		return vw_err_set(err, EPROTO, VW_CNI_DAEMON,
-				  "the plugin speaks protocol versions %u to %u, vpcwired %d to %d: install both from one release",
+				  "the plugin speaks protocol versions %u to %u, vpcwired %d to %d: install "
+				  "both from one release",
 				  req->vmin, req->vmax, VW_RPC_VERSION_MIN, VW_RPC_VERSION_MAX);
 	return 0;
 }
@@ -181,11 +188,13 @@ static int decode_valid(const struct vw_json *j, struct vw_rpc_req *req, struct 
 	if (n && !req->valid)
 		return vw_err_sys(err, ENOMEM, 0, "decoding %zu attachments", n);
 	for (size_t i = 0; i < n; i++) {
-		const char *text = vw_json_string(vw_json_at(arr, i)), *slash = text ? strrchr(text, '/') : NULL;
+		const char *text = vw_json_string(vw_json_at(arr, i)),
+			   *slash = text ? strrchr(text, '/') : NULL;
 		struct vw_attach_key *key = &req->valid[i];
 
 		if (!slash)
-			return vw_err_set(err, EINVAL, VW_CNI_DAEMON, "entry %zu of 'valid' is not \"container/interface\"", i);
+			return vw_err_set(err, EINVAL, VW_CNI_DAEMON,
+					  "entry %zu of 'valid' is not \"container/interface\"", i);
 		if (vw_fmt(key->container_id, VW_ID_MAX, "%.*s", (int)(slash - text), text) < 0 ||
 		    vw_fmt(key->ifname, IFNAMSIZ, "%s", slash + 1) < 0)
 			return vw_err_set(err, EINVAL, VW_CNI_DAEMON, "entry %zu of 'valid' is too long", i);
@@ -215,9 +224,9 @@ static int decode_fields(const struct vw_json *j, struct vw_rpc_req *req, struct
 
 int vw_rpc_req_decode(const char *text, size_t len, struct vw_rpc_req *ret_req, struct vw_err *err)
 {
-	static const struct vw_json_limits lim = { .max_bytes = VW_RPC_MAX, .max_depth = MESSAGE_MAX_DEPTH };
+	static const struct vw_json_limits lim = {.max_bytes = VW_RPC_MAX, .max_depth = MESSAGE_MAX_DEPTH};
 	vw_auto_json struct vw_json *j = NULL;
-	struct vw_rpc_req req = { 0 };
+	struct vw_rpc_req req = {0};
 	const char *op = NULL;
 	int which;
 
@@ -230,7 +239,8 @@ int vw_rpc_req_decode(const char *text, size_t len, struct vw_rpc_req *ret_req, 
 		return -err->eno;
 	which = op ? index_of(op, op_names, VW_ARRAY_SIZE(op_names)) : -1;
 	if (which < 0)
-		return vw_err_set(err, EPROTO, VW_CNI_DAEMON, "key 'op' is missing or names no operation that is known");
+		return vw_err_set(err, EPROTO, VW_CNI_DAEMON,
+				  "key 'op' is missing or names no operation that is known");
 	req.op = (enum vw_rpc_op)which;
 	if (decode_fields(j, &req, err) < 0) {
 		vw_rpc_req_done(&req);
@@ -301,20 +311,21 @@ static int decode_addresses(const struct vw_json *j, struct vw_rpc_wiring *w, st
 	if (vw_json_get_arr(j, "addresses", &arr, err) < 0)
 		return -err->eno;
 	if (vw_json_len(arr) < 1 || vw_json_len(arr) > VW_ARRAY_SIZE(w->addr))
-		return vw_err_set(err, EINVAL, VW_CNI_DAEMON, "one or two addresses are wanted, there are %zu",
-				  vw_json_len(arr));
+		return vw_err_set(err, EINVAL, VW_CNI_DAEMON,
+				  "one or two addresses are wanted, there are %zu", vw_json_len(arr));
 	for (; w->n_addr < vw_json_len(arr); w->n_addr++) {
 		const struct vw_json *entry = vw_json_at(arr, w->n_addr);
 		struct vw_cidr *addr = &w->addr[w->n_addr];
 		struct vw_ip *gw = &w->gateway[w->n_addr];
 		const char *a = "", *g = "";
 
-		if (vw_json_get_str(entry, "address", &a, err) < 0 || vw_json_get_str(entry, "gateway", &g, err) < 0)
+		if (vw_json_get_str(entry, "address", &a, err) < 0 ||
+		    vw_json_get_str(entry, "gateway", &g, err) < 0)
 			return -err->eno;
 		if (vw_cidr_parse(a, addr) < 0 || vw_ip_parse(g, gw) < 0 || addr->ip.family != gw->family ||
 		    addr->len != vw_ip_bits(&addr->ip))
-			return vw_err_set(err, EINVAL, VW_CNI_DAEMON, "address \"%.60s\" with gateway \"%.60s\" is not usable", a,
-					  g);
+			return vw_err_set(err, EINVAL, VW_CNI_DAEMON,
+					  "address \"%.60s\" with gateway \"%.60s\" is not usable", a, g);
 	}
 	return 0;
 }
@@ -324,7 +335,7 @@ static int wiring_is_whole(const struct vw_rpc_wiring *w, struct vw_err *err)
 {
 	if (!vw_is_ifname(w->host_ifname))
 		return missing("host_ifname", err);
-	if (w->mtu < 68)                /* the least an IPv4 link may have: RFC 791 */
+	if (w->mtu < 68) /* the least an IPv4 link may have: RFC 791 */
 		return missing("mtu", err);
 	if (!w->host_ifindex)
 		return missing("host_ifindex", err);
@@ -339,15 +350,17 @@ static int wiring_is_whole(const struct vw_rpc_wiring *w, struct vw_err *err)
 
 int vw_rpc_wiring_decode(const struct vw_json *j, struct vw_rpc_wiring *ret_w, struct vw_err *err)
 {
-	struct vw_rpc_wiring w = { 0 };
+	struct vw_rpc_wiring w = {0};
 	const char *attach = NULL;
 	int mode;
 
 	if (vw_json_get_bool(j, "existing", &w.existing, err) < 0 || decode_addresses(j, &w, err) < 0 ||
-	    get_u32(j, "mtu", 65535, &w.mtu, err) < 0 || get_text(j, "host_ifname", w.host_ifname, IFNAMSIZ, err) < 0 ||
+	    get_u32(j, "mtu", 65535, &w.mtu, err) < 0 ||
+	    get_text(j, "host_ifname", w.host_ifname, IFNAMSIZ, err) < 0 ||
 	    get_u32(j, "host_ifindex", INT_MAX, &w.host_ifindex, err) < 0 ||
 	    get_mac(j, "host_mac", &w.host_mac, err) < 0 || get_mac(j, "pod_mac", &w.pod_mac, err) < 0 ||
-	    get_u32(j, "slot", INT_MAX, &w.slot, err) < 0 || get_u32(j, "pods_table", UINT_MAX, &w.pods_table, err) < 0 ||
+	    get_u32(j, "slot", INT_MAX, &w.slot, err) < 0 ||
+	    get_u32(j, "pods_table", UINT_MAX, &w.pods_table, err) < 0 ||
 	    get_text(j, "eni_id", w.eni_id, sizeof(w.eni_id), err) < 0 ||
 	    get_text(j, "eni_ifname", w.eni_ifname, IFNAMSIZ, err) < 0 ||
 	    get_text(j, "pin_from_pod", w.pin_from_pod, VW_PATH_MAX, err) < 0 ||
@@ -358,7 +371,8 @@ int vw_rpc_wiring_decode(const struct vw_json *j, struct vw_rpc_wiring *ret_w, s
 	}
 	mode = attach ? index_of(attach, attach_names, VW_ARRAY_SIZE(attach_names)) : VW_ATTACH_CLSACT;
 	if (mode < 0)
-		return vw_err_set(err, EINVAL, VW_CNI_DAEMON, "vpcwired's answer: 'attach' is \"%.40s\"", attach);
+		return vw_err_set(err, EINVAL, VW_CNI_DAEMON, "vpcwired's answer: 'attach' is \"%.40s\"",
+				  attach);
 	w.attach = (enum vw_attach_mode)mode;
 	*ret_w = w;
 	return 0;
@@ -376,7 +390,7 @@ int vw_rpc_status_encode(const struct vw_rpc_status *st, struct vw_buf *buf, str
 
 int vw_rpc_status_decode(const struct vw_json *j, struct vw_rpc_status *ret_st, struct vw_err *err)
 {
-	struct vw_rpc_status st = { 0 };
+	struct vw_rpc_status st = {0};
 	unsigned int cni = 0;
 	int r = get_u32(j, "cni", 999, &cni, err);
 
@@ -412,15 +426,16 @@ int vw_rpc_error_encode(const struct vw_err *failure, struct vw_buf *buf, struct
 
 int vw_rpc_reply_decode(const char *text, size_t len, struct vw_json **ret_reply, struct vw_err *err)
 {
-	static const struct vw_json_limits lim = { .max_bytes = VW_RPC_MAX, .max_depth = MESSAGE_MAX_DEPTH };
+	static const struct vw_json_limits lim = {.max_bytes = VW_RPC_MAX, .max_depth = MESSAGE_MAX_DEPTH};
 	vw_auto_json struct vw_json *j = NULL;
 	const struct vw_json *e = NULL;
 	int64_t eno = EPROTO, cni = 0;
 	const char *msg = "no reason given";
 	unsigned int v = 0;
 
-	if (vw_json_parse(text, len, &lim, "vpcwired's answer", &j, err) < 0 || get_u32(j, "v", INT_MAX, &v, err) < 0 ||
-	    vw_json_get_obj(j, "error", &e, err) < 0 || vw_json_get_int(e, "errno", 1, 4095, &eno, err) < 0 ||
+	if (vw_json_parse(text, len, &lim, "vpcwired's answer", &j, err) < 0 ||
+	    get_u32(j, "v", INT_MAX, &v, err) < 0 || vw_json_get_obj(j, "error", &e, err) < 0 ||
+	    vw_json_get_int(e, "errno", 1, 4095, &eno, err) < 0 ||
 	    vw_json_get_int(e, "cni", 0, 999, &cni, err) < 0 || vw_json_get_str(e, "msg", &msg, err) < 0) {
 		err->eno = EPROTO;
 		err->cni = VW_CNI_DAEMON;
@@ -430,7 +445,8 @@ int vw_rpc_reply_decode(const char *text, size_t len, struct vw_json **ret_reply
 		return vw_err_set(err, (int)eno, (int)cni, "%s", msg);
 	if (v < VW_RPC_VERSION_MIN || v > VW_RPC_VERSION_MAX)
 		return vw_err_set(err, EPROTO, VW_CNI_DAEMON,
-				  "vpcwired answered in protocol version %u, this plugin speaks %d to %d: install both from one release",
+				  "vpcwired answered in protocol version %u, this plugin speaks %d to %d: "
+				  "install both from one release",
 				  v, VW_RPC_VERSION_MIN, VW_RPC_VERSION_MAX);
 	*ret_reply = VW_TAKE_PTR(j);
 	return 0;

@@ -1,6 +1,7 @@
 /*
- * A tombstone is a DEL request in a file, named after its attachment: a repeated DEL overwrites its own, and two never
- * share one. Half-written files cannot be seen (temp file and rename); names that do not end in ".json" are not ours.
+ * A tombstone is a DEL request in a file, named after its attachment: a repeated DEL overwrites its own, and
+ * two never share one. Half-written files cannot be seen (temp file and rename); names that do not end in
+ * ".json" are not ours.
  */
 #include "lib/rpc/rpc.h"
 
@@ -29,7 +30,7 @@ static int folder_of(const char *socket_path, char ret[VW_PATH_MAX], struct vw_e
 /* FNV-1a: two ids that agree in what fits into a file name still get two names. */
 static uint64_t hash_of(const struct vw_attach_key *key)
 {
-	const char *const parts[] = { key->container_id, "/", key->ifname };
+	const char *const parts[] = {key->container_id, "/", key->ifname};
 	uint64_t h = 0xcbf29ce484222325u;
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(parts); i++) {
@@ -39,9 +40,11 @@ static uint64_t hash_of(const struct vw_attach_key *key)
 	return h;
 }
 
-static int path_of(const char *folder, const struct vw_attach_key *key, char *ret, size_t size, struct vw_err *err)
+static int path_of(const char *folder, const struct vw_attach_key *key, char *ret, size_t size,
+		   struct vw_err *err)
 {
-	if (vw_fmt(ret, size, "%s/%.128s.%s.%016" PRIx64 SUFFIX, folder, key->container_id, key->ifname, hash_of(key)) < 0)
+	if (vw_fmt(ret, size, "%s/%.128s.%s.%016" PRIx64 SUFFIX, folder, key->container_id, key->ifname,
+		   hash_of(key)) < 0)
 		return vw_err_sys(err, ENAMETOOLONG, 0, "a tombstone in '%s'", folder);
 	return 0;
 }
@@ -51,8 +54,9 @@ int vw_tombstone_write(const char *socket_path, const struct vw_rpc_req *del, st
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
 	char folder[VW_PATH_MAX], path[2 * VW_PATH_MAX];
 
-	if (folder_of(socket_path, folder, err) < 0 || path_of(folder, &del->key, path, sizeof(path), err) < 0 ||
-	    vw_rpc_req_encode(del, &b, err) < 0 || vw_mkdir_p(folder, 0700, err) < 0)
+	if (folder_of(socket_path, folder, err) < 0 ||
+	    path_of(folder, &del->key, path, sizeof(path), err) < 0 || vw_rpc_req_encode(del, &b, err) < 0 ||
+	    vw_mkdir_p(folder, 0700, err) < 0)
 		return -err->eno;
 	return vw_replace_file(path, vw_buf_str(&b), b.len, 0600, err);
 }
@@ -79,7 +83,7 @@ static bool is_tombstone(const char *name)
 static int replay_one(const char *path, int (*fn)(const struct vw_rpc_req *del, void *arg), void *arg)
 {
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
-	struct vw_rpc_req req = { 0 };
+	struct vw_rpc_req req = {0};
 	struct vw_err why;
 	int r = vw_read_file(path, VW_RPC_MAX, &b, &why);
 
@@ -103,8 +107,8 @@ static void close_dir(DIR **d)
 	*d = NULL;
 }
 
-int vw_tombstone_replay(const char *socket_path, int (*fn)(const struct vw_rpc_req *del, void *arg), void *arg,
-			struct vw_err *err)
+int vw_tombstone_replay(const char *socket_path, int (*fn)(const struct vw_rpc_req *del, void *arg),
+			void *arg, struct vw_err *err)
 {
 	vw_auto(close_dir) DIR *d = NULL;
 	char folder[VW_PATH_MAX], path[2 * VW_PATH_MAX];

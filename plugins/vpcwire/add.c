@@ -1,7 +1,7 @@
 /*
- * ADD: namespace -> address from the daemon -> wiring -> result. What fails is undone in reverse: link, then address.
- * An attachment that the daemon already had, and whose interface is there, belongs to an earlier ADD that succeeded:
- * it is reported as a mistake of the caller and stays as it is.
+ * ADD: namespace -> address from the daemon -> wiring -> result. What fails is undone in reverse: link, then
+ * address. An attachment that the daemon already had, and whose interface is there, belongs to an earlier ADD
+ * that succeeded: it is reported as a mistake of the caller and stays as it is.
  */
 #include "plugins/vpcwire/wire.h"
 
@@ -16,11 +16,11 @@
 
 #include <string.h>
 
-#define UNDO_MS 2000            /* telling the daemon that an ADD failed: after this its own GC finds out */
+#define UNDO_MS 2000 /* telling the daemon that an ADD failed: after this its own GC finds out */
 
 /*
- * Gives the address back: it was never used, so it need not cool down. A daemon that cannot be reached gets a tombstone:
- * the runtime's own DEL comes later, but not from every runtime.
+ * Gives the address back: it was never used, so it need not cool down. A daemon that cannot be reached gets a
+ * tombstone: the runtime's own DEL comes later, but not from every runtime.
  */
 static void give_back(struct vw_cni_call *call)
 {
@@ -62,9 +62,13 @@ static int add_ours(const struct vw_cni_call *call, const struct wiring_job *job
 		    char host_mac[VW_MAC_STRLEN], char pod_mac[VW_MAC_STRLEN])
 {
 	const struct vw_rpc_wiring *w = job->w;
-	struct vw_cni_iface host = { .name = w->host_ifname, .mac = vw_mac_str(&w->host_mac, host_mac), .mtu = w->mtu };
+	struct vw_cni_iface host = {
+		.name = w->host_ifname, .mac = vw_mac_str(&w->host_mac, host_mac), .mtu = w->mtu};
 	struct vw_cni_iface pod = {
-		.name = call->env.ifname, .mac = vw_mac_str(&job->pod_mac, pod_mac), .mtu = w->mtu, .sandbox = call->env.netns,
+		.name = call->env.ifname,
+		.mac = vw_mac_str(&job->pod_mac, pod_mac),
+		.mtu = w->mtu,
+		.sandbox = call->env.netns,
 	};
 	int index;
 
@@ -74,11 +78,12 @@ static int add_ours(const struct vw_cni_call *call, const struct wiring_job *job
 	if (index < 0)
 		return index;
 	for (unsigned int i = 0; i < w->n_addr; i++) {
-		struct vw_cni_ip ip = { .address = w->addr[i], .gateway = w->gateway[i], .iface = index };
-		struct vw_cni_route route = { .gw = w->gateway[i] };
+		struct vw_cni_ip ip = {.address = w->addr[i], .gateway = w->gateway[i], .iface = index};
+		struct vw_cni_route route = {.gw = w->gateway[i]};
 
 		route.dst.ip.family = w->gateway[i].family;
-		if (vw_cni_result_add_ip(r, &ip) < 0 || (!job->second && vw_cni_result_add_route(r, &route) < 0))
+		if (vw_cni_result_add_ip(r, &ip) < 0 ||
+		    (!job->second && vw_cni_result_add_route(r, &route) < 0))
 			return -ENOMEM;
 	}
 	if (call->conf.dns)
@@ -86,7 +91,8 @@ static int add_ours(const struct vw_cni_call *call, const struct wiring_job *job
 	return 0;
 }
 
-static int answer(struct vw_cni_call *call, const struct wiring_job *job, struct vw_cni_result *r, struct vw_err *err)
+static int answer(struct vw_cni_call *call, const struct wiring_job *job, struct vw_cni_result *r,
+		  struct vw_err *err)
 {
 	char host_mac[VW_MAC_STRLEN], pod_mac[VW_MAC_STRLEN];
 
@@ -95,7 +101,8 @@ static int answer(struct vw_cni_call *call, const struct wiring_job *job, struct
 	return vw_cni_result_print(r, call->conf.version, call->out, err);
 }
 
-static int add_to(struct vw_cni_call *call, struct wiring_job *job, struct vw_cni_result *result, struct vw_err *err)
+static int add_to(struct vw_cni_call *call, struct wiring_job *job, struct vw_cni_result *result,
+		  struct vw_err *err)
 {
 	struct vw_rpc_wiring w;
 	int r;
@@ -122,17 +129,19 @@ int vpcwire_add(struct vw_cni_call *call, struct vw_err *err)
 {
 	vw_auto_cni_result struct vw_cni_result result = VW_CNI_RESULT_INIT;
 	vw_auto_close int netns_fd = -EBADF;
-	struct wiring_job job = { .netns_path = call->env.netns, .host = VW_NL_INIT, .pod = VW_NL_INIT };
+	struct wiring_job job = {.netns_path = call->env.netns, .host = VW_NL_INIT, .pod = VW_NL_INIT};
 	struct vw_rpc_req names;
 	int r;
 
 	if (strlen(call->env.netns) >= VW_PATH_MAX)
-		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_ENV, "CNI_NETNS is longer than %d bytes", VW_PATH_MAX - 1);
+		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_ENV, "CNI_NETNS is longer than %d bytes",
+				  VW_PATH_MAX - 1);
 	netns_fd = vw_netns_open(call->env.netns, err);
 	if (netns_fd < 0 || refuse_own_netns(call, netns_fd, err) < 0)
 		return -err->eno;
 	/* Before anything is made: a prevResult that cannot be passed on must not cost an address. */
-	if (call->conf.prev_result && vw_cni_result_parse(call->conf.prev_result, call->conf.version, &result, err) < 0)
+	if (call->conf.prev_result &&
+	    vw_cni_result_parse(call->conf.prev_result, call->conf.version, &result, err) < 0)
 		return -err->eno;
 	request_of(call, VW_RPC_ADD, &names);
 	job.key = names.key;

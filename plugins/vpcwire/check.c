@@ -1,10 +1,10 @@
 /*
- * CHECK: the kernel against what the daemon stored and against what ADD reported. Asked for object by object, nothing
- * dumped but one pod's own addresses and routes; the first difference is the answer.
+ * CHECK: the kernel against what the daemon stored and against what ADD reported. Asked for object by object,
+ * nothing dumped but one pod's own addresses and routes; the first difference is the answer.
  *
- * Plugins chained after us may change what they are for: `tuning` sets another MAC (and with that this kernel drops the
- * permanent neighbour), others add routes and addresses. The final result, which CHECK gets as prevResult, tells: a MAC
- * or MTU is right if it is the daemon's or the one in the result.
+ * Plugins chained after us may change what they are for: `tuning` sets another MAC (and with that this kernel
+ * drops the permanent neighbour), others add routes and addresses. The final result, which CHECK gets as
+ * prevResult, tells: a MAC or MTU is right if it is the daemon's or the one in the result.
  */
 #include "plugins/vpcwire/wire.h"
 
@@ -38,8 +38,8 @@ static int absent_or(struct vw_err *err, int r, const char *what, const char *wh
 
 struct expected {
 	const struct vw_rpc_wiring *w;
-	const struct vw_cni_iface *pod;         /* in prevResult */
-	bool other_mac;                         /* a chained plugin changed it, and says so */
+	const struct vw_cni_iface *pod; /* in prevResult */
+	bool other_mac;                 /* a chained plugin changed it, and says so */
 };
 
 static int check_prev(const struct vw_cni_call *call, const struct vw_cni_result *prev, struct expected *e,
@@ -54,28 +54,31 @@ static int check_prev(const struct vw_cni_call *call, const struct vw_cni_result
 			break;
 	}
 	if (index == prev->n_ifaces)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "prevResult has no interface %s with a sandbox",
-				  call->env.ifname);
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "prevResult has no interface %s with a sandbox", call->env.ifname);
 	e->pod = &prev->ifaces[index];
 	for (unsigned int a = 0; a < e->w->n_addr; a++) {
 		char text[VW_CIDR_STRLEN];
 		bool found = false;
 
 		for (size_t i = 0; i < prev->n_ips; i++)
-			found |= prev->ips[i].iface == (int)index && vw_ip_eq(&prev->ips[i].address.ip, &e->w->addr[a].ip);
+			found |= prev->ips[i].iface == (int)index &&
+				 vw_ip_eq(&prev->ips[i].address.ip, &e->w->addr[a].ip);
 		if (!found)
-			return differs(err, "vpcwired gave %s the address %s, prevResult does not have it", call->env.ifname,
-				       vw_cidr_str(&e->w->addr[a], text));
+			return differs(err, "vpcwired gave %s the address %s, prevResult does not have it",
+				       call->env.ifname, vw_cidr_str(&e->w->addr[a], text));
 	}
 	return 0;
 }
 
-static int check_up_and_mtu(const struct vw_link *link, const struct expected *e, const char *where, struct vw_err *err)
+static int check_up_and_mtu(const struct vw_link *link, const struct expected *e, const char *where,
+			    struct vw_err *err)
 {
 	if (!(link->flags & IFF_UP))
 		return differs(err, "interface %s %s is down", link->name, where);
 	if (link->mtu != e->w->mtu && link->mtu != e->pod->mtu)
-		return differs(err, "interface %s %s has MTU %u, not %u", link->name, where, link->mtu, e->w->mtu);
+		return differs(err, "interface %s %s has MTU %u, not %u", link->name, where, link->mtu,
+			       e->w->mtu);
 	return 0;
 }
 
@@ -84,10 +87,10 @@ static int check_filter(struct vw_nl *nl, const struct expected *e, enum vw_tc_d
 {
 	vw_auto_close int prog = -EBADF;
 	const struct vw_rpc_wiring *w = e->w;
-	struct vw_filter f = { .ifindex = w->host_ifindex, .dir = dir, .prog_fd = -1, .dev = w->host_ifname };
-	const char *which = dir == VW_TC_INGRESS ? "the policy filter for what leaves the pod" :
-						   "the policy filter for what enters the pod";
-	struct vw_filter_info info = { 0 };
+	struct vw_filter f = {.ifindex = w->host_ifindex, .dir = dir, .prog_fd = -1, .dev = w->host_ifname};
+	const char *which = dir == VW_TC_INGRESS ? "the policy filter for what leaves the pod"
+						 : "the policy filter for what enters the pod";
+	struct vw_filter_info info = {0};
 	uint32_t id;
 	int r;
 
@@ -104,7 +107,8 @@ static int check_filter(struct vw_nl *nl, const struct expected *e, enum vw_tc_d
 	if (r < 0)
 		return absent_or(err, r, which, w->host_ifname);
 	if (info.prog_id != id || !info.direct_action)
-		return differs(err, "%s on %s is another program (id %u, not %u)", which, w->host_ifname, info.prog_id, id);
+		return differs(err, "%s on %s is another program (id %u, not %u)", which, w->host_ifname,
+			       info.prog_id, id);
 	return 0;
 }
 
@@ -117,20 +121,22 @@ static int check_host(struct vw_nl *nl, const struct expected *e, struct vw_err 
 	if (r < 0)
 		return absent_or(err, r, w->host_ifname, "on the node");
 	if (link.ifindex != w->host_ifindex)
-		return differs(err, "interface %s on the node has index %u, not %u", link.name, link.ifindex, w->host_ifindex);
+		return differs(err, "interface %s on the node has index %u, not %u", link.name, link.ifindex,
+			       w->host_ifindex);
 	if (!vw_mac_eq(&link.mac, &w->host_mac))
-		return differs(err, "interface %s on the node has another MAC address than it was given", link.name);
+		return differs(err, "interface %s on the node has another MAC address than it was given",
+			       link.name);
 	if (check_up_and_mtu(&link, e, "on the node", err) < 0)
 		return -err->eno;
 	for (unsigned int i = 0; i < w->n_addr; i++) {
-		struct vw_route_query q = { .dst = w->addr[i].ip };
+		struct vw_route_query q = {.dst = w->addr[i].ip};
 		char text[VW_IP_STRLEN];
 		struct vw_route route;
 
 		r = vw_route_lookup(nl, &q, &route, err);
 		if (r < 0 || route.table != w->pods_table || route.ifindex != w->host_ifindex)
-			return differs(err, "the node's route to %s in table %u by %s is missing", vw_ip_str(&w->addr[i].ip, text),
-				       w->pods_table, w->host_ifname);
+			return differs(err, "the node's route to %s in table %u by %s is missing",
+				       vw_ip_str(&w->addr[i].ip, text), w->pods_table, w->host_ifname);
 	}
 	if (check_filter(nl, e, VW_TC_INGRESS, w->pin_from_pod, err) < 0 ||
 	    check_filter(nl, e, VW_TC_EGRESS, w->pin_to_pod, err) < 0)
@@ -149,11 +155,14 @@ static int check_mac(const struct vw_link *link, struct expected *e, struct vw_e
 		e->other_mac = true;
 		return 0;
 	}
-	return differs(err, "interface %s in the pod has MAC address %s, which neither vpcwired nor prevResult knows", link->name,
-		       vw_mac_str(&link->mac, text));
+	return differs(
+		err,
+		"interface %s in the pod has MAC address %s, which neither vpcwired nor prevResult knows",
+		link->name, vw_mac_str(&link->mac, text));
 }
 
-static int check_address(struct vw_nl *nl, const struct vw_link *link, const struct vw_cidr *want, struct vw_err *err)
+static int check_address(struct vw_nl *nl, const struct vw_link *link, const struct vw_cidr *want,
+			 struct vw_err *err)
 {
 	vw_auto_free struct vw_addr *addrs = NULL;
 	char text[VW_CIDR_STRLEN];
@@ -176,7 +185,7 @@ static int find_routes(struct vw_nl *nl, const struct vw_link *link, uint32_t ta
 		       struct found_routes *ret, struct vw_err *err)
 {
 	vw_auto_free struct vw_route *routes = NULL;
-	struct found_routes found = { 0 };
+	struct found_routes found = {0};
 	struct vw_cidr to_gw = vw_cidr_host(gw);
 	int n = vw_route_list(nl, gw->family, table, link->ifindex, 0, &routes, err);
 
@@ -191,10 +200,10 @@ static int find_routes(struct vw_nl *nl, const struct vw_link *link, uint32_t ta
 }
 
 /* In main, or, for a pod's second interface, in its own table with a rule that leads there. */
-static int check_routes(struct vw_nl *nl, const struct vw_link *link, const struct vw_cidr *addr, const struct vw_ip *gw,
-			struct vw_err *err)
+static int check_routes(struct vw_nl *nl, const struct vw_link *link, const struct vw_cidr *addr,
+			const struct vw_ip *gw, struct vw_err *err)
 {
-	struct vw_route_query from_it = { .dst = *gw, .src = addr->ip };
+	struct vw_route_query from_it = {.dst = *gw, .src = addr->ip};
 	struct found_routes found;
 	char text[VW_IP_STRLEN];
 	struct vw_route route;
@@ -204,17 +213,20 @@ static int check_routes(struct vw_nl *nl, const struct vw_link *link, const stru
 	if (!found.by_gw) {
 		if (find_routes(nl, link, pod_table_of(link->ifindex), gw, &found, err) < 0)
 			return -err->eno;
-		found.by_gw &= vw_route_lookup(nl, &from_it, &route, err) == 0 && route.ifindex == link->ifindex;
+		found.by_gw &=
+			vw_route_lookup(nl, &from_it, &route, err) == 0 && route.ifindex == link->ifindex;
 	}
 	if (!found.by_gw)
-		return differs(err, "the default route of %s by %s is missing in the pod", link->name, vw_ip_str(gw, text));
+		return differs(err, "the default route of %s by %s is missing in the pod", link->name,
+			       vw_ip_str(gw, text));
 	if (!found.to_gw)
-		return differs(err, "the route to the gateway %s by %s is missing in the pod", vw_ip_str(gw, text), link->name);
+		return differs(err, "the route to the gateway %s by %s is missing in the pod",
+			       vw_ip_str(gw, text), link->name);
 	return 0;
 }
 
-static int check_neigh(struct vw_nl *nl, const struct vw_link *link, const struct vw_ip *gw, const struct expected *e,
-		       struct vw_err *err)
+static int check_neigh(struct vw_nl *nl, const struct vw_link *link, const struct vw_ip *gw,
+		       const struct expected *e, struct vw_err *err)
 {
 	struct vw_neigh found;
 	char text[VW_IP_STRLEN];
@@ -224,13 +236,16 @@ static int check_neigh(struct vw_nl *nl, const struct vw_link *link, const struc
 	if (e->other_mac && r < 0)
 		return 0;
 	if (r < 0)
-		return r == -ENOENT ? differs(err, "the neighbour entry of the gateway %s is missing in the pod",
-					      vw_ip_str(gw, text)) : r;
+		return r == -ENOENT
+			       ? differs(err, "the neighbour entry of the gateway %s is missing in the pod",
+					 vw_ip_str(gw, text))
+			       : r;
 	if (!e->other_mac && !found.permanent)
-		return differs(err, "the neighbour entry of the gateway %s is not permanent", vw_ip_str(gw, text));
+		return differs(err, "the neighbour entry of the gateway %s is not permanent",
+			       vw_ip_str(gw, text));
 	if (!vw_mac_eq(&found.mac, &e->w->host_mac))
-		return differs(err, "the neighbour entry of the gateway %s has another MAC address than %s", vw_ip_str(gw, text),
-			       e->w->host_ifname);
+		return differs(err, "the neighbour entry of the gateway %s has another MAC address than %s",
+			       vw_ip_str(gw, text), e->w->host_ifname);
 	return 0;
 }
 
@@ -243,11 +258,13 @@ static int check_pod(struct vw_nl *nl, const struct vw_cni_call *call, struct ex
 	if (r < 0)
 		return absent_or(err, r, call->env.ifname, "in the pod");
 	if (link.peer_ifindex != w->host_ifindex)
-		return differs(err, "interface %s in the pod is not the other end of %s", link.name, w->host_ifname);
+		return differs(err, "interface %s in the pod is not the other end of %s", link.name,
+			       w->host_ifname);
 	if (check_up_and_mtu(&link, e, "in the pod", err) < 0 || check_mac(&link, e, err) < 0)
 		return -err->eno;
 	for (unsigned int i = 0; i < w->n_addr; i++) {
-		if (check_address(nl, &link, &w->addr[i], err) < 0 || check_routes(nl, &link, &w->addr[i], &w->gateway[i], err) < 0 ||
+		if (check_address(nl, &link, &w->addr[i], err) < 0 ||
+		    check_routes(nl, &link, &w->addr[i], &w->gateway[i], err) < 0 ||
 		    check_neigh(nl, &link, &w->gateway[i], e, err) < 0)
 			return -err->eno;
 	}
@@ -271,10 +288,11 @@ int vpcwire_check(struct vw_cni_call *call, struct vw_err *err)
 	vw_auto_nl struct vw_nl host = VW_NL_INIT, pod = VW_NL_INIT;
 	vw_auto_close int netns_fd = -EBADF;
 	struct vw_rpc_wiring w;
-	struct expected e = { .w = &w };
+	struct expected e = {.w = &w};
 
 	if (!call->conf.prev_result)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "CHECK needs prevResult, the configuration has none");
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "CHECK needs prevResult, the configuration has none");
 	if (vw_cni_result_parse(call->conf.prev_result, call->conf.version, &prev, err) < 0)
 		return -err->eno;
 	netns_fd = vw_netns_open(call->env.netns, err);

@@ -1,6 +1,6 @@
 /*
- * vpcwire, the CNI plugin: one exec per pod and verb. DEL, STATUS and GC are questions to the daemon and stand here;
- * ADD and CHECK have files of their own.
+ * vpcwire, the CNI plugin: one exec per pod and verb. DEL, STATUS and GC are questions to the daemon and
+ * stand here; ADD and CHECK have files of their own.
  */
 #include "lib/cni/main.h"
 
@@ -16,9 +16,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define DEL_MS 10000
+#define DEL_MS    10000
 #define STATUS_MS 5000
-#define GC_MS 30000
+#define GC_MS     30000
 
 uint64_t deadline_of(const struct vw_cni_call *call, unsigned int max_ms)
 {
@@ -53,8 +53,10 @@ int refuse_own_netns(const struct vw_cni_call *call, int netns_fd, struct vw_err
 	same = vw_netns_same(own, netns_fd, err);
 	if (same <= 0)
 		return same;
-	return vw_err_set(err, EINVAL, VW_CNI_INVALID_NETNS,
-			  "plugin's netns and netns from CNI_NETNS should not be the same\nCNI_NETNS is \"%s\"", call->env.netns);
+	return vw_err_set(
+		err, EINVAL, VW_CNI_INVALID_NETNS,
+		"plugin's netns and netns from CNI_NETNS should not be the same\nCNI_NETNS is \"%s\"",
+		call->env.netns);
 }
 
 void alias_of(const struct vw_attach_key *key, char ret[VW_IFALIAS_MAX])
@@ -82,8 +84,8 @@ static int ask(const struct vw_cni_call *call, const struct vw_rpc_req *req, uin
 /* --- DEL */
 
 /*
- * No daemon to do it, and a namespace that outlives its container: delete the pair, if it carries our mark. Nothing here
- * can fail the DEL; the tombstone makes the daemon clean up whatever is left.
+ * No daemon to do it, and a namespace that outlives its container: delete the pair, if it carries our mark.
+ * Nothing here can fail the DEL; the tombstone makes the daemon clean up whatever is left.
  */
 static void remove_link(const struct vw_cni_call *call, int netns_fd, const struct vw_attach_key *key)
 {
@@ -144,7 +146,7 @@ int vpcwire_del(struct vw_cni_call *call, struct vw_err *err)
 	struct vw_rpc_req req;
 	struct vw_err gone;
 
-	/* A namespace that is gone or is none any more is no reason to fail: DEL must end well for what has ended. */
+	/* A namespace that is gone, or is none any more, is no reason for a DEL to fail. */
 	if (call->env.netns[0])
 		netns_fd = vw_netns_open(call->env.netns, &gone);
 	if (netns_fd >= 0 && refuse_own_netns(call, netns_fd, err) < 0)
@@ -166,7 +168,8 @@ int vpcwire_status(struct vw_cni_call *call, struct vw_err *err)
 	struct vw_rpc_status st;
 
 	request_of(call, VW_RPC_STATUS, &req);
-	if (ask(call, &req, deadline_of(call, STATUS_MS), &reply, err) < 0 || vw_rpc_status_decode(reply, &st, err) < 0) {
+	if (ask(call, &req, deadline_of(call, STATUS_MS), &reply, err) < 0 ||
+	    vw_rpc_status_decode(reply, &st, err) < 0) {
 		err->cni = VW_CNI_NOT_AVAILABLE;
 		return -err->eno;
 	}
@@ -193,13 +196,14 @@ int vpcwire_gc(struct vw_cni_call *call, struct vw_err *err)
 		struct vw_attach_key *key = &req.valid[req.n_valid];
 
 		/* An id longer than we ever accept is of no attachment of ours. */
-		if (vw_fmt(key->container_id, sizeof(key->container_id), "%s", list[req.n_valid].container_id) < 0)
+		if (vw_fmt(key->container_id, sizeof(key->container_id), "%s",
+			   list[req.n_valid].container_id) < 0)
 			break;
 		snprintf(key->ifname, sizeof(key->ifname), "%s", list[req.n_valid].ifname);
 	}
-	r = req.n_valid < n ?
-		    vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG, "a valid attachment's containerID is too long") :
-		    ask(call, &req, deadline_of(call, GC_MS), &reply, err);
+	r = req.n_valid < n ? vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG,
+					 "a valid attachment's containerID is too long")
+			    : ask(call, &req, deadline_of(call, GC_MS), &reply, err);
 	vw_rpc_req_done(&req);
 	return r;
 }

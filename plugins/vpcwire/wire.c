@@ -1,10 +1,11 @@
 /*
  * The kernel's part of an ADD: pair -> host half -> pod half.
  *
- * The pair is one request of its own, because everything else on the host names the link by the index that the daemon
- * chose: had the request failed and the rest been carried out, it would hit whatever has that index (a link that is
- * about to be reaped). The pod's end is born in its namespace with its final name, so nothing is moved or renamed; it
- * comes up last, when its filter hangs and its route stands: no packet leaves unseen.
+ * The pair is one request of its own, because everything else on the host names the link by the index that
+ * the daemon chose: had the request failed and the rest been carried out, it would hit whatever has that
+ * index (a link that is about to be reaped). The pod's end is born in its namespace with its final name, so
+ * nothing is moved or renamed; it comes up last, when its filter hangs and its route stands: no packet leaves
+ * unseen.
  */
 #include "plugins/vpcwire/wire.h"
 
@@ -23,7 +24,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define LO_IFINDEX 1            /* in every namespace: LOOPBACK_IFINDEX, include/net/flow.h */
+#define LO_IFINDEX 1 /* in every namespace: LOOPBACK_IFINDEX, include/net/flow.h */
 
 /* NEWLINK said EEXIST or EBUSY: which of the three things that may not be there twice is it? */
 static int explain_taken(struct wiring_job *job, struct vw_err *err)
@@ -35,26 +36,28 @@ static int explain_taken(struct wiring_job *job, struct vw_err *err)
 	if (vw_netns_enter(job->netns_fd, err) < 0 || vw_nl_open(&job->pod, err) < 0)
 		return -err->eno;
 	if (vw_link_get_name(&job->pod, job->key.ifname, &link, &ignored) == 0)
-		return vw_err_set(err, EEXIST, VW_CNI_INTERFACE_EXISTS, "interface %s already exists in '%s'; it was left as it is",
+		return vw_err_set(err, EEXIST, VW_CNI_INTERFACE_EXISTS,
+				  "interface %s already exists in '%s'; it was left as it is",
 				  job->key.ifname, job->netns_path);
 	if (vw_link_get_name(&job->host, w->host_ifname, &link, &ignored) == 0 ||
 	    vw_link_get(&job->host, w->host_ifindex, &link, &ignored) == 0)
 		return vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN,
-				  "the node still has interface %s (index %u, alias \"%.100s\") where %s is to be: it goes when its pod does",
+				  "the node still has interface %s (index %u, alias \"%.100s\") where %s is "
+				  "to be: it goes when its pod does",
 				  link.name, link.ifindex, link.alias, w->host_ifname);
 	*err = cause;
 	return -err->eno;
 }
 
-/* The kernel's answer got lost. What we would have made has no alias yet; anything else of that index is not ours. */
+/* The kernel's answer got lost. Our link would have no alias yet; any other of that index is not ours. */
 static bool was_made(struct wiring_job *job)
 {
 	const struct vw_rpc_wiring *w = job->w;
 	struct vw_err ignored;
 	struct vw_link link;
 
-	return vw_link_get(&job->host, w->host_ifindex, &link, &ignored) == 0 && !strcmp(link.name, w->host_ifname) &&
-	       vw_mac_eq(&link.mac, &w->host_mac) && !link.alias[0];
+	return vw_link_get(&job->host, w->host_ifindex, &link, &ignored) == 0 &&
+	       !strcmp(link.name, w->host_ifname) && vw_mac_eq(&link.mac, &w->host_mac) && !link.alias[0];
 }
 
 static int make_pair(struct wiring_job *job, struct vw_err *err)
@@ -62,10 +65,18 @@ static int make_pair(struct wiring_job *job, struct vw_err *err)
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 	const struct vw_rpc_wiring *w = job->w;
 	struct vw_link_end host = {
-		.name = w->host_ifname, .ifindex = w->host_ifindex, .mac = w->host_mac, .mtu = w->mtu, .netns_fd = -1, .up = true,
+		.name = w->host_ifname,
+		.ifindex = w->host_ifindex,
+		.mac = w->host_mac,
+		.mtu = w->mtu,
+		.netns_fd = -1,
+		.up = true,
 	};
 	struct vw_link_end pod = {
-		.name = job->key.ifname, .mac = w->pod_mac, .mtu = w->mtu, .netns_fd = job->netns_fd,
+		.name = job->key.ifname,
+		.mac = w->pod_mac,
+		.mtu = w->mtu,
+		.netns_fd = job->netns_fd,
 	};
 	int r;
 
@@ -83,11 +94,11 @@ static int make_pair(struct wiring_job *job, struct vw_err *err)
 	return 0;
 }
 
-static int attach(struct vw_nl_batch *b, const struct wiring_job *job, enum vw_tc_dir dir, const char *pin, int *ret_fd,
-		  struct vw_err *err)
+static int attach(struct vw_nl_batch *b, const struct wiring_job *job, enum vw_tc_dir dir, const char *pin,
+		  int *ret_fd, struct vw_err *err)
 {
 	const struct vw_rpc_wiring *w = job->w;
-	struct vw_filter f = { .ifindex = w->host_ifindex, .dir = dir, .dev = w->host_ifname };
+	struct vw_filter f = {.ifindex = w->host_ifindex, .dir = dir, .dev = w->host_ifname};
 
 	f.name = dir == VW_TC_INGRESS ? "vpcwire_from_pod" : "vpcwire_to_pod";
 	if (!pin[0])
@@ -108,7 +119,8 @@ static int wire_host(struct wiring_job *job, struct vw_err *err)
 	vw_auto_close int from_pod = -EBADF, to_pod = -EBADF;
 	const struct vw_rpc_wiring *w = job->w;
 	char alias[VW_IFALIAS_MAX];
-	struct vw_link_set mark = { .ifindex = w->host_ifindex, .name = w->host_ifname, .what = VW_LINK_ALIAS, .alias = alias };
+	struct vw_link_set mark = {
+		.ifindex = w->host_ifindex, .name = w->host_ifname, .what = VW_LINK_ALIAS, .alias = alias};
 
 	alias_of(&job->key, alias);
 	vw_link_set(&b, &mark);
@@ -119,12 +131,15 @@ static int wire_host(struct wiring_job *job, struct vw_err *err)
 		return -err->eno;
 	for (unsigned int i = 0; i < w->n_addr; i++) {
 		struct vw_route route = {
-			.dst = w->addr[i], .table = w->pods_table, .scope = RT_SCOPE_LINK, .ifindex = w->host_ifindex,
+			.dst = w->addr[i],
+			.table = w->pods_table,
+			.scope = RT_SCOPE_LINK,
+			.ifindex = w->host_ifindex,
 			.dev = w->host_ifname,
 		};
 
 		if (route.dst.ip.family == AF_INET6)
-			route.scope = RT_SCOPE_UNIVERSE;        /* IPv6 knows no other */
+			route.scope = RT_SCOPE_UNIVERSE; /* IPv6 knows no other */
 		/* replace: the daemon says whose address this is; a stale route must not win over it */
 		vw_route_replace(&b, &route);
 	}
@@ -132,20 +147,26 @@ static int wire_host(struct wiring_job *job, struct vw_err *err)
 }
 
 /*
- * The pod's two routes for one address, in @table (0: main). In main they may be there already, made by whoever wired
- * the pod's first interface.
+ * The pod's two routes for one address, in @table (0: main). In main they may be there already, made by
+ * whoever wired the pod's first interface.
  */
 static void add_routes(struct vw_nl_batch *b, const struct wiring_job *job, unsigned int i, uint32_t table)
 {
 	const struct vw_ip *gw = &job->w->gateway[i];
 	uint8_t scope = gw->family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
 	struct vw_route to_gw = {
-		.dst = vw_cidr_host(gw), .table = table, .scope = scope, .ifindex = job->pod_ifindex, .dev = job->key.ifname,
+		.dst = vw_cidr_host(gw),
+		.table = table,
+		.scope = scope,
+		.ifindex = job->pod_ifindex,
+		.dev = job->key.ifname,
 	};
-	struct vw_route by_gw = { .table = table, .via = *gw, .ifindex = job->pod_ifindex, .dev = job->key.ifname };
+	struct vw_route by_gw = {
+		.table = table, .via = *gw, .ifindex = job->pod_ifindex, .dev = job->key.ifname};
 
 	by_gw.dst.ip.family = gw->family;
-	by_gw.onlink = true;    /* else the kernel looks the gateway up in main, and may find it behind the first interface */
+	by_gw.onlink = true; /* else the kernel looks the gateway up in main, and may find it behind the first
+				interface */
 	vw_route_add(b, &to_gw);
 	if (!table)
 		vw_nl_tolerate(b, VW_NL_OK_EXISTS);
@@ -168,12 +189,16 @@ static int wire_second(struct wiring_job *job, const struct vw_nl_batch *first, 
 	job->second = true;
 	for (unsigned int i = 0; i < job->w->n_addr; i++) {
 		struct vw_rule rule = {
-			.family = job->w->addr[i].ip.family, .priority = POD_RULE_PRIORITY, .from = job->w->addr[i], .table = table,
+			.family = job->w->addr[i].ip.family,
+			.priority = POD_RULE_PRIORITY,
+			.from = job->w->addr[i],
+			.table = table,
 		};
 
 		add_routes(&b, job, i, table);
 		vw_rule_add(&b, &rule);
-		vw_nl_tolerate(&b, VW_NL_OK_EXISTS);    /* of an interface that went without us being asked inside */
+		vw_nl_tolerate(&b,
+			       VW_NL_OK_EXISTS); /* of an interface that went without us being asked inside */
 	}
 	return vw_nl_commit(&job->pod, &b, err);
 }
@@ -193,8 +218,10 @@ static int wire_pod(struct wiring_job *job, struct vw_err *err)
 	vw_link_set_up(&b, LO_IFINDEX, "lo");
 	vw_link_set_up(&b, link.ifindex, dev);
 	for (unsigned int i = 0; i < w->n_addr; i++) {
-		struct vw_addr addr = { .ifindex = link.ifindex, .addr = w->addr[i], .flags = VW_ADDR_NODAD, .dev = dev };
-		struct vw_neigh gw = { .ifindex = link.ifindex, .ip = w->gateway[i], .mac = w->host_mac, .dev = dev };
+		struct vw_addr addr = {
+			.ifindex = link.ifindex, .addr = w->addr[i], .flags = VW_ADDR_NODAD, .dev = dev};
+		struct vw_neigh gw = {
+			.ifindex = link.ifindex, .ip = w->gateway[i], .mac = w->host_mac, .dev = dev};
 
 		vw_addr_add(&b, &addr);
 		add_routes(&b, job, i, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a runtime sends: the first byte says what the rest is, a configuration on stdin or CNI_ARGS. A result that was
- * accepted as prevResult prints in every version, and what prints in the newest reads back.
+ * What a runtime sends: the first byte says what the rest is, a configuration on stdin or CNI_ARGS. A result
+ * that was accepted as prevResult prints in every version, and what prints in the newest reads back.
  */
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
@@ -37,7 +37,8 @@ static void print_and_read_back(const struct vw_cni_result *r)
 		}
 		if (vw_cni_result_parse(j, VW_CNI_NEWEST, &again, &err) < 0)
 			abort();
-		if (v > VW_CNI_0_2_0 && (again.n_ips != r->n_ips || again.n_routes != r->n_routes || again.n_ifaces != r->n_ifaces))
+		if (v > VW_CNI_0_2_0 && (again.n_ips != r->n_ips || again.n_routes != r->n_routes ||
+					 again.n_ifaces != r->n_ifaces))
 			abort();
 	}
 }
@@ -53,14 +54,15 @@ static void conf(const char *text, size_t len, bool tolerant)
 	size_t n;
 
 	if (vw_cni_conf_parse(text, len, tolerant, &c, &err) < 0) {
-		if (err.eno <= 0 || !err.cni || !err.msg[0] || vw_cni_error_print(&err, VW_CNI_NEWEST, &b) < 0)
+		if (err.eno <= 0 || !err.cni || !err.msg[0] ||
+		    vw_cni_error_print(&err, VW_CNI_NEWEST, &b) < 0)
 			abort();
 		return;
 	}
 	if (c.prev_result && vw_cni_result_parse(c.prev_result, c.version, &r, &err) == 0)
 		print_and_read_back(&r);
 	(void)vw_cni_conf_attachments(&c, &list, &n, &unknown, &err);
-	vw_cni_result_done(&r);         /* before what it borrows from */
+	vw_cni_result_done(&r); /* before what it borrows from */
 	vw_cni_conf_done(&c);
 }
 

@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	vw_auto_json struct vw_json *j = NULL, *again = NULL;
 	vw_auto_buf struct vw_buf one = VW_BUF_INIT, two = VW_BUF_INIT;
-	static const struct vw_json_limits roomy = { .max_bytes = (size_t)64 << 20 };
+	static const struct vw_json_limits roomy = {.max_bytes = (size_t)64 << 20};
 	struct vw_err err;
 
 	if (vw_json_parse((const char *)data, size, NULL, "input", &j, &err) < 0)

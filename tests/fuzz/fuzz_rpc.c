@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Packets: any bytes as a request and as each kind of reply. What a decoder accepts, its encoder writes the same again. */
+/* Packets: any bytes as a request and as each kind of reply. What is accepted is written the same again. */
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/json/json.h"
@@ -15,14 +15,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void request(const char *text, size_t len)
 {
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
-	struct vw_rpc_req one = { 0 }, two = { 0 };
+	struct vw_rpc_req one = {0}, two = {0};
 	struct vw_err err;
 
 	if (vw_rpc_req_decode(text, len, &one, &err) < 0)
 		return;
 	if (vw_rpc_req_encode(&one, &b, &err) == 0) {
-		if (vw_rpc_req_decode(vw_buf_str(&b), b.len, &two, &err) < 0 || two.op != one.op || two.n_valid != one.n_valid ||
-		    strcmp(two.key.container_id, one.key.container_id) || strcmp(two.key.ifname, one.key.ifname))
+		if (vw_rpc_req_decode(vw_buf_str(&b), b.len, &two, &err) < 0 || two.op != one.op ||
+		    two.n_valid != one.n_valid || strcmp(two.key.container_id, one.key.container_id) ||
+		    strcmp(two.key.ifname, one.key.ifname))
 			abort();
 	} else if (err.eno != EMSGSIZE) {
 		abort();
@@ -40,7 +41,8 @@ static void wiring(const struct vw_json *j)
 
 	if (vw_rpc_wiring_decode(j, &one, &err) < 0)
 		return;
-	if (vw_rpc_wiring_encode(&one, &b, &err) < 0 || vw_rpc_reply_decode(vw_buf_str(&b), b.len, &again, &err) < 0 ||
+	if (vw_rpc_wiring_encode(&one, &b, &err) < 0 ||
+	    vw_rpc_reply_decode(vw_buf_str(&b), b.len, &again, &err) < 0 ||
 	    vw_rpc_wiring_decode(again, &two, &err) < 0 || two.n_addr != one.n_addr || two.mtu != one.mtu ||
 	    memcmp(two.addr, one.addr, sizeof(one.addr)) || strcmp(two.pin_from_pod, one.pin_from_pod))
 		abort();

@@ -81,9 +81,13 @@ static void take(void **state)
 
 static void url(void **state)
 {
-	static const struct { const char *in, *out; } rows[] = {
-		{ "", "" }, { "AZaz09-_.~", "AZaz09-_.~" }, { "a b/c=d&e+f*", "a%20b%2Fc%3Dd%26e%2Bf%2A" },
-		{ "\xc3\xa4\x01", "%C3%A4%01" },
+	static const struct {
+		const char *in, *out;
+	} rows[] = {
+		{"", ""},
+		{"AZaz09-_.~", "AZaz09-_.~"},
+		{"a b/c=d&e+f*", "a%20b%2Fc%3Dd%26e%2Bf%2A"},
+		{"\xc3\xa4\x01", "%C3%A4%01"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -97,8 +101,9 @@ static void url(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(grows), cmocka_unit_test(prints_past_the_small_buffer), cmocka_unit_test(cap_turns_sour),
-		cmocka_unit_test(absurd_length_is_enomem), cmocka_unit_test(take), cmocka_unit_test(url),
+		cmocka_unit_test(grows),          cmocka_unit_test(prints_past_the_small_buffer),
+		cmocka_unit_test(cap_turns_sour), cmocka_unit_test(absurd_length_is_enomem),
+		cmocka_unit_test(take),           cmocka_unit_test(url),
 	};
 
 	return cmocka_run_group_tests_name("buf", tests, NULL, NULL);

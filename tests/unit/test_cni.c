@@ -1,4 +1,4 @@
-/* The CNI library by itself: environment, CNI_ARGS, configuration, results from and into every version, error objects. */
+/* The CNI library by itself: environment, CNI_ARGS, configuration, results of every version, errors. */
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
@@ -16,25 +16,38 @@
 
 static void environments(void **state)
 {
-	static const struct { const char *env[8]; int code; const char *why; } rows[] = {
-		{ { "CNI_COMMAND=ADD", "CNI_CONTAINERID=c", "CNI_NETNS=/n", "CNI_IFNAME=eth0", "CNI_PATH=/p" }, 0, NULL },
-		{ { "CNI_COMMAND=DEL", "CNI_CONTAINERID=c", "CNI_IFNAME=eth0", "CNI_PATH=/p" }, 0, NULL },
-		{ { "CNI_COMMAND=VERSION" }, 0, NULL }, { { "X=1" }, 0, NULL }, { { "CNI_COMMAND=" }, 0, NULL },
-		{ { "CNI_COMMAND=STATUS" }, 4, "[CNI_PATH]" }, { { "CNI_COMMAND=GC" }, 4, "[CNI_PATH]" },
-		{ { "CNI_COMMAND=ADD" }, 4, "[CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH] missing" },
-		{ { "CNI_COMMAND=CHECK", "CNI_CONTAINERID=c", "CNI_IFNAME=e", "CNI_PATH=/p" }, 4, "[CNI_NETNS]" },
-		{ { "CNI_COMMAND=add" }, 4, "unknown CNI_COMMAND: add" },
-		{ { "CNI_COMMAND" }, 0, NULL },         /* no '=': not a variable */
-		{ { "CNI_COMMAND=DEL", "CNI_CONTAINERID=a/b", "CNI_IFNAME=eth0", "CNI_PATH=/p" }, 4, "containerID" },
-		{ { "CNI_COMMAND=DEL", "CNI_CONTAINERID=c", "CNI_IFNAME=sixteen.bytes.00", "CNI_PATH=/p" }, 4, "too long" },
-		{ { "CNI_COMMAND=DEL", "CNI_CONTAINERID=c", "CNI_IFNAME=..", "CNI_PATH=/p" }, 4, ". or .." },
-		{ { "CNI_COMMAND=DEL", "CNI_CONTAINERID=c", "CNI_IFNAME=a b", "CNI_PATH=/p" }, 4, "whitespace" },
-		{ { "CNI_COMMANDS=ADD" }, 0, NULL },
+	static const struct {
+		const char *env[8];
+		int code;
+		const char *why;
+	} rows[] = {
+		{{"CNI_COMMAND=ADD", "CNI_CONTAINERID=c", "CNI_NETNS=/n", "CNI_IFNAME=eth0", "CNI_PATH=/p"},
+		 0,
+		 NULL},
+		{{"CNI_COMMAND=DEL", "CNI_CONTAINERID=c", "CNI_IFNAME=eth0", "CNI_PATH=/p"}, 0, NULL},
+		{{"CNI_COMMAND=VERSION"}, 0, NULL},
+		{{"X=1"}, 0, NULL},
+		{{"CNI_COMMAND="}, 0, NULL},
+		{{"CNI_COMMAND=STATUS"}, 4, "[CNI_PATH]"},
+		{{"CNI_COMMAND=GC"}, 4, "[CNI_PATH]"},
+		{{"CNI_COMMAND=ADD"}, 4, "[CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH] missing"},
+		{{"CNI_COMMAND=CHECK", "CNI_CONTAINERID=c", "CNI_IFNAME=e", "CNI_PATH=/p"}, 4, "[CNI_NETNS]"},
+		{{"CNI_COMMAND=add"}, 4, "unknown CNI_COMMAND: add"},
+		{{"CNI_COMMAND"}, 0, NULL}, /* no '=': not a variable */
+		{{"CNI_COMMAND=DEL", "CNI_CONTAINERID=a/b", "CNI_IFNAME=eth0", "CNI_PATH=/p"},
+		 4,
+		 "containerID"},
+		{{"CNI_COMMAND=DEL", "CNI_CONTAINERID=c", "CNI_IFNAME=sixteen.bytes.00", "CNI_PATH=/p"},
+		 4,
+		 "too long"},
+		{{"CNI_COMMAND=DEL", "CNI_CONTAINERID=c", "CNI_IFNAME=..", "CNI_PATH=/p"}, 4, ". or .."},
+		{{"CNI_COMMAND=DEL", "CNI_CONTAINERID=c", "CNI_IFNAME=a b", "CNI_PATH=/p"}, 4, "whitespace"},
+		{{"CNI_COMMANDS=ADD"}, 0, NULL},
 	};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
 		struct vw_cni_env env, before;
-		struct vw_err err = { 0 };
+		struct vw_err err = {0};
 		int r;
 
 		memset(&env, 0xa5, sizeof(env));
@@ -52,8 +65,9 @@ static void environments(void **state)
 
 static void environment_values(void **state)
 {
-	const char *const envp[] = { "CNI_COMMAND=ADD", "CNI_CONTAINERID=c", "CNI_NETNS=/n=1", "CNI_IFNAME=eth0", "CNI_PATH=/p",
-				     "CNI_ARGS=A=B", "CNI_NETNS_OVERRIDE=TRUE", NULL };
+	const char *const envp[] = {
+		"CNI_COMMAND=ADD", "CNI_CONTAINERID=c", "CNI_NETNS=/n=1",          "CNI_IFNAME=eth0",
+		"CNI_PATH=/p",     "CNI_ARGS=A=B",      "CNI_NETNS_OVERRIDE=TRUE", NULL};
 	struct vw_cni_env env;
 	struct vw_err err;
 
@@ -68,13 +82,22 @@ static void environment_values(void **state)
 
 static void arguments(void **state)
 {
-	static const struct { const char *text, *ns, *name, *uid; } rows[] = {
-		{ "", "", "", "" }, { "K8S_POD_NAMESPACE=a;K8S_POD_NAME=b;K8S_POD_UID=c;K8S_POD_INFRA_CONTAINER_ID=d", "a", "b", "c" },
-		{ "X=1;IgnoreUnknown=1;K8S_POD_NAME=b", "", "b", "" }, { "IgnoreUnknown=TRUE;X=", "", "", "" },
-		{ "K8S_POD_NAME=;K8S_POD_NAMESPACE=a", "a", "", "" },
-		{ "X=1", NULL, NULL, NULL }, { "A==B;IgnoreUnknown=1", NULL, NULL, NULL }, { "K8S_POD_NAME", NULL, NULL, NULL },
-		{ "K8S_POD_NAME=a;", NULL, NULL, NULL }, { ";", NULL, NULL, NULL }, { "IgnoreUnknown=x", NULL, NULL, NULL },
-		{ "k8s_pod_name=a", NULL, NULL, NULL },
+	static const struct {
+		const char *text, *ns, *name, *uid;
+	} rows[] = {
+		{"", "", "", ""},
+		{"K8S_POD_NAMESPACE=a;K8S_POD_NAME=b;K8S_POD_UID=c;K8S_POD_INFRA_CONTAINER_ID=d", "a", "b",
+		 "c"},
+		{"X=1;IgnoreUnknown=1;K8S_POD_NAME=b", "", "b", ""},
+		{"IgnoreUnknown=TRUE;X=", "", "", ""},
+		{"K8S_POD_NAME=;K8S_POD_NAMESPACE=a", "a", "", ""},
+		{"X=1", NULL, NULL, NULL},
+		{"A==B;IgnoreUnknown=1", NULL, NULL, NULL},
+		{"K8S_POD_NAME", NULL, NULL, NULL},
+		{"K8S_POD_NAME=a;", NULL, NULL, NULL},
+		{";", NULL, NULL, NULL},
+		{"IgnoreUnknown=x", NULL, NULL, NULL},
+		{"k8s_pod_name=a", NULL, NULL, NULL},
 	};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
@@ -106,15 +129,18 @@ static void long_arguments(void **state)
 	assert_int_equal(vw_cni_args_parse(text, &args, &err), -EINVAL);
 	memset(text, 'x', sizeof(text) - 2);
 	text[500] = '=';
-	assert_int_equal(vw_cni_args_parse(text, &args, &err), -EINVAL);        /* an unknown key too long to quote */
+	assert_int_equal(vw_cni_args_parse(text, &args, &err),
+			 -EINVAL); /* an unknown key too long to quote */
 }
 
 /* --- configuration */
 
 static void good_conf(void **state)
 {
-	static const char text[] = "{\"CniVersion\":\"0.4.0\",\"NAME\":\"vpc\",\"type\":\"vpcwire\",\"mtu\":\"1450\",\"socket\":\"/s\","
-				   "\"attach\":\"tcx\",\"timeout_ms\":\"500\",\"log_level\":\"DEBUG\",\"log_file\":\"/l\",\"dns\":{},"
+	static const char text[] = "{\"CniVersion\":\"0.4.0\",\"NAME\":\"vpc\",\"type\":\"vpcwire\",\"mtu\":"
+				   "\"1450\",\"socket\":\"/s\","
+				   "\"attach\":\"tcx\",\"timeout_ms\":\"500\",\"log_level\":\"DEBUG\",\"log_"
+				   "file\":\"/l\",\"dns\":{},"
 				   "\"prevResult\":null,\"other\":[{}]}";
 	struct vw_cni_conf c;
 	struct vw_err err;
@@ -151,14 +177,27 @@ static void defaults(void **state)
 
 static void bad_conf(void **state)
 {
-	static const struct { const char *text; int code; bool ok_when_tolerant; } rows[] = {
-		{ "", 6, false }, { "[]", 6, false }, { "{\"cniVersion\":5,\"name\":\"v\"}", 6, false },
-		{ "{\"cniVersion\":\"2.0.0\",\"name\":\"v\"}", 1, false }, { "{\"cniVersion\":\"1.1.0\"}", 7, false },
-		{ "{\"name\":5}", 7, false }, { "{\"name\":\"a/b\"}", 7, false }, { "{\"name\":\"v\",\"type\":5}", 7, false },
-		{ "{\"name\":\"v\",\"mtu\":\"x\"}", 7, true }, { "{\"name\":\"v\",\"mtu\":575}", 7, true },
-		{ "{\"name\":\"v\",\"timeout_ms\":99}", 7, true }, { "{\"name\":\"v\",\"attach\":\"x\"}", 7, true },
-		{ "{\"name\":\"v\",\"socket\":\"x\"}", 7, true }, { "{\"name\":\"v\",\"log_level\":\"x\"}", 7, true },
-		{ "{\"name\":\"v\",\"log_file\":5}", 7, true }, { "{\"name\":\"v\",\"dns\":[]}", 7, true },
+	static const struct {
+		const char *text;
+		int code;
+		bool ok_when_tolerant;
+	} rows[] = {
+		{"", 6, false},
+		{"[]", 6, false},
+		{"{\"cniVersion\":5,\"name\":\"v\"}", 6, false},
+		{"{\"cniVersion\":\"2.0.0\",\"name\":\"v\"}", 1, false},
+		{"{\"cniVersion\":\"1.1.0\"}", 7, false},
+		{"{\"name\":5}", 7, false},
+		{"{\"name\":\"a/b\"}", 7, false},
+		{"{\"name\":\"v\",\"type\":5}", 7, false},
+		{"{\"name\":\"v\",\"mtu\":\"x\"}", 7, true},
+		{"{\"name\":\"v\",\"mtu\":575}", 7, true},
+		{"{\"name\":\"v\",\"timeout_ms\":99}", 7, true},
+		{"{\"name\":\"v\",\"attach\":\"x\"}", 7, true},
+		{"{\"name\":\"v\",\"socket\":\"x\"}", 7, true},
+		{"{\"name\":\"v\",\"log_level\":\"x\"}", 7, true},
+		{"{\"name\":\"v\",\"log_file\":5}", 7, true},
+		{"{\"name\":\"v\",\"dns\":[]}", 7, true},
 	};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
@@ -170,7 +209,8 @@ static void bad_conf(void **state)
 		assert_true(vw_cni_conf_parse(rows[i].text, strlen(rows[i].text), false, &c, &err) < 0);
 		assert_int_equal(err.cni, rows[i].code);
 		assert_memory_equal(&c, &before, sizeof(c));
-		assert_int_equal(vw_cni_conf_parse(rows[i].text, strlen(rows[i].text), true, &c, &err) == 0, rows[i].ok_when_tolerant);
+		assert_int_equal(vw_cni_conf_parse(rows[i].text, strlen(rows[i].text), true, &c, &err) == 0,
+				 rows[i].ok_when_tolerant);
 		if (rows[i].ok_when_tolerant)
 			vw_cni_conf_done(&c);
 	}
@@ -178,15 +218,30 @@ static void bad_conf(void **state)
 
 static void attachments(void **state)
 {
-	static const struct { const char *member; int r; size_t n; bool unknown; } rows[] = {
-		{ "\"x\":1", 0, 0, true }, { "\"cni.dev/valid-attachments\":null", 0, 0, true }, { "\"cni.dev/valid-attachments\":[]", 0, 0, false },
-		{ "\"cni.dev/attachments\":[{\"containerID\":\"a\",\"ifname\":\"e\"}]", 0, 1, false },
-		{ "\"cni.dev/valid-attachments\":[{\"ContainerId\":\"a\",\"IfName\":\"e\"},{\"containerID\":\"b\",\"ifname\":\"e\"}]", 0, 2, false },
-		{ "\"cni.dev/valid-attachments\":[],\"cni.dev/attachments\":[{\"containerID\":\"a\",\"ifname\":\"e\"}]", 0, 0, false },
-		{ "\"cni.dev/valid-attachments\":null,\"cni.dev/attachments\":[{\"containerID\":\"a\",\"ifname\":\"e\"}]", 0, 1, false },
-		{ "\"cni.dev/valid-attachments\":{}", -EINVAL, 0, false }, { "\"cni.dev/valid-attachments\":[null]", -EINVAL, 0, false },
-		{ "\"cni.dev/valid-attachments\":[{\"containerID\":\"a\"}]", -EINVAL, 0, false },
-		{ "\"cni.dev/valid-attachments\":[{\"containerID\":\"a\",\"ifname\":5}]", -EINVAL, 0, false },
+	static const struct {
+		const char *member;
+		int r;
+		size_t n;
+		bool unknown;
+	} rows[] = {
+		{"\"x\":1", 0, 0, true},
+		{"\"cni.dev/valid-attachments\":null", 0, 0, true},
+		{"\"cni.dev/valid-attachments\":[]", 0, 0, false},
+		{"\"cni.dev/attachments\":[{\"containerID\":\"a\",\"ifname\":\"e\"}]", 0, 1, false},
+		{"\"cni.dev/"
+		 "valid-attachments\":[{\"ContainerId\":\"a\",\"IfName\":\"e\"},{\"containerID\":\"b\","
+		 "\"ifname\":\"e\"}]",
+		 0, 2, false},
+		{"\"cni.dev/valid-attachments\":[],\"cni.dev/"
+		 "attachments\":[{\"containerID\":\"a\",\"ifname\":\"e\"}]",
+		 0, 0, false},
+		{"\"cni.dev/valid-attachments\":null,\"cni.dev/"
+		 "attachments\":[{\"containerID\":\"a\",\"ifname\":\"e\"}]",
+		 0, 1, false},
+		{"\"cni.dev/valid-attachments\":{}", -EINVAL, 0, false},
+		{"\"cni.dev/valid-attachments\":[null]", -EINVAL, 0, false},
+		{"\"cni.dev/valid-attachments\":[{\"containerID\":\"a\"}]", -EINVAL, 0, false},
+		{"\"cni.dev/valid-attachments\":[{\"containerID\":\"a\",\"ifname\":5}]", -EINVAL, 0, false},
 	};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
@@ -220,29 +275,44 @@ static struct vw_json *json_of(const char *text)
 	return j;
 }
 
-#define FULL_1_1 \
-	"{\"cniVersion\":\"1.1.0\",\"interfaces\":[{\"name\":\"v0\",\"mac\":\"02:00:00:00:00:01\",\"mtu\":9001}," \
-	"{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:02\",\"mtu\":9001,\"sandbox\":\"/n\",\"socketPath\":\"/s\",\"pciID\":\"0:1\"}]," \
-	"\"ips\":[{\"interface\":1,\"address\":\"10.0.0.5/32\",\"gateway\":\"169.254.1.1\"},{\"interface\":1,\"address\":\"2001:db8::5/128\"}]," \
-	"\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"169.254.1.1\",\"mtu\":1400,\"advmss\":1360,\"priority\":7,\"table\":0,\"scope\":0}," \
+#define FULL_1_1                                                                                             \
+	"{\"cniVersion\":\"1.1.0\",\"interfaces\":[{\"name\":\"v0\",\"mac\":\"02:00:00:00:00:01\",\"mtu\":"  \
+	"9001},"                                                                                             \
+	"{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:02\",\"mtu\":9001,\"sandbox\":\"/"                      \
+	"n\",\"socketPath\":\"/s\",\"pciID\":\"0:1\"}],"                                                     \
+	"\"ips\":[{\"interface\":1,\"address\":\"10.0.0.5/"                                                  \
+	"32\",\"gateway\":\"169.254.1.1\"},{\"interface\":1,\"address\":\"2001:db8::5/128\"}],"              \
+	"\"routes\":[{\"dst\":\"0.0.0.0/"                                                                    \
+	"0\",\"gw\":\"169.254.1.1\",\"mtu\":1400,\"advmss\":1360,\"priority\":7,\"table\":0,\"scope\":0},"   \
 	"{\"dst\":\"::/0\"}],\"dns\":{\"nameservers\":[\"10.0.0.2\"]}}"
 
 static void results_in_every_version(void **state)
 {
-	static const struct { enum vw_cni_version v; const char *want; } rows[] = {
-		{ VW_CNI_1_1_0, FULL_1_1 },
-		{ VW_CNI_1_0_0, "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"v0\",\"mac\":\"02:00:00:00:00:01\"},"
-		  "{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:02\",\"sandbox\":\"/n\"}],"
-		  "\"ips\":[{\"interface\":1,\"address\":\"10.0.0.5/32\",\"gateway\":\"169.254.1.1\"},{\"interface\":1,\"address\":\"2001:db8::5/128\"}],"
-		  "\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"169.254.1.1\"},{\"dst\":\"::/0\"}],\"dns\":{\"nameservers\":[\"10.0.0.2\"]}}" },
-		{ VW_CNI_0_4_0, "{\"cniVersion\":\"0.4.0\",\"interfaces\":[{\"name\":\"v0\",\"mac\":\"02:00:00:00:00:01\"},"
-		  "{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:02\",\"sandbox\":\"/n\"}],"
-		  "\"ips\":[{\"version\":\"4\",\"interface\":1,\"address\":\"10.0.0.5/32\",\"gateway\":\"169.254.1.1\"},"
-		  "{\"version\":\"6\",\"interface\":1,\"address\":\"2001:db8::5/128\"}],"
-		  "\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"169.254.1.1\"},{\"dst\":\"::/0\"}],\"dns\":{\"nameservers\":[\"10.0.0.2\"]}}" },
-		{ VW_CNI_0_2_0, "{\"cniVersion\":\"0.2.0\",\"ip4\":{\"ip\":\"10.0.0.5/32\",\"gateway\":\"169.254.1.1\","
-		  "\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"169.254.1.1\"}]},\"ip6\":{\"ip\":\"2001:db8::5/128\",\"routes\":[{\"dst\":\"::/0\"}]},"
-		  "\"dns\":{\"nameservers\":[\"10.0.0.2\"]}}" },
+	static const struct {
+		enum vw_cni_version v;
+		const char *want;
+	} rows[] = {
+		{VW_CNI_1_1_0, FULL_1_1},
+		{VW_CNI_1_0_0,
+		 "{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"v0\",\"mac\":\"02:00:00:00:00:01\"},"
+		 "{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:02\",\"sandbox\":\"/n\"}],"
+		 "\"ips\":[{\"interface\":1,\"address\":\"10.0.0.5/"
+		 "32\",\"gateway\":\"169.254.1.1\"},{\"interface\":1,\"address\":\"2001:db8::5/128\"}],"
+		 "\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"169.254.1.1\"},{\"dst\":\"::/"
+		 "0\"}],\"dns\":{\"nameservers\":[\"10.0.0.2\"]}}"},
+		{VW_CNI_0_4_0,
+		 "{\"cniVersion\":\"0.4.0\",\"interfaces\":[{\"name\":\"v0\",\"mac\":\"02:00:00:00:00:01\"},"
+		 "{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:02\",\"sandbox\":\"/n\"}],"
+		 "\"ips\":[{\"version\":\"4\",\"interface\":1,\"address\":\"10.0.0.5/"
+		 "32\",\"gateway\":\"169.254.1.1\"},"
+		 "{\"version\":\"6\",\"interface\":1,\"address\":\"2001:db8::5/128\"}],"
+		 "\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"169.254.1.1\"},{\"dst\":\"::/"
+		 "0\"}],\"dns\":{\"nameservers\":[\"10.0.0.2\"]}}"},
+		{VW_CNI_0_2_0,
+		 "{\"cniVersion\":\"0.2.0\",\"ip4\":{\"ip\":\"10.0.0.5/32\",\"gateway\":\"169.254.1.1\","
+		 "\"routes\":[{\"dst\":\"0.0.0.0/0\",\"gw\":\"169.254.1.1\"}]},\"ip6\":{\"ip\":\"2001:db8::5/"
+		 "128\",\"routes\":[{\"dst\":\"::/0\"}]},"
+		 "\"dns\":{\"nameservers\":[\"10.0.0.2\"]}}"},
 	};
 	vw_auto_json struct vw_json *j = json_of(FULL_1_1);
 	vw_auto_cni_result struct vw_cni_result r = VW_CNI_RESULT_INIT;
@@ -259,16 +329,20 @@ static void results_in_every_version(void **state)
 
 static void old_results_are_understood(void **state)
 {
-	vw_auto_json struct vw_json *j = json_of("{\"ip4\":{\"ip\":\"10.0.0.5/24\",\"gateway\":\"10.0.0.1\",\"routes\":[{\"dst\":\"0.0.0.0/0\"}]},"
-						 "\"ip6\":{\"ip\":\"2001:db8::5/64\"}}");
+	vw_auto_json struct vw_json *j =
+		json_of("{\"ip4\":{\"ip\":\"10.0.0.5/"
+			"24\",\"gateway\":\"10.0.0.1\",\"routes\":[{\"dst\":\"0.0.0.0/0\"}]},"
+			"\"ip6\":{\"ip\":\"2001:db8::5/64\"}}");
 	vw_auto_cni_result struct vw_cni_result r = VW_CNI_RESULT_INIT, newer = VW_CNI_RESULT_INIT;
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
 	struct vw_err err;
 
 	assert_int_equal(vw_cni_result_parse(j, VW_CNI_0_2_0, &r, &err), 0);
 	assert_int_equal(vw_cni_result_print(&r, VW_CNI_1_1_0, &b, &err), 0);
-	assert_string_equal(vw_buf_str(&b), "{\"cniVersion\":\"1.1.0\",\"interfaces\":[],\"ips\":[{\"address\":\"10.0.0.5/24\",\"gateway\":\"10.0.0.1\"},"
-					    "{\"address\":\"2001:db8::5/64\"}],\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}");
+	assert_string_equal(vw_buf_str(&b),
+			    "{\"cniVersion\":\"1.1.0\",\"interfaces\":[],\"ips\":[{\"address\":\"10.0.0.5/"
+			    "24\",\"gateway\":\"10.0.0.1\"},"
+			    "{\"address\":\"2001:db8::5/64\"}],\"routes\":[{\"dst\":\"0.0.0.0/0\"}]}");
 	/* without a version of its own it has the configuration's */
 	assert_int_equal(vw_cni_result_parse(j, VW_CNI_1_0_0, &newer, &err), 0);
 	assert_int_equal(newer.n_ips, 0);
@@ -288,22 +362,30 @@ static void a_result_without_address(void **state)
 
 static void bad_results(void **state)
 {
-	static const struct { const char *text, *why; } rows[] = {
-		{ "5", "object" }, { "{\"cniVersion\":\"7\"}", "cniVersion" }, { "{\"ips\":{}}", "'ips'" }, { "{\"ips\":[5]}", "ips[0]" },
-		{ "{\"ips\":[{\"address\":\"10.0.0.5\"}]}", "address" }, { "{\"ips\":[{\"address\":\"10.0.0.5/33\"}]}", "address" },
-		{ "{\"ips\":[{\"address\":\"10.0.0.5/32\",\"gateway\":\"x\"}]}", "gateway" },
-		{ "{\"ips\":[{\"address\":\"10.0.0.5/32\",\"interface\":0}]}", "interface" },
-		{ "{\"ips\":[{\"address\":\"10.0.0.5/32\",\"interface\":-1}]}", "interface" },
-		{ "{\"interfaces\":[{}]}", "interfaces[0]" }, { "{\"interfaces\":[{\"name\":\"a\",\"mtu\":-1}]}", "mtu" },
-		{ "{\"routes\":[{\"dst\":\"0.0.0.0/0\"},{\"dst\":\"x\"}]}", "routes[1]" },
-		{ "{\"routes\":[{\"dst\":\"0.0.0.0/0\",\"table\":\"x\"}]}", "table" }, { "{\"dns\":5}", "dns" },
-		{ "{\"cniVersion\":\"0.2.0\",\"ip4\":{\"ip\":\"x\"}}", "ip4" },
+	static const struct {
+		const char *text, *why;
+	} rows[] = {
+		{"5", "object"},
+		{"{\"cniVersion\":\"7\"}", "cniVersion"},
+		{"{\"ips\":{}}", "'ips'"},
+		{"{\"ips\":[5]}", "ips[0]"},
+		{"{\"ips\":[{\"address\":\"10.0.0.5\"}]}", "address"},
+		{"{\"ips\":[{\"address\":\"10.0.0.5/33\"}]}", "address"},
+		{"{\"ips\":[{\"address\":\"10.0.0.5/32\",\"gateway\":\"x\"}]}", "gateway"},
+		{"{\"ips\":[{\"address\":\"10.0.0.5/32\",\"interface\":0}]}", "interface"},
+		{"{\"ips\":[{\"address\":\"10.0.0.5/32\",\"interface\":-1}]}", "interface"},
+		{"{\"interfaces\":[{}]}", "interfaces[0]"},
+		{"{\"interfaces\":[{\"name\":\"a\",\"mtu\":-1}]}", "mtu"},
+		{"{\"routes\":[{\"dst\":\"0.0.0.0/0\"},{\"dst\":\"x\"}]}", "routes[1]"},
+		{"{\"routes\":[{\"dst\":\"0.0.0.0/0\",\"table\":\"x\"}]}", "table"},
+		{"{\"dns\":5}", "dns"},
+		{"{\"cniVersion\":\"0.2.0\",\"ip4\":{\"ip\":\"x\"}}", "ip4"},
 	};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
 		vw_auto_json struct vw_json *j = json_of(rows[i].text);
 		struct vw_cni_result r, before;
-		struct vw_err err = { 0 };
+		struct vw_err err = {0};
 
 		memset(&r, 0xa5, sizeof(r));
 		before = r;
@@ -320,7 +402,7 @@ static void lists_grow(void **state)
 	vw_auto_cni_result struct vw_cni_result r = VW_CNI_RESULT_INIT;
 
 	for (int i = 0; i < 1000; i++) {
-		struct vw_cni_ip ip = { .iface = i };
+		struct vw_cni_ip ip = {.iface = i};
 
 		assert_int_equal(vw_cni_result_add_ip(&r, &ip), i);
 	}
@@ -332,10 +414,17 @@ static void lists_grow(void **state)
 
 static void error_objects(void **state)
 {
-	static const struct { const char *msg; int cni, eno; const char *want; } rows[] = {
-		{ "plain", 7, EINVAL, "{\"cniVersion\":\"0.4.0\",\"code\":7,\"msg\":\"plain\",\"details\":\"\"}" },
-		{ "short\nand long", 0, ETIMEDOUT, "{\"cniVersion\":\"0.4.0\",\"code\":11,\"msg\":\"short\",\"details\":\"and long\"}" },
-		{ "\"q\" \xff", 100, EEXIST, "{\"cniVersion\":\"0.4.0\",\"code\":100,\"msg\":\"\\\"q\\\" ?\",\"details\":\"\"}" },
+	static const struct {
+		const char *msg;
+		int cni, eno;
+		const char *want;
+	} rows[] = {
+		{"plain", 7, EINVAL,
+		 "{\"cniVersion\":\"0.4.0\",\"code\":7,\"msg\":\"plain\",\"details\":\"\"}"},
+		{"short\nand long", 0, ETIMEDOUT,
+		 "{\"cniVersion\":\"0.4.0\",\"code\":11,\"msg\":\"short\",\"details\":\"and long\"}"},
+		{"\"q\" \xff", 100, EEXIST,
+		 "{\"cniVersion\":\"0.4.0\",\"code\":100,\"msg\":\"\\\"q\\\" ?\",\"details\":\"\"}"},
 	};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
@@ -366,11 +455,21 @@ static void versions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(environments), cmocka_unit_test(environment_values), cmocka_unit_test(arguments),
-		cmocka_unit_test(long_arguments), cmocka_unit_test(good_conf), cmocka_unit_test(defaults), cmocka_unit_test(bad_conf),
-		cmocka_unit_test(attachments), cmocka_unit_test(results_in_every_version), cmocka_unit_test(old_results_are_understood),
-		cmocka_unit_test(a_result_without_address), cmocka_unit_test(bad_results), cmocka_unit_test(lists_grow),
-		cmocka_unit_test(error_objects), cmocka_unit_test(versions),
+		cmocka_unit_test(environments),
+		cmocka_unit_test(environment_values),
+		cmocka_unit_test(arguments),
+		cmocka_unit_test(long_arguments),
+		cmocka_unit_test(good_conf),
+		cmocka_unit_test(defaults),
+		cmocka_unit_test(bad_conf),
+		cmocka_unit_test(attachments),
+		cmocka_unit_test(results_in_every_version),
+		cmocka_unit_test(old_results_are_understood),
+		cmocka_unit_test(a_result_without_address),
+		cmocka_unit_test(bad_results),
+		cmocka_unit_test(lists_grow),
+		cmocka_unit_test(error_objects),
+		cmocka_unit_test(versions),
 	};
 
 	return cmocka_run_group_tests_name("cni", tests, NULL, NULL);

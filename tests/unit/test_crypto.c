@@ -23,10 +23,10 @@ static void hmac(void **state)
 	uint8_t mac[VW_SHA256_LEN], key[131];
 	char text[VW_SHA256_HEXLEN];
 
-	vw_hmac_sha256("Jefe", 4, "what do ya want for nothing?", 28, mac);     /* RFC 4231, case 2 */
+	vw_hmac_sha256("Jefe", 4, "what do ya want for nothing?", 28, mac); /* RFC 4231, case 2 */
 	vw_hex(mac, sizeof(mac), text);
 	assert_string_equal(text, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
-	memset(key, 0xaa, sizeof(key));                                         /* case 6: key longer than a block */
+	memset(key, 0xaa, sizeof(key)); /* case 6: key longer than a block */
 	vw_hmac_sha256(key, sizeof(key), "Test Using Larger Than Block-Size Key - Hash Key First", 54, mac);
 	vw_hex(mac, sizeof(mac), text);
 	assert_string_equal(text, "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
@@ -34,7 +34,7 @@ static void hmac(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(sha), cmocka_unit_test(hmac) };
+	const struct CMUnitTest tests[] = {cmocka_unit_test(sha), cmocka_unit_test(hmac)};
 
 	return cmocka_run_group_tests_name("crypto", tests, NULL, NULL);
 }

@@ -7,7 +7,9 @@
 
 static void set_takes_either_sign(void **state)
 {
-	static const struct { int in, want; } rows[] = { { ENOENT, ENOENT }, { -ENOENT, ENOENT }, { 0, EINVAL } };
+	static const struct {
+		int in, want;
+	} rows[] = {{ENOENT, ENOENT}, {-ENOENT, ENOENT}, {0, EINVAL}};
 	struct vw_err err;
 
 	for (size_t i = 0; i < 3; i++) {
@@ -66,13 +68,15 @@ static void long_messages_lose_their_end(void **state)
 
 static void codes(void **state)
 {
-	static const struct { int eno, cni, want; } rows[] = {
-		{ EINVAL, 4, 4 }, { EAGAIN, 0, 11 }, { ETIMEDOUT, 0, 11 }, { EIO, 0, 5 }, { EBADMSG, 0, 6 },
-		{ EINVAL, 0, 7 }, { EEXIST, 0, 100 }, { EPROTO, 0, 102 }, { ENETDOWN, 0, 101 },
+	static const struct {
+		int eno, cni, want;
+	} rows[] = {
+		{EINVAL, 4, 4}, {EAGAIN, 0, 11},  {ETIMEDOUT, 0, 11}, {EIO, 0, 5},        {EBADMSG, 0, 6},
+		{EINVAL, 0, 7}, {EEXIST, 0, 100}, {EPROTO, 0, 102},   {ENETDOWN, 0, 101},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct vw_err err = { .eno = rows[i].eno, .cni = rows[i].cni };
+		struct vw_err err = {.eno = rows[i].eno, .cni = rows[i].cni};
 
 		assert_int_equal(vw_err_cni(&err), rows[i].want);
 	}
@@ -81,9 +85,12 @@ static void codes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(set_takes_either_sign), cmocka_unit_test(sys_appends_reason),
-		cmocka_unit_test(wrap_keeps_errno_and_code), cmocka_unit_test(arguments_may_be_the_message),
-		cmocka_unit_test(long_messages_lose_their_end), cmocka_unit_test(codes),
+		cmocka_unit_test(set_takes_either_sign),
+		cmocka_unit_test(sys_appends_reason),
+		cmocka_unit_test(wrap_keeps_errno_and_code),
+		cmocka_unit_test(arguments_may_be_the_message),
+		cmocka_unit_test(long_messages_lose_their_end),
+		cmocka_unit_test(codes),
 	};
 
 	return cmocka_run_group_tests_name("err", tests, NULL, NULL);

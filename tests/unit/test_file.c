@@ -173,8 +173,9 @@ static void mkdirs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(replace_and_read), test(replace_fails_cleanly), test(read_caps), test(read_fd_is_bounded),
-		test(write_once), test(mkdirs),
+		test(replace_and_read), test(replace_fails_cleanly),
+		test(read_caps),        test(read_fd_is_bounded),
+		test(write_once),       test(mkdirs),
 	};
 
 	return cmocka_run_group_tests_name("file", tests, NULL, NULL);

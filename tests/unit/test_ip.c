@@ -7,12 +7,26 @@
 
 static void ip_text(void **state)
 {
-	static const struct { const char *in, *out; } rows[] = {
-		{ "10.0.0.1", "10.0.0.1" }, { "0.0.0.0", "0.0.0.0" }, { "255.255.255.255", "255.255.255.255" },
-		{ "FE80::1", "fe80::1" }, { "2001:db8:0:0:0:0:0:5", "2001:db8::5" }, { "::", "::" },
-		{ "::ffff:10.0.0.1", "::ffff:10.0.0.1" },
-		{ "", NULL }, { "10.0.0", NULL }, { "10.0.0.256", NULL }, { "10.0.0.01", NULL }, { " 10.0.0.1", NULL },
-		{ "10.0.0.1 ", NULL }, { "10.0.0.1/32", NULL }, { "fe80::1%eth0", NULL }, { ":::", NULL }, { "1::2::3", NULL },
+	static const struct {
+		const char *in, *out;
+	} rows[] = {
+		{"10.0.0.1", "10.0.0.1"},
+		{"0.0.0.0", "0.0.0.0"},
+		{"255.255.255.255", "255.255.255.255"},
+		{"FE80::1", "fe80::1"},
+		{"2001:db8:0:0:0:0:0:5", "2001:db8::5"},
+		{"::", "::"},
+		{"::ffff:10.0.0.1", "::ffff:10.0.0.1"},
+		{"", NULL},
+		{"10.0.0", NULL},
+		{"10.0.0.256", NULL},
+		{"10.0.0.01", NULL},
+		{" 10.0.0.1", NULL},
+		{"10.0.0.1 ", NULL},
+		{"10.0.0.1/32", NULL},
+		{"fe80::1%eth0", NULL},
+		{":::", NULL},
+		{"1::2::3", NULL},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -33,8 +47,8 @@ static void ip_text(void **state)
 
 static void none_prints_empty(void **state)
 {
-	struct vw_ip none = { 0 };
-	struct vw_cidr nowhere = { 0 };
+	struct vw_ip none = {0};
+	struct vw_cidr nowhere = {0};
 	char text[VW_CIDR_STRLEN] = "x", ip[VW_IP_STRLEN] = "x";
 
 	assert_string_equal(vw_ip_str(&none, ip), "");
@@ -44,14 +58,25 @@ static void none_prints_empty(void **state)
 
 static void cidr_text(void **state)
 {
-	static const struct { const char *in, *out, *masked; } rows[] = {
-		{ "10.1.2.3/8", "10.1.2.3/8", "10.0.0.0/8" }, { "10.1.2.3", "10.1.2.3/32", "10.1.2.3/32" },
-		{ "10.1.2.3/0", "10.1.2.3/0", "0.0.0.0/0" }, { "10.1.2.255/28", "10.1.2.255/28", "10.1.2.240/28" },
-		{ "2001:db8::ffff/80", "2001:db8::ffff/80", "2001:db8::/80" }, { "::1", "::1/128", "::1/128" },
-		{ "10.1.2.3/33", NULL, NULL }, { "::/129", NULL, NULL }, { "10.1.2.3/", NULL, NULL },
-		{ "10.1.2.3/-1", NULL, NULL }, { "10.1.2.3/08", NULL, NULL }, { "10.1.2.3/8 ", NULL, NULL },
-		{ "10.1.2.3/8/8", NULL, NULL }, { "/8", NULL, NULL }, { "10.1.2.3/4294967304", NULL, NULL },
-		{ "1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb/64", NULL, NULL },
+	static const struct {
+		const char *in, *out, *masked;
+	} rows[] = {
+		{"10.1.2.3/8", "10.1.2.3/8", "10.0.0.0/8"},
+		{"10.1.2.3", "10.1.2.3/32", "10.1.2.3/32"},
+		{"10.1.2.3/0", "10.1.2.3/0", "0.0.0.0/0"},
+		{"10.1.2.255/28", "10.1.2.255/28", "10.1.2.240/28"},
+		{"2001:db8::ffff/80", "2001:db8::ffff/80", "2001:db8::/80"},
+		{"::1", "::1/128", "::1/128"},
+		{"10.1.2.3/33", NULL, NULL},
+		{"::/129", NULL, NULL},
+		{"10.1.2.3/", NULL, NULL},
+		{"10.1.2.3/-1", NULL, NULL},
+		{"10.1.2.3/08", NULL, NULL},
+		{"10.1.2.3/8 ", NULL, NULL},
+		{"10.1.2.3/8/8", NULL, NULL},
+		{"/8", NULL, NULL},
+		{"10.1.2.3/4294967304", NULL, NULL},
+		{"1111:2222:3333:4444:5555:6666:7777:8888:9999:aaaa:bbbb/64", NULL, NULL},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -76,8 +101,13 @@ static void cidr_text(void **state)
 
 static void mac_text(void **state)
 {
-	static const char *const bad[] = { "", "02:00:00:00:00", "02:00:00:00:00:0g", "02-00-00-00-00-01",
-					   "02:00:00:00:00:011", "2:0:0:0:0:1", "020000000001" };
+	static const char *const bad[] = {"",
+					  "02:00:00:00:00",
+					  "02:00:00:00:00:0g",
+					  "02-00-00-00-00-01",
+					  "02:00:00:00:00:011",
+					  "2:0:0:0:0:1",
+					  "020000000001"};
 	struct vw_mac m, before;
 	char text[VW_MAC_STRLEN];
 
@@ -103,11 +133,18 @@ static struct vw_cidr cidr(const char *text)
 
 static void membership(void **state)
 {
-	static const struct { const char *a, *b; int covers, overlaps; } rows[] = {
-		{ "10.0.0.0/8", "10.1.0.0/16", 1, 1 }, { "10.1.0.0/16", "10.0.0.0/8", 0, 1 },
-		{ "10.0.0.0/9", "10.128.0.0/9", 0, 0 }, { "0.0.0.0/0", "1.2.3.4/32", 1, 1 },
-		{ "0.0.0.0/0", "::/0", 0, 0 }, { "10.1.2.3/24", "10.1.2.0/24", 1, 1 },
-		{ "2001:db8::/32", "2001:db8:ffff::/48", 1, 1 }, { "2001:db8::/32", "2001:db9::/48", 0, 0 },
+	static const struct {
+		const char *a, *b;
+		int covers, overlaps;
+	} rows[] = {
+		{"10.0.0.0/8", "10.1.0.0/16", 1, 1},
+		{"10.1.0.0/16", "10.0.0.0/8", 0, 1},
+		{"10.0.0.0/9", "10.128.0.0/9", 0, 0},
+		{"0.0.0.0/0", "1.2.3.4/32", 1, 1},
+		{"0.0.0.0/0", "::/0", 0, 0},
+		{"10.1.2.3/24", "10.1.2.0/24", 1, 1},
+		{"2001:db8::/32", "2001:db8:ffff::/48", 1, 1},
+		{"2001:db8::/32", "2001:db9::/48", 0, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -121,10 +158,18 @@ static void membership(void **state)
 
 static void arithmetic(void **state)
 {
-	static const struct { const char *ip; uint64_t n; const char *want; } rows[] = {
-		{ "10.0.0.255", 1, "10.0.1.0" }, { "10.0.0.0", 65536, "10.1.0.0" }, { "255.255.255.255", 1, "0.0.0.0" },
-		{ "2001:db8::ffff:ffff", 1, "2001:db8::1:0:0" }, { "::", UINT64_MAX, "::ffff:ffff:ffff:ffff" },
-		{ "::ffff:ffff:ffff:ffff", 1, "0:0:0:1::" }, { "10.0.0.7", 0, "10.0.0.7" },
+	static const struct {
+		const char *ip;
+		uint64_t n;
+		const char *want;
+	} rows[] = {
+		{"10.0.0.255", 1, "10.0.1.0"},
+		{"10.0.0.0", 65536, "10.1.0.0"},
+		{"255.255.255.255", 1, "0.0.0.0"},
+		{"2001:db8::ffff:ffff", 1, "2001:db8::1:0:0"},
+		{"::", UINT64_MAX, "::ffff:ffff:ffff:ffff"},
+		{"::ffff:ffff:ffff:ffff", 1, "0:0:0:1::"},
+		{"10.0.0.7", 0, "10.0.0.7"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -139,7 +184,7 @@ static void arithmetic(void **state)
 
 static void order_and_numbers(void **state)
 {
-	static const char *const sorted[] = { "0.0.0.0", "9.255.0.0", "10.0.0.1", "::1", "2001:db8::1" };
+	static const char *const sorted[] = {"0.0.0.0", "9.255.0.0", "10.0.0.1", "::1", "2001:db8::1"};
 	struct vw_ip v6;
 
 	for (int i = 0; i < 5; i++) {
@@ -163,8 +208,9 @@ static void order_and_numbers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ip_text), cmocka_unit_test(none_prints_empty), cmocka_unit_test(cidr_text),
-		cmocka_unit_test(mac_text), cmocka_unit_test(membership), cmocka_unit_test(arithmetic),
+		cmocka_unit_test(ip_text),           cmocka_unit_test(none_prints_empty),
+		cmocka_unit_test(cidr_text),         cmocka_unit_test(mac_text),
+		cmocka_unit_test(membership),        cmocka_unit_test(arithmetic),
 		cmocka_unit_test(order_and_numbers),
 	};
 

@@ -1,4 +1,4 @@
-/* The JSON fence: caps, strictness, keys of any case, lenient numbers, messages that name the key, ownership. */
+/* The JSON fence: caps, strictness, keys of any case, lenient numbers, messages, ownership. */
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/json/json.h"
@@ -11,7 +11,7 @@
 static struct vw_json *parse(const char *text)
 {
 	struct vw_json *j = NULL;
-	struct vw_err err = { 0 };
+	struct vw_err err = {0};
 
 	if (vw_json_parse(text, strlen(text), NULL, "text", &j, &err) < 0)
 		fail_msg("%s: %s", text, err.msg);
@@ -20,19 +20,34 @@ static struct vw_json *parse(const char *text)
 
 static void refuses(void **state)
 {
-	static const struct { const char *text, *why; } rows[] = {
-		{ "", "text is empty" }, { " \n", "text is empty" }, { "{", "line 1" }, { "{} x", "line 1" }, { "{}{}", "line 1" },
-		{ "{\"a\":1,\"a\":2}", "duplicate" }, { "{'a':1}", "line 1" }, { "[1,]", "line 1" }, { "nul", "line 1" },
-		{ "\"\\ud800\"", "line 1" }, { "\"\xff\"", "line" }, { "[99999999999999999999]", "too big" }, { "01", "line 1" },
-		{ "[[[[1]]]]", "deeper than 3" }, { "{\"a\":[[{\"b\":1}]]}", "deeper than 3" }, { "\"0123456789012345678901234567890\"", "larger than 32" },
+	static const struct {
+		const char *text, *why;
+	} rows[] = {
+		{"", "text is empty"},
+		{" \n", "text is empty"},
+		{"{", "line 1"},
+		{"{} x", "line 1"},
+		{"{}{}", "line 1"},
+		{"{\"a\":1,\"a\":2}", "duplicate"},
+		{"{'a':1}", "line 1"},
+		{"[1,]", "line 1"},
+		{"nul", "line 1"},
+		{"\"\\ud800\"", "line 1"},
+		{"\"\xff\"", "line"},
+		{"[99999999999999999999]", "too big"},
+		{"01", "line 1"},
+		{"[[[[1]]]]", "deeper than 3"},
+		{"{\"a\":[[{\"b\":1}]]}", "deeper than 3"},
+		{"\"0123456789012345678901234567890\"", "larger than 32"},
 	};
-	static const struct vw_json_limits lim = { .max_bytes = 32, .max_depth = 3 };
+	static const struct vw_json_limits lim = {.max_bytes = 32, .max_depth = 3};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct vw_json *j = (struct vw_json *)(uintptr_t)1;
-		struct vw_err err = { 0 };
+		struct vw_err err = {0};
 
-		assert_int_equal(vw_json_parse(rows[i].text, strlen(rows[i].text), &lim, "text", &j, &err), -EBADMSG);
+		assert_int_equal(vw_json_parse(rows[i].text, strlen(rows[i].text), &lim, "text", &j, &err),
+				 -EBADMSG);
 		assert_int_equal(err.cni, VW_CNI_DECODE);
 		assert_ptr_equal(j, (void *)1);
 		if (!strstr(err.msg, rows[i].why))
@@ -42,14 +57,15 @@ static void refuses(void **state)
 
 static void depth_counts_brackets_outside_strings(void **state)
 {
-	static const struct vw_json_limits lim = { .max_depth = 2 };
-	static const char *const ok[] = { "[[1],[2],[[]]]", "[\"[[[[\"]", "[\"\\\"[[[\"]", "{\"[[[\":[]}" };
+	static const struct vw_json_limits lim = {.max_depth = 2};
+	static const char *const ok[] = {"[[1],[2],[[]]]", "[\"[[[[\"]", "[\"\\\"[[[\"]", "{\"[[[\":[]}"};
 	struct vw_err err;
 
 	for (size_t i = 0; i < 4; i++) {
 		vw_auto_json struct vw_json *j = NULL;
 
-		assert_int_equal(vw_json_parse(ok[i], strlen(ok[i]), &lim, "t", &j, &err), i == 0 ? -EBADMSG : 0);
+		assert_int_equal(vw_json_parse(ok[i], strlen(ok[i]), &lim, "t", &j, &err),
+				 i == 0 ? -EBADMSG : 0);
 	}
 }
 
@@ -75,7 +91,7 @@ static void keys_of_any_case(void **state)
 	assert_int_equal(vw_json_get_int(j, "hostport", 0, 9, &n, &err), 1);
 	assert_int_equal(n, 2);
 	assert_int_equal(vw_json_get_int(j, "HOSTPORT", 0, 9, &n, &err), 1);
-	assert_int_equal(n, 1);         /* the first in the text */
+	assert_int_equal(n, 1); /* the first in the text */
 	assert_int_equal(vw_json_get_int(j, "vlanId", 0, 9, &n, &err), 1);
 	assert_int_equal(n, 3);
 	assert_null(vw_json_get(j, "vlan"));
@@ -86,18 +102,30 @@ static void keys_of_any_case(void **state)
 
 static void integers(void **state)
 {
-	static const struct { const char *text; int r; int64_t want; const char *why; } rows[] = {
-		{ "{\"mtu\":9001}", 1, 9001, NULL }, { "{\"mtu\":\"9001\"}", 1, 9001, NULL }, { "{\"mtu\":null}", 0, -7, NULL },
-		{ "{}", 0, -7, NULL }, { "{\"mtu\":\"-0\"}", 1, 0, NULL },
-		{ "{\"mtu\":-1}", -EINVAL, -7, "is -1" }, { "{\"mtu\":65536}", -EINVAL, -7, "from 0 to 65535" },
-		{ "{\"mtu\":\"\"}", -EINVAL, -7, "string \"\"" }, { "{\"mtu\":\"9001x\"}", -EINVAL, -7, "9001x" },
-		{ "{\"mtu\":9001.0}", -EINVAL, -7, "9001" }, { "{\"mtu\":true}", -EINVAL, -7, "true" },
-		{ "{\"mtu\":[]}", -EINVAL, -7, "array" }, { "{\"mtu\":{}}", -EINVAL, -7, "object" },
+	static const struct {
+		const char *text;
+		int r;
+		int64_t want;
+		const char *why;
+	} rows[] = {
+		{"{\"mtu\":9001}", 1, 9001, NULL},
+		{"{\"mtu\":\"9001\"}", 1, 9001, NULL},
+		{"{\"mtu\":null}", 0, -7, NULL},
+		{"{}", 0, -7, NULL},
+		{"{\"mtu\":\"-0\"}", 1, 0, NULL},
+		{"{\"mtu\":-1}", -EINVAL, -7, "is -1"},
+		{"{\"mtu\":65536}", -EINVAL, -7, "from 0 to 65535"},
+		{"{\"mtu\":\"\"}", -EINVAL, -7, "string \"\""},
+		{"{\"mtu\":\"9001x\"}", -EINVAL, -7, "9001x"},
+		{"{\"mtu\":9001.0}", -EINVAL, -7, "9001"},
+		{"{\"mtu\":true}", -EINVAL, -7, "true"},
+		{"{\"mtu\":[]}", -EINVAL, -7, "array"},
+		{"{\"mtu\":{}}", -EINVAL, -7, "object"},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		vw_auto_json struct vw_json *j = parse(rows[i].text);
-		struct vw_err err = { 0 };
+		struct vw_err err = {0};
 		int64_t v = -7;
 
 		assert_int_equal(vw_json_get_int(j, "mtu", 0, 65535, &v, &err), rows[i].r);
@@ -114,7 +142,8 @@ static void integers(void **state)
 
 static void other_getters(void **state)
 {
-	vw_auto_json struct vw_json *j = parse("{\"s\":\"x\",\"b\":true,\"bs\":\"FALSE\",\"o\":{\"k\":1},\"a\":[1,2],\"n\":null}");
+	vw_auto_json struct vw_json *j =
+		parse("{\"s\":\"x\",\"b\":true,\"bs\":\"FALSE\",\"o\":{\"k\":1},\"a\":[1,2],\"n\":null}");
 	const struct vw_json *sub = NULL;
 	const char *s = "keep";
 	struct vw_err err;
@@ -170,9 +199,13 @@ static void build_and_print(void **state)
 	assert_int_equal(vw_json_set_bool(o, "b", false), 0);
 	assert_int_equal(vw_json_set(o, "a", a), 0);
 	assert_int_equal(vw_json_set(o, "none", NULL), -ENOMEM);
-	assert_int_equal(vw_json_set_str(o, "bad", "\xff" "a\xc3"), 0);
+	assert_int_equal(vw_json_set_str(o, "bad",
+					 "\xff"
+					 "a\xc3"),
+			 0);
 	assert_int_equal(vw_json_print(o, 0, &b), 0);
-	assert_string_equal(vw_buf_str(&b), "{\"s\":\"q\\\"\\n\",\"b\":false,\"a\":[-1,null],\"bad\":\"?a?\"}");
+	assert_string_equal(vw_buf_str(&b),
+			    "{\"s\":\"q\\\"\\n\",\"b\":false,\"a\":[-1,null],\"bad\":\"?a?\"}");
 	copy = vw_json_copy(o);
 	assert_int_equal(vw_json_del(o, "s"), 1);
 	assert_non_null(vw_json_get(copy, "s"));
@@ -183,9 +216,14 @@ static void build_and_print(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(refuses), cmocka_unit_test(depth_counts_brackets_outside_strings),
-		cmocka_unit_test(not_nul_terminated), cmocka_unit_test(keys_of_any_case), cmocka_unit_test(integers),
-		cmocka_unit_test(other_getters), cmocka_unit_test(walk_keeps_order), cmocka_unit_test(build_and_print),
+		cmocka_unit_test(refuses),
+		cmocka_unit_test(depth_counts_brackets_outside_strings),
+		cmocka_unit_test(not_nul_terminated),
+		cmocka_unit_test(keys_of_any_case),
+		cmocka_unit_test(integers),
+		cmocka_unit_test(other_getters),
+		cmocka_unit_test(walk_keeps_order),
+		cmocka_unit_test(build_and_print),
 	};
 
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);

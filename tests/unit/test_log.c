@@ -87,7 +87,7 @@ static void foreign_text_stays_on_its_line(void **state)
 
 static void noisy_site_is_muted_and_says_so(void **state)
 {
-	struct vw_log_site site = { 0 };
+	struct vw_log_site site = {0};
 	struct tap *t = *state;
 
 	/* The site's second is pinned by hand: the test does not depend on when it runs. */
@@ -101,9 +101,8 @@ static void noisy_site_is_muted_and_says_so(void **state)
 
 		site.n = 20;
 		vw_log_at(&site, VW_LOG_INFO, "m", NULL);
-		if (site.second != second)
-			{
-			drain(t);       /* a second went by between the two lines: try again */
+		if (site.second != second) {
+			drain(t); /* a second went by between the two lines: try again */
 			continue;
 		}
 		assert_int_equal(site.suppressed, 1);
@@ -117,7 +116,10 @@ static void noisy_site_is_muted_and_says_so(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		test(shape), test(levels), test(foreign_text_stays_on_its_line), test(noisy_site_is_muted_and_says_so),
+		test(shape),
+		test(levels),
+		test(foreign_text_stays_on_its_line),
+		test(noisy_site_is_muted_and_says_so),
 	};
 
 	return cmocka_run_group_tests_name("log", tests, NULL, NULL);

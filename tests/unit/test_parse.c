@@ -9,12 +9,28 @@
 
 static void u64(void **state)
 {
-	static const struct { const char *in; uint64_t min, max; int r; uint64_t want; } rows[] = {
-		{ "0", 0, 9, 0, 0 }, { "007", 0, 9, 0, 7 }, { "18446744073709551615", 0, UINT64_MAX, 0, UINT64_MAX },
-		{ "18446744073709551616", 0, UINT64_MAX, -ERANGE, 0 }, { "99999999999999999999999", 0, UINT64_MAX, -ERANGE, 0 },
-		{ "10", 0, 9, -ERANGE, 0 }, { "1", 2, 9, -ERANGE, 0 }, { "", 0, 9, -EINVAL, 0 }, { " 1", 0, 9, -EINVAL, 0 },
-		{ "1 ", 0, 9, -EINVAL, 0 }, { "+1", 0, 9, -EINVAL, 0 }, { "-1", 0, 9, -EINVAL, 0 }, { "0x1", 0, 9, -EINVAL, 0 },
-		{ "1.0", 0, 9, -EINVAL, 0 }, { "99999999999999999999999x", 0, 9, -EINVAL, 0 }, { "1e1", 0, 99, -EINVAL, 0 },
+	static const struct {
+		const char *in;
+		uint64_t min, max;
+		int r;
+		uint64_t want;
+	} rows[] = {
+		{"0", 0, 9, 0, 0},
+		{"007", 0, 9, 0, 7},
+		{"18446744073709551615", 0, UINT64_MAX, 0, UINT64_MAX},
+		{"18446744073709551616", 0, UINT64_MAX, -ERANGE, 0},
+		{"99999999999999999999999", 0, UINT64_MAX, -ERANGE, 0},
+		{"10", 0, 9, -ERANGE, 0},
+		{"1", 2, 9, -ERANGE, 0},
+		{"", 0, 9, -EINVAL, 0},
+		{" 1", 0, 9, -EINVAL, 0},
+		{"1 ", 0, 9, -EINVAL, 0},
+		{"+1", 0, 9, -EINVAL, 0},
+		{"-1", 0, 9, -EINVAL, 0},
+		{"0x1", 0, 9, -EINVAL, 0},
+		{"1.0", 0, 9, -EINVAL, 0},
+		{"99999999999999999999999x", 0, 9, -EINVAL, 0},
+		{"1e1", 0, 99, -EINVAL, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -27,12 +43,21 @@ static void u64(void **state)
 
 static void i64(void **state)
 {
-	static const struct { const char *in; int64_t min, max; int r; int64_t want; } rows[] = {
-		{ "-5", -9, 9, 0, -5 }, { "-9223372036854775808", INT64_MIN, INT64_MAX, 0, INT64_MIN },
-		{ "9223372036854775807", INT64_MIN, INT64_MAX, 0, INT64_MAX },
-		{ "9223372036854775808", INT64_MIN, INT64_MAX, -ERANGE, 0 },
-		{ "-9223372036854775809", INT64_MIN, INT64_MAX, -ERANGE, 0 },
-		{ "-", -9, 9, -EINVAL, 0 }, { "--1", -9, 9, -EINVAL, 0 }, { "-0", -9, 9, 0, 0 }, { "-10", -9, 9, -ERANGE, 0 },
+	static const struct {
+		const char *in;
+		int64_t min, max;
+		int r;
+		int64_t want;
+	} rows[] = {
+		{"-5", -9, 9, 0, -5},
+		{"-9223372036854775808", INT64_MIN, INT64_MAX, 0, INT64_MIN},
+		{"9223372036854775807", INT64_MIN, INT64_MAX, 0, INT64_MAX},
+		{"9223372036854775808", INT64_MIN, INT64_MAX, -ERANGE, 0},
+		{"-9223372036854775809", INT64_MIN, INT64_MAX, -ERANGE, 0},
+		{"-", -9, 9, -EINVAL, 0},
+		{"--1", -9, 9, -EINVAL, 0},
+		{"-0", -9, 9, 0, 0},
+		{"-10", -9, 9, -ERANGE, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -45,10 +70,20 @@ static void i64(void **state)
 
 static void hex(void **state)
 {
-	static const struct { const char *in; uint64_t max; int r; uint64_t want; } rows[] = {
-		{ "ff", 255, 0, 255 }, { "0xFF", 255, 0, 255 }, { "0x100", 255, -ERANGE, 0 }, { "0x", 255, -EINVAL, 0 },
-		{ "", 255, -EINVAL, 0 }, { "fg", 255, -EINVAL, 0 }, { "ffffffffffffffff", UINT64_MAX, 0, UINT64_MAX },
-		{ "10000000000000000", UINT64_MAX, -ERANGE, 0 },
+	static const struct {
+		const char *in;
+		uint64_t max;
+		int r;
+		uint64_t want;
+	} rows[] = {
+		{"ff", 255, 0, 255},
+		{"0xFF", 255, 0, 255},
+		{"0x100", 255, -ERANGE, 0},
+		{"0x", 255, -EINVAL, 0},
+		{"", 255, -EINVAL, 0},
+		{"fg", 255, -EINVAL, 0},
+		{"ffffffffffffffff", UINT64_MAX, 0, UINT64_MAX},
+		{"10000000000000000", UINT64_MAX, -ERANGE, 0},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -61,10 +96,13 @@ static void hex(void **state)
 
 static void booleans(void **state)
 {
-	static const struct { const char *in; int want; } rows[] = {
-		{ "true", 1 }, { "TRUE", 1 }, { "1", 1 }, { "t", 1 }, { "yes", 1 }, { "on", 1 },
-		{ "false", 0 }, { "False", 0 }, { "0", 0 }, { "no", 0 }, { "off", 0 },
-		{ "", -1 }, { "2", -1 }, { "truee", -1 }, { " true", -1 },
+	static const struct {
+		const char *in;
+		int want;
+	} rows[] = {
+		{"true", 1}, {"TRUE", 1},  {"1", 1},     {"t", 1},      {"yes", 1},
+		{"on", 1},   {"false", 0}, {"False", 0}, {"0", 0},      {"no", 0},
+		{"off", 0},  {"", -1},     {"2", -1},    {"truee", -1}, {" true", -1},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -79,14 +117,29 @@ static void booleans(void **state)
 
 static void times(void **state)
 {
-	static const struct { const char *in; int64_t want; } rows[] = {
-		{ "1970-01-01T00:00:00Z", 0 }, { "2026-11-23T20:01:02Z", 1795464062 }, { "2026-11-23T20:01:02.123Z", 1795464062 },
-		{ "2000-02-29T23:59:59Z", 951868799 }, { "2038-01-19T03:14:08Z", 2147483648 },
-		{ "2100-02-29T00:00:00Z", -1 }, { "2026-02-29T00:00:00Z", -1 }, { "2026-13-01T00:00:00Z", -1 },
-		{ "2026-00-01T00:00:00Z", -1 }, { "2026-01-00T00:00:00Z", -1 }, { "2026-01-01T24:00:00Z", -1 },
-		{ "2026-01-01T00:60:00Z", -1 }, { "2026-01-01T00:00:00", -1 }, { "2026-01-01T00:00:00+01:00", -1 },
-		{ "2026-01-01 00:00:00Z", -1 }, { "2026-1-1T00:00:00Z", -1 }, { "2026-01-01T00:00:00.Z", -1 }, { "", -1 },
-		{ "2026-01-01T00:00:00ZZ", -1 },
+	static const struct {
+		const char *in;
+		int64_t want;
+	} rows[] = {
+		{"1970-01-01T00:00:00Z", 0},
+		{"2026-11-23T20:01:02Z", 1795464062},
+		{"2026-11-23T20:01:02.123Z", 1795464062},
+		{"2000-02-29T23:59:59Z", 951868799},
+		{"2038-01-19T03:14:08Z", 2147483648},
+		{"2100-02-29T00:00:00Z", -1},
+		{"2026-02-29T00:00:00Z", -1},
+		{"2026-13-01T00:00:00Z", -1},
+		{"2026-00-01T00:00:00Z", -1},
+		{"2026-01-00T00:00:00Z", -1},
+		{"2026-01-01T24:00:00Z", -1},
+		{"2026-01-01T00:60:00Z", -1},
+		{"2026-01-01T00:00:00", -1},
+		{"2026-01-01T00:00:00+01:00", -1},
+		{"2026-01-01 00:00:00Z", -1},
+		{"2026-1-1T00:00:00Z", -1},
+		{"2026-01-01T00:00:00.Z", -1},
+		{"", -1},
+		{"2026-01-01T00:00:00ZZ", -1},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -125,12 +178,28 @@ static void deadlines(void **state)
 
 static void names(void **state)
 {
-	static const struct { const char *in; bool name, ifname; } rows[] = {
-		{ "eth0", true, true }, { "a", true, true }, { "a-b_c.d", true, true }, { "0a", true, true },
-		{ "", false, false }, { ".", false, false }, { "..", false, false }, { "-a", false, true }, { "_a", false, true },
-		{ "a/b", false, false }, { "a:b", false, false }, { "a b", false, false }, { "a\tb", false, false },
-		{ "exactly15bytes0", true, true }, { "sixteen.bytes.00", true, false }, { "\xc3\xa4", false, true },
-		{ "a\xa0", false, false }, { "a\n", false, false },
+	static const struct {
+		const char *in;
+		bool name, ifname;
+	} rows[] = {
+		{"eth0", true, true},
+		{"a", true, true},
+		{"a-b_c.d", true, true},
+		{"0a", true, true},
+		{"", false, false},
+		{".", false, false},
+		{"..", false, false},
+		{"-a", false, true},
+		{"_a", false, true},
+		{"a/b", false, false},
+		{"a:b", false, false},
+		{"a b", false, false},
+		{"a\tb", false, false},
+		{"exactly15bytes0", true, true},
+		{"sixteen.bytes.00", true, false},
+		{"\xc3\xa4", false, true},
+		{"a\xa0", false, false},
+		{"a\n", false, false},
 	};
 
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
@@ -142,9 +211,9 @@ static void names(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(u64), cmocka_unit_test(i64), cmocka_unit_test(hex), cmocka_unit_test(booleans),
-		cmocka_unit_test(times), cmocka_unit_test(fmt), cmocka_unit_test(deadlines),
-		cmocka_unit_test(names),
+		cmocka_unit_test(u64),       cmocka_unit_test(i64),   cmocka_unit_test(hex),
+		cmocka_unit_test(booleans),  cmocka_unit_test(times), cmocka_unit_test(fmt),
+		cmocka_unit_test(deadlines), cmocka_unit_test(names),
 	};
 
 	return cmocka_run_group_tests_name("parse", tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /*
- * The daemon's protocol: every message there and back, what decoders refuse, a client against servers that behave badly,
- * the lock, tombstones. Servers run in a thread on sockets in a folder of their own.
+ * The daemon's protocol: every message there and back, what decoders refuse, a client against servers that
+ * behave badly, the lock, tombstones. Servers run in a thread on sockets in a folder of their own.
  */
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define FAR_MS 20000    /* a deadline that no healthy run comes near */
+#define FAR_MS 20000 /* a deadline that no healthy run comes near */
 
 static struct vw_ip ip(const char *text)
 {
@@ -35,8 +35,16 @@ static struct vw_ip ip(const char *text)
 static struct vw_rpc_req sample_add(void)
 {
 	struct vw_rpc_req r = {
-		.op = VW_RPC_ADD, .vmin = 1, .vmax = 1, .key = { "c1-abc", "eth0" }, .netns = "/var/run/netns/x",
-		.network = "vpc", .pod_namespace = "ns", .pod_name = "pod-0", .pod_uid = "u", .deadline_ms = 30000,
+		.op = VW_RPC_ADD,
+		.vmin = 1,
+		.vmax = 1,
+		.key = {"c1-abc", "eth0"},
+		.netns = "/var/run/netns/x",
+		.network = "vpc",
+		.pod_namespace = "ns",
+		.pod_name = "pod-0",
+		.pod_uid = "u",
+		.deadline_ms = 30000,
 	};
 
 	return r;
@@ -44,7 +52,8 @@ static struct vw_rpc_req sample_add(void)
 
 static void requests_survive(void **state)
 {
-	static const enum vw_rpc_op ops[] = { VW_RPC_ADD, VW_RPC_DEL, VW_RPC_CHECK, VW_RPC_STATUS, VW_RPC_INFO };
+	static const enum vw_rpc_op ops[] = {VW_RPC_ADD, VW_RPC_DEL, VW_RPC_CHECK, VW_RPC_STATUS,
+					     VW_RPC_INFO};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(ops); i++) {
 		vw_auto_buf struct vw_buf b = VW_BUF_INIT;
@@ -62,11 +71,14 @@ static void requests_survive(void **state)
 
 static void gc_lists_survive(void **state)
 {
-	static const struct { size_t n; bool unknown; } rows[] = { { 0, true }, { 0, false }, { 2, false }, { 800, false } };
+	static const struct {
+		size_t n;
+		bool unknown;
+	} rows[] = {{0, true}, {0, false}, {2, false}, {800, false}};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
 		vw_auto_buf struct vw_buf b = VW_BUF_INIT;
-		struct vw_rpc_req in = { .op = VW_RPC_GC, .network = "vpc" }, out = { 0 };
+		struct vw_rpc_req in = {.op = VW_RPC_GC, .network = "vpc"}, out = {0};
 		struct vw_err err;
 
 		in.valid_unknown = rows[i].unknown;
@@ -91,7 +103,7 @@ static void gc_lists_survive(void **state)
 static void too_large_a_list_is_refused(void **state)
 {
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
-	struct vw_rpc_req in = { .op = VW_RPC_GC, .n_valid = 1000 };
+	struct vw_rpc_req in = {.op = VW_RPC_GC, .n_valid = 1000};
 	struct vw_err err;
 
 	in.valid = calloc(in.n_valid, sizeof(*in.valid));
@@ -105,24 +117,35 @@ static void too_large_a_list_is_refused(void **state)
 
 static void bad_requests(void **state)
 {
-	static const struct { const char *text, *why; } rows[] = {
-		{ "", "empty" }, { "[]", "not a JSON object" }, { "{}", "'op'" }, { "{\"op\":\"sing\"}", "'op'" }, { "{\"op\":1}", "'op'" },
-		{ "{\"op\":\"add\",\"vmin\":2,\"vmax\":3}", "versions 2 to 3" },
-		{ "{\"op\":\"future\",\"vmin\":2,\"vmax\":3}", "versions 2 to 3" },
-		{ "{\"op\":\"add\",\"ifname\":\"eth0\"}", "container id" }, { "{\"op\":\"del\",\"container_id\":\"a\"}", "interface name" },
-		{ "{\"op\":\"add\",\"container_id\":\"../x\",\"ifname\":\"eth0\"}", "container id" },
-		{ "{\"op\":\"add\",\"container_id\":\"a\",\"ifname\":\"sixteen.bytes.00\"}", "'ifname' is longer" },
-		{ "{\"op\":\"add\",\"container_id\":\"a\",\"ifname\":\"a b\"}", "interface name" },
-		{ "{\"op\":\"add\",\"container_id\":\"a\",\"ifname\":\"e\",\"deadline_ms\":-1}", "deadline_ms" },
-		{ "{\"op\":\"gc\",\"valid\":[1]}", "entry 0" }, { "{\"op\":\"gc\",\"valid\":[\"a/e\",\"a\"]}", "entry 1" },
-		{ "{\"op\":\"gc\",\"valid\":[\"/eth0\"]}", "entry 0" }, { "{\"op\":\"gc\",\"valid\":{}}", "'valid'" },
-		{ "{\"op\":\"gc\",\"valid\":[\"a/sixteen.bytes.00\"]}", "too long" },
-		{ "{\"op\":\"gc\",\"x\":[[[[[[[[[]]]]]]]]]}", "deeper" },
+	static const struct {
+		const char *text, *why;
+	} rows[] = {
+		{"", "empty"},
+		{"[]", "not a JSON object"},
+		{"{}", "'op'"},
+		{"{\"op\":\"sing\"}", "'op'"},
+		{"{\"op\":1}", "'op'"},
+		{"{\"op\":\"add\",\"vmin\":2,\"vmax\":3}", "versions 2 to 3"},
+		{"{\"op\":\"future\",\"vmin\":2,\"vmax\":3}", "versions 2 to 3"},
+		{"{\"op\":\"add\",\"ifname\":\"eth0\"}", "container id"},
+		{"{\"op\":\"del\",\"container_id\":\"a\"}", "interface name"},
+		{"{\"op\":\"add\",\"container_id\":\"../x\",\"ifname\":\"eth0\"}", "container id"},
+		{"{\"op\":\"add\",\"container_id\":\"a\",\"ifname\":\"sixteen.bytes.00\"}",
+		 "'ifname' is longer"},
+		{"{\"op\":\"add\",\"container_id\":\"a\",\"ifname\":\"a b\"}", "interface name"},
+		{"{\"op\":\"add\",\"container_id\":\"a\",\"ifname\":\"e\",\"deadline_ms\":-1}",
+		 "deadline_ms"},
+		{"{\"op\":\"gc\",\"valid\":[1]}", "entry 0"},
+		{"{\"op\":\"gc\",\"valid\":[\"a/e\",\"a\"]}", "entry 1"},
+		{"{\"op\":\"gc\",\"valid\":[\"/eth0\"]}", "entry 0"},
+		{"{\"op\":\"gc\",\"valid\":{}}", "'valid'"},
+		{"{\"op\":\"gc\",\"valid\":[\"a/sixteen.bytes.00\"]}", "too long"},
+		{"{\"op\":\"gc\",\"x\":[[[[[[[[[]]]]]]]]]}", "deeper"},
 	};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
 		struct vw_rpc_req req, before;
-		struct vw_err err = { 0 };
+		struct vw_err err = {0};
 
 		memset(&req, 0xa5, sizeof(req));
 		before = req;
@@ -136,14 +159,24 @@ static void bad_requests(void **state)
 static struct vw_rpc_wiring sample_wiring(void)
 {
 	struct vw_rpc_wiring w = {
-		.existing = true, .n_addr = 2, .mtu = 9001, .host_ifname = "eni0123456789a", .host_ifindex = VW_IFINDEX_BASE + 7,
-		.host_mac = { { 2, 0, 0, 0, 0, 1 } }, .pod_mac = { { 2, 0, 0, 0, 0, 2 } }, .slot = 7, .pods_table = 22103,
-		.eni_id = "eni-0abc", .eni_ifname = "eth1", .attach = VW_ATTACH_TCX, .pin_from_pod = "/sys/fs/bpf/x",
+		.existing = true,
+		.n_addr = 2,
+		.mtu = 9001,
+		.host_ifname = "eni0123456789a",
+		.host_ifindex = VW_IFINDEX_BASE + 7,
+		.host_mac = {{2, 0, 0, 0, 0, 1}},
+		.pod_mac = {{2, 0, 0, 0, 0, 2}},
+		.slot = 7,
+		.pods_table = 22103,
+		.eni_id = "eni-0abc",
+		.eni_ifname = "eth1",
+		.attach = VW_ATTACH_TCX,
+		.pin_from_pod = "/sys/fs/bpf/x",
 	};
 
-	w.addr[0] = vw_cidr_host(&(struct vw_ip){ .family = 2, .b = { 10, 0, 0, 5 } });
+	w.addr[0] = vw_cidr_host(&(struct vw_ip){.family = 2, .b = {10, 0, 0, 5}});
 	w.gateway[0] = ip("169.254.1.1");
-	w.addr[1] = vw_cidr_host(&(struct vw_ip){ .family = 10, .b = { 0x20, 1 } });
+	w.addr[1] = vw_cidr_host(&(struct vw_ip){.family = 10, .b = {0x20, 1}});
 	w.gateway[1] = ip("fe80::1");
 	return w;
 }
@@ -164,13 +197,23 @@ static void wirings_survive(void **state)
 
 static void bad_wirings(void **state)
 {
-	static const struct { const char *key, *value, *why; } rows[] = {
-		{ "mtu", NULL, "mtu" }, { "mtu", "65536", "mtu" }, { "host_ifname", NULL, "host_ifname" },
-		{ "host_ifname", "\"a/b\"", "host_ifname" }, { "host_ifindex", "0", "host_ifindex" }, { "host_mac", "\"x\"", "host_mac" },
-		{ "pod_mac", "\"00:00:00:00:00:00\"", "pod_mac" }, { "pods_table", "0", "pods_table" }, { "attach", "\"xdp\"", "attach" },
-		{ "addresses", NULL, "one or two" }, { "addresses", "[]", "one or two" }, { "addresses", "[1]", "not usable" },
-		{ "addresses", "[{\"address\":\"10.0.0.5/24\",\"gateway\":\"169.254.1.1\"}]", "not usable" },
-		{ "addresses", "[{\"address\":\"10.0.0.5/32\",\"gateway\":\"fe80::1\"}]", "not usable" },
+	static const struct {
+		const char *key, *value, *why;
+	} rows[] = {
+		{"mtu", NULL, "mtu"},
+		{"mtu", "65536", "mtu"},
+		{"host_ifname", NULL, "host_ifname"},
+		{"host_ifname", "\"a/b\"", "host_ifname"},
+		{"host_ifindex", "0", "host_ifindex"},
+		{"host_mac", "\"x\"", "host_mac"},
+		{"pod_mac", "\"00:00:00:00:00:00\"", "pod_mac"},
+		{"pods_table", "0", "pods_table"},
+		{"attach", "\"xdp\"", "attach"},
+		{"addresses", NULL, "one or two"},
+		{"addresses", "[]", "one or two"},
+		{"addresses", "[1]", "not usable"},
+		{"addresses", "[{\"address\":\"10.0.0.5/24\",\"gateway\":\"169.254.1.1\"}]", "not usable"},
+		{"addresses", "[{\"address\":\"10.0.0.5/32\",\"gateway\":\"fe80::1\"}]", "not usable"},
 	};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
@@ -178,13 +221,15 @@ static void bad_wirings(void **state)
 		vw_auto_json struct vw_json *j = NULL;
 		struct vw_rpc_wiring in = sample_wiring(), out, before;
 		struct vw_json *value = NULL;
-		struct vw_err err = { 0 };
+		struct vw_err err = {0};
 
 		assert_int_equal(vw_rpc_wiring_encode(&in, &b, &err), 0);
 		assert_int_equal(vw_rpc_reply_decode(vw_buf_str(&b), b.len, &j, &err), 0);
 		vw_json_del(j, rows[i].key);
 		if (rows[i].value) {
-			assert_int_equal(vw_json_parse(rows[i].value, strlen(rows[i].value), NULL, "v", &value, &err), 0);
+			assert_int_equal(
+				vw_json_parse(rows[i].value, strlen(rows[i].value), NULL, "v", &value, &err),
+				0);
 			assert_int_equal(vw_json_set(j, rows[i].key, value), 0);
 		}
 		memset(&out, 0xa5, sizeof(out));
@@ -201,8 +246,8 @@ static void replies(void **state)
 {
 	vw_auto_buf struct vw_buf ok = VW_BUF_INIT, bad = VW_BUF_INIT, st = VW_BUF_INIT;
 	vw_auto_json struct vw_json *j = NULL, *k = NULL;
-	struct vw_err why = { .eno = EAGAIN, .cni = 11, .msg = "no \"address\" left" }, err = { 0 };
-	struct vw_rpc_status in = { .cni = 50, .msg = "pool empty" }, out;
+	struct vw_err why = {.eno = EAGAIN, .cni = 11, .msg = "no \"address\" left"}, err = {0};
+	struct vw_rpc_status in = {.cni = 50, .msg = "pool empty"}, out;
 
 	assert_int_equal(vw_rpc_ok_encode(&ok, &err), 0);
 	assert_int_equal(vw_rpc_reply_decode(vw_buf_str(&ok), ok.len, &j, &err), 0);
@@ -220,12 +265,20 @@ static void replies(void **state)
 
 static void bad_replies(void **state)
 {
-	static const char *const rows[] = { "", "{", "[]", "{}", "{\"v\":0}", "{\"v\":2}", "{\"v\":\"x\"}", "{\"v\":1,\"error\":1}",
-					    "{\"v\":1,\"error\":{\"errno\":0}}", "{\"v\":1,\"error\":{\"msg\":1}}" };
+	static const char *const rows[] = {"",
+					   "{",
+					   "[]",
+					   "{}",
+					   "{\"v\":0}",
+					   "{\"v\":2}",
+					   "{\"v\":\"x\"}",
+					   "{\"v\":1,\"error\":1}",
+					   "{\"v\":1,\"error\":{\"errno\":0}}",
+					   "{\"v\":1,\"error\":{\"msg\":1}}"};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
 		struct vw_json *j = NULL;
-		struct vw_err err = { 0 };
+		struct vw_err err = {0};
 
 		assert_int_equal(vw_rpc_reply_decode(rows[i], strlen(rows[i]), &j, &err), -EPROTO);
 		assert_int_equal(err.cni, VW_CNI_DAEMON);
@@ -239,7 +292,7 @@ struct place {
 	char dir[64], sock[96];
 	int listen_fd, lock_fd;
 	pthread_t thread;
-	const char *answer;             /* NULL: hang up without one */
+	const char *answer; /* NULL: hang up without one */
 	size_t answer_len;
 };
 
@@ -340,12 +393,12 @@ static void call_nobody(void **state)
 	struct vw_err err;
 	int lock;
 
-	assert_int_equal(call(p, FAR_MS, &j, &err), -ECONNREFUSED);     /* no file */
+	assert_int_equal(call(p, FAR_MS, &j, &err), -ECONNREFUSED); /* no file */
 	assert_int_equal(err.cni, VW_CNI_TRY_AGAIN);
 	assert_non_null(strstr(err.msg, "is vpcwired running?"));
 	close(vw_rpc_listen(p->sock, &lock, &err));
 	close(lock);
-	assert_int_equal(call(p, FAR_MS, &j, &err), -ECONNREFUSED);     /* a stale file */
+	assert_int_equal(call(p, FAR_MS, &j, &err), -ECONNREFUSED); /* a stale file */
 	assert_null(j);
 }
 
@@ -422,7 +475,7 @@ static void one_server_only(void **state)
 	assert_int_equal(lock, -77);
 	vw_close_fd(&p->listen_fd);
 	vw_close_fd(&p->lock_fd);
-	fd = vw_rpc_listen(p->sock, &lock, &err);       /* after a kill -9: stale socket, free lock */
+	fd = vw_rpc_listen(p->sock, &lock, &err); /* after a kill -9: stale socket, free lock */
 	assert_true(fd >= 0);
 	close(fd);
 	close(lock);
@@ -465,17 +518,17 @@ static int see(const struct vw_rpc_req *del, void *arg)
 static void tombstones(void **state)
 {
 	struct place *p = *state;
-	struct vw_rpc_req del = { .op = VW_RPC_DEL, .key = { "c1", "eth0" }, .network = "vpc" };
-	struct seen refused = { .answer = -EIO }, taken = { 0 };
+	struct vw_rpc_req del = {.op = VW_RPC_DEL, .key = {"c1", "eth0"}, .network = "vpc"};
+	struct seen refused = {.answer = -EIO}, taken = {0};
 	struct vw_err err;
 	char path[200];
 
-	assert_int_equal(vw_tombstone_replay(p->sock, see, &taken, &err), 0);   /* no folder yet */
+	assert_int_equal(vw_tombstone_replay(p->sock, see, &taken, &err), 0); /* no folder yet */
 	assert_int_equal(vw_tombstone_write(p->sock, &del, &err), 0);
-	assert_int_equal(vw_tombstone_write(p->sock, &del, &err), 0);           /* the same again: one file */
+	assert_int_equal(vw_tombstone_write(p->sock, &del, &err), 0); /* the same again: one file */
 	snprintf(del.key.ifname, IFNAMSIZ, "net1");
 	assert_int_equal(vw_tombstone_write(p->sock, &del, &err), 0);
-	memset(del.key.container_id, 'a', VW_ID_MAX - 1);                       /* two ids alike for 318 bytes */
+	memset(del.key.container_id, 'a', VW_ID_MAX - 1); /* two ids alike for 318 bytes */
 	assert_int_equal(vw_tombstone_write(p->sock, &del, &err), 0);
 	del.key.container_id[VW_ID_MAX - 2] = 'b';
 	assert_int_equal(vw_tombstone_write(p->sock, &del, &err), 0);
@@ -492,7 +545,7 @@ static void tombstones(void **state)
 	assert_non_null(strstr(taken.ids, "c1/net1 "));
 	assert_int_equal(vw_tombstone_replay(p->sock, see, &taken, &err), 0);
 	assert_int_equal(taken.n, 3);
-	assert_int_equal(access(path, F_OK), 0);        /* what is not ours stays */
+	assert_int_equal(access(path, F_OK), 0); /* what is not ours stays */
 }
 
 #define place_test(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
@@ -500,12 +553,23 @@ static void tombstones(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(requests_survive), cmocka_unit_test(gc_lists_survive),
-		cmocka_unit_test(too_large_a_list_is_refused), cmocka_unit_test(bad_requests),
-		cmocka_unit_test(wirings_survive), cmocka_unit_test(bad_wirings), cmocka_unit_test(replies),
-		cmocka_unit_test(bad_replies), place_test(call_answered), place_test(call_nobody), place_test(call_hung_up_on),
-		place_test(call_too_large_an_answer), place_test(call_not_answered), place_test(call_wrong_kind_of_socket),
-		place_test(one_server_only), cmocka_unit_test(peer_identity), place_test(tombstones),
+		cmocka_unit_test(requests_survive),
+		cmocka_unit_test(gc_lists_survive),
+		cmocka_unit_test(too_large_a_list_is_refused),
+		cmocka_unit_test(bad_requests),
+		cmocka_unit_test(wirings_survive),
+		cmocka_unit_test(bad_wirings),
+		cmocka_unit_test(replies),
+		cmocka_unit_test(bad_replies),
+		place_test(call_answered),
+		place_test(call_nobody),
+		place_test(call_hung_up_on),
+		place_test(call_too_large_an_answer),
+		place_test(call_not_answered),
+		place_test(call_wrong_kind_of_socket),
+		place_test(one_server_only),
+		cmocka_unit_test(peer_identity),
+		place_test(tombstones),
 	};
 
 	return cmocka_run_group_tests_name("rpc", tests, NULL, NULL);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The 22 functions of libmnl that lib/net calls, for programs that are linked statically. Debian has no libmnl.a, and a
- * dynamic linker at work is a tenth of what an ADD costs (2.3 ms with it, 1.95 without, side by side). They
- * are written from libmnl's documentation; unit/test_mnl compares them with the library call by call.
+ * The 22 functions of libmnl that lib/net calls, for programs that are linked statically. Debian has no
+ * libmnl.a, and a dynamic linker at work is a tenth of what an ADD costs (2.3 ms with it, 1.95 without, side
+ * by side). They are written from libmnl's documentation; unit/test_mnl compares them with the library call
+ * by call.
  */
 #include <libmnl/libmnl.h>
 #include <stdint.h>
