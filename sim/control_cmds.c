@@ -68,6 +68,18 @@ static int need_instance(struct sim_service *s, const struct vw_json *args, stru
 	return *ret ? 0 : vw_err_set(err, ENOENT, 0, "there is no instance '%s'", id);
 }
 
+/* The first one where none is named. */
+static int get_subnet(struct sim_service *s, const struct vw_json *args, struct sim_subnet **ret,
+		      struct vw_err *err)
+{
+	const char *name = "";
+
+	if (vw_json_get_str(args, "subnet", &name, err) < 0)
+		return -EINVAL;
+	*ret = sim_cfg_subnet(s->w, name);
+	return *ret ? 0 : vw_err_set(err, ENOENT, 0, "there is no subnet '%s'", name);
+}
+
 static int set(struct vw_json *reply, const char *key, struct vw_json *take_value, struct vw_err *err)
 {
 	return vw_json_set(reply, key, take_value) < 0 ? no_memory(err) : 0;
@@ -230,13 +242,9 @@ static int do_fragment(void *arg, const struct vw_json *args, struct vw_json *re
 {
 	struct sim_service *s = arg;
 	struct sim_subnet *sn;
-	const char *name = "";
 
-	if (vw_json_get_str(args, "subnet", &name, err) < 0)
-		return -EINVAL;
-	sn = sim_cfg_subnet(s->w, name);
-	if (!sn)
-		return vw_err_set(err, ENOENT, 0, "there is no subnet '%s'", name);
+	if (get_subnet(s, args, &sn, err) < 0)
+		return -err->eno;
 	if (sim_cfg_fragment(sn, args, err) < 0)
 		return -EINVAL;
 	if (set(reply, "available", vw_json_new_int((int64_t)sim_subnet_available(sn)), err) < 0)
@@ -248,13 +256,9 @@ static int do_unfragment(void *arg, const struct vw_json *args, struct vw_json *
 {
 	struct sim_service *s = arg;
 	struct sim_subnet *sn;
-	const char *name = "";
 
-	if (vw_json_get_str(args, "subnet", &name, err) < 0)
-		return -EINVAL;
-	sn = sim_cfg_subnet(s->w, name);
-	if (!sn)
-		return vw_err_set(err, ENOENT, 0, "there is no subnet '%s'", name);
+	if (get_subnet(s, args, &sn, err) < 0)
+		return -err->eno;
 	sim_subnet_unfragment(sn);
 	return 0;
 }
