@@ -10,6 +10,7 @@
 #include "daemon/attach.h"
 
 #include "daemon/daemon.h"
+#include "daemon/grow.h"
 #include "daemon/hostnet.h"
 #include "ipam/pool.h"
 #include "lib/base/cleanup.h"
@@ -338,6 +339,7 @@ static int release(struct daemon *d, struct attachment *a, bool failed, struct v
 		return r;
 	}
 	(void)ipam_pool_release(d->pool, a->key_text, now, cool, NULL);
+	grow_demand(d, failed ? GROW_WITHDRAWN : GROW_LEFT);
 	forget(d, a);
 	return 0;
 }

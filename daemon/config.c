@@ -55,7 +55,7 @@ static const struct setting settings[] = {
 	  "instance; on others single addresses are used." },
 	{ "warm_eni_target", "WARM_ENI_TARGET", NULL, K_UINT, AT(warm_eni_target), "1", 0, 64, NULL,
 	  "Keep this many ENIs' worth of free addresses. Single-address mode, when neither warm_ip_target nor "
-	  "minimum_ip_target is set." },
+	  "minimum_ip_target is set. When none of the four targets is given, the pool follows the arrival of pods by itself." },
 	{ "warm_ip_target", "WARM_IP_TARGET", NULL, K_UINT, AT(warm_ip_target), "0", 0, 4096, NULL,
 	  "Keep this many free addresses; overrides warm_eni_target and warm_prefix_target. 0 = not set; pods are served on "
 	  "demand all the same." },
@@ -323,6 +323,21 @@ static int set_json(struct vwired_config *c, const struct setting *s, const stru
 
 /* --- the whole */
 
+/* a warm target that somebody wrote down, be it the default's value, ends the mode that needs none */
+static void given(struct vwired_config *c, const struct setting *s)
+{
+	static const size_t targets[] = {
+		offsetof(struct vwired_config, warm_eni_target),
+		offsetof(struct vwired_config, warm_ip_target),
+		offsetof(struct vwired_config, minimum_ip_target),
+		offsetof(struct vwired_config, warm_prefix_target),
+	};
+
+	for (size_t i = 0; i < VW_ARRAY_SIZE(targets); i++)
+		if (s->offset == targets[i])
+			c->warm_auto = false;
+}
+
 static size_t common_prefix(const char *a, const char *b)
 {
 	size_t n = 0;
@@ -403,6 +418,8 @@ static int take_file(struct vwired_config *c, const char *text, size_t len, cons
 			return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "%s: unknown key '%.64s'; did you mean '%s'?", what, k,
 					  nearest_key(k));
 		r = set_json(c, s, v, what, err);
+		if (!vw_json_is_null(v))
+			given(c, s);
 	}
 	return r;
 }
@@ -419,8 +436,10 @@ static int take_env(struct vwired_config *c, char *(*getenv_fn)(const char *name
 			name = s->env2;
 			value = getenv_fn(name);
 		}
-		if (value && *value)
+		if (value && *value) {
 			r = set_text(c, s, value, name, err);
+			given(c, s);
+		}
 	}
 	return r;
 }
@@ -470,6 +489,7 @@ int vwired_config_parse(const char *text, size_t len, const char *what, char *(*
 		return vw_err_set(err, ENOMEM, 0, "no memory for the configuration");
 	for (size_t i = 0; r == 0 && i < N_SETTINGS; i++)
 		r = set_text(c, &settings[i], settings[i].def, "default", err);
+	c->warm_auto = true;
 	if (r == 0 && len)
 		r = take_file(c, text, len, what, err);
 	if (r == 0)

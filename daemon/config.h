@@ -32,7 +32,8 @@ struct config_tag {
 /**
  * struct vwired_config - strings are "" when not set.
  * @run_dir, @bpf_dir: also VPCWIRE_RUN_DIR, VPCWIRE_BPF_DIR (the command line sets these).
- * @warm_ip_target, @minimum_ip_target: 0 = not set. @max_eni: 0 = the instance type's limit. @max_pods: 0 = no cap.
+ * @warm_ip_target, @minimum_ip_target: 0 = not set. @warm_auto: none of the four targets was given, not even its
+ * default: the pool follows demand (ipam/demand.h). @max_eni: 0 = the instance type's limit. @max_pods: 0 = no cap.
  * @pod_mtu: 0 in file and environment = @eni_mtu; always set here.
  * @connmark: one bit above the low seven, which carry the ENI's number.
  * @security_groups, @subnet_id: of new ENIs; none = those of the primary ENI.
@@ -45,6 +46,7 @@ struct vwired_config {
 	enum vw_log_level log_level;
 
 	bool prefix_delegation;
+	bool warm_auto;
 	unsigned int warm_eni_target, warm_ip_target, minimum_ip_target, warm_prefix_target;
 	unsigned int max_eni, max_pods;
 	unsigned int ip_cooldown_s;

@@ -407,6 +407,7 @@ void daemon_free(struct daemon *d)
 	rpc_server_free(d->server);
 	/* ends jobs under way; their results still find the store and the pool */
 	loop_free(d->loop);
+	grow_save(d);
 	grow_free(d->grow);
 	cloud_free(d->cloud);
 	attach_table_done(d);

@@ -10,8 +10,11 @@
 #include "daemon/grow_apply.h"
 #include "daemon/grow_state.h"
 #include "daemon/loop.h"
+#include "daemon/store.h"
+#include "ipam/demand.h"
 #include "ipam/planner.h"
 #include "ipam/pool.h"
+#include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -22,6 +25,8 @@
 #include <sys/random.h>
 
 #define JOB_DEADLINE_MS 90000
+#define DEMAND_KEY "demand"
+#define DEMAND_SAVE_MS 30000    /* what a crash may forget */
 
 struct ipam_subnet *grow_subnet(struct grow *g, const char *id)
 {
@@ -106,6 +111,7 @@ static int job_start(struct daemon *d, struct grow_job *j)
 	j->d = d;
 	j->cloud = d->cloud;
 	j->deadline_ms = vw_mono_ms() + JOB_DEADLINE_MS;
+	j->wanted_ms = g->wanted_ms ? g->wanted_ms : vw_mono_ms();
 	if (g->n_jobs == GROW_MAX_JOBS || loop_job(d->loop, grow_job_work, job_done, j) < 0) {
 		grow_job_free(j);
 		return -EAGAIN;
@@ -359,6 +365,7 @@ static void fill_input(const struct daemon *d, struct plan_input *p)
 		.minimum_ip = c->minimum_ip_target,
 		.warm_prefix = c->warm_prefix_target,
 	};
+	p->in.targets.adaptive = grow_warm(d, &p->in.targets.warm);
 	p->in.limits = (struct ipam_limits){
 		.max_enis = d->node.max_enis,
 		.max_eni = c->max_eni,
@@ -377,17 +384,94 @@ static void fill_input(const struct daemon *d, struct plan_input *p)
 	p->in.disabled = c->disable_provisioning;
 }
 
+/* --- demand */
+
+void grow_demand(struct daemon *d, enum grow_demand event)
+{
+	struct ipam_demand *m = &d->grow->demand;
+	uint64_t now = vw_mono_ms();
+
+	switch (event) {
+	case GROW_ARRIVED:
+		ipam_demand_arrive(m, now);
+		break;
+	case GROW_WITHDRAWN:
+		ipam_demand_withdraw(m, now);
+		break;
+	case GROW_LEFT:
+		ipam_demand_leave(m, now);
+		break;
+	}
+}
+
+bool grow_warm(const struct daemon *d, struct ipam_warm *ret_warm)
+{
+	if (!d->cfg->warm_auto)
+		return false;
+	*ret_warm = ipam_demand_warm(&d->grow->demand, vw_mono_ms());
+	return true;
+}
+
+void grow_save(struct daemon *d)
+{
+	char text[IPAM_DEMAND_TEXT];
+	struct vw_err err;
+
+	if (!d->grow || !d->store || !memcmp(&d->grow->demand, &d->grow->demand_stored, sizeof(d->grow->demand)))
+		return;
+	d->grow->demand_stored = d->grow->demand;
+	if (store_meta_put(d->store, DEMAND_KEY, ipam_demand_print(&d->grow->demand, text), &err) < 0)
+		vw_warn("the memory of demand could not be recorded, a restart begins without it", "err=\"%s\"", err.msg);
+}
+
+static void load_demand(struct daemon *d, struct grow *g)
+{
+	vw_auto_buf struct vw_buf text = VW_BUF_INIT;
+	uint64_t now = vw_mono_ms();
+	struct vw_err err;
+	int r = store_meta_get(d->store, DEMAND_KEY, &text, &err);
+
+	ipam_demand_init(&g->demand, now);
+	if (r < 0)
+		vw_warn("the memory of demand could not be read, beginning without it", "err=\"%s\"", err.msg);
+	else if (r && ipam_demand_parse(&g->demand, vw_buf_str(&text), now) < 0)
+		vw_warn("the memory of demand is not readable, beginning without it", "text=\"%.64s\"", vw_buf_str(&text));
+	g->demand_stored = g->demand;
+}
+
+/* The store is written at most so often: no ADD pays for it. Return: when to look again, IPAM_NEVER. */
+static uint64_t demand_due(struct daemon *d, const struct ipam_targets *t, uint64_t now)
+{
+	const struct grow *g = d->grow;
+	struct ipam_stats st;
+	uint64_t due = IPAM_NEVER, falls;
+
+	if (g->demand.at_ms >= g->demand_stored.at_ms + DEMAND_SAVE_MS)
+		grow_save(d);
+	else if (g->demand.at_ms != g->demand_stored.at_ms)
+		due = g->demand_stored.at_ms + DEMAND_SAVE_MS;
+	if (!t->adaptive)
+		return due;
+	ipam_pool_stats(d->pool, &st);
+	falls = ipam_demand_falls_ms(&g->demand, now, st.available);
+	return falls > now && falls < due ? falls : due;
+}
+
 void grow_plan(struct daemon *d)
 {
 	struct plan_input p;
 	struct ipam_plan plan;
-	uint64_t now = vw_mono_ms();
+	uint64_t now = vw_mono_ms(), due;
 
 	if (!d->cloud->ec2 || !d->discovered || d->stopping)
 		return;
 	ipam_pool_advance(d->pool, now);
 	fill_input(d, &p);
 	ipam_plan(d->pool, &p.in, &plan);
+	if (!plan.need.short_addrs)
+		d->grow->wanted_ms = 0;
+	else if (!d->grow->wanted_ms)
+		d->grow->wanted_ms = now;
 	for (size_t i = 0; i < plan.n; i++) {
 		if (start_action(d, &plan.v[i]) < 0) {
 			vw_warn("an action could not be started, retrying", "action=%s eni=%s", ipam_act_str(plan.v[i].act),
@@ -395,6 +479,9 @@ void grow_plan(struct daemon *d)
 			plan.again_ms = now + 1000;
 		}
 	}
+	due = demand_due(d, &p.in.targets, now);
+	if (due < plan.again_ms)
+		plan.again_ms = due;
 	if (plan.again_ms != IPAM_NEVER)
 		loop_timer_set(d->grow->replan, plan.again_ms > now ? plan.again_ms - now : 1);
 	else
@@ -494,6 +581,7 @@ int grow_new(struct daemon *d, struct grow **ret_grow, struct vw_err *err)
 	}
 	if (getrandom(&g->chance, sizeof(g->chance), 0) < 0)
 		g->chance = vw_mono_us();
+	load_demand(d, g);
 	*ret_grow = g;
 	return 0;
 }

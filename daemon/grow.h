@@ -6,6 +6,7 @@
 
 struct daemon;
 struct grow;
+struct ipam_warm;
 struct vw_err;
 
 /**
@@ -17,9 +18,19 @@ struct vw_err;
  * without prefixes until, throttled until, ...), never a loop.
  */
 int grow_new(struct daemon *d, struct grow **ret_grow, struct vw_err *err);
+/** grow_save() - what should outlive the daemon goes to the store; before grow_free(). */
+void grow_save(struct daemon *d);
 void grow_free(struct grow *g);
 /** grow_plan() - plan and start what is due. */
 void grow_plan(struct daemon *d);
+/**
+ * grow_demand() - an ADD came (once, at its first try), failed in the end, or its pod has left. What the pool
+ * keeps ready follows from it when the operator set no warm target.
+ */
+enum grow_demand { GROW_ARRIVED, GROW_WITHDRAWN, GROW_LEFT };
+void grow_demand(struct daemon *d, enum grow_demand event);
+/** grow_warm() - the target that follows demand. Return: false when the operator's targets are in force. */
+bool grow_warm(const struct daemon *d, struct ipam_warm *ret_warm);
 /** grow_resume() - after a start: finish the intents that an earlier life left open. */
 void grow_resume(struct daemon *d);
 /** grow_has_token() - the intent with this ClientToken is under way. */

@@ -118,6 +118,9 @@ void grow_failed(struct daemon *d, const struct grow_job *j)
 	struct grow *g = d->grow;
 	uint64_t now = vw_mono_ms();
 
+	/* what was wanted still is, and has been since then */
+	if (is_growth(grow_act(j)) && (!g->wanted_ms || j->wanted_ms < g->wanted_ms))
+		g->wanted_ms = j->wanted_ms;
 	if (subnet_short(d, j, now))
 		return;
 	if (j->err.kind == EC2_ENI_IP_LIMIT)
@@ -135,6 +138,10 @@ void grow_failed(struct daemon *d, const struct grow_job *j)
 
 static void grew(struct grow *g, const struct grow_job *j)
 {
+	uint64_t now = vw_mono_ms();
+
+	if (is_growth(grow_act(j)))
+		ipam_demand_grew(&g->demand, now, now - j->wanted_ms);
 	g->pause_ms[grow_act(j)] = 0;
 	for (enum ipam_act act = 0; act < IPAM_ACT_COUNT_; act++)
 		if (act == grow_act(j) || concerns_all(g->blocks[act].cause))

@@ -25,6 +25,7 @@ struct grow_job {
 	struct cloud *cloud;
 	enum grow_kind kind;
 	uint64_t deadline_ms;
+	uint64_t wanted_ms;             /* when the growth that it is part of was first wanted */
 
 	/* what to do */
 	char eni_id[EC2_ID_LEN];        /* ASSIGN, UNASSIGN, DELETE_ENI */

@@ -2,6 +2,7 @@
 
 #include "daemon/ec2.h"
 #include "daemon/grow_job.h"
+#include "ipam/demand.h"
 #include "ipam/planner.h"
 
 #include <stdbool.h>
@@ -20,6 +21,8 @@ struct loop_timer;
  * @pause_ms:   the present length of the doubling wait by kind, 0 after a success.
  * @chance:     state of the jitter.
  * @changes:    counts starts and ends of jobs, so that a survey knows whether what it saw can be out of date.
+ * @demand:     what pods have asked for of late; the warm target when the operator set none. @demand_stored: as it is
+ *              in the store. @wanted_ms: since when addresses have been short, 0 = they are not.
  * @look_again: a survey is due: what we believe and what EC2 says differ.
  * @replan:     fires when a pause ends.
  */
@@ -33,6 +36,8 @@ struct grow {
 	uint64_t chance;
 	uint64_t last_shrink_ms;
 	uint64_t changes;
+	struct ipam_demand demand, demand_stored;
+	uint64_t wanted_ms;
 	bool look_again;
 	struct loop_timer *replan;
 };

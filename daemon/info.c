@@ -7,6 +7,7 @@
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
 #include "ipam/pool.h"
+#include "ipam/targets.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/parse.h"
@@ -62,9 +63,16 @@ static int add_pool(struct daemon *d, struct vw_json *root)
 {
 	struct vw_json *pool = vw_json_new_object();
 	struct ipam_stats s;
+	struct ipam_warm warm;
 
 	ipam_pool_advance(d->pool, vw_mono_ms());
 	ipam_pool_stats(d->pool, &s);
+	if (grow_warm(d, &warm) &&
+	    (vw_json_set_int(pool, "warm_low", warm.low) < 0 || vw_json_set_int(pool, "warm_fill", warm.fill) < 0 ||
+	     vw_json_set_int(pool, "warm_keep", warm.keep) < 0)) {
+		vw_json_free(pool);
+		return -ENOMEM;
+	}
 	if (vw_json_set_int(pool, "total", s.total) < 0 || vw_json_set_int(pool, "assigned", s.assigned) < 0 ||
 	    vw_json_set_int(pool, "cooling", s.cooling + s.orphaned_cooling) < 0 ||
 	    vw_json_set_int(pool, "available", s.available) < 0 || vw_json_set_int(pool, "orphaned", s.orphaned) < 0 ||

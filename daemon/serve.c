@@ -98,6 +98,7 @@ static void fail_waiter(struct waiter *w, const struct vw_err *err)
 {
 	vw_warn("no address for a pod", "container_id=%s pod=%s/%s dur_ms=%llu err=\"%s\"", w->req.key.container_id,
 		w->req.pod_namespace, w->req.pod_name, (unsigned long long)(vw_mono_ms() - w->since_ms), err->msg);
+	grow_demand(w->d, GROW_WITHDRAWN);
 	rpc_conn_fail(w->conn, err);
 	waiter_free(w);
 }
@@ -172,22 +173,26 @@ static void wait_for_address(struct daemon *d, struct rpc_conn *conn, const stru
 	loop_timer_set(w->timer, wait_ms);
 	TAILQ_INSERT_TAIL(&d->waiters, w, entry);
 	d->n_waiters++;
+	grow_demand(d, GROW_ARRIVED);
 	set_hungry(w, why->eno == EAGAIN);
 	daemon_pool_changed(d);
 }
 
 static void handle_add(struct daemon *d, struct rpc_conn *conn, const struct vw_rpc_req *req)
 {
+	bool known = attach_known(d, &req->key);
 	struct vw_rpc_wiring w;
 	struct vw_err err;
 	int r;
 
 	/* those who wait come first: a newcomer must not take the address that has just become free */
-	r = d->n_hungry && d->ready && !attach_known(d, &req->key) ?
+	r = d->n_hungry && d->ready && !known ?
 		    vw_err_set(&err, EAGAIN, VW_CNI_TRY_AGAIN, "%u ADDs wait for an address already", d->n_hungry) :
 		    add_try(d, req, &w, &err);
 	if (r == 0) {
 		answer_wiring(conn, &w);
+		if (!known)
+			grow_demand(d, GROW_ARRIVED);
 		daemon_pool_changed(d);
 	} else if (r == -EAGAIN || r == -EBUSY) {
 		wait_for_address(d, conn, req, &err);
@@ -268,6 +273,7 @@ static void serve_gone(struct rpc_conn *conn, void *arg)
 
 	TAILQ_FOREACH(w, &d->waiters, entry)
 		if (w->conn == conn) {
+			grow_demand(d, GROW_WITHDRAWN);
 			waiter_free(w);
 			return;
 		}

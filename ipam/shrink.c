@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* @fig less @addrs free addresses, of which @prefixes are whole free /28s. Return: nothing is short then. */
+/*
+ * @fig less @addrs free addresses, of which @prefixes are whole free /28s. Return: nothing is short then; with a
+ * target that has hysteresis, nor is it nearly so.
+ */
 static bool can_lose(const struct ipam_work *w, unsigned int addrs, unsigned int prefixes)
 {
 	struct ipam_figures f = w->fig;
@@ -20,6 +23,8 @@ static bool can_lose(const struct ipam_work *w, unsigned int addrs, unsigned int
 	f.total -= addrs;
 	f.prefixes -= prefixes;
 	f.free_prefixes -= prefixes;
+	if (w->in->targets.adaptive && addrs && f.available < w->in->targets.warm.fill)
+		return false;
 	return !ipam_need(&w->in->targets, &f).short_addrs;
 }
 
@@ -47,13 +52,14 @@ static bool remove_eni(struct ipam_work *w)
 	const struct ipam_eni *found = NULL;
 	uint64_t min_age = w->in->limits.eni_min_age_ms;
 	struct ipam_action *a;
+	bool over = !w->in->targets.adaptive || w->plan->need.over_addrs || w->plan->need.over_prefixes;
 
 	/* WARM_ENI keeps a whole ENI's worth; the other targets are the test that can_lose() makes */
 	if (w->plan->need.whole_enis && !w->plan->need.over_enis)
 		return false;
 	for (const struct ipam_eni *e = ipam_pool_eni_next(w->p, NULL); e; e = ipam_pool_eni_next(w->p, e)) {
 		if (e->primary || !e->usable || e->state != IPAM_ENI_READY || e->n.assigned || e->n.cooling ||
-		    e->n.held || !can_lose(w, e->n.free, e->n.prefixes))
+		    e->n.held || (e->n.free && !over) || !can_lose(w, e->n.free, e->n.prefixes))
 			continue;
 		if (e->created_ms + min_age > w->now_ms)
 			ipam_work_again(w, e->created_ms + min_age);

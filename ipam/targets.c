@@ -47,7 +47,13 @@ static void need_over(const struct ipam_targets *t, const struct ipam_figures *f
 
 	if (f->waiting || f->coming)
 		return;
-	if (t->mode == IPAM_MODE_PREFIXES)
+	if (t->adaptive && avail <= t->warm.keep)
+		return;
+	if (t->adaptive && t->mode == IPAM_MODE_PREFIXES)
+		n->over_prefixes = (unsigned int)min_l(f->free_prefixes, (avail - t->warm.fill) / IPAM_PREFIX4_ADDRS);
+	else if (t->adaptive)
+		n->over_addrs = (unsigned int)(avail - t->warm.fill);
+	else if (t->mode == IPAM_MODE_PREFIXES)
 		n->over_prefixes = (unsigned int)over_prefixes(t, f, by_addr);
 	else if (by_addr)
 		n->over_addrs = (unsigned int)max_l(min_l(avail - t->warm_ip, total - t->minimum_ip), 0);
@@ -57,13 +63,15 @@ static void need_over(const struct ipam_targets *t, const struct ipam_figures *f
 
 struct ipam_need ipam_need(const struct ipam_targets *t, const struct ipam_figures *f)
 {
-	bool by_addr = t->warm_ip || t->minimum_ip;
+	bool by_addr = !t->adaptive && (t->warm_ip || t->minimum_ip);
 	long have = (long)f->available + f->coming, total = (long)f->total + f->coming;
 	long avail = have - f->waiting;
 	long want, demand = max_l(-avail, 0), room = LONG_MAX, room_demand = LONG_MAX, got;
 	struct ipam_need n = { 0 };
 
-	if (by_addr)
+	if (t->adaptive)
+		want = avail < t->warm.low ? t->warm.fill - avail : 0;
+	else if (by_addr)
 		want = max_l(t->warm_ip - avail, t->minimum_ip - total);
 	else if (t->mode == IPAM_MODE_PREFIXES)
 		want = short_of((long)t->warm_prefix * IPAM_PREFIX4_ADDRS, avail);
@@ -75,7 +83,7 @@ struct ipam_need ipam_need(const struct ipam_targets *t, const struct ipam_figur
 		room = max_l((long)f->max_pods - total, 0);
 		room_demand = max_l((long)f->max_pods - f->assigned - have, 0);
 	}
-	n.whole_enis = !by_addr && t->mode == IPAM_MODE_ADDRS;
+	n.whole_enis = !by_addr && !t->adaptive && t->mode == IPAM_MODE_ADDRS;
 	n.refused = (unsigned int)(demand - min_l(demand, room_demand));
 	n.demand = (unsigned int)min_l(demand, room_demand);
 	got = max_l(min_l(want, room), n.demand);

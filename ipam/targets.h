@@ -30,11 +30,20 @@
  *      ENI, finds 0 available and asks for it again, for ever.
  */
 
+/**
+ * struct ipam_warm - a target with hysteresis, in available addresses: below @low grow to @fill, above @keep give
+ * back down to @fill. low <= fill <= keep.
+ */
+struct ipam_warm {
+	unsigned int low, fill, keep;
+};
+
 enum ipam_mode { IPAM_MODE_ADDRS, IPAM_MODE_PREFIXES };
 
 /**
  * struct ipam_targets - warm targets. 0 = not set for @warm_ip and @minimum_ip, as in aws-node.
  * @warm_eni: used in address mode when neither of these is set. @warm_prefix: likewise in prefix mode.
+ * @adaptive: none of these was set: @warm, which comes from demand.h, is the target.
  */
 struct ipam_targets {
 	enum ipam_mode mode;
@@ -42,6 +51,8 @@ struct ipam_targets {
 	unsigned int warm_ip;
 	unsigned int minimum_ip;
 	unsigned int warm_prefix;
+	bool adaptive;
+	struct ipam_warm warm;
 };
 
 /**

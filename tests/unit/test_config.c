@@ -88,6 +88,32 @@ static void test_file(void **state)
 	assert_int_equal(c->max_pods, 0);
 }
 
+/* Setting a target, even to its default, is wanting aws-node's arithmetic; null and an empty variable set nothing. */
+static void test_targets_follow_demand_until_one_is_given(void **state)
+{
+	static const struct {
+		const char *text;
+		struct var vars[2];
+		bool automatic;
+	} rows[] = {
+		{ "{}", { { 0 } }, true },
+		{ "{\"max_pods\": 110, \"prefix_delegation\": true}", { { "MAX_ENI", "3" } }, true },
+		{ "{\"warm_ip_target\": null}", { { "WARM_ENI_TARGET", "" } }, true },
+		{ "{\"warm_eni_target\": 1}", { { 0 } }, false },
+		{ "{\"WARM_IP_TARGET\": 0}", { { 0 } }, false },
+		{ "{\"minimum_ip_target\": \"9\"}", { { 0 } }, false },
+		{ "{}", { { "WARM_PREFIX_TARGET", "1" } }, false },
+		{ "{}", { { "WARM_IP_TARGET", "2" } }, false },
+	};
+
+	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
+		auto_config *c = good(rows[i].text, rows[i].vars);
+
+		if (c->warm_auto != rows[i].automatic)
+			fail_msg("row %zu: warm_auto is %d", i, c->warm_auto);
+	}
+}
+
 static void test_environment_wins(void **state)
 {
 	static const struct var vars[] = {
@@ -228,6 +254,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_file),
+		cmocka_unit_test(test_targets_follow_demand_until_one_is_given),
 		cmocka_unit_test(test_environment_wins),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bad_environment_names_the_variable),
