@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import KEY, SECRET
+from tests.harness.simcloud import KEY, SECRET
 
 AWS = "/usr/bin/aws"
 pytestmark = pytest.mark.skipif(not os.path.exists(AWS), reason="the AWS CLI (Debian's awscli) is not installed")

@@ -10,7 +10,7 @@ import botocore.exceptions
 import botocore.parsers
 import pytest
 
-from conftest import SIM
+from tests.harness.simcloud import SIM
 
 
 def test_the_nth_call_fails(cloud, ec2, refused):

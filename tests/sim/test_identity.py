@@ -8,7 +8,7 @@ import urllib.request
 import botocore.exceptions
 import pytest
 
-from conftest import KEY, SECRET
+from tests.harness.simcloud import KEY, SECRET
 
 
 def test_wrong_keys(cloud, refused):
