@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ADD and DEL of vpcwire beside Debian's ptp + host-local: one node of a lab, taking turns, exec to exit.
 
-Both are run by the same C program on the same node in the same minute; which of the two goes first changes with every
-round. `floor` is a program that does nothing (busybox true), run the same way: below it nothing that is exec'd can get.
+Both are run by the same C program on the same node in the same seconds; which of the two goes first changes every time. `floor` is a program that does nothing (/bin/true), run the same way: below it nothing that is exec'd can get.
 Writes rows {"name","unit","ours","peer","peer_name","floor"} and prints them as a table.
 """
 import argparse
@@ -55,23 +54,19 @@ class Peer(Ours):
 
 
 def measure(node, rounds):
-    """-> {(who, command): [ms]}; each round is one ADD and one DEL of each, on namespaces of their own."""
+    """-> {(who, command): [ms]}. First every ADD, in turns, then every DEL: removing links holds a lock that ADD needs."""
     times = {}
     with Spawner(node, PEER_PATH) as peer_spawner, Spawner(node) as spawner:
         both = {"ours": Ours(node, spawner), "peer": Peer(node, peer_spawner)}
-        for number in range(rounds + WARM_UP):
-            pods = {who: node.pod() for who in both}
-            order = list(both) if number % 2 else list(reversed(list(both)))
-            for command in ("add", "delete"):
-                for who in order:
-                    ms = getattr(both[who], command)(pods[who])
-                    if number >= WARM_UP:
-                        times.setdefault((who, command), []).append(ms)
-            conf = spawner.conf_file("empty.conf", "{}")
-            ms, _ = spawner.call("/usr/bin/true", conf, "ADD", "x", "x")
-            times.setdefault(("floor", "exec"), []).append(ms)
-            for pod in pods.values():
-                pod.remove()
+        pods = {who: node.pods(rounds + WARM_UP) for who in both}
+        empty = spawner.conf_file("empty.conf", "{}")
+        for command in ("add", "delete"):
+            for number in range(rounds + WARM_UP):
+                order = list(both) if number % 2 else list(reversed(list(both)))
+                taken = {who: getattr(both[who], command)(pods[who][number]) for who in order}
+                taken["floor"], _ = spawner.call("/bin/true", empty, command, "x", "x")
+                for who, ms in taken.items() if number >= WARM_UP else ():
+                    times.setdefault((who, command), []).append(ms)
     return times
 
 
@@ -82,7 +77,7 @@ def rows_of(times):
             rows.append({"name": f"{label} p{p}, exec to result", "unit": "ms",
                          "ours": round(percentile(times["ours", command], p), 3),
                          "peer": round(percentile(times["peer", command], p), 3), "peer_name": PEER_NAME,
-                         "floor": round(percentile(times["floor", "exec"], p), 3)})
+                         "floor": round(percentile(times["floor", command], p), 3)})
     return rows
 
 
