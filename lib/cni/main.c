@@ -14,6 +14,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 
 #define STDIN_WAIT_MS   10000 /* runtimes write their few KiB and close; this one is broken or a terminal */
@@ -234,8 +235,13 @@ static int run(const struct vw_cni_plugin *plugin, struct vw_cni_call *call)
 		return status;
 	if (call->out->len)
 		vw_buf_putc(call->out, '\n');
-	if (vw_buf_err(call->out) || emit(call->out) < 0)
-		return 1; /* the result did not get out; the runtime, told by the status, will DEL */
+	if (call->env.cmd == VW_CNI_CMD_ADD)
+		signal(SIGPIPE, SIG_IGN); /* a runtime that went away must not keep us from cleaning up */
+	if (vw_buf_err(call->out) || emit(call->out) < 0) {
+		if (call->env.cmd == VW_CNI_CMD_ADD)
+			plugin->undo(call);
+		return 1;
+	}
 	return 0;
 }
 

@@ -24,6 +24,7 @@ struct vw_cni_call {
  * struct vw_cni_plugin - a plugin is its verbs. Each returns 0, or -errno with @err filled; a newline in its message
  * parts the CNI error's "msg" from its "details". None prints.
  * @about: one line; runtimes read it from stderr when they call without a command.
+ * @undo:  an ADD succeeded, but its result could not be written: nobody will ever know of it. Best effort.
  */
 struct vw_cni_plugin {
 	const char *name;
@@ -33,6 +34,7 @@ struct vw_cni_plugin {
 	int (*check)(struct vw_cni_call *call, struct vw_err *err);
 	int (*status)(struct vw_cni_call *call, struct vw_err *err);
 	int (*gc)(struct vw_cni_call *call, struct vw_err *err);
+	void (*undo)(struct vw_cni_call *call);
 };
 
 /**

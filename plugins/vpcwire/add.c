@@ -22,7 +22,7 @@
  * Gives the address back: it was never used, so it need not cool down. A daemon that cannot be reached gets a
  * tombstone: the runtime's own DEL comes later, but not from every runtime.
  */
-static void give_back(struct vw_cni_call *call)
+void vpcwire_undo(struct vw_cni_call *call)
 {
 	vw_auto_json struct vw_json *reply = NULL;
 	struct vw_rpc_req req;
@@ -54,7 +54,7 @@ static int reserve(struct vw_cni_call *call, struct vw_rpc_wiring *ret_w, struct
 		return 0;
 	(void)vw_json_get_bool(reply, "existing", &existing, &ignored);
 	if (!existing)
-		give_back(call);
+		vpcwire_undo(call);
 	return -err->eno;
 }
 
@@ -119,7 +119,7 @@ static int add_to(struct vw_cni_call *call, struct wiring_job *job, struct vw_cn
 	/* An attachment of an earlier ADD, and we did not make its link: not ours to take away. */
 	if (!w.existing || job->made) {
 		unwire(job);
-		give_back(call);
+		vpcwire_undo(call);
 	}
 	vw_buf_reset(call->out);
 	return r;

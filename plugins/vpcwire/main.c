@@ -218,6 +218,7 @@ int main(int argc, char *argv[], char *envp[])
 		.check = vpcwire_check,
 		.status = vpcwire_status,
 		.gc = vpcwire_gc,
+		.undo = vpcwire_undo,
 	};
 
 	return vw_cni_main(&plugin, argc, argv, envp);

@@ -31,6 +31,7 @@ int vpcwire_del(struct vw_cni_call *call, struct vw_err *err);
 int vpcwire_check(struct vw_cni_call *call, struct vw_err *err);
 int vpcwire_status(struct vw_cni_call *call, struct vw_err *err);
 int vpcwire_gc(struct vw_cni_call *call, struct vw_err *err);
+void vpcwire_undo(struct vw_cni_call *call);
 
 /**
  * struct wiring_job - an attachment being made or looked at.

@@ -200,6 +200,17 @@ def test_row_26_a_pin_that_is_gone(node, pins, pin):
     assert node.state() == before and not node.daemon.attachments
 
 
+def test_row_26_a_result_that_nobody_reads(node):
+    """The runtime died: its end of stdout is closed when the result is written."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    child = subprocess.Popen([proc.PLUGIN], env=node.env("ADD", node.pod()), stdin=subprocess.PIPE, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    child.communicate(json.dumps(node.conf()).encode(), timeout=20)
+    assert child.returncode == 1
+    assert node.daemon.ops() == ["add", "del"] and node.daemon.requests[1]["failed"] is True
+
+
 @pytest.mark.parametrize("times", [2, 3])
 def test_row_28_del_repeats(node, times):
     pod = node.pod()
