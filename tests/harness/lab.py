@@ -44,7 +44,7 @@ class Lab:
 
     def start(self):
         with open(self.log_path, "wb") as log:
-            self.proc = subprocess.Popen([proc.SIM, "lab", *self.args, "--", "/usr/bin/python3", str(ANCHOR)],
+            self.proc = subprocess.Popen([proc.SIM, "lab", *self.args, "--", "/usr/bin/python3", str(ANCHOR), self.dir.name],
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
         line = self._first_line()
         if not line:
@@ -70,7 +70,7 @@ class Lab:
         if not self.proc:
             return
         try:
-            self.proc.stdin.close()
+            self._say_goodbye()
             self.proc.wait(STOP_LIMIT_S)
         except subprocess.TimeoutExpired:
             os.killpg(self.proc.pid, signal.SIGKILL)
@@ -80,6 +80,13 @@ class Lab:
         finally:
             self.proc.stdout.close()
             self.proc = None
+
+    def _say_goodbye(self):
+        try:
+            self.proc.stdin.write(b"bye\n")
+            self.proc.stdin.close()
+        except BrokenPipeError:
+            pass        # the lab has ended already
 
     def __enter__(self):
         return self.start()
