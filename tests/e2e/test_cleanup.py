@@ -34,10 +34,12 @@ def mounts():
     return {re.sub(r"^\d+ \d+ ", "", l) for l in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()}
 
 
-def files():
-    """Where a lab might leave something: its registry, its run directories, pins, named namespaces, temporary files."""
-    roots = ("/run/vpcwire", "/run/vpcwire-lab", "/run/netns", "/sys/fs/bpf", "/var/lib/vpcwire", "/etc/cni", "/opt/cni")
+def files(lab_id):
+    """Where a lab might leave something: its registry (somebody else may run a lab meanwhile: only its own entries),
+    run directories, pins, named namespaces, configuration, temporary files."""
+    roots = ("/run/vpcwire", "/run/netns", "/sys/fs/bpf", "/var/lib/vpcwire", "/etc/cni", "/etc/vpcwire", "/opt/cni")
     found = {str(p) for r in roots for p in pathlib.Path(r).rglob("*")}
+    found |= {str(p) for p in pathlib.Path("/run/vpcwire-lab").glob(f"{lab_id}*")}
     return found | {str(p) for p in pathlib.Path("/tmp").glob("vpcwire-sim*")}
 
 
@@ -64,9 +66,11 @@ def end_by_killing_its_init(lab):
 
 @pytest.mark.parametrize("end", [end_by_command, end_by_interrupt, end_by_terminate, end_by_kill, end_by_killing_its_init])
 def test_nothing_is_left(end):
-    files_before, mounts_before = files(), mounts()
+    files_before, mounts_before = files("none"), mounts()
     lab = Lab(nodes=2).start()
     try:
+        own = lab.env["VPCWIRE_LAB"]
+        assert files(own) - files_before, "a running lab is registered"
         pods = [n.pod() for n in lab.nodes]
         for pod in pods:
             pod.add()
@@ -82,15 +86,9 @@ def test_nothing_is_left(end):
                 if any(s.split(":", 1)[1] in l for s in spaces)]
         assert not left, "namespaces held by mounts"
         assert mounts() - mounts_before == set()
-        assert {f for f in files() - files_before if not belongs_to_another_lab(f)} == set()
+        assert files(own) - files_before == set()
     finally:
         if lab.proc.poll() is None:
             lab.proc.kill()
         lab.proc.stdout.close()
         lab.dir.cleanup()
-
-
-def belongs_to_another_lab(path):
-    """Somebody else may run a lab on this machine meanwhile: a registry entry of a lab that lives is theirs."""
-    numbers = re.findall(r"\d+", pathlib.Path(path).name)
-    return path.startswith("/run/vpcwire-lab/") and any(proc.start_time(n) for n in numbers)
