@@ -12,6 +12,7 @@
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
 #include "sim/cmd.h"
+#include "sim/lab_cgroup.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -252,8 +253,8 @@ static int run_command(struct outer *o, struct vw_err *err)
 			deadline = vw_mono_ms() + CMD_GRACE_MS;
 			continue;
 		}
-		if (deadline || !(o->signo || o->lost))
-			continue;
+		if (deadline || !o->cmd || !(o->signo || o->lost))
+			continue;       /* without a command, kill(0) would hit our own process group */
 		if (o->lost)
 			kill(o->cmd, SIGTERM);
 		kill(o->cmd, SIGHUP);           /* what an interactive shell obeys */
@@ -292,6 +293,7 @@ static void end_lab(struct outer *o)
 		kill(o->entry.init, SIGKILL);
 		deadline = vw_mono_ms() + INIT_GRACE_MS;
 	}
+	lab_cgroup_remove(o->entry.id);
 	lab_registry_remove(o->entry.id);
 }
 

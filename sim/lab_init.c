@@ -196,7 +196,7 @@ static int start_holder(struct lab *lab, struct lab_node *node, struct vw_err *e
 {
 	struct sim_spawn s = SIM_SPAWN_INIT;
 	char config[LAB_PATH_LEN] = "";
-	const char *argv[] = { "vpcwire-sim", "lab-node", node->name, node->run_dir, lab->bin_dir, config, NULL };
+	const char *argv[] = { "vpcwire-sim", "lab-node", lab->id, node->name, node->run_dir, lab->bin_dir, config, NULL };
 	vw_auto_json struct vw_json *report = NULL;
 	int pair[2], r;
 

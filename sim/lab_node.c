@@ -17,6 +17,7 @@
 #include "lib/net/link.h"
 #include "lib/net/nl.h"
 #include "sim/cmd.h"
+#include "sim/lab_cgroup.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -184,8 +185,8 @@ static int link_plugins(const char *bin_dir, struct vw_err *err)
 	return r;
 }
 
-static int node_files(const char *name, const char *run_dir, const char *bin_dir, const char *daemon_config,
-		      struct vw_err *err)
+static int node_files(const char *id, const char *name, const char *run_dir, const char *bin_dir,
+		      const char *daemon_config, struct vw_err *err)
 {
 	static const char *const keep[] = { LAB_DIR, LAB_STATE };
 	vw_auto_buf struct vw_buf config = VW_BUF_INIT;
@@ -195,6 +196,8 @@ static int node_files(const char *name, const char *run_dir, const char *bin_dir
 		r = vw_read_file(daemon_config, 1 << 20, &config, err);
 	if (r >= 0)
 		r = lab_mount_sys(err);
+	if (r >= 0)
+		r = lab_cgroup_cover(id, name, err);
 	if (r >= 0)
 		r = lab_mount_run(keep, VW_ARRAY_SIZE(keep), err);
 	if (r >= 0)
@@ -235,7 +238,7 @@ static int let_go_of_stdio(void)
 	return 0;
 }
 
-/* argv: lab-node NAME RUN_DIR BIN_DIR DAEMON_CONFIG; fd 3: the report to the init. */
+/* argv: lab-node ID NAME RUN_DIR BIN_DIR DAEMON_CONFIG; fd 3: the report to the init. */
 int sim_cmd_lab_node(int argc, char **argv)
 {
 	vw_auto_json struct vw_json *report = vw_json_new_object();
@@ -244,16 +247,16 @@ int sim_cmd_lab_node(int argc, char **argv)
 	char c;
 	int r;
 
-	if (argc != 5 || fcntl(LAB_PASSED_FD, F_SETFD, FD_CLOEXEC) < 0) {
+	if (argc != 6 || fcntl(LAB_PASSED_FD, F_SETFD, FD_CLOEXEC) < 0) {
 		fprintf(stderr, "vpcwire-sim lab-node: only for use by 'vpcwire-sim lab'\n");
 		return 2;
 	}
 	if (unshare(CLONE_NEWNET | CLONE_NEWNS | CLONE_NEWUTS) < 0)
-		r = vw_err_sys(&err, errno, 0, "making the namespaces of node %s", argv[1]);
-	else if (sethostname(argv[1], strlen(argv[1])) < 0)
+		r = vw_err_sys(&err, errno, 0, "making the namespaces of node %s", argv[2]);
+	else if (sethostname(argv[2], strlen(argv[2])) < 0)
 		r = vw_err_sys(&err, errno, 0, "setting the host name");
 	else
-		r = node_files(argv[1], argv[2], argv[3], argv[4], &err);
+		r = node_files(argv[1], argv[2], argv[3], argv[4], argv[5], &err);
 	if (r >= 0)
 		r = lo_up(&err);
 	vw_json_set_bool(report, "ok", r >= 0);

@@ -13,6 +13,7 @@
 #include "lib/base/file.h"
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
+#include "sim/lab_cgroup.h"
 
 #include <dirent.h>
 #include <poll.h>
@@ -218,6 +219,7 @@ static int cleanup_one(const char *id, struct vw_err *err)
 	r = r < 0 ? 0 : end_init(&e, err);
 	if (r < 0)
 		return r;
+	lab_cgroup_remove(id);
 	lab_registry_remove(id);
 	return 1;
 }
@@ -240,6 +242,14 @@ static void sweep_temps(void)
 		closedir(dir);
 }
 
+static bool registered(const char *id)
+{
+	char path[LAB_PATH_LEN];
+
+	lab_path(id, ".json", path);
+	return access(path, F_OK) == 0;
+}
+
 int lab_cleanup(struct vw_err *err)
 {
 	char id[LAB_ID_LEN] = "", next[LAB_ID_LEN] = "";
@@ -253,6 +263,7 @@ int lab_cleanup(struct vw_err *err)
 		memcpy(id, next, sizeof(id));
 	}
 	sweep_temps();
+	lab_cgroup_sweep(registered);
 	rmdir(LAB_DIR);
 	return failed < 0 ? failed : n;
 }

@@ -42,6 +42,9 @@ class Running:
     def gone(self):
         return not any(proc.alive(who) for who in self.people)
 
+    def cgroups(self):
+        return [str(p) for pattern in ("", "*/") for p in pathlib.Path("/sys/fs/cgroup").glob(f"{pattern}vpcwire-lab-{self.id}")]
+
     def files(self):
         return sorted(p.name for p in REGISTRY.glob(f"{self.id}.*")) if REGISTRY.exists() else []
 
@@ -145,6 +148,21 @@ def test_nodes_are_apart(vpc):
     assert two.facts["address"] in seen
 
 
+def test_cgroups_made_in_a_node_are_its_own_and_go_with_the_lab(running):
+    """What a container runtime that was killed leaves."""
+    lab = running("--no-daemon", "--nodes", "2")
+    made = sim("exec", "--lab", lab.id, "node-1", "--", "sh", "-c",
+               "cd /sys/fs/cgroup && for d in . */; do test -e $d/cgroup.procs && mkdir -p $d/default/x && echo $d; done; true").stdout
+    if not made:
+        pytest.skip("no cgroup hierarchy can be written here")
+    assert lab.cgroups()
+    seen = sim("exec", "--lab", lab.id, "node-2", "--", "sh", "-c", "find /sys/fs/cgroup -name x -type d").stdout
+    assert not seen
+    lab.proc.stdin.close()
+    lab.proc.wait(20)
+    assert lab.proc.returncode == 0 and not lab.cgroups()
+
+
 def test_exec(vpc):
     node = vpc.nodes[0]
     assert node.run("hostname").stdout == "node-1\n"
@@ -168,7 +186,7 @@ def test_nothing_stays_after_the_command(running):
     lab.proc.stdin.close()
     lab.proc.wait(20)
     assert lab.proc.returncode == 0
-    assert lab.gone() and not lab.files()
+    assert lab.gone() and not lab.files() and not lab.cgroups()
     assert not lab.namespaces & namespaces_in_use()
     assert machine() == before
 
@@ -198,7 +216,7 @@ def test_kill_9_of_the_lab_leaves_only_what_cleanup_removes(running, wait_until)
     wait_until(lab.gone, "every process of the lab to be gone")
     assert lab.files() == [f"{lab.id}.{kind}" for kind in ("control", "exec", "json")]
     sim("lab", "--cleanup")
-    assert not lab.files()
+    assert not lab.files() and not lab.cgroups()
     assert machine() == before
 
 
