@@ -53,7 +53,9 @@ struct lab_entry {
 	uint64_t outer_start, init_start;
 };
 
-/** lab_path() - LAB_DIR/<id><suffix>. */
+/** lab_dir() - LAB_DIR, or VPCWIRE_LAB_DIR (absolute): labs of tests that must not meet others. */
+const char *lab_dir(void);
+/** lab_path() - <lab_dir()>/<id><suffix>. */
 void lab_path(const char *id, const char *suffix, char buf[LAB_PATH_LEN]);
 /** lab_start_time() - field 22 of /proc/<pid>/stat. Return: 0, -ESRCH. */
 int lab_start_time(pid_t pid, uint64_t *ret_start);

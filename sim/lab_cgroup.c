@@ -175,22 +175,3 @@ void lab_cgroup_remove(const char *id)
 	for (size_t i = 0; i < all.n; i++)
 		remove_one(&all.v[i], name);
 }
-
-void lab_cgroup_sweep(bool (*in_use)(const char *id))
-{
-	struct hierarchies all;
-	struct vw_err err;
-
-	if (find(&all, &err) < 0)
-		return;
-	for (size_t i = 0; i < all.n; i++) {
-		DIR *dir = opendir(all.v[i].path);
-		struct dirent *d;
-
-		while (dir && (d = readdir(dir)))
-			if (!strncmp(d->d_name, PREFIX, strlen(PREFIX)) && !in_use(d->d_name + strlen(PREFIX)))
-				remove_one(&all.v[i], d->d_name);
-		if (dir)
-			closedir(dir);
-	}
-}

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <stdbool.h>
-
 struct vw_err;
 
 /**
@@ -12,5 +10,3 @@ struct vw_err;
 int lab_cgroup_cover(const char *id, const char *node, struct vw_err *err);
 /** lab_cgroup_remove() - what lab @id's nodes had. All its processes must have ended. */
 void lab_cgroup_remove(const char *id);
-/** lab_cgroup_sweep() - the same for every lab that @in_use does not know. */
-void lab_cgroup_sweep(bool (*in_use)(const char *id));

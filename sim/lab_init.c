@@ -20,6 +20,7 @@
 #include "sim/cloud.h"
 #include "sim/cmd.h"
 #include "sim/http.h"
+#include "sim/lab_cgroup.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -156,7 +157,7 @@ static void on_life(void *arg, uint32_t events)
 
 static int mounts(struct vw_err *err)
 {
-	static const char *const keep[] = { LAB_DIR };
+	const char *keep[] = { lab_dir() };
 	int r = lab_mount_private(err);
 
 	if (r >= 0)
@@ -277,8 +278,21 @@ static int start(struct lab *lab, struct vw_err *err)
 	return r;
 }
 
+/**
+ * end_all() - every other process of the PID namespace, so that the cgroups they were in can go. The kernel would do it
+ * after us, but then nobody is left to remove them from a kept lab.
+ */
+static void end_all(struct lab *lab)
+{
+	kill(-1, SIGKILL);
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
+	lab_cgroup_remove(lab->id);
+}
+
 static void done(struct lab *lab)
 {
+	end_all(lab);
 	for (size_t i = 0; i < SIM_N_PLACES; i++)
 		for (size_t k = 0; k < 2; k++)
 			sim_http_free(lab->whoami[i][k]);

@@ -54,6 +54,9 @@ int lab_mount_run(const char *const *keep, size_t n, struct vw_err *err)
 	int fds[4] = { -EBADF, -EBADF, -EBADF, -EBADF };
 	int r = 0;
 
+	/* The last may be elsewhere: then it is not covered. */
+	if (n && strncmp(keep[n - 1], "/run/", 5) != 0)
+		n--;
 	for (size_t i = 0; r >= 0 && i < n && i < VW_ARRAY_SIZE(fds); i++) {
 		fds[i] = open(keep[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
 		if (fds[i] < 0)
@@ -188,7 +191,7 @@ static int link_plugins(const char *bin_dir, struct vw_err *err)
 static int node_files(const char *id, const char *name, const char *run_dir, const char *bin_dir,
 		      const char *daemon_config, struct vw_err *err)
 {
-	static const char *const keep[] = { LAB_DIR, LAB_STATE };
+	const char *keep[] = { LAB_STATE, lab_dir() };
 	vw_auto_buf struct vw_buf config = VW_BUF_INIT;
 	int r = lab_mount_private(err);
 

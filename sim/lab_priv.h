@@ -57,7 +57,7 @@ int lab_mount_private(struct vw_err *err);
 int lab_mount_proc(struct vw_err *err);
 /** lab_mount_sys() - sysfs of this network namespace with a new bpffs; cgroups and tracing as they were. */
 int lab_mount_sys(struct vw_err *err);
-/** lab_mount_run() - a new /run in which the folders @keep (below /run) are what they were. */
+/** lab_mount_run() - a new /run in which the folders @keep (below /run; the last: if it is) are what they were. */
 int lab_mount_run(const char *const *keep, size_t n, struct vw_err *err);
 
 /* lab_daemon.c */

@@ -27,9 +27,16 @@
 
 static const char *const suffixes[] = { ".json", ".control", ".exec" };
 
+const char *lab_dir(void)
+{
+	const char *dir = getenv("VPCWIRE_LAB_DIR");
+
+	return dir && dir[0] == '/' ? dir : LAB_DIR;
+}
+
 void lab_path(const char *id, const char *suffix, char buf[LAB_PATH_LEN])
 {
-	if (vw_fmt(buf, LAB_PATH_LEN, LAB_DIR "/%s%s", id, suffix) < 0)
+	if (vw_fmt(buf, LAB_PATH_LEN, "%s/%s%s", lab_dir(), id, suffix) < 0)
 		buf[0] = '\0';
 }
 
@@ -78,7 +85,7 @@ int lab_registry_write(const struct lab_entry *e, struct vw_err *err)
 	lab_path(e->id, ".json", path);
 	/* Another lab that ends removes the folder when it is empty, perhaps just now. */
 	for (int tries = 0; r == -ENOENT && tries < 10; tries++) {
-		r = vw_mkdir_p(LAB_DIR, 0700, err);
+		r = vw_mkdir_p(lab_dir(), 0700, err);
 		if (r >= 0)
 			r = vw_replace_file(path, text.data, text.len, 0600, err);
 	}
@@ -116,7 +123,7 @@ void lab_registry_remove(const char *id)
 		lab_path(id, suffixes[i], path);
 		unlink(path);
 	}
-	rmdir(LAB_DIR);         /* fails, rightly, when another lab is there */
+	rmdir(lab_dir());         /* fails, rightly, when another lab is there */
 }
 
 /** id_of() - the lab that a file of LAB_DIR belongs to. Return: false when it is none of ours. */
@@ -134,7 +141,7 @@ static bool id_of(const char *name, const char *suffix, char ret_id[LAB_ID_LEN])
 /** next_lab() - an id after @after (in order of text) that any file has. Return: false at the end. */
 static bool next_lab(const char *after, char ret_id[LAB_ID_LEN])
 {
-	DIR *dir = opendir(LAB_DIR);
+	DIR *dir = opendir(lab_dir());
 	struct dirent *d;
 	bool found = false;
 	char id[LAB_ID_LEN];
@@ -168,7 +175,7 @@ int lab_find(const char *wanted, char ret_id[LAB_ID_LEN], struct vw_err *err)
 	if (!next_lab("", ret_id))
 		return vw_err_set(err, ENOENT, 0, "no lab is running; start one with 'vpcwire-sim lab'");
 	if (next_lab(ret_id, another))
-		return vw_err_set(err, EINVAL, 0, "several labs are running; say which with --lab ID (see " LAB_DIR ")");
+		return vw_err_set(err, EINVAL, 0, "several labs are running; say which with --lab ID (see %s)", lab_dir());
 	return 0;
 }
 
@@ -227,7 +234,7 @@ static int cleanup_one(const char *id, struct vw_err *err)
 /** sweep_temps() - "<id>.json.tmp.<pid>" of processes that were killed while they wrote it (vw_replace_file()). */
 static void sweep_temps(void)
 {
-	DIR *dir = opendir(LAB_DIR);
+	DIR *dir = opendir(lab_dir());
 	struct dirent *d;
 
 	while (dir && (d = readdir(dir))) {
@@ -240,14 +247,6 @@ static void sweep_temps(void)
 	}
 	if (dir)
 		closedir(dir);
-}
-
-static bool registered(const char *id)
-{
-	char path[LAB_PATH_LEN];
-
-	lab_path(id, ".json", path);
-	return access(path, F_OK) == 0;
 }
 
 int lab_cleanup(struct vw_err *err)
@@ -263,7 +262,6 @@ int lab_cleanup(struct vw_err *err)
 		memcpy(id, next, sizeof(id));
 	}
 	sweep_temps();
-	lab_cgroup_sweep(registered);
-	rmdir(LAB_DIR);
+	rmdir(lab_dir());
 	return failed < 0 ? failed : n;
 }

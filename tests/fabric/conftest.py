@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -14,6 +15,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 
 from tests.harness import proc  # noqa: E402
 from tests.harness.lab import Lab  # noqa: E402
+
+# Labs of other runs on this machine, and their cleaning up, are none of ours.
+LABS = tempfile.TemporaryDirectory(prefix="vpcwire-labs-")
+os.environ["VPCWIRE_LAB_DIR"] = LABS.name + "/labs"
 
 PIPE = pathlib.Path(__file__).with_name("ec2_pipe.py")
 LIMIT_S = 60

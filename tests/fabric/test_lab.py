@@ -10,7 +10,7 @@ import pytest
 
 from tests.harness import proc
 
-REGISTRY = pathlib.Path("/run/vpcwire-lab")
+REGISTRY = pathlib.Path(os.environ["VPCWIRE_LAB_DIR"])      # conftest.py
 READY = ["sh", "-c", 'echo "$VPCWIRE_LAB"; exec cat']      # says that the command runs, then waits for its stdin to close
 
 
@@ -175,7 +175,7 @@ def test_exec(vpc):
     unknown = sim("exec", "--lab", vpc.env["VPCWIRE_LAB"], "node-9", "--", "true", check=False)
     assert unknown.returncode == 127 and "node-9" in unknown.stderr
     no_lab = sim("exec", "--lab", "0", "node-1", "--", "true", check=False)
-    assert no_lab.returncode != 0 and "/run/vpcwire-lab/0.exec" in no_lab.stderr
+    assert no_lab.returncode != 0 and f"{REGISTRY}/0.exec" in no_lab.stderr
 
 
 def test_nothing_stays_after_the_command(running):
