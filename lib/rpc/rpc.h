@@ -141,7 +141,7 @@ bool vw_rpc_peer_is_root(int fd);
 
 /* --- tombstones: DELs that found no daemon, kept in <dir of the socket>/tombstones/ until it starts */
 int vw_tombstone_write(const char *socket_path, const struct vw_rpc_req *del, struct vw_err *err);
-/** vw_tombstone_remove() - the DEL reached a daemon after all. Return: 0 (also when there was none), -errno. */
+/** vw_tombstone_remove() - the DEL reached a daemon after all. Return: 1, 0 when there was none, -errno. */
 int vw_tombstone_remove(const char *socket_path, const struct vw_attach_key *key, struct vw_err *err);
 /**
  * vw_tombstone_replay() - call @fn for each; a file goes when @fn returns 0 or is unreadable as a request.

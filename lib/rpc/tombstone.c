@@ -67,9 +67,9 @@ int vw_tombstone_remove(const char *socket_path, const struct vw_attach_key *key
 
 	if (folder_of(socket_path, folder, err) < 0 || path_of(folder, key, path, sizeof(path), err) < 0)
 		return -err->eno;
-	if (unlink(path) < 0 && errno != ENOENT)
-		return vw_err_sys(err, errno, 0, "removing '%s'", path);
-	return 0;
+	if (unlink(path) == 0)
+		return 1;
+	return errno == ENOENT ? 0 : vw_err_sys(err, errno, 0, "removing '%s'", path);
 }
 
 static bool is_tombstone(const char *name)

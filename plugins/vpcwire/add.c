@@ -34,6 +34,28 @@ void vpcwire_undo(struct vw_cni_call *call)
 		(void)vw_tombstone_write(socket_of(call), &req, &ignored);
 }
 
+/*
+ * A DEL of this container that never reached the daemon is made up for first. Left to the daemon's next
+ * start, it would take away what this ADD is about to make: some runtimes use a container's id again.
+ */
+static int settle_del(struct vw_cni_call *call, uint64_t deadline_ms, struct vw_err *err)
+{
+	vw_auto_json struct vw_json *reply = NULL;
+	struct vw_rpc_req req;
+	struct vw_err ignored;
+	int r;
+
+	request_of(call, VW_RPC_DEL, &req);
+	r = vw_tombstone_remove(socket_of(call), &req.key, err);
+	if (r <= 0)
+		return r;
+	if (vw_rpc_call(socket_of(call), &req, deadline_ms, &reply, err) < 0) {
+		(void)vw_tombstone_write(socket_of(call), &req, &ignored);
+		return -err->eno;
+	}
+	return 0;
+}
+
 static int reserve(struct vw_cni_call *call, struct vw_rpc_wiring *ret_w, struct vw_err *err)
 {
 	vw_auto_json struct vw_json *reply = NULL;
@@ -42,6 +64,8 @@ static int reserve(struct vw_cni_call *call, struct vw_rpc_wiring *ret_w, struct
 	struct vw_rpc_req req;
 	struct vw_err ignored;
 
+	if (settle_del(call, deadline, err) < 0)
+		return -err->eno;
 	request_of(call, VW_RPC_ADD, &req);
 	req.deadline_ms = (unsigned int)vw_deadline_left(deadline);
 	snprintf(req.netns, sizeof(req.netns), "%s", call->env.netns);

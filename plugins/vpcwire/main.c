@@ -32,9 +32,9 @@ const char *socket_of(const struct vw_cni_call *call)
 
 void request_of(const struct vw_cni_call *call, enum vw_rpc_op op, struct vw_rpc_req *ret_req)
 {
+	_Static_assert(VW_CNI_ARG_MAX <= VW_ID_MAX, "what lib/cni lets through fits into a request");
 	memset(ret_req, 0, sizeof(*ret_req));
 	ret_req->op = op;
-	/* all three were measured when they were parsed */
 	snprintf(ret_req->key.container_id, sizeof(ret_req->key.container_id), "%s", call->env.container_id);
 	snprintf(ret_req->key.ifname, sizeof(ret_req->key.ifname), "%s", call->env.ifname);
 	snprintf(ret_req->network, sizeof(ret_req->network), "%s", call->conf.name);

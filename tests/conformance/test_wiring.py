@@ -286,6 +286,27 @@ def test_row_33_a_daemon_that_comes_back_in_between(node):
     assert tombstones(node) == [] and node.daemon.ops() == ["del", "del"]
 
 
+def test_row_33_an_add_makes_up_for_the_del_that_was_noted(node):
+    """Else the daemon's next start would replay that DEL, and take the new attachment of the same id away."""
+    pod = node.pod()
+    node.add(pod)
+    node.daemon.on("del", None)
+    node.delete(pod)
+    del node.daemon.script["del"], node.daemon.requests[:]
+    assert len(tombstones(node)) == 1
+    result = node.add(pod)
+    assert node.daemon.ops() == ["del", "add"] and tombstones(node) == []
+    node.check(pod, result)
+
+
+def test_row_33_what_cannot_be_made_up_for_stays_noted(node):
+    pod = node.pod()
+    node.daemon.on("del", None)
+    node.delete(pod)
+    assert refused(node.add, pod).code == 11
+    assert len(tombstones(node)) == 1 and "add" not in node.daemon.ops()
+
+
 def test_row_33_nowhere_to_note_it(bare_node):
     (bare_node.tmp / "tombstones").write_text("in the way")
     error = refused(bare_node.delete, bare_node.pod())
