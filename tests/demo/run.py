@@ -16,6 +16,8 @@ INTERNET = "203.0.113.10"
 PEERED = "192.168.100.10"
 STRANGER = "10.0.255.254"       # an address of the VPC that no pod here has
 INSTANCE_TYPE = "t3.small"      # 3 ENIs of 4 addresses; one of each is the ENI's own, so an ENI carries 3 pods
+DAEMON = {"exclude_snat_cidrs": [PEERED + "/32"],
+          "warm_ip_target": 1}  # one address ahead: the node starts with one ENI, and the next one comes while we watch
 PODS = (5, 2)                   # on the first and the second node
 
 
@@ -75,11 +77,13 @@ def introduce(story, lab):
         story.say(f"{node.name}: {node.imds('instance-id')} at {node.imds('local-ipv4')}, public {node.imds('public-ipv4')}")
         proc.wait_until(lambda n=node: n.info()["pool"]["available"] > 0, "a warm pool")
         story.say(pool_line(node))
-    story.check("each daemon found its node and has addresses ready", all(n.info()["pool"]["available"] > 0 for n in lab.nodes))
+    story.check("each daemon found its node, its one ENI, and has addresses ready",
+                all(n.info()["pool"]["available"] > 0 and len(n.info()["enis"]) == 1 for n in lab.nodes))
 
 
 def wire_pods(story, lab):
     first = lab.nodes[0]
+    seen = {node.name: {eni["id"] for eni in node.info()["enis"]} for node in lab.nodes}
     story.chapter("2. Pods get addresses of the VPC and outgrow the first ENI")
     pods = []
     for node, count in zip(lab.nodes, PODS):
@@ -89,6 +93,10 @@ def wire_pods(story, lab):
             pod.wirer = wirer
             ms = wirer.add(pod)
             pod.eni = node.eni_of(pod.result.address)["id"]
+            for eni in node.info()["enis"]:
+                if eni["id"] not in seen[node.name]:
+                    seen[node.name].add(eni["id"])
+                    story.say(f"    {node.name} runs out: {eni['id']} is created and attached as {eni['ifname']}")
             pods.append(pod)
             story.say(f"ADD {pod.name:<12} {pod.result.address:<13} on {pod.eni} {ms:8.2f} ms")
     addresses = [p.result.address for p in pods]
@@ -169,7 +177,7 @@ def tell(story, lab):
 def main():
     story = Story()
     start = time.monotonic()
-    with Lab(nodes=2, instance_type=INSTANCE_TYPE, daemon_config={"exclude_snat_cidrs": [PEERED + "/32"]}) as lab:
+    with Lab(nodes=2, instance_type=INSTANCE_TYPE, daemon_config=DAEMON) as lab:
         story.say(f"the lab was up after {time.monotonic() - start:.1f} s")
         tell(story, lab)
         family = [proc.identity(p) for p in proc.descendants(lab.proc.pid)]

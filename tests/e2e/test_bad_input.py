@@ -120,7 +120,7 @@ class TestCloud:
 
     @pytest.fixture
     def small(self, make_lab):
-        lab = make_lab(instance_type="t3.nano")
+        lab = make_lab(instance_type="t3.nano", daemon_config={"warm_ip_target": 1})
         return lab.nodes[0]
 
     @staticmethod
