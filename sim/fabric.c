@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The packet fabric as an observer of the world: life, nodes, and what to do about each change. The kernel objects are in
- * fabric_base.c (what is fixed) and fabric_eni.c (what is per ENI).
+ * The packet fabric as an observer of the world: life, nodes, and what to do about each change. The kernel
+ * objects are in fabric_base.c (what is fixed) and fabric_eni.c (what is per ENI).
  */
 #include "sim/fabric_priv.h"
 
@@ -24,7 +24,9 @@
 const char *sim_place_str(enum sim_place p)
 {
 	static const char *const names[SIM_N_PLACES] = {
-		[SIM_PLACE_FABRIC] = "fabric", [SIM_PLACE_INTERNET] = "internet", [SIM_PLACE_PEERED] = "peered",
+		[SIM_PLACE_FABRIC] = "fabric",
+		[SIM_PLACE_INTERNET] = "internet",
+		[SIM_PLACE_PEERED] = "peered",
 	};
 
 	return names[p];
@@ -140,7 +142,8 @@ void sim_fabric_free(struct sim_fabric *f)
 	free(f);
 }
 
-int sim_fabric_add_node(struct sim_fabric *f, const struct sim_instance *inst, int netns_fd, struct vw_err *err)
+int sim_fabric_add_node(struct sim_fabric *f, const struct sim_instance *inst, int netns_fd,
+			struct vw_err *err)
 {
 	struct fab_node *node = calloc(1, sizeof(*node));
 
@@ -171,7 +174,10 @@ static void dhcp6(struct vw_nl_batch *b, const struct sim_eni *eni, const struct
 	struct vw_route route = { .protocol = RTPROT_RA, .ifindex = link->ifindex, .dev = link->name };
 
 	for (size_t i = 0; i < eni->v6.n; i++) {
-		struct vw_addr a = { .ifindex = link->ifindex, .addr = eni->v6.v[i], .flags = VW_ADDR_NODAD, .dev = link->name };
+		struct vw_addr a = {
+			.ifindex = link->ifindex, .addr = eni->v6.v[i], .flags = VW_ADDR_NODAD,
+			.dev = link->name,
+		};
 
 		if (sim_eni_is_prefix(&eni->v6.v[i]))
 			continue;
@@ -222,8 +228,8 @@ int sim_fabric_netns(const struct sim_fabric *f, enum sim_place p)
 }
 
 /**
- * drops() - how many packets of @ifname the counting set @set of nft's JSON @ruleset has seen.
- * The shape is libnftables-json(5)'s: {"nftables": [{"set": {"name", "elem": [{"elem": {"val", "counter": {...}}}]}}]}.
+ * drops() - how many packets of @ifname the counting set @set of nft's JSON @ruleset has seen. The shape is
+ * libnftables-json(5)'s: {"nftables": [{"set": {"name", "elem": [{"elem": {"val", "counter": {...}}}]}}]}.
  */
 static int64_t drops(const struct vw_json *ruleset, const char *set, const char *ifname)
 {
@@ -243,7 +249,8 @@ static int64_t drops(const struct vw_json *ruleset, const char *set, const char 
 			const char *val = vw_json_string(vw_json_get(e, "val"));
 
 			if (val && !strcmp(val, ifname))
-				vw_json_get_int(vw_json_get(e, "counter"), "packets", 0, INT64_MAX, &packets, &err);
+				vw_json_get_int(vw_json_get(e, "counter"), "packets", 0, INT64_MAX, &packets,
+						&err);
 		}
 	}
 	return packets;

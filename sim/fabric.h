@@ -12,9 +12,10 @@ struct vw_json;
 /**
  * DOC: the packet fabric
  *
- * The network that the EC2 answers talk about, in the network namespace of the calling thread, which it owns from then on (docs/SIM.md,
- * "Fabric"). It follows the world as an observer: an attached ENI becomes a veth pair whose far end is born in its
- * instance's namespace, an assigned address or prefix becomes a route. What has no route does not exist.
+ * The network that the EC2 answers talk about, in the network namespace of the calling thread, which it owns
+ * from then on (docs/SIM.md, "Fabric"). It follows the world as an observer: an attached ENI becomes a veth
+ * pair whose far end is born in its instance's namespace, an assigned address or prefix becomes a route. What
+ * has no route does not exist.
  */
 #define SIM_FABRIC_MTU 9001                     /* EC2's jumbo frames */
 #define SIM_FABRIC_IMDS "169.254.169.254"
@@ -39,22 +40,26 @@ int sim_fabric_new(struct sim_world *w, struct sim_fabric **ret_fabric, struct v
 void sim_fabric_free(struct sim_fabric *f);
 
 /**
- * sim_fabric_add_node() - ENIs attached to @inst appear in the namespace behind @netns_fd (borrowed, duplicated).
- * Call before sim_fabric_start(). ENIs of instances without a node have no interface.
+ * sim_fabric_add_node() - ENIs attached to @inst appear in the namespace behind @netns_fd (borrowed,
+ * duplicated). Call before sim_fabric_start(). ENIs of instances without a node have no interface.
  */
-int sim_fabric_add_node(struct sim_fabric *f, const struct sim_instance *inst, int netns_fd, struct vw_err *err);
+int sim_fabric_add_node(struct sim_fabric *f, const struct sim_instance *inst, int netns_fd,
+			struct vw_err *err);
 /**
  * sim_fabric_start() - build what the world holds, then follow it.
  * What goes wrong here fails; what goes wrong later can only be logged, for the EC2 call has succeeded.
  */
 int sim_fabric_start(struct sim_fabric *f, struct vw_err *err);
 /**
- * sim_fabric_dhcp() - configure an instance's primary interface as an EC2 image does from DHCP: up, MTU, primary address,
- * default route to the subnet's router; IPv6 where the ENI has an address.
+ * sim_fabric_dhcp() - configure an instance's primary interface as an EC2 image does from DHCP: up, MTU,
+ * primary address, default route to the subnet's router; IPv6 where the ENI has an address.
  */
 int sim_fabric_dhcp(struct sim_fabric *f, const struct sim_instance *inst, struct vw_err *err);
 
 /** sim_fabric_netns() - borrowed fd of a place's network namespace. */
 int sim_fabric_netns(const struct sim_fabric *f, enum sim_place p);
-/** sim_fabric_report() - set "enis": per attached ENI its names and what was dropped; "igw_in_dropped"; into @reply. */
+/**
+ * sim_fabric_report() - set "enis": per attached ENI its names and what was dropped; "igw_in_dropped"; into
+ * @reply.
+ */
 int sim_fabric_report(struct sim_fabric *f, struct vw_json *reply, struct vw_err *err);

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The part of the fabric that does not change: sysctls, the routers' and endpoints' addresses, the two networks outside
- * the VPC, and the filter.
+ * The part of the fabric that does not change: sysctls, the routers' and endpoints' addresses, the two
+ * networks outside the VPC, and the filter.
  *
- * The routes are the single truth about addresses. From them follow, in the kernel and without a copy of ours:
+ * The routes are the single truth about addresses. From them follow, in the kernel, without a copy of ours:
  *   - delivery: a /32 or /28 route to the ENI that has it; a blackhole for the rest of the VPC;
- *   - ARP: proxy_arp answers for exactly those addresses that are routed to another interface, and local ones (routers);
- *   - EC2's source check: "fib saddr . iif oif missing" is true unless the source is routed to where the packet came from.
+ *   - ARP: proxy_arp answers for exactly those addresses that are routed to another interface, and local ones
+ *     (routers);
+ *   - EC2's source check: "fib saddr . iif oif missing" is true unless the source is routed to where the
+ *     packet came from.
  * So one address more is one route more, and nftables only holds what is per ENI.
  */
 #include "sim/fabric_priv.h"
@@ -56,12 +58,16 @@ static const char filter_text[] =
 	"	}\n"
 	"	chain internet_gateway {\n"
 	"		type filter hook forward priority filter; policy accept;\n"
-	"		oifname \"igw\" iifname != \"igw\" ip saddr != @mapped add @unmapped { iifname } drop\n"
-	"		iifname \"igw\" meta nfproto ipv4 ct status & (snat|dnat) == 0 add @unsolicited { iifname } drop\n"
+	"		oifname \"igw\" iifname != \"igw\" ip saddr != @mapped "
+	"add @unmapped { iifname } drop\n"
+	"		iifname \"igw\" meta nfproto ipv4 ct status & (snat|dnat) == 0 "
+	"add @unsolicited { iifname } drop\n"
 	"	}\n"
 	"}\n";
 
-/** struct place - a network outside the VPC: a namespace with one host in it and a route back for everything. */
+/**
+ * struct place - a network outside the VPC: a namespace with one host in it and a route back for everything.
+ */
 struct place {
 	enum sim_place id;
 	const char *ifname;             /* of the fabric's end; the other is "vpc" */
@@ -71,7 +77,10 @@ struct place {
 
 static const struct place places[] = {
 	{ SIM_PLACE_INTERNET, "igw", SIM_FABRIC_INTERNET, SIM_FABRIC_INTERNET6, "0.0.0.0/0", "::/0" },
-	{ SIM_PLACE_PEERED, "peer", SIM_FABRIC_PEERED, SIM_FABRIC_PEERED6, "192.168.100.0/24", "fd00:db8:100::/64" },
+	{
+		SIM_PLACE_PEERED, "peer", SIM_FABRIC_PEERED, SIM_FABRIC_PEERED6,
+		"192.168.100.0/24", "fd00:db8:100::/64",
+	},
 };
 
 static int router_sysctls(void *arg, struct vw_err *err)
@@ -138,7 +147,8 @@ static void via(struct vw_nl_batch *b, unsigned int ifindex, const char *dst, co
 	vw_route_add(b, &route);
 }
 
-static int place_far_end(int netns_fd, const struct place *p, const struct vw_mac *fabric_mac, struct vw_err *err)
+static int place_far_end(int netns_fd, const struct place *p, const struct vw_mac *fabric_mac,
+			 struct vw_err *err)
 {
 	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;

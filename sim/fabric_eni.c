@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * One attached ENI in the kernel: a veth pair, a route per address or prefix through the ENI's MAC, and its entries in the
- * filter's sets. What the kernel was told is kept in struct fab_eni; a change is the difference to what the ENI says now.
+ * One attached ENI in the kernel: a veth pair, a route per address or prefix through the ENI's MAC, and its
+ * entries in the filter's sets. What the kernel was told is kept in struct fab_eni; a change is the
+ * difference to what the ENI says now.
  *
- * An address that moves from one ENI to another is told twice, in any order: adding replaces the other's route, and
- * removing names the interface, so that it cannot take the new owner's.
+ * An address that moves from one ENI to another is told twice, in any order: adding replaces the other's
+ * route, and removing names the interface, so that it cannot take the new owner's.
  */
 #include "sim/fabric_priv.h"
 
@@ -24,7 +25,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/** link_local() - the address that a kernel derives from a MAC (RFC 4291, appendix A): next hop of all its IPv6. */
+/**
+ * link_local() - the address that a kernel derives from a MAC (RFC 4291, appendix A): next hop of all its
+ * IPv6.
+ */
 static struct vw_ip link_local(const struct vw_mac *mac)
 {
 	const uint8_t *m = mac->b;
@@ -88,7 +92,8 @@ static int sync_routes(struct sim_fabric *f, struct fab_eni *fe, struct vw_err *
 }
 
 /** nat_text() - "add" or "delete" the elements that map @private to @public. */
-static void nat_text(struct vw_buf *text, const char *verb, const struct vw_ip *private, const struct vw_ip *public)
+static void nat_text(struct vw_buf *text, const char *verb, const struct vw_ip *private,
+		     const struct vw_ip *public)
 {
 	char a[VW_IP_STRLEN], b[VW_IP_STRLEN];
 
@@ -124,8 +129,8 @@ static int sync_filter(struct fab_eni *fe, struct vw_err *err)
 		nat_text(&text, "add", want_private, want_public);
 	}
 	if (unchecked != fe->unchecked)
-		vw_buf_printf(&text, "%s element " FAB_TABLE " unchecked { \"%s\" }\n", unchecked ? "add" : "delete",
-			      fe->ifname);
+		vw_buf_printf(&text, "%s element " FAB_TABLE " unchecked { \"%s\" }\n",
+			      unchecked ? "add" : "delete", fe->ifname);
 	r = run_text(&text, err);
 	if (r < 0)
 		return r;
@@ -160,8 +165,11 @@ void fab_eni_free(struct fab_eni *fe)
 	free(fe);
 }
 
-/** make_pair() - the veth and everything of it that does not depend on the ENI's addresses beyond the primary. */
-static int make_pair(struct sim_fabric *f, const struct fab_node *node, struct fab_eni *fe, struct vw_err *err)
+/**
+ * make_pair() - the veth and everything of it that does not depend on the ENI's addresses beyond the primary.
+ */
+static int make_pair(struct sim_fabric *f, const struct fab_node *node, struct fab_eni *fe,
+		     struct vw_err *err)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 	const struct sim_eni *eni = fe->eni;
@@ -174,8 +182,12 @@ static int make_pair(struct sim_fabric *f, const struct fab_node *node, struct f
 	struct vw_link_set set = {
 		.ifindex = fe->ifindex, .what = VW_LINK_ALIAS | VW_LINK_NO_LL6 | VW_LINK_UP, .alias = eni->id,
 	};
-	struct vw_neigh v4 = { .ifindex = fe->ifindex, .ip = eni->v4.v[0].ip, .mac = eni->mac, .dev = fe->ifname };
-	struct vw_neigh v6 = { .ifindex = fe->ifindex, .ip = link_local(&eni->mac), .mac = eni->mac, .dev = fe->ifname };
+	struct vw_neigh v4 = {
+		.ifindex = fe->ifindex, .ip = eni->v4.v[0].ip, .mac = eni->mac, .dev = fe->ifname,
+	};
+	struct vw_neigh v6 = {
+		.ifindex = fe->ifindex, .ip = link_local(&eni->mac), .mac = eni->mac, .dev = fe->ifname,
+	};
 	struct vw_addr router = { .ifindex = fe->ifindex, .flags = VW_ADDR_NODAD, .dev = fe->ifname };
 	char key[96];
 	int r;
@@ -213,7 +225,8 @@ static int remove_pair(struct sim_fabric *f, const struct fab_eni *fe, struct vw
 	return vw_nl_commit(&f->nl, &b, err);
 }
 
-int fab_eni_attach(struct sim_fabric *f, const struct fab_node *node, const struct sim_eni *eni, struct vw_err *err)
+int fab_eni_attach(struct sim_fabric *f, const struct fab_node *node, const struct sim_eni *eni,
+		   struct vw_err *err)
 {
 	const struct sim_attachment *att = &eni->att;
 	struct fab_eni *fe = calloc(1, sizeof(*fe));
@@ -226,8 +239,8 @@ int fab_eni_attach(struct sim_fabric *f, const struct fab_node *node, const stru
 	fe->ifindex = FAB_IFINDEX_ENI + eni->seq;
 	r = vw_fmt(fe->ifname, sizeof(fe->ifname), "eni%u", eni->seq);
 	if (r >= 0)
-		r = att->card == 0 ? vw_fmt(fe->node_ifname, sizeof(fe->node_ifname), "eth%u", att->device) :
-				     vw_fmt(fe->node_ifname, sizeof(fe->node_ifname), "eth%uc%u", att->device, att->card);
+		r = vw_fmt(fe->node_ifname, sizeof(fe->node_ifname), att->card ? "eth%uc%u" : "eth%u",
+			   att->device, att->card);
 	if (r < 0) {
 		fab_eni_free(fe);
 		return vw_err_set(err, -r, 0, "no interface name for %s", eni->id);

@@ -59,7 +59,8 @@ struct sim_fabric {
 int fab_base_setup(struct sim_fabric *f, struct vw_err *err);
 
 /* fabric_eni.c */
-int fab_eni_attach(struct sim_fabric *f, const struct fab_node *node, const struct sim_eni *eni, struct vw_err *err);
+int fab_eni_attach(struct sim_fabric *f, const struct fab_node *node, const struct sim_eni *eni,
+		   struct vw_err *err);
 /** fab_eni_detach() - also frees @fe. */
 int fab_eni_detach(struct sim_fabric *f, struct fab_eni *fe, struct vw_err *err);
 /** fab_eni_sync() - make routes, NAT and the source check what the ENI says now. */

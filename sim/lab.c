@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * `vpcwire-sim lab`, the outer process: start the init, wait for it and for every daemon, run the command in the first node,
- * end the lab. It waits on one epoll fd: signals (also SIGCHLD) and the socket to the init, whose end of stream means that the
- * lab is gone. However this process ends, its end of that socket closes, and the init ends.
+ * `vpcwire-sim lab`, the outer process: start the init, wait for it and for every daemon, run the command in
+ * the first node, end the lab. It waits on one epoll fd: signals (also SIGCHLD) and the socket to the init,
+ * whose end of stream means that the lab is gone. However this process ends, its end of that socket closes,
+ * and the init ends.
  */
 #include "sim/lab.h"
 
@@ -31,7 +32,9 @@
 #define CMD_GRACE_MS 3000
 #define INIT_GRACE_MS 10000
 
-/** struct outer - @cmd: 0 when none runs. @signo: asked to end. @lost: the lab ended before it was asked to. */
+/**
+ * struct outer - @cmd: 0 when none runs. @signo: asked to end. @lost: the lab ended before it was asked to.
+ */
 struct outer {
 	struct lab_opts opts;
 	struct lab_entry entry;
@@ -99,7 +102,10 @@ static void on_signals(struct outer *o)
 	}
 }
 
-/** turn() - wait at most until @deadline_ms (0: for ever) for something and note it. Return: false when time is up. */
+/**
+ * turn() - wait at most until @deadline_ms (0: for ever) for something and note it. Return: false when time
+ * is up.
+ */
 static bool turn(struct outer *o, uint64_t deadline_ms)
 {
 	struct epoll_event ev[2];
@@ -130,12 +136,14 @@ static int outer_setup(struct outer *o, struct vw_err *err)
 	o->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	o->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	ev.data.fd = o->signal_fd;
-	if (o->signal_fd < 0 || o->epoll_fd < 0 || epoll_ctl(o->epoll_fd, EPOLL_CTL_ADD, o->signal_fd, &ev) < 0)
+	if (o->signal_fd < 0 || o->epoll_fd < 0 ||
+	    epoll_ctl(o->epoll_fd, EPOLL_CTL_ADD, o->signal_fd, &ev) < 0)
 		return vw_err_sys(err, errno, 0, "watching signals");
 	if (getrandom(random, sizeof(random), 0) != sizeof(random))
 		return vw_err_sys(err, errno, 0, "choosing an id");
 	o->entry.outer = getpid();
-	if (vw_fmt(o->entry.id, sizeof(o->entry.id), "%02x%02x%02x%02x", random[0], random[1], random[2], random[3]) < 0 ||
+	if (vw_fmt(o->entry.id, sizeof(o->entry.id), "%02x%02x%02x%02x", random[0], random[1], random[2],
+		   random[3]) < 0 ||
 	    lab_start_time(o->entry.outer, &o->entry.outer_start) < 0)
 		return vw_err_set(err, EIO, 0, "reading /proc/self/stat");
 	return 0;
@@ -195,7 +203,8 @@ static int wait_ready(struct outer *o, struct vw_err *err)
 
 	while (!o->ready) {
 		if (!turn(o, deadline))
-			return vw_err_set(err, ETIMEDOUT, 0, "the lab was not ready within %d s", READY_MS / 1000);
+			return vw_err_set(err, ETIMEDOUT, 0, "the lab was not ready within %d s",
+					  READY_MS / 1000);
 		if (o->lost) {
 			*err = o->err;
 			return -o->err.eno;
@@ -236,7 +245,8 @@ static int wait_daemons(struct outer *o, struct vw_err *err)
 
 static int run_command(struct outer *o, struct vw_err *err)
 {
-	const char *shell = getenv("SHELL"), *node = vw_json_string(vw_json_get(vw_json_at(o->nodes, 0), "name"));
+	const char *shell = getenv("SHELL"),
+		   *node = vw_json_string(vw_json_get(vw_json_at(o->nodes, 0), "name"));
 	const char *def[] = { shell && *shell ? shell : "/bin/sh", NULL };
 	uint64_t deadline = 0;
 
@@ -275,7 +285,9 @@ static int keep(struct outer *o, struct vw_err *err)
 			return vw_err_set(err, ETIMEDOUT, 0, "the lab could not be kept");
 	if (r < 0 || o->lost)
 		return r < 0 ? r : (*err = o->err, -o->err.eno);
-	fprintf(stderr, "lab %s is kept: 'vpcwire-sim exec --lab %s NODE -- CMD'; 'vpcwire-sim lab --cleanup' ends it\n",
+	fprintf(stderr,
+		"lab %s is kept: 'vpcwire-sim exec --lab %s NODE -- CMD'; "
+		"'vpcwire-sim lab --cleanup' ends it\n",
 		o->entry.id, o->entry.id);
 	return 0;
 }
@@ -340,7 +352,8 @@ int sim_cmd_lab(int argc, char **argv)
 	if (o.entry.id[0] && !(r >= 0 && o.kept))
 		end_lab(&o);
 	if (r >= 0 && o.init_status) {
-		fprintf(stderr, "vpcwire-sim lab: its init ended with status %d\n", lab_exit_status(o.init_status));
+		fprintf(stderr, "vpcwire-sim lab: its init ended with status %d\n",
+			lab_exit_status(o.init_status));
 		r = -EIO;
 	}
 	take_terminal();

@@ -14,13 +14,15 @@ struct vw_json;
 /**
  * DOC: the lab, what its processes share
  *
- * `vpcwire-sim lab` is the *outer* process: it starts the lab's *init* (`lab-init`, pid 1 of a PID namespace, the simulated
- * VPC and the parent of everything in it), waits until it serves, runs the command, and ends the lab. Each node has a
- * *holder* (`lab-node`), whose namespaces are the node. A socket pair ties outer and init together: when the outer's end
- * closes, the init ends, and with it, by the kernel's hand, everything in its PID namespace.
+ * `vpcwire-sim lab` is the *outer* process: it starts the lab's *init* (`lab-init`, pid 1 of a PID namespace,
+ * the simulated VPC and the parent of everything in it), waits until it serves, runs the command, and ends
+ * the lab. Each node has a *holder* (`lab-node`), whose namespaces are the node. A socket pair ties outer and
+ * init together: when the outer's end closes, the init ends, and with it, by the kernel's hand, everything in
+ * its PID namespace.
  *
- * On the machine a lab leaves nothing but LAB_DIR/<id>.json (who it is), .control (the simulator's control socket) and .exec
- * (the namespaces, for `vpcwire-sim exec`). Everything else lies on a tmpfs inside the lab's mount namespace.
+ * On the machine a lab leaves nothing but LAB_DIR/<id>.json (who it is), .control (the simulator's control
+ * socket) and .exec (the namespaces, for `vpcwire-sim exec`). Everything else lies on a tmpfs inside the
+ * lab's mount namespace.
  */
 #define LAB_DIR "/run/vpcwire-lab"
 #define LAB_STATE "/run/lab"            /* inside the lab: node folders */
@@ -64,7 +66,9 @@ int lab_registry_write(const struct lab_entry *e, struct vw_err *err);
 void lab_registry_remove(const char *id);
 /** lab_find() - @wanted, else VPCWIRE_LAB, else the only one there is. Return: 0, -ENOENT, -EINVAL. */
 int lab_find(const char *wanted, char ret_id[LAB_ID_LEN], struct vw_err *err);
-/** lab_cleanup() - end labs whose outer process is gone and remove what they left. Return: how many, -errno. */
+/**
+ * lab_cleanup() - end labs whose outer process is gone and remove what they left. Return: how many, -errno.
+ */
 int lab_cleanup(struct vw_err *err);
 
 /* --- lab_client.c: talking to a running lab */
@@ -72,7 +76,8 @@ int lab_cleanup(struct vw_err *err);
  * lab_enter_info() - ask a lab for a node's (or a place's) namespaces and environment.
  * @ret_ns: the caller closes. @ret_info: {"env": {...}, ...}, the caller frees.
  */
-int lab_enter_info(const char *id, const char *node, struct sim_nsfds *ret_ns, struct vw_json **ret_info, struct vw_err *err);
+int lab_enter_info(const char *id, const char *node, struct sim_nsfds *ret_ns, struct vw_json **ret_info,
+		   struct vw_err *err);
 /** lab_run() - start @argv in a node with the lab's environment. Return: pid, -errno. */
 pid_t lab_run(const char *id, const char *node, const char *const *argv, struct vw_err *err);
 /** lab_exit_status() - of waitpid(): the exit code, or 128 + signal. */
@@ -83,7 +88,9 @@ int lab_exit_status(int status);
  */
 int lab_daemon_wait(const char *socket_path, uint64_t deadline_ms, int wake_fd, struct vw_err *err);
 
-/** lab_send(), lab_recv() - one JSON object as one packet. lab_recv(): 1, 0 at the end of the stream, -errno. */
+/**
+ * lab_send(), lab_recv() - one JSON object as one packet. lab_recv(): 1, 0 at the end of the stream, -errno.
+ */
 int lab_send(int fd, const struct vw_json *msg, const int *fds, size_t n_fds, struct vw_err *err);
 int lab_recv(int fd, struct vw_json **ret_msg, int *fds, size_t n_fds, struct vw_err *err);
 /** lab_bind() - a listening SOCK_SEQPACKET socket, mode 0600. lab_connect() - to one. Return: fd, -errno. */

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Cgroups of a lab. A container runtime in a node makes cgroups (runc: /default/<id>) and a killed one leaves them, which no
- * namespace takes away. So each node sees, at the mount point of every hierarchy, a cgroup of its own instead of the root:
- * <mount point>/vpcwire-lab-<id>/<node>. When the lab has ended, the whole vpcwire-lab-<id> goes.
+ * Cgroups of a lab. A container runtime in a node makes cgroups (runc: /default/<id>) and a killed one leaves
+ * them, which no namespace takes away. So each node sees, at the mount point of every hierarchy, a cgroup of
+ * its own instead of the root: <mount point>/vpcwire-lab-<id>/<node>. When the lab has ended, the whole
+ * vpcwire-lab-<id> goes.
  *
  * A hierarchy that cannot be written (read-only in some containers) stays as it is.
  */
@@ -51,7 +52,8 @@ static void take_line(struct hierarchies *h, char *line)
 		field = field ? field + 1 : NULL;
 	}
 	one->v2 = !strncmp(dash, " - cgroup2 ", 11);
-	if (!field || (!one->v2 && strncmp(dash, " - cgroup ", 10) != 0) || strncmp(field, ROOT, strlen(ROOT)) != 0)
+	if (!field || (!one->v2 && strncmp(dash, " - cgroup ", 10) != 0) ||
+	    strncmp(field, ROOT, strlen(ROOT)) != 0)
 		return;
 	field[strcspn(field, " ")] = '\0';
 	if (vw_fmt(one->path, sizeof(one->path), "%s", field) < 0)
@@ -77,14 +79,18 @@ static int find(struct hierarchies *ret_h, struct vw_err *err)
 	return 0;
 }
 
-/** copy_setting() - a child cgroup's @name from its parent's: cpuset is empty at birth and then takes no process. */
+/**
+ * copy_setting() - a child cgroup's @name from its parent's: cpuset is empty at birth and then takes no
+ * process.
+ */
 static void copy_setting(const char *parent, const char *child, const char *name)
 {
 	vw_auto_buf struct vw_buf text = VW_BUF_INIT;
 	char from[LAB_PATH_LEN * 2], to[LAB_PATH_LEN * 2];
 	struct vw_err err;
 
-	if (vw_fmt(from, sizeof(from), "%s/%s", parent, name) < 0 || vw_fmt(to, sizeof(to), "%s/%s", child, name) < 0)
+	if (vw_fmt(from, sizeof(from), "%s/%s", parent, name) < 0 ||
+	    vw_fmt(to, sizeof(to), "%s/%s", child, name) < 0)
 		return;
 	if (vw_read_file(from, 4096, &text, &err) >= 0 && text.len > 1)
 		(void)vw_write_once(to, vw_buf_str(&text));     /* of no hierarchy but cpuset's */
@@ -97,13 +103,14 @@ static void enable_all(const char *path)
 	char file[LAB_PATH_LEN * 2], one[64], *rest, *name;
 	struct vw_err err;
 
-	if (vw_fmt(file, sizeof(file), "%s/cgroup.controllers", path) < 0 || vw_read_file(file, 4096, &text, &err) < 0 ||
+	if (vw_fmt(file, sizeof(file), "%s/cgroup.controllers", path) < 0 ||
+	    vw_read_file(file, 4096, &text, &err) < 0 ||
 	    vw_fmt(file, sizeof(file), "%s/cgroup.subtree_control", path) < 0)
 		return;
 	rest = text.data;
 	while ((name = strsep(&rest, " \n")))
 		if (*name && vw_fmt(one, sizeof(one), "+%s", name) >= 0)
-			(void)vw_write_once(file, one);         /* one that refuses is one the runtime does without */
+			(void)vw_write_once(file, one); /* one that refuses is one the runtime does without */
 }
 
 static bool make(const struct hierarchy *h, const char *parent, const char *child)
@@ -129,7 +136,8 @@ int lab_cgroup_cover(const char *id, const char *node, struct vw_err *err)
 		char lab[LAB_PATH_LEN * 2], mine[LAB_PATH_LEN * 3];
 
 		if (vw_fmt(lab, sizeof(lab), "%s/" PREFIX "%s", h->path, id) < 0 ||
-		    vw_fmt(mine, sizeof(mine), "%s/%s", lab, node) < 0 || !make(h, h->path, lab) || !make(h, lab, mine))
+		    vw_fmt(mine, sizeof(mine), "%s/%s", lab, node) < 0 || !make(h, h->path, lab) ||
+		    !make(h, lab, mine))
 			continue;
 		if (mount(mine, h->path, NULL, MS_BIND, NULL) < 0)
 			return vw_err_sys(err, errno, 0, "covering %s", h->path);
@@ -140,7 +148,8 @@ int lab_cgroup_cover(const char *id, const char *node, struct vw_err *err)
 /** remove_tree() - a cgroup with those below it: directories only, the files in them belong to the kernel. */
 static int remove_tree(int parent, const char *name, int depth)
 {
-	int fd = depth < MAX_DEPTH ? openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW) : -1;
+	int fd = depth < MAX_DEPTH ? openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+				   : -1;
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *d;
 
@@ -159,7 +168,10 @@ static void remove_one(const struct hierarchy *h, const char *name)
 	vw_auto_close int fd = open(h->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	uint64_t deadline = vw_mono_ms() + REMOVE_MS;
 
-	/* A cgroup is busy until the last of its processes has been collected, which follows its namespace's end. */
+	/*
+	 * A cgroup is busy until the last of its processes has been collected, which follows its namespace's
+	 * end.
+	 */
 	while (fd >= 0 && remove_tree(fd, name, 0) == -EBUSY && vw_mono_ms() < deadline)
 		poll(NULL, 0, 10);
 }

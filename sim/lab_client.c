@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Talking to a running lab: messages with file descriptors over a SEQPACKET socket, and starting programs in its nodes. The
- * socket hands out the namespaces themselves, so no pid has to mean the same inside and outside.
+ * Talking to a running lab: messages with file descriptors over a SEQPACKET socket, and starting programs in
+ * its nodes. The socket hands out the namespaces themselves, so no pid has to mean the same inside and
+ * outside.
  */
 #include "sim/lab.h"
 
@@ -131,7 +132,10 @@ int lab_recv(int fd, struct vw_json **ret_msg, int *fds, size_t n_fds, struct vw
 	} control;
 	struct iovec iov = { .iov_base = text, .iov_len = LAB_MSG_MAX };
 	struct msghdr mh = {
-		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
+		.msg_controllen = sizeof(control.buf),
 	};
 	ssize_t n;
 	int r;
@@ -142,7 +146,8 @@ int lab_recv(int fd, struct vw_json **ret_msg, int *fds, size_t n_fds, struct vw
 		n = recvmsg(fd, &mh, MSG_CMSG_CLOEXEC);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
-		return vw_err_sys(err, errno == EAGAIN ? ETIMEDOUT : errno, 0, "waiting for the lab's answer");
+		return vw_err_sys(err, errno == EAGAIN ? ETIMEDOUT : errno, 0,
+				  "waiting for the lab's answer");
 	if (n == 0)
 		return 0;
 	for (size_t i = 0; i < n_fds; i++)
@@ -159,7 +164,8 @@ int lab_recv(int fd, struct vw_json **ret_msg, int *fds, size_t n_fds, struct vw
 	return r;
 }
 
-int lab_enter_info(const char *id, const char *node, struct sim_nsfds *ret_ns, struct vw_json **ret_info, struct vw_err *err)
+int lab_enter_info(const char *id, const char *node, struct sim_nsfds *ret_ns, struct vw_json **ret_info,
+		   struct vw_err *err)
 {
 	vw_auto_json struct vw_json *ask = vw_json_new_object(), *info = NULL;
 	vw_auto_close int fd = -EBADF;
@@ -192,7 +198,9 @@ int lab_enter_info(const char *id, const char *node, struct sim_nsfds *ret_ns, s
 /** dropped() - variables of the caller's that make no sense in the lab: it has no way to a proxy. */
 static bool dropped(const char *entry)
 {
-	static const char *const names[] = { "http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy" };
+	static const char *const names[] = {
+		"http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy",
+	};
 	size_t len = strcspn(entry, "=");
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(names); i++)
@@ -205,7 +213,8 @@ static bool overridden(const char *entry, const struct vw_json *env)
 {
 	char name[128];
 
-	return vw_fmt(name, sizeof(name), "%.*s", (int)strcspn(entry, "="), entry) >= 0 && vw_json_get(env, name);
+	return vw_fmt(name, sizeof(name), "%.*s", (int)strcspn(entry, "="), entry) >= 0 &&
+	       vw_json_get(env, name);
 }
 
 static void env_free(char ***envp)
@@ -275,7 +284,9 @@ int lab_exit_status(int status)
 
 int lab_daemon_wait(const char *socket_path, uint64_t deadline_ms, int wake_fd, struct vw_err *err)
 {
-	struct vw_rpc_req req = { .op = VW_RPC_STATUS, .vmin = VW_RPC_VERSION_MIN, .vmax = VW_RPC_VERSION_MAX };
+	struct vw_rpc_req req = {
+		.op = VW_RPC_STATUS, .vmin = VW_RPC_VERSION_MIN, .vmax = VW_RPC_VERSION_MAX,
+	};
 
 	for (;;) {
 		struct pollfd p = { .fd = wake_fd, .events = POLLIN };

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A node's vpcwired: started in the node's namespaces with the endpoints of the simulated cloud, its log in the node's run
- * dir. It is not restarted by itself: tests kill it and want to see what is left. States: not running -> running ->
- * (asked to end, or dies) -> not running; with @again set it goes straight back to running.
+ * A node's vpcwired: started in the node's namespaces with the endpoints of the simulated cloud, its log in
+ * the node's run dir. It is not restarted by itself: tests kill it and want to see what is left. States: not
+ * running -> running -> (asked to end, or dies) -> not running; with @again set it goes straight back to
+ * running.
  */
 #include "sim/lab_priv.h"
 
@@ -39,7 +40,8 @@ int lab_daemon_start(struct lab *lab, struct lab_node *node, struct vw_err *err)
 	vw_auto_close int log = -EBADF, null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	char path[LAB_PATH_LEN * 2], log_path[LAB_PATH_LEN], region[64];
 	const char *argv[] = {
-		"vpcwired", "--config", LAB_DAEMON_CONFIG, "--run-dir", node->run_dir, "--bpf-dir", BPF_DIR, NULL,
+		"vpcwired", "--config", LAB_DAEMON_CONFIG, "--run-dir", node->run_dir,
+		"--bpf-dir", BPF_DIR, NULL,
 	};
 	const char *envp[] = {
 		"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
@@ -106,8 +108,8 @@ static void died(struct lab *lab, struct lab_node *node, int status)
 	vw_auto_buf struct vw_buf why = VW_BUF_INIT;
 
 	if (lab->serving) {
-		vw_warn("vpcwired has ended; 'vpcwire-sim daemon' starts it again", "node=%s status=%d", node->name,
-			lab_exit_status(status));
+		vw_warn("vpcwired has ended; 'vpcwire-sim daemon' starts it again", "node=%s status=%d",
+			node->name, lab_exit_status(status));
 		return;
 	}
 	vw_buf_printf(&why, "vpcwired of %s ended with status %d; the end of its log:\n", node->name,

@@ -25,7 +25,8 @@ static const struct option options[] = {
 };
 
 /** parse() - [--lab ID]. Return: 0 with optind at the first argument, 1 = help printed, -errno. */
-static int parse(int argc, char **argv, const char *help, int min_args, char ret_id[LAB_ID_LEN], struct vw_err *err)
+static int parse(int argc, char **argv, const char *help, int min_args, char ret_id[LAB_ID_LEN],
+		 struct vw_err *err)
 {
 	const char *lab = NULL;
 	int opt;
@@ -66,7 +67,8 @@ int sim_cmd_exec(int argc, char **argv)
 {
 	static const char help[] =
 		"vpcwire-sim exec [--lab ID] NODE [--] CMD...\n"
-		"Run CMD in the namespaces of a lab's node, or of 'internet', 'peered' or 'fabric'. Its exit status is ours.\n";
+		"Run CMD in the namespaces of a lab's node, or of 'internet', 'peered' or 'fabric'. Its\n"
+		"exit status is ours.\n";
 	struct vw_err err = { 0 };
 	char id[LAB_ID_LEN];
 	sigset_t set;
@@ -99,7 +101,8 @@ int sim_cmd_exec(int argc, char **argv)
 	return wait_for(pid, &set);
 }
 
-static int daemon_ask(const char *id, const char *node, const char *action, struct vw_json **ret_reply, struct vw_err *err)
+static int daemon_ask(const char *id, const char *node, const char *action, struct vw_json **ret_reply,
+		      struct vw_err *err)
 {
 	vw_auto_json struct vw_json *ask = vw_json_new_object(), *reply = NULL;
 	vw_auto_close int fd = -EBADF;
@@ -138,7 +141,8 @@ static bool settled(const struct vw_json *st, const char *action, int64_t starts
 	return !strcmp(action, "status") || (state && !strcmp(state, "running"));
 }
 
-static int wait_serving(const char *id, const char *node, const struct vw_json *st, uint64_t deadline, struct vw_err *err)
+static int wait_serving(const char *id, const char *node, const struct vw_json *st, uint64_t deadline,
+			struct vw_err *err)
 {
 	vw_auto(sim_nsfds_close) struct sim_nsfds ns = SIM_NSFDS_INIT;
 	vw_auto_json struct vw_json *info = NULL;
@@ -152,7 +156,8 @@ static int wait_serving(const char *id, const char *node, const struct vw_json *
 	return lab_daemon_wait(vw_json_string(vw_json_get(st, "socket")), deadline, -1, err);
 }
 
-static int act(const char *id, const char *node, const char *action, struct vw_json **ret_st, struct vw_err *err)
+static int act(const char *id, const char *node, const char *action, struct vw_json **ret_st,
+	       struct vw_err *err)
 {
 	uint64_t deadline = vw_mono_ms() + ACTION_MS;
 	vw_auto_json struct vw_json *st = NULL;
@@ -166,8 +171,8 @@ static int act(const char *id, const char *node, const char *action, struct vw_j
 		r = daemon_ask(id, node, action, &st, err);
 	while (r >= 0 && !settled(st, action, starts)) {
 		if (vw_mono_ms() >= deadline)
-			return vw_err_set(err, ETIMEDOUT, 0, "vpcwired of %s did not %s within %d s", node, action,
-					  ACTION_MS / 1000);
+			return vw_err_set(err, ETIMEDOUT, 0, "vpcwired of %s did not %s within %d s", node,
+					  action, ACTION_MS / 1000);
 		poll(NULL, 0, 10);      /* the lab has no way to call us back */
 		vw_json_freep(&st);
 		r = daemon_ask(id, node, "status", &st, err);
@@ -183,8 +188,8 @@ int sim_cmd_daemon(int argc, char **argv)
 {
 	static const char help[] =
 		"vpcwire-sim daemon [--lab ID] NODE start|stop|kill|restart|status\n"
-		"Control a node's vpcwired. start and restart return when it serves, stop (SIGTERM) and kill (SIGKILL) when it is\n"
-		"gone. Prints its state and pid (as the lab numbers it).\n";
+		"Control a node's vpcwired. start and restart return when it serves, stop (SIGTERM) and\n"
+		"kill (SIGKILL) when it is gone. Prints its state and pid (as the lab numbers it).\n";
 	vw_auto_json struct vw_json *st = NULL;
 	struct vw_err err = { 0 };
 	char id[LAB_ID_LEN];

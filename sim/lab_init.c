@@ -5,8 +5,8 @@
  * starting: mounts, world, a holder per node, fabric, endpoints, daemons; then "ready" to the outer process.
  * ready:    waits for "serving" (all daemons answer). A daemon that ends before that ends the lab.
  * serving:  daemons may come and go; "keep" unties the lab from the outer process.
- * stopping: the outer end closed, SIGTERM, or a part that must live has ended: daemons get SIGTERM and STOP_MS, then this
- *           process ends and the kernel kills whatever else is in the PID namespace.
+ * stopping: the outer end closed, SIGTERM, or a part that must live has ended: daemons get SIGTERM and
+ *           STOP_MS, then everything else is killed and this process ends.
  */
 #include "sim/lab_priv.h"
 
@@ -45,7 +45,10 @@ static void say(struct lab *lab, const char *key, const char *text)
 	lab_send(lab->life_fd, msg, NULL, 0, &err);     /* it is gone: then there is nobody to tell */
 }
 
-/** say_ready() - with the nodes, for the outer process to run the command in the first and wait for all daemons. */
+/**
+ * say_ready() - with the nodes, for the outer process to run the command in the first and wait for all
+ * daemons.
+ */
 static void say_ready(struct lab *lab)
 {
 	vw_auto_json struct vw_json *msg = vw_json_new_object();
@@ -93,7 +96,8 @@ static void on_child(struct lab *lab, pid_t pid, int status)
 	for (size_t i = 0; i < lab->n_nodes; i++) {
 		if (lab->nodes[i].holder != pid || lab->stopping)
 			continue;
-		if (vw_fmt(why, sizeof(why), "node %s ended (status %d)", lab->nodes[i].name, lab_exit_status(status)) >= 0)
+		if (vw_fmt(why, sizeof(why), "node %s ended (status %d)", lab->nodes[i].name,
+			   lab_exit_status(status)) >= 0)
 			lab_fail(lab, why);
 	}
 	if (!lab_daemon_ended(lab, pid, status) || !lab->stopping)
@@ -197,7 +201,9 @@ static int start_holder(struct lab *lab, struct lab_node *node, struct vw_err *e
 {
 	struct sim_spawn s = SIM_SPAWN_INIT;
 	char config[LAB_PATH_LEN] = "";
-	const char *argv[] = { "vpcwire-sim", "lab-node", lab->id, node->name, node->run_dir, lab->bin_dir, config, NULL };
+	const char *argv[] = {
+		"vpcwire-sim", "lab-node", lab->id, node->name, node->run_dir, lab->bin_dir, config, NULL,
+	};
 	vw_auto_json struct vw_json *report = NULL;
 	int pair[2], r;
 
@@ -234,7 +240,8 @@ static int start_nodes(struct lab *lab, struct vw_err *err)
 	for (size_t i = 0; r >= 0 && i < lab->n_nodes; i++) {
 		r = start_holder(lab, &lab->nodes[i], err);
 		if (r >= 0)
-			r = sim_fabric_add_node(lab->fabric, lab->nodes[i].inst, lab->nodes[i].ns.fd[SIM_NS_NET], err);
+			r = sim_fabric_add_node(lab->fabric, lab->nodes[i].inst,
+						lab->nodes[i].ns.fd[SIM_NS_NET], err);
 		if (r < 0)
 			return vw_err_wrap(err, "making node %s", lab->nodes[i].name);
 	}
@@ -279,8 +286,8 @@ static int start(struct lab *lab, struct vw_err *err)
 }
 
 /**
- * end_all() - every other process of the PID namespace, so that the cgroups they were in can go. The kernel would do it
- * after us, but then nobody is left to remove them from a kept lab.
+ * end_all() - every other process of the PID namespace, so that the cgroups they were in can go. The kernel
+ * would do it after us, but then nobody is left to remove them from a kept lab.
  */
 static void end_all(struct lab *lab)
 {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * A node's holder: makes the network, mount and UTS namespaces that are the node, arranges its files, says so on fd 3,
- * and then only exists. The lab's init runs the mount steps that both share through lab_mount_*().
+ * A node's holder: makes the network, mount and UTS namespaces that are the node, arranges its files, says so
+ * on fd 3, and then only exists. The lab's init runs the mount steps that both share through lab_mount_*().
  *
- * What a node sees: its own /run (with netns and vpcwire in it), /sys with a bpffs of its own, /etc and /opt as overlays whose
- * changes stay in the lab's tmpfs, so that a runtime finds /etc/cni/net.d and /opt/cni/bin and the machine's are untouched.
+ * What a node sees: its own /run (with netns and vpcwire in it), /sys with a bpffs of its own, /etc and /opt
+ * as overlays whose changes stay in the lab's tmpfs, so that a runtime finds /etc/cni/net.d and /opt/cni/bin
+ * and the machine's are untouched.
  */
 #include "sim/lab_priv.h"
 
@@ -76,7 +77,10 @@ int lab_mount_run(const char *const *keep, size_t n, struct vw_err *err)
 
 int lab_mount_sys(struct vw_err *err)
 {
-	/* A new sysfs shows this network namespace's devices; what was mounted inside the old one is still wanted. */
+	/*
+	 * A new sysfs shows this network namespace's devices; what was mounted inside the old one is still
+	 * wanted.
+	 */
 	static const char *const inner[] = {
 		"/sys/fs/cgroup", "/sys/kernel/debug", "/sys/kernel/tracing", "/sys/kernel/security",
 	};
@@ -97,7 +101,9 @@ int lab_mount_sys(struct vw_err *err)
 			r = bind_fd(fds[i], inner[i], MS_REC, err);
 		vw_close_fd(&fds[i]);
 	}
-	return r < 0 ? r : do_mount("bpf", "/sys/fs/bpf", "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700", err);
+	if (r < 0)
+		return r;
+	return do_mount("bpf", "/sys/fs/bpf", "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=700", err);
 }
 
 int lab_mount_proc(struct vw_err *err)
@@ -176,7 +182,7 @@ static int link_plugins(const char *bin_dir, struct vw_err *err)
 		if (vw_fmt(built, sizeof(built), "%s/%s", bin_dir, ours[i]) < 0 ||
 		    vw_fmt(path, sizeof(path), LAB_CNI_BIN "/%s", ours[i]) < 0 || access(built, X_OK) < 0)
 			continue;
-		unlink(path);   /* the machine's own, in this overlay only: the lab tests what was built beside it */
+		unlink(path); /* the machine's own, in this overlay only: tested is what was built here */
 		r = link_into(bin_dir, ours[i], err);
 	}
 	dir = opendir(LAB_DEBIAN_CNI);          /* not installed: then only ours */

@@ -11,7 +11,8 @@
 
 static const char help[] =
 	"vpcwire-sim lab [OPTIONS] [-- CMD...]\n"
-	"A VPC with its nodes in namespaces of its own; runs CMD (default: a shell) in the first node and takes everything down.\n"
+	"A VPC with its nodes in namespaces of its own; runs CMD (default: a shell) in the first node\n"
+	"and takes everything down.\n"
 	"\n"
 	"  --nodes N              how many nodes (default: what --config has, at least 1)\n"
 	"  --instance-type T      of the nodes that --config does not name (default m5.large)\n"
@@ -22,9 +23,20 @@ static const char help[] =
 	"  --no-daemon            nodes without vpcwired\n"
 	"  --keep                 leave the lab running after CMD (without CMD: at once)\n"
 	"  --verbose              say more\n"
-	"  --cleanup              remove what labs left whose process is gone, and end kept labs; nothing else\n";
+	"  --cleanup              remove what labs left whose process is gone, and end kept labs\n";
 
-enum { OPT_NODES = 256, OPT_TYPE, OPT_PD, OPT_IPV6, OPT_CONFIG, OPT_DCONFIG, OPT_NODAEMON, OPT_KEEP, OPT_CLEANUP, OPT_VERBOSE };
+enum {
+	OPT_NODES = 256,
+	OPT_TYPE,
+	OPT_PD,
+	OPT_IPV6,
+	OPT_CONFIG,
+	OPT_DCONFIG,
+	OPT_NODAEMON,
+	OPT_KEEP,
+	OPT_CLEANUP,
+	OPT_VERBOSE
+};
 
 static const struct option options[] = {
 	{ "nodes", required_argument, NULL, OPT_NODES },
@@ -48,8 +60,8 @@ static int take(int opt, struct lab_opts *o, struct vw_err *err)
 	switch (opt) {
 	case OPT_NODES:
 		if (vw_parse_u64(optarg, 1, LAB_MAX_NODES, &n) < 0)
-			return vw_err_set(err, EINVAL, 0, "--nodes wants a number from 1 to %d, not '%s'", LAB_MAX_NODES,
-					  optarg);
+			return vw_err_set(err, EINVAL, 0, "--nodes wants a number from 1 to %d, not '%s'",
+					  LAB_MAX_NODES, optarg);
 		o->n_nodes = (unsigned int)n;
 		return 0;
 	case OPT_TYPE:

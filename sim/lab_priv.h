@@ -13,9 +13,13 @@ struct vw_json;
 
 /** DOC: inside the lab's init and its nodes (lab_*.c) only */
 
-#define LAB_PASSED_FD 3         /* what sim_spawn() hands on: to the init its end of the outer's socket, to a holder its own */
+/* What sim_spawn() hands on: to the init its end of the outer's socket, to a holder its own. */
+#define LAB_PASSED_FD 3
 
-/** struct lab_daemon - a node's vpcwired. @again: start it when it has ended. @asked: it ends because it was told to. */
+/**
+ * struct lab_daemon - a node's vpcwired. @again: start it when it has ended. @asked: it ends because it was
+ * told to.
+ */
 struct lab_daemon {
 	pid_t pid;              /* 0: not running */
 	bool again, asked;
@@ -57,7 +61,10 @@ int lab_mount_private(struct vw_err *err);
 int lab_mount_proc(struct vw_err *err);
 /** lab_mount_sys() - sysfs of this network namespace with a new bpffs; cgroups and tracing as they were. */
 int lab_mount_sys(struct vw_err *err);
-/** lab_mount_run() - a new /run in which the folders @keep (below /run; the last: if it is) are what they were. */
+/**
+ * lab_mount_run() - a new /run in which the folders @keep (below /run; the last: if it is) are what they
+ * were.
+ */
 int lab_mount_run(const char *const *keep, size_t n, struct vw_err *err);
 
 /* lab_daemon.c */

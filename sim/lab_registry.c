@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Which labs there are: one file per lab in LAB_DIR. A lab lives while its outer process does, or, after `--keep`, while its
- * init does. Cleaning up ends an init only when pid *and* start time are those of the file, through a pidfd, so
- * that no process that got the number later is ever hit.
+ * Which labs there are: one file per lab in LAB_DIR. A lab lives while its outer process does, or, after
+ * `--keep`, while its init does. Cleaning up ends an init only when pid *and* start time are those of the
+ * file, through a pidfd, so that no process that got the number later is ever hit.
  */
 #include "sim/lab.h"
 
@@ -110,7 +110,10 @@ static int entry_read(const char *id, struct lab_entry *ret_e, struct vw_err *er
 	if (r < 0)
 		return r;
 	*ret_e = (struct lab_entry){
-		.outer = (pid_t)v[0], .outer_start = (uint64_t)v[1], .init = (pid_t)v[2], .init_start = (uint64_t)v[3],
+		.outer = (pid_t)v[0],
+		.outer_start = (uint64_t)v[1],
+		.init = (pid_t)v[2],
+		.init_start = (uint64_t)v[3],
 	};
 	return vw_fmt(ret_e->id, sizeof(ret_e->id), "%s", id) < 0 ? vw_err_set(err, EINVAL, 0, "bad id") : 0;
 }
@@ -175,7 +178,8 @@ int lab_find(const char *wanted, char ret_id[LAB_ID_LEN], struct vw_err *err)
 	if (!next_lab("", ret_id))
 		return vw_err_set(err, ENOENT, 0, "no lab is running; start one with 'vpcwire-sim lab'");
 	if (next_lab(ret_id, another))
-		return vw_err_set(err, EINVAL, 0, "several labs are running; say which with --lab ID (see %s)", lab_dir());
+		return vw_err_set(err, EINVAL, 0,
+				  "several labs are running; say which with --lab ID (see %s)", lab_dir());
 	return 0;
 }
 
@@ -211,9 +215,9 @@ static int end_init(const struct lab_entry *e, struct vw_err *err)
 }
 
 /**
- * cleanup_one() - Return: 1 = cleaned up, 0 = it is in use, -errno.
- * The outer process writes the .json before the init may make anything and removes it last (lab_registry_remove() of
- * another process aside), so sockets without one, or with one that cannot be read, are nobody's.
+ * cleanup_one() - Return: 1 = cleaned up, 0 = it is in use, -errno. The outer process writes the .json before
+ * the init may make anything and removes it last (lab_registry_remove() of another process aside), so sockets
+ * without one, or with one that cannot be read, are nobody's.
  */
 static int cleanup_one(const char *id, struct vw_err *err)
 {
@@ -231,7 +235,10 @@ static int cleanup_one(const char *id, struct vw_err *err)
 	return 1;
 }
 
-/** sweep_temps() - "<id>.json.tmp.<pid>" of processes that were killed while they wrote it (vw_replace_file()). */
+/**
+ * sweep_temps() - "<id>.json.tmp.<pid>" of processes that were killed while they wrote it
+ * (vw_replace_file()).
+ */
 static void sweep_temps(void)
 {
 	DIR *dir = opendir(lab_dir());

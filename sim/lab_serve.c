@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What a running lab answers: namespaces and environment of a node on the .exec socket (one request, one answer, close),
- * and further commands on the simulator's control socket: nodes, daemon, fabric.
+ * What a running lab answers: namespaces and environment of a node on the .exec socket (one request, one
+ * answer, close), and further commands on the simulator's control socket: nodes, daemon, fabric.
  */
 #include "sim/lab_priv.h"
 
@@ -105,7 +105,9 @@ static bool where(struct lab *lab, const char *name, struct sim_nsfds *ret_ns, s
 
 static int cmd_nodes(void *arg, const struct vw_json *args, struct vw_json *reply, struct vw_err *err)
 {
-	return vw_json_set(reply, "nodes", lab_nodes_json(arg)) < 0 ? vw_err_set(err, ENOMEM, 0, "out of memory") : 0;
+	return vw_json_set(reply, "nodes", lab_nodes_json(arg)) < 0
+		       ? vw_err_set(err, ENOMEM, 0, "out of memory")
+		       : 0;
 }
 
 static int cmd_fabric(void *arg, const struct vw_json *args, struct vw_json *reply, struct vw_err *err)
@@ -161,7 +163,10 @@ static int cmd_daemon(void *arg, const struct vw_json *args, struct vw_json *rep
 	if (r < 0)
 		return r;
 	lab_socket_path(node->run_dir, socket);
-	vw_json_set_str(reply, "state", !node->daemon.pid ? "stopped" : node->daemon.asked ? "ending" : "running");
+	vw_json_set_str(reply, "state",
+			!node->daemon.pid    ? "stopped"
+			: node->daemon.asked ? "ending"
+					     : "running");
 	vw_json_set_int(reply, "pid", node->daemon.pid);
 	vw_json_set_int(reply, "starts", node->daemon.starts);
 	vw_json_set_int(reply, "last_status", lab_exit_status(node->daemon.last_status));
@@ -188,7 +193,8 @@ static void answer(struct lab *lab, int conn)
 	}
 	name = vw_json_string(vw_json_get(ask, "node"));
 	if (!name || !where(lab, name, &ns, &node)) {
-		if (vw_fmt(text, sizeof(text), "lab %s has no node '%.40s' (nor is it internet, peered or fabric)", lab->id,
+		if (vw_fmt(text, sizeof(text),
+			   "lab %s has no node '%.40s' (nor is it internet, peered or fabric)", lab->id,
 			   name ? name : "") >= 0)
 			vw_json_set_str(reply, "error", text);
 		lab_send(conn, reply, NULL, 0, &err);

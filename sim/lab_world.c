@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * What a lab's VPC holds and where it answers: instances from the configuration, more up to --nodes, and the sockets of every
- * endpoint, opened in the namespaces where nodes expect them.
+ * What a lab's VPC holds and where it answers: instances from the configuration, more up to --nodes, and the
+ * sockets of every endpoint, opened in the namespaces where nodes expect them.
  */
 #include "sim/lab_priv.h"
 
@@ -23,7 +23,8 @@
 #define ROLE "vpcwire-node"
 #define PUBLIC_BASE 0xc633640au         /* 198.51.100.10 (TEST-NET-2): public addresses of nodes */
 
-static int run_instance(struct sim_world *w, const struct lab_opts *opts, unsigned int index, struct vw_err *err)
+static int run_instance(struct sim_world *w, const struct lab_opts *opts, unsigned int index,
+			struct vw_err *err)
 {
 	struct sim_subnet *subnet = TAILQ_FIRST(&w->subnets);
 	const struct sim_itype *type = sim_itype_find(w, opts->instance_type);
@@ -102,7 +103,8 @@ static int collect_nodes(struct lab *lab, struct vw_err *err)
 	TAILQ_FOREACH(inst, &w->instances, link)
 		n++;
 	if (n > LAB_MAX_NODES)
-		return vw_err_set(err, EINVAL, 0, "%zu nodes are more than a lab holds (%d)", n, LAB_MAX_NODES);
+		return vw_err_set(err, EINVAL, 0, "%zu nodes are more than a lab holds (%d)", n,
+				  LAB_MAX_NODES);
 	lab->nodes = calloc(n, sizeof(*lab->nodes));
 	if (!lab->nodes)
 		return vw_err_set(err, ENOMEM, 0, "out of memory");
@@ -172,7 +174,8 @@ static int whoami(struct lab *lab, enum sim_place place, size_t which, const cha
 
 	if (r < 0)
 		return r;
-	r = sim_http_new(lab->loop, call.fd, answer_whoami, (void *)sim_place_str(place), &lab->whoami[place][which]);
+	r = sim_http_new(lab->loop, call.fd, answer_whoami, (void *)sim_place_str(place),
+			 &lab->whoami[place][which]);
 	return r < 0 ? vw_err_sys(err, -r, 0, "serving whoami on %s", addr) : 0;
 }
 

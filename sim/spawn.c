@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Starting programs in namespaces: clone, set the child up, exec. The child tells why it could not through a pipe that
- * exec closes, so that the parent knows at once. Between clone and exec only async-signal-safe calls are made.
+ * Starting programs in namespaces: clone, set the child up, exec. The child tells why it could not through a
+ * pipe that exec closes, so that the parent knows at once. Between clone and exec only async-signal-safe
+ * calls are made.
  */
 #include "sim/spawn.h"
 

@@ -17,7 +17,10 @@ struct sim_nsfds {
 #define SIM_NSFDS_INIT { { -1, -1, -1, -1 } }
 /** sim_nsfds_close() - closes what is there; a scope-exit cleanup too. */
 void sim_nsfds_close(struct sim_nsfds *ns);
-/** sim_nsfds_of() - open the namespaces of process @pid (as /proc of the caller numbers it). Return: 0, -errno. */
+/**
+ * sim_nsfds_of() - open the namespaces of process @pid (as /proc of the caller numbers it). Return: 0,
+ * -errno.
+ */
 int sim_nsfds_of(pid_t pid, struct sim_nsfds *ret_ns, struct vw_err *err);
 
 /**
