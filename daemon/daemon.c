@@ -28,6 +28,7 @@
 #include <string.h>
 
 #define REAP_DELAY_MS 10        /* long enough to gather a burst of DELs, short enough that nobody sees it */
+#define RELOAD_DELAY_MS 200     /* after the last change of the file */
 #define CREDS_DEADLINE_MS 30000
 
 /* --- one turn's worth of changes */
@@ -225,7 +226,15 @@ static void on_signal(int signo, void *arg)
 	loop_stop(d->loop);
 }
 
+/* an editor truncates, writes and renames: one change to a person, several events here */
 static void on_config_changed(void *arg)
+{
+	struct daemon *d = arg;
+
+	loop_timer_set(d->reload_timer, RELOAD_DELAY_MS);
+}
+
+static void on_reload_timer(void *arg)
 {
 	reload(arg);
 }
@@ -269,6 +278,7 @@ static int make_timers(struct daemon *d, struct vw_err *err)
 	    loop_timer_new(d->loop, on_cool_timer, d, &d->cool_timer) < 0 ||
 	    loop_timer_new(d->loop, on_retry_timer, d, &d->retry_timer) < 0 ||
 	    loop_timer_new(d->loop, on_creds_timer, d, &d->creds_timer) < 0 ||
+	    loop_timer_new(d->loop, on_reload_timer, d, &d->reload_timer) < 0 ||
 	    loop_signal(d->loop, SIGTERM, on_signal, d) < 0 || loop_signal(d->loop, SIGINT, on_signal, d) < 0 ||
 	    loop_signal(d->loop, SIGHUP, on_signal, d) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for timers and signals");
