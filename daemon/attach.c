@@ -376,7 +376,8 @@ int attach_gc(struct daemon *d, const struct vw_rpc_req *req, struct vw_err *err
 	int r = 0;
 
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
-		if (strcmp(a->row.network, req->network) || listed(req, &a->row.key))
+		/* one that was adopted from the kernel does not know its network: any list that names it keeps it */
+		if ((a->row.network[0] && strcmp(a->row.network, req->network)) || listed(req, &a->row.key))
 			continue;
 		if (!a->superseded && interface_alive(d, a)) {
 			vw_warn("the runtime does not list a container whose interface lives, keeping its address",
