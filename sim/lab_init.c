@@ -33,6 +33,7 @@
 #include <sys/wait.h>
 
 #define STOP_MS 3000
+#define DAEMON_CONFIG LAB_STATE "/vpcwired.json"         /* what every node starts with */
 
 static void say(struct lab *lab, const char *key, const char *text)
 {
@@ -200,15 +201,12 @@ static int watch(struct lab *lab, struct vw_err *err)
 static int start_holder(struct lab *lab, struct lab_node *node, struct vw_err *err)
 {
 	struct sim_spawn s = SIM_SPAWN_INIT;
-	char config[LAB_PATH_LEN] = "";
 	const char *argv[] = {
-		"vpcwire-sim", "lab-node", lab->id, node->name, node->run_dir, lab->bin_dir, config, NULL,
+		"vpcwire-sim", "lab-node", lab->id, node->name, node->run_dir, lab->bin_dir, DAEMON_CONFIG, NULL,
 	};
 	vw_auto_json struct vw_json *report = NULL;
 	int pair[2], r;
 
-	if (lab->opts.daemon_config && vw_fmt(config, sizeof(config), "%s", lab->opts.daemon_config) < 0)
-		return vw_err_set(err, ENAMETOOLONG, 0, "the path of --daemon-config is too long");
 	r = vw_mkdir_p(node->run_dir, 0700, err);
 	if (r < 0)
 		return r;
@@ -262,14 +260,22 @@ static int wait_go(struct lab *lab, struct vw_err *err)
 
 static int start(struct lab *lab, struct vw_err *err)
 {
+	vw_auto_buf struct vw_buf config = VW_BUF_INIT;
 	int r = wait_go(lab, err);
 
-	if (r >= 0)
-		r = mounts(err);
+	/* The configurations may lie below /run, which mounts() covers. */
+	if (r >= 0 && lab->opts.daemon_config)
+		r = vw_read_file(lab->opts.daemon_config, 1 << 20, &config, err);
+	else
+		vw_buf_puts(&config, "{}\n");
 	if (r >= 0)
 		r = watch(lab, err);
 	if (r >= 0)
 		r = lab_world_setup(lab, err);
+	if (r >= 0)
+		r = mounts(err);
+	if (r >= 0)
+		r = vw_replace_file(DAEMON_CONFIG, vw_buf_str(&config), config.len, 0600, err);
 	if (r >= 0)
 		r = sim_fabric_new(sim_cloud_world(lab->cloud), &lab->fabric, err);
 	if (r >= 0)

@@ -201,7 +201,7 @@ static int node_files(const char *id, const char *name, const char *run_dir, con
 	vw_auto_buf struct vw_buf config = VW_BUF_INIT;
 	int r = lab_mount_private(err);
 
-	if (r >= 0 && *daemon_config)
+	if (r >= 0)
 		r = vw_read_file(daemon_config, 1 << 20, &config, err);
 	if (r >= 0)
 		r = lab_mount_sys(err);
@@ -220,7 +220,7 @@ static int node_files(const char *id, const char *name, const char *run_dir, con
 	if (r >= 0)
 		r = write_text("/etc/hostname", name, err);
 	if (r >= 0)
-		r = write_text(LAB_DAEMON_CONFIG, *daemon_config ? vw_buf_str(&config) : "{}\n", err);
+		r = write_text(LAB_DAEMON_CONFIG, vw_buf_str(&config), err);
 	if (r >= 0)
 		r = write_conflist(run_dir, err);
 	return r < 0 ? r : link_plugins(bin_dir, err);

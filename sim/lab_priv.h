@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "lib/base/ip.h"
 #include "sim/fabric.h"
 #include "sim/lab.h"
 #include "sim/loop.h"
@@ -32,6 +33,7 @@ struct lab_node {
 	char name[64];
 	char run_dir[LAB_PATH_LEN];
 	struct sim_instance *inst;
+	char address[VW_IP_STRLEN]; /* the primary one, also when the instance has been terminated */
 	pid_t holder;
 	int holder_fd;
 	struct sim_nsfds ns;

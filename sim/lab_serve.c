@@ -37,7 +37,7 @@ struct vw_json *lab_nodes_json(const struct lab *lab)
 	for (size_t i = 0; i < lab->n_nodes; i++) {
 		const struct lab_node *node = &lab->nodes[i];
 		struct vw_json *o = vw_json_new_object();
-		char netns[64], socket[LAB_PATH_LEN], ip[VW_IP_STRLEN];
+		char netns[64], socket[LAB_PATH_LEN];
 
 		if (vw_fmt(netns, sizeof(netns), "/proc/%d/ns/net", (int)node->holder) < 0)
 			netns[0] = '\0';
@@ -48,7 +48,7 @@ struct vw_json *lab_nodes_json(const struct lab *lab)
 		vw_json_set_str(o, "run_dir", node->run_dir);
 		vw_json_set_str(o, "socket", socket);
 		vw_json_set_str(o, "instance_id", node->inst->id);
-		vw_json_set_str(o, "address", vw_ip_str(&node->inst->primary->v4.v[0].ip, ip));
+		vw_json_set_str(o, "address", node->address);
 		vw_json_append(list, o);
 	}
 	return list;

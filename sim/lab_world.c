@@ -112,6 +112,7 @@ static int collect_nodes(struct lab *lab, struct vw_err *err)
 		struct lab_node *node = &lab->nodes[lab->n_nodes++];
 
 		node->inst = inst;
+		vw_ip_str(&inst->primary->v4.v[0].ip, node->address);
 		node->ns = (struct sim_nsfds)SIM_NSFDS_INIT;
 		node->holder_fd = -EBADF;
 		if (vw_fmt(node->name, sizeof(node->name), "%s", inst->name) < 0 || strchr(inst->name, '/') ||

@@ -316,6 +316,17 @@ def test_ipv6_addresses_and_prefixes_are_routed(make_lab, make_ec2):
     assert report(lab, eni)["spoofed"] == before + 2
 
 
+def test_a_terminated_instance_loses_its_interfaces(make_lab):
+    lab = make_lab("--no-daemon", nodes=2)
+    one, two = lab.nodes
+    assert ping(one, two.facts["address"]) == 1
+    lab.control("terminate-instance", instance=two.facts["instance_id"])
+    assert set(links(two)) == {"lo"}
+    assert ping(one, two.facts["address"]) == 0
+    assert [n["address"] for n in lab.control("nodes")["nodes"]] == [one.facts["address"], two.facts["address"]]
+    assert len(lab.control("fabric")["enis"]) == 1
+
+
 def test_endpoints_answer_where_nodes_expect_them(vpc):
     for node in vpc.nodes:
         assert node.imds("instance-id") == node.facts["instance_id"]

@@ -5,6 +5,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import tempfile
 
 import pytest
 
@@ -110,6 +111,17 @@ def test_a_daemon_that_cannot_start_ends_the_lab_with_its_last_words(tmp_path):
     done = sim("lab", "--daemon-config", str(config), "--", "true", check=False)
     assert done.returncode == 1
     assert "no_such_setting" in done.stderr
+
+
+def test_configurations_may_lie_below_run():
+    """Where the lab's own /run covers them."""
+    with tempfile.TemporaryDirectory(dir="/run", prefix="vpcwire-test-") as folder:
+        vpc, daemon = pathlib.Path(folder) / "vpc.json", pathlib.Path(folder) / "daemon.json"
+        vpc.write_text('{"region": "mars-north-1"}')
+        daemon.write_text('{"log_level": "debug"}')
+        done = sim("lab", "--no-daemon", "--config", str(vpc), "--daemon-config", str(daemon), "--", "sh", "-ec",
+                   "echo $AWS_REGION; cat /etc/vpcwire/vpcwired.json; test ! -e " + folder)
+    assert done.stdout == 'mars-north-1\n{"log_level": "debug"}'
 
 
 def test_the_commands_view():
