@@ -8,6 +8,7 @@
 #include "daemon/config.h"
 #include "daemon/creds.h"
 #include "daemon/http.h"
+#include "daemon/place.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -125,6 +126,23 @@ static int survey_links(struct survey *s, struct vw_err *err)
 	return 0;
 }
 
+int cloud_subnets(struct ec2 *ec2, uint64_t deadline_ms, const char *vpc_id, const char *zone, struct ec2_subnets *ret,
+		  struct ec2_error *err)
+{
+	const struct ec2_kv filters[] = { { "vpc-id", vpc_id }, { "availability-zone", zone } };
+	const struct ec2_find what = { .filters = filters, .n_filters = VW_ARRAY_SIZE(filters) };
+
+	return ec2_describe_subnets(ec2, deadline_ms, &what, ret, err);
+}
+
+const char *survey_vpc(const struct survey *s)
+{
+	for (size_t i = 0; i < s->n_imds_enis; i++)
+		if (vw_mac_eq(&s->imds_enis[i].mac, &s->id.primary_mac))
+			return s->imds_enis[i].vpc_id;
+	return "";
+}
+
 static void survey_ec2(struct survey *s)
 {
 	struct ec2_error ignored;
@@ -135,12 +153,15 @@ static void survey_ec2(struct survey *s)
 	if (!s->limits_known)
 		s->limits_ok = ec2_describe_limits(s->ec2, s->deadline_ms, s->id.instance_type, &s->limits,
 						   &s->ec2_err) == 0;
-	for (size_t i = 0; i < s->ec2_enis.n; i++) {
+	if (s->want_subnets)
+		s->subnets_ok = cloud_subnets(s->ec2, s->deadline_ms, survey_vpc(s), s->id.az, &s->subnets,
+					      &s->subnets_err) == 0;
+	for (size_t i = 0; i < s->ec2_enis.n && !s->read_only; i++) {
 		const struct ec2_eni *e = &s->ec2_enis.v[i];
 		const char *owner = ec2_eni_tag(e, TAG_INSTANCE);
 
-		if (!owner || strcmp(owner, s->id.instance_id) || e->attachment.delete_on_termination ||
-		    e->attachment.status != EC2_ATTACHED || e->attachment.device == 0)
+		if (place_use(e, s->id.instance_id, false) != PLACE_OURS || !owner || strcmp(owner, s->id.instance_id) ||
+		    e->attachment.delete_on_termination || e->attachment.status != EC2_ATTACHED || e->attachment.device == 0)
 			continue;
 		if (ec2_delete_on_termination(s->ec2, s->deadline_ms, e->id, e->attachment.id, true, &ignored) < 0)
 			vw_warn("this ENI will outlive the instance, retrying at the next start", "eni=%s err=\"%s\"", e->id,
@@ -158,6 +179,8 @@ int cloud_survey(struct survey *s, struct vw_err *err)
 		r = survey_links(s, err);
 	if (r < 0)
 		return vw_err_wrap(err, "finding out who this node is");
+	if (s->imds_only)
+		return 0;
 	if (connect_clients(s, &s->ec2_err.why) < 0) {
 		s->ec2_err.kind = EC2_NO_CREDS;
 		return 0;
@@ -176,6 +199,7 @@ void survey_done(struct survey *s)
 {
 	free(s->imds_enis);
 	ec2_enis_done(&s->ec2_enis);
+	ec2_subnets_done(&s->subnets);
 	free(s->links);
 	*s = (struct survey){ 0 };
 }

@@ -34,6 +34,9 @@ void cloud_cancel(struct cloud *c);
 /**
  * struct survey - what IMDS, EC2 and the kernel say about this node.
  * @limits_known: in: do not ask for the limits of the instance type again.
+ * @imds_only:    in: do not speak to EC2. @read_only: in: change nothing there. @want_subnets: in: ask for the subnets of
+ *                the VPC and zone.
+ * @subnets_ok:   they are known; otherwise @subnets_err, when it was asked.
  * @ec2_ok:       EC2 answered; otherwise @ec2_err says why and only IMDS is known.
  */
 struct survey {
@@ -42,7 +45,7 @@ struct survey {
 	struct ec2 *ec2;
 	char region[32];                /* "" = what IMDS says */
 	char endpoint_ec2[256], endpoint_sts[256];      /* "" = the environment's or AWS's own */
-	bool limits_known;
+	bool limits_known, imds_only, read_only, want_subnets;
 	uint64_t deadline_ms;
 
 	struct imds_identity id;
@@ -53,6 +56,9 @@ struct survey {
 	struct ec2_error ec2_err;
 	bool limits_ok;
 	struct ec2_limits limits;
+	bool subnets_ok;
+	struct ec2_subnets subnets;
+	struct ec2_error subnets_err;
 	struct eni_link *links;
 	size_t n_links;
 };
@@ -65,6 +71,11 @@ int cloud_survey(struct survey *s, struct vw_err *err);
 void survey_done(struct survey *s);
 /** cloud_take_clients() - in the loop's thread, after the survey: what it made belongs to the cloud from here on. */
 void cloud_take_clients(struct cloud *c, struct survey *s);
+/** cloud_subnets() - the subnets of @vpc_id in @zone; blocking. */
+int cloud_subnets(struct ec2 *ec2, uint64_t deadline_ms, const char *vpc_id, const char *zone, struct ec2_subnets *ret,
+		  struct ec2_error *err);
+/** survey_vpc() - the VPC of the primary ENI, "" when IMDS did not say. */
+const char *survey_vpc(const struct survey *s);
 /** survey_link() - the link with this MAC, NULL if none. */
 const struct eni_link *survey_link(const struct survey *s, const struct vw_mac *mac);
 

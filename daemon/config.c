@@ -71,6 +71,15 @@ static const struct setting settings[] = {
 	  "A freed address is not given out again for this many seconds, also across a restart." },
 	{ "disable_provisioning", "DISABLE_NETWORK_RESOURCE_PROVISIONING", NULL, K_BOOL, AT(disable_provisioning), "false", 0, 0,
 	  NULL, "Change nothing at EC2: serve the ENIs and addresses that are found." },
+	{ "imds_only", "ENABLE_IMDS_ONLY_MODE", NULL, K_BOOL, AT(imds_only), "false", 0, 0, NULL,
+	  "No call to EC2 at all: serve what instance metadata shows as attached. Implies disable_provisioning." },
+	{ "manage_untagged_eni", "MANAGE_UNTAGGED_ENI", NULL, K_BOOL, AT(manage_untagged_eni), "true", 0, 0, NULL,
+	  "False: secondary ENIs without the tag node.k8s.amazonaws.com/instance_id are left alone. Those tagged "
+	  "node.k8s.amazonaws.com/no_manage=true always are." },
+	{ "disable_leaked_eni_cleanup", "DISABLE_LEAKED_ENI_CLEANUP", NULL, K_BOOL, AT(disable_leaked_eni_cleanup), "false", 0, 0,
+	  NULL, "Do not look for detached ENIs that dead nodes left behind." },
+	{ "leak_check_s", "VPCWIRE_LEAK_CHECK_S", NULL, K_UINT, AT(leak_check_s), "3600", 1, 86400, NULL,
+	  "How often one node of the cluster looks for them, in seconds." },
 	{ "add_wait_ms", "VPCWIRE_ADD_WAIT_MS", NULL, K_UINT, AT(add_wait_ms), "20000", 0, 110000, NULL,
 	  "How long an ADD that finds the pool empty waits for the growth that it triggers, in milliseconds. kubelet gives up "
 	  "after 120 s." },
@@ -99,7 +108,23 @@ static const struct setting settings[] = {
 	{ "security_groups", "VPCWIRE_SECURITY_GROUPS", NULL, K_GROUPS, AT(security_groups), "", 0, 0, NULL,
 	  "Security groups of new ENIs: a list; in the environment joined by commas. None = those of the primary ENI." },
 	{ "subnet_id", "VPCWIRE_SUBNET_ID", NULL, K_TEXT, AT(subnet_id), "", 0, 0, NULL,
-	  "Subnet of new ENIs. None = that of the primary ENI." },
+	  "Subnet of new ENIs, in the node's VPC and zone. None = subnet_discovery." },
+	{ "subnet_discovery", "ENABLE_SUBNET_DISCOVERY", NULL, K_BOOL, AT(subnet_discovery), "true", 0, 0, NULL,
+	  "New ENIs go to the subnet of the node's VPC and zone with the most free addresses: the primary ENI's, and those "
+	  "tagged kubernetes.io/role/cni=1; never one tagged 0, whose ENIs serve no pods either. False = the primary ENI's." },
+	{ "subnet_retry_s", "VPCWIRE_SUBNET_RETRY_S", NULL, K_UINT, AT(subnet_retry_s), "120", 1, 86400, NULL,
+	  "A subnet that had no free prefix or address is asked again after this many seconds." },
+	{ "custom_networking", "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", NULL, K_BOOL, AT(custom_networking), "false", 0, 0, NULL,
+	  "New ENIs take subnet and security groups from the ENIConfig that the Node object names; the primary ENI serves no "
+	  "pods. Both objects are read from policy_dir." },
+	{ "eni_config_annotation", "ENI_CONFIG_ANNOTATION_DEF", NULL, K_TEXT, AT(eni_config_annotation),
+	  "k8s.amazonaws.com/eniConfig", 0, 0, NULL, "The node's annotation that names its ENIConfig; goes before the label." },
+	{ "eni_config_label", "ENI_CONFIG_LABEL_DEF", NULL, K_TEXT, AT(eni_config_label), "k8s.amazonaws.com/eniConfig", 0, 0, NULL,
+	  "The node's label that names its ENIConfig. With neither, ENIConfig `default` is used." },
+	{ "node_name", "MY_NODE_NAME", NULL, K_TEXT, AT(node_name), "", 0, 0, NULL,
+	  "Name of this node's Node object. None = the one whose providerID ends in the instance id, else the host name." },
+	{ "policy_dir", "VPCWIRE_POLICY_DIR", NULL, K_TEXT, AT(policy_dir), "/etc/vpcwire/policy.d", 0, 0, NULL,
+	  "Kubernetes objects as *.json: an object, a List, or several one after another. Watched." },
 	{ "region", "AWS_REGION", "AWS_DEFAULT_REGION", K_TEXT, AT(region), "", 0, 0, NULL,
 	  "Region of the EC2 endpoint. None = what instance metadata says." },
 	{ "endpoint_ec2", "AWS_ENDPOINT_URL_EC2", "AWS_EC2_ENDPOINT", K_TEXT, AT(endpoint_ec2), "", 0, 0, NULL,
@@ -454,6 +479,36 @@ static int check_endpoint(const char *key, const char *url, struct vw_err *err)
 			  key, url);
 }
 
+/* Wishes that exclude each other. "0 = not set" keeps a setting out of it. */
+static int check_together(const struct vwired_config *c, struct vw_err *err)
+{
+	const char *both = NULL;
+
+	if (c->max_pods && c->warm_ip_target > c->max_pods)
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "warm_ip_target is %u, more than max_pods (%u) can use",
+				  c->warm_ip_target, c->max_pods);
+	if (c->max_pods && c->minimum_ip_target > c->max_pods)
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "minimum_ip_target is %u, more than max_pods (%u) can use",
+				  c->minimum_ip_target, c->max_pods);
+	if (c->max_eni && c->warm_eni_target > c->max_eni)
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "warm_eni_target is %u, more than max_eni (%u) allows",
+				  c->warm_eni_target, c->max_eni);
+	if (c->custom_networking && c->max_eni == 1)
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "max_eni is 1, but with custom_networking the primary ENI serves no pods: wanted 2 or more");
+	if (c->custom_networking && c->subnet_id[0])
+		both = "subnet_id";
+	else if (c->custom_networking && c->n_security_groups)
+		both = "security_groups";
+	if (both)
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "%s is set, but with custom_networking it comes from the "
+				  "ENIConfig: wanted one of the two", both);
+	if (c->subnet_id[0] && strncmp(c->subnet_id, "subnet-", 7))
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "subnet_id is '%s', wanted an id like subnet-0123abcd",
+				  c->subnet_id);
+	return 0;
+}
+
 static int finish(struct vwired_config *c, struct vw_err *err)
 {
 	static const char *const reserved[] = { "eth", "vlan", "lo" };
@@ -469,14 +524,17 @@ static int finish(struct vwired_config *c, struct vw_err *err)
 	/* it stands in interface names and in nftables' text */
 	if (!c->veth_prefix[0] || c->veth_prefix[strspn(c->veth_prefix, LETTERS "0123456789_-")])
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "veth_prefix '%s' is no start of an interface name", c->veth_prefix);
-	if (c->run_dir[0] != '/' || c->bpf_dir[0] != '/')
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "run_dir '%.100s' and bpf_dir '%.100s' must be absolute paths",
-				  c->run_dir, c->bpf_dir);
+	if (c->run_dir[0] != '/' || c->bpf_dir[0] != '/' || c->policy_dir[0] != '/')
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "run_dir '%.64s', bpf_dir '%.64s' and policy_dir '%.64s' must be absolute paths", c->run_dir, c->bpf_dir,
+				  c->policy_dir);
 	if (check_endpoint("endpoint_ec2", c->endpoint_ec2, err) < 0 ||
 	    check_endpoint("endpoint_imds", c->endpoint_imds, err) < 0 ||
 	    check_endpoint("endpoint_sts", c->endpoint_sts, err) < 0)
 		return -EINVAL;
-	return 0;
+	c->disable_provisioning |= c->imds_only;
+	c->disable_leaked_eni_cleanup |= c->disable_provisioning;
+	return check_together(c, err);
 }
 
 int vwired_config_parse(const char *text, size_t len, const char *what, char *(*getenv_fn)(const char *name),

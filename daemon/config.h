@@ -37,6 +37,8 @@ struct config_tag {
  * @pod_mtu: 0 in file and environment = @eni_mtu; always set here.
  * @connmark: one bit above the low seven, which carry the ENI's number.
  * @security_groups, @subnet_id: of new ENIs; none = those of the primary ENI.
+ * @imds_only: no call to EC2 at all; sets @disable_provisioning. @disable_provisioning sets @disable_leaked_eni_cleanup.
+ * @subnet_discovery: @subnet_id and @custom_networking go before it. @node_name: "" = found by instance id or host name.
  * @add_wait_ms: how long an ADD waits for growth when the pool is empty.
  * @endpoint_*: "" = AWS's own.
  */
@@ -50,7 +52,9 @@ struct vwired_config {
 	unsigned int warm_eni_target, warm_ip_target, minimum_ip_target, warm_prefix_target;
 	unsigned int max_eni, max_pods;
 	unsigned int ip_cooldown_s;
-	bool disable_provisioning;
+	bool disable_provisioning, imds_only, manage_untagged_eni;
+	bool disable_leaked_eni_cleanup;
+	unsigned int leak_check_s;
 	unsigned int add_wait_ms;
 
 	unsigned int eni_mtu, pod_mtu;
@@ -69,6 +73,12 @@ struct vwired_config {
 	char security_groups[CONFIG_MAX_GROUPS][48];
 	size_t n_security_groups;
 	char subnet_id[48];
+	bool subnet_discovery;
+	unsigned int subnet_retry_s;
+	bool custom_networking;
+	char eni_config_annotation[320], eni_config_label[320];
+	char node_name[254];            /* Kubernetes: at most 253 characters */
+	char policy_dir[VW_PATH_MAX];
 
 	char region[40];
 	char endpoint_ec2[256], endpoint_imds[256], endpoint_sts[256];

@@ -11,6 +11,7 @@
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
 #include "daemon/loop.h"
+#include "daemon/placement.h"
 #include "daemon/rpc_server.h"
 #include "daemon/serve.h"
 #include "daemon/store.h"
@@ -188,6 +189,22 @@ int daemon_nat_apply(struct daemon *d, struct vw_err *err)
 	return hostnet_nat_apply(d->hostnet, &nat, err);
 }
 
+void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)
+{
+	struct vw_err err;
+
+	vwired_config_free(d->cfg);
+	d->cfg = take_fresh;
+	vw_log_level_set(d->cfg->log_level);
+	if (hostnet_init(d->hostnet, d->cfg->connmark, &err) < 0 || (d->discovered && daemon_nat_apply(d, &err) < 0))
+		vw_error("rules and NAT could not be set up as the new configuration asks", "err=\"%s\"", err.msg);
+	vw_info("configuration reloaded", "file=%s", d->config_path);
+	placement_config_changed(d);
+	/* which ENIs are ours, and whether EC2 may be asked, may have changed */
+	discover_start(d);
+	daemon_pool_changed(d);
+}
+
 static void reload(struct daemon *d)
 {
 	struct vwired_config *fresh = NULL;
@@ -203,13 +220,8 @@ static void reload(struct daemon *d)
 		vwired_config_free(fresh);
 		return;
 	}
-	vwired_config_free(d->cfg);
-	d->cfg = fresh;
-	vw_log_level_set(d->cfg->log_level);
-	if (hostnet_init(d->hostnet, d->cfg->connmark, &err) < 0 || (d->discovered && daemon_nat_apply(d, &err) < 0))
-		vw_error("rules and NAT could not be set up as the new configuration asks", "err=\"%s\"", err.msg);
-	vw_info("configuration reloaded", "file=%s", d->config_path);
-	daemon_pool_changed(d);
+	if (!placement_verify(d, fresh))
+		daemon_config_apply(d, fresh);
 }
 
 static void on_signal(int signo, void *arg)
@@ -390,6 +402,8 @@ int daemon_new(const char *config_path, struct daemon **ret_daemon, struct vw_er
 	if (r == 0)
 		r = grow_new(d, &d->grow, err);
 	if (r == 0)
+		r = placement_new(d, &d->placement, err);
+	if (r == 0)
 		r = restore(d, err);
 	if (r < 0) {
 		daemon_free(d);
@@ -419,6 +433,7 @@ void daemon_free(struct daemon *d)
 	loop_free(d->loop);
 	grow_save(d);
 	grow_free(d->grow);
+	placement_free(d->placement);
 	cloud_free(d->cloud);
 	attach_table_done(d);
 	eni_table_done(d);

@@ -18,6 +18,7 @@ struct ipam_pool;
 struct loop;
 struct loop_timer;
 struct np;
+struct placement;
 struct rpc_server;
 struct store;
 struct waiter;
@@ -56,6 +57,7 @@ struct daemon {
 	struct eni_table enis;
 	struct attach_table attach;
 	struct grow *grow;
+	struct placement *placement;
 
 	struct waiter_list waiters;
 	unsigned int n_waiters;
@@ -82,3 +84,5 @@ int daemon_nat_apply(struct daemon *d, struct vw_err *err);
 void daemon_creds_schedule(struct daemon *d);
 /** daemon_links_dying() - a veth was put into the dying group: reap within 10 ms. */
 void daemon_links_dying(struct daemon *d);
+/** daemon_config_apply() - put a valid configuration into force. @take_fresh: owned from here on. */
+void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh);

@@ -13,6 +13,7 @@
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
 #include "daemon/loop.h"
+#include "daemon/placement.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -21,6 +22,7 @@
 #include <string.h>
 
 #define SURVEY_DEADLINE_MS 60000
+#define IMDS_ONLY_MS 60000      /* nothing else tells of an ENI that was attached since; costs no call to EC2 */
 
 struct discover_job {
 	struct daemon *d;
@@ -74,6 +76,7 @@ static void take_identity(struct daemon *d, const struct survey *s)
 		memcpy(n->groups, primary->groups, sizeof(n->groups));
 		n->n_groups = primary->n_groups;
 		(void)VW_COPY(n->subnet_id, primary->subnet_id);
+		(void)VW_COPY(n->vpc_id, primary->vpc_id);
 	}
 	if (s->limits_ok) {
 		n->max_enis = s->limits.card_enis[0] ? s->limits.card_enis[0] : s->limits.max_enis;
@@ -104,18 +107,9 @@ static int slots_of(struct store_eni *row, const struct ec2_eni *e, const struct
 	return 0;
 }
 
-static bool managed(const struct ec2_eni *e, const char *instance_id)
+static bool managed(const struct daemon *d, const struct ec2_eni *e, const char *instance_id)
 {
-	const char *v = ec2_eni_tag(e, TAG_NO_MANAGE);
-	const char *owner = ec2_eni_tag(e, TAG_INSTANCE);
-
-	if (e->attachment.device == 0)
-		return true;
-	if (v && !strcmp(v, "true"))
-		return false;
-	if (owner && strcmp(owner, instance_id))
-		return false;
-	return !strcmp(e->type, "interface") || !e->type[0];
+	return place_use(e, instance_id, d->cfg->manage_untagged_eni) == PLACE_OURS;
 }
 
 static int facts_of(struct store_eni *row, const struct ec2_eni *e, const struct imds_eni *i)
@@ -178,16 +172,25 @@ static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_
 
 static void count_unmanaged(struct daemon *d, const struct survey *s)
 {
+	uint64_t before = d->enis.unmanaged_devices;
+
 	d->enis.n_unmanaged = 0;
 	d->enis.unmanaged_devices = 0;
 	for (size_t i = 0; i < s->ec2_enis.n; i++) {
 		const struct ec2_eni *e = &s->ec2_enis.v[i];
 
-		if (managed(e, s->id.instance_id))
+		if (managed(d, e, s->id.instance_id))
+			continue;
+		eni_leave_alone(d, e->id);
+		/* one that pods still use is in the pool, and counted there */
+		if (eni_by_id(d, e->id))
 			continue;
 		d->enis.n_unmanaged++;
 		if (e->attachment.card == 0 && e->attachment.device < 64)
 			d->enis.unmanaged_devices |= UINT64_C(1) << e->attachment.device;
+		if (!(before & d->enis.unmanaged_devices & UINT64_C(1) << (e->attachment.device & 63)))
+			vw_info("an ENI is not ours to use", "eni=%s device=%u why=\"%s\"", e->id, e->attachment.device,
+				place_use_str(place_use(e, s->id.instance_id, d->cfg->manage_untagged_eni)));
 	}
 }
 
@@ -201,7 +204,7 @@ static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop)
 		for (size_t i = 0; i < s->ec2_enis.n; i++) {
 			const struct ec2_eni *e = &s->ec2_enis.v[i];
 
-			if ((e->attachment.device == 0) != (pass == 0) || !managed(e, s->id.instance_id) ||
+			if ((e->attachment.device == 0) != (pass == 0) || !managed(d, e, s->id.instance_id) ||
 			    e->attachment.status == EC2_DETACHING || e->attachment.status == EC2_DETACHED)
 				continue;
 			whole &= take_eni(d, s, e, imds_by_id(s, e->id), may_drop);
@@ -209,6 +212,14 @@ static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop)
 		for (size_t i = 0; !s->ec2_ok && i < s->n_imds_enis; i++)
 			if ((s->imds_enis[i].device == 0) == (pass == 0) && s->imds_enis[i].n_ipv4 > 0)
 				whole &= take_eni(d, s, NULL, &s->imds_enis[i], false);
+	}
+	/* without EC2 the second witness is the kernel: neither IMDS nor a link shows it */
+	for (size_t i = d->enis.n; s->imds_only && i-- > 0;) {
+		const struct eni *e = &d->enis.v[i];
+		struct vw_err err;
+
+		if (!imds_by_id(s, e->row.id) && !survey_link(s, &e->row.mac) && eni_forget(d, e->row.id, &err) < 0)
+			vw_warn("an ENI is gone while pods use it", "eni=%s err=\"%s\"", e->row.id, err.msg);
 	}
 	for (size_t i = d->enis.n; s->ec2_ok && may_drop && i-- > 0;) {
 		const char *id = d->enis.v[i].row.id;
@@ -267,16 +278,17 @@ static void discover_done(void *arg)
 		free(j);
 		return;
 	}
-	if (!j->survey.ec2_ok)
+	if (!j->survey.ec2_ok && !j->survey.imds_only)
 		vw_warn("EC2 did not answer, going on with what IMDS says", "err=\"%s\"", j->survey.ec2_err.why.msg);
 	take_identity(d, &j->survey);
+	placement_surveyed(d, &j->survey);
 	quiet = j->changes != UINT64_MAX && j->changes == grow_changes(d);
 	whole = take_enis(d, &j->survey, quiet);
 	if (daemon_nat_apply(d, &err) < 0) {
 		vw_error("NAT could not be set up, retrying", "err=\"%s\"", err.msg);
 		d->trouble = err;
 		whole = false;
-	} else if (j->survey.ec2_ok) {
+	} else if (j->survey.ec2_ok || j->survey.imds_only) {
 		d->trouble = (struct vw_err){ 0 };
 	} else {
 		d->trouble = j->survey.ec2_err.why;
@@ -285,11 +297,13 @@ static void discover_done(void *arg)
 		vw_warn("the node's identity could not be recorded, ignoring", "err=\"%s\"", err.msg);
 	if (!d->discovered)
 		vw_info("this node is known", "instance=%s type=%s enis=%zu ec2=%s", d->node.instance_id,
-			d->node.instance_type, d->enis.n, j->survey.ec2_ok ? "ok" : "no");
+			d->node.instance_type, d->enis.n, j->survey.imds_only ? "not asked" : j->survey.ec2_ok ? "ok" : "no");
 	d->discovered = true;
 	d->ready = d->enis.n > 0 && (d->ready || whole || d->enis.v[0].wired);
-	if (!whole || !j->survey.ec2_ok || !d->node.max_enis)
+	if (!whole || (!j->survey.imds_only && (!j->survey.ec2_ok || !d->node.max_enis)))
 		retry_later(d);
+	else if (j->survey.imds_only)
+		loop_timer_set(d->retry_timer, IMDS_ONLY_MS);
 	else
 		d->discover_wait_ms = 0;
 	attach_republish(d);
@@ -320,6 +334,9 @@ void discover_start(struct daemon *d)
 	j->survey.creds = d->cloud->creds;
 	j->survey.ec2 = d->cloud->ec2;
 	j->survey.limits_known = d->node.max_enis != 0;
+	j->survey.imds_only = d->cfg->imds_only;
+	j->survey.read_only = d->cfg->disable_provisioning;
+	j->survey.want_subnets = placement_wants_subnets(d);
 	j->survey.deadline_ms = vw_mono_ms() + SURVEY_DEADLINE_MS;
 	(void)VW_COPY(j->survey.region, d->cfg->region);
 	(void)VW_COPY(j->survey.endpoint_ec2, d->cfg->endpoint_ec2);

@@ -314,9 +314,12 @@ struct ec2_limits {
 int ec2_describe_limits(struct ec2 *e, uint64_t deadline_ms, const char *instance_type,
 			struct ec2_limits *ret, struct ec2_error *err);
 
+#define EC2_SUBNET_CLUSTERS 4
+
 /**
  * struct ec2_subnet - @free4: addresses free now, wherever they lie. @cni_tag: tag kubernetes.io/role/cni is
- * "1".
+ * there and not "0"; @cni_excluded: it is "0". @clusters: NAME of tags cni.networking.k8s.aws/cluster/NAME;
+ * @n_clusters may be more than fit.
  */
 struct ec2_subnet {
 	char id[EC2_ID_LEN];
@@ -325,7 +328,9 @@ struct ec2_subnet {
 	struct vw_cidr cidr4;           /* family 0 on an IPv6-only subnet */
 	struct vw_cidr cidr6;           /* family 0: none */
 	uint32_t free4;
-	bool cni_tag;
+	bool cni_tag, cni_excluded;
+	char clusters[EC2_SUBNET_CLUSTERS][128];
+	size_t n_clusters;
 };
 struct ec2_subnets {
 	struct ec2_subnet *v;

@@ -7,6 +7,7 @@
 #include "lib/base/cleanup.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -214,6 +215,22 @@ static bool is_associated(const struct xml_node *item, const char *state)
 	return !text || !strcmp(text, "associated");
 }
 
+/* the tags by which aws-node chooses subnets */
+static void subnet_tag(struct ec2_subnet *s, const char *key, const char *value)
+{
+	static const char role[] = "kubernetes.io/role/cni", cluster[] = "cni.networking.k8s.aws/cluster/";
+
+	if (!strcmp(key, role)) {
+		s->cni_excluded = !strcmp(value, "0");
+		s->cni_tag = !s->cni_excluded;
+	} else if (!strncmp(key, cluster, strlen(cluster))) {
+		if (s->n_clusters < EC2_SUBNET_CLUSTERS)
+			(void)snprintf(s->clusters[s->n_clusters], sizeof(s->clusters[0]), "%s",
+				       key + strlen(cluster));
+		s->n_clusters++;
+	}
+}
+
 void ec2_parse_subnet(struct xml_in *in, const struct xml_node *item, struct ec2_subnet *ret)
 {
 	(void)xml_str(in, item, "subnetId", XML_NEED, ret->id, sizeof(ret->id));
@@ -230,8 +247,8 @@ void ec2_parse_subnet(struct xml_in *in, const struct xml_node *item, struct ec2
 	for (const struct xml_node *i = first_item(item, "tagSet"); i; i = xml_next(i)) {
 		const char *key = xml_text(xml_child(i, "key")), *value = xml_text(xml_child(i, "value"));
 
-		if (key && value && !strcmp(key, "kubernetes.io/role/cni"))
-			ret->cni_tag = !strcmp(value, "1");
+		if (key && value)
+			subnet_tag(ret, key, value);
 	}
 }
 

@@ -6,6 +6,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/hostnet.h"
+#include "daemon/placement.h"
 #include "ipam/pool.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
@@ -100,7 +101,8 @@ static int pool_add(struct daemon *d, struct eni *e, struct vw_err *err)
 		.max_slots = d->node.ips_per_eni ? d->node.ips_per_eni - 1 : (unsigned int)e->row.n_slots,
 		.primary = e->row.primary,
 		/* addresses behind a link that does not come must not be waited for for ever */
-		.usable = e->wired || now - since < LINK_PATIENCE_MS,
+		.usable = !e->left_alone && place_serves_pods(placement(d), d->cfg, &e->row) &&
+			  (e->wired || now - since < LINK_PATIENCE_MS),
 		.state = !e->wired ? IPAM_ENI_ATTACHING :
 			 known && known->state == IPAM_ENI_REMOVING ? IPAM_ENI_REMOVING : IPAM_ENI_READY,
 		.created_ms = since,
@@ -144,6 +146,7 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 		*e = (struct eni){ 0 };
 		e->row.number = (unsigned int)number;
 	}
+	e->left_alone = false;
 	slots = e->row.slots;
 	n_slots = e->row.n_slots;
 	number = (int)e->row.number;
@@ -220,6 +223,30 @@ int eni_forget(struct daemon *d, const char *id, struct vw_err *err)
 	free(e->row.slots);
 	*e = d->enis.v[--d->enis.n];
 	return r;
+}
+
+void eni_refresh(struct daemon *d)
+{
+	struct vw_err err;
+
+	for (size_t i = 0; i < d->enis.n; i++)
+		if (pool_add(d, &d->enis.v[i], &err) < 0)
+			vw_warn("the pool could not be told of a change", "eni=%s err=\"%s\"", d->enis.v[i].row.id, err.msg);
+}
+
+void eni_leave_alone(struct daemon *d, const char *id)
+{
+	struct eni *e = eni_by_id(d, id);
+	struct vw_err err;
+
+	if (!e)
+		return;
+	if (!e->left_alone)
+		vw_info("an ENI is left alone from now on; pods that use it stay", "eni=%s", id);
+	e->left_alone = true;
+	if (pool_add(d, e, &err) < 0)
+		vw_warn("the pool could not be told of a change", "eni=%s err=\"%s\"", id, err.msg);
+	(void)eni_forget(d, id, &err);  /* -EBUSY: looked at again with the next survey */
 }
 
 void eni_table_done(struct daemon *d)

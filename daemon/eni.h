@@ -25,12 +25,13 @@ struct vw_err;
  * @row:     what the store keeps; row.slots is owned here.
  * @ifindex: 0 while its link has not been seen.
  * @wired:   address, table and rules are set up.
+ * @left_alone: it is not ours any more (a tag, say); pods that are there stay, no new ones come.
  */
 struct eni {
 	struct store_eni row;
 	char ifname[IFNAMSIZ];
 	unsigned int ifindex;
-	bool wired;
+	bool wired, left_alone;
 };
 
 /** struct eni_table - @unmanaged_devices: bit per device index of card 0 that is taken by an ENI that is not ours to use. */
@@ -63,6 +64,10 @@ int eni_restore(struct daemon *d, const struct store_eni *row, const struct eni_
 void eni_drop_slots(struct daemon *d, const char *id, const struct vw_cidr *keep, size_t n_keep);
 /** eni_forget() - remove an ENI that is gone. Return: 0, -EBUSY while pods use it. */
 int eni_forget(struct daemon *d, const char *id, struct vw_err *err);
+/** eni_refresh() - whether each serves pods follows from configuration and placement; tell the pool again. */
+void eni_refresh(struct daemon *d);
+/** eni_leave_alone() - @id is not ours any more: forget it, or while pods use it, give it no new ones. */
+void eni_leave_alone(struct daemon *d, const char *id);
 /** eni_by_id() - NULL when unknown. */
 struct eni *eni_by_id(struct daemon *d, const char *id);
 /** eni_free_device() - lowest device index of card 0 that no ENI has; -ENOSPC at the instance's limit. */

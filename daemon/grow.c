@@ -12,6 +12,7 @@
 #include "daemon/loop.h"
 #include "daemon/store.h"
 #include "ipam/demand.h"
+#include "daemon/placement.h"
 #include "ipam/planner.h"
 #include "ipam/pool.h"
 #include "lib/base/buf.h"
@@ -151,13 +152,10 @@ static int fill_tags(struct daemon *d, struct grow_job *j, const struct store_in
 
 static void fill_groups(const struct daemon *d, struct grow_job *j)
 {
-	if (d->cfg->n_security_groups) {
-		for (size_t i = 0; i < d->cfg->n_security_groups && i < EC2_MAX_GROUPS; i++)
-			(void)!vw_fmt(j->groups[j->n_groups++], EC2_ID_LEN, "%s", d->cfg->security_groups[i]);
-		return;
-	}
-	for (size_t i = 0; i < d->node.n_groups && i < EC2_MAX_GROUPS; i++)
-		(void)!vw_fmt(j->groups[j->n_groups++], EC2_ID_LEN, "%s", d->node.groups[i]);
+	const struct place *p = placement(d);
+
+	memcpy(j->groups, p->groups, sizeof(j->groups));
+	j->n_groups = p->n_groups;
 }
 
 /* device indexes that jobs under way will take */
@@ -187,6 +185,10 @@ static int pick_device(const struct daemon *d, struct grow_job *j)
 
 static void known_subnet(const struct daemon *d, struct grow_job *j)
 {
+	const struct ec2_subnet *s = place_known(placement(d), j->subnet_id);
+
+	if (s)
+		j->subnet = s->cidr4;
 	for (size_t i = 0; i < d->enis.n; i++)
 		if (!strcmp(d->enis.v[i].row.subnet_id, j->subnet_id))
 			j->subnet = d->enis.v[i].row.subnet;
@@ -340,17 +342,31 @@ static void fill_inflight(const struct grow *g, struct plan_input *p)
 
 static void fill_subnets(const struct daemon *d, struct plan_input *p)
 {
-	const char *create_in = d->cfg->subnet_id[0] ? d->cfg->subnet_id : d->node.subnet_id;
-	struct ipam_subnet *s = grow_subnet(d->grow, create_in);
+	const struct place *pl = placement(d);
+	size_t n = 0;
 
+	/* first those where ENIs may be created, in order; then the others that ENIs are in */
+	for (size_t i = 0; i < pl->n; i++) {
+		const struct ipam_subnet *s = grow_subnet(d->grow, pl->v[i].id);
+
+		if (!s)
+			continue;
+		p->subnets[n] = *s;
+		p->subnets[n].create = true;
+		p->subnets[n++].free4 = pl->v[i].free4;
+	}
 	for (size_t i = 0; i < d->enis.n; i++)
 		(void)grow_subnet(d->grow, d->enis.v[i].row.subnet_id);
 	for (size_t i = 0; i < d->grow->n_subnets; i++) {
-		p->subnets[i] = d->grow->subnets[i];
-		p->subnets[i].create = s == &d->grow->subnets[i] && create_in[0];
+		bool there = false;
+
+		for (size_t k = 0; k < pl->n && !there; k++)
+			there = !strcmp(pl->v[k].id, d->grow->subnets[i].id);
+		if (!there)
+			p->subnets[n++] = d->grow->subnets[i];
 	}
 	p->in.subnets = p->subnets;
-	p->in.n_subnets = d->grow->n_subnets;
+	p->in.n_subnets = n;
 }
 
 static void fill_input(const struct daemon *d, struct plan_input *p)
@@ -518,6 +534,12 @@ bool grow_cause(const struct daemon *d, uint64_t *ret_until_ms, struct vw_err *r
 	if (why.cause == IPAM_CAUSE_NONE || why.cause == IPAM_CAUSE_UNDER_WAY)
 		return false;
 	/* what the planner does not know yet is not known because of that */
+	if (why.cause == IPAM_CAUSE_NO_LIMITS && placement(d)->why.eno) {
+		*ret_err = placement(d)->why;
+		ret_err->cni = VW_CNI_TRY_AGAIN;
+		vw_err_wrap(ret_err, "no free address, and nowhere to create an ENI");
+		return true;
+	}
 	if (why.cause == IPAM_CAUSE_NO_LIMITS && cause_is_trouble(d, ret_err))
 		return true;
 	if (ret_until_ms && why.cause != IPAM_CAUSE_DENIED)
@@ -551,7 +573,7 @@ void grow_resume(struct daemon *d)
 {
 	struct vw_err err;
 
-	if (!d->cloud->ec2 || d->stopping)
+	if (!d->cloud->ec2 || d->stopping || d->cfg->disable_provisioning)
 		return;
 	if (store_intent_each(d->store, resume_one, d, &err) < 0)
 		vw_warn("open intents could not be read, retrying", "err=\"%s\"", err.msg);

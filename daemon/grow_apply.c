@@ -7,6 +7,7 @@
 #include "daemon/cloud.h"
 #include "daemon/daemon.h"
 #include "daemon/grow_state.h"
+#include "daemon/placement.h"
 #include "ipam/pool.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
@@ -15,7 +16,6 @@
 
 #include <string.h>
 
-#define SUBNET_PAUSE_MS 120000          /* aws-node's insufficientCidrErrorCooldown */
 #define ENI_PAUSE_MS 10000
 #define FAIL_PAUSE_MIN_MS 1000
 #define FAIL_PAUSE_MAX_MS 60000
@@ -99,17 +99,20 @@ static bool subnet_short(struct daemon *d, const struct grow_job *j, uint64_t no
 {
 	const struct eni *e = j->kind == GROW_ASSIGN ? eni_by_id(d, j->eni_id) : NULL;
 	struct ipam_subnet *s = grow_subnet(d->grow, e ? e->row.subnet_id : j->subnet_id);
+	const unsigned int pause_s = d->cfg->subnet_retry_s;
 
 	if (!s || (j->err.kind != EC2_SUBNET_NO_PREFIX && j->err.kind != EC2_SUBNET_NO_ADDRESS))
 		return false;
 	if (j->n_prefixes) {
-		s->no_prefix_until_ms = now + SUBNET_PAUSE_MS;
+		s->no_prefix_until_ms = now + pause_s * UINT64_C(1000);
 		vw_warn("the subnet has no free /28, going on with single addresses", "subnet=%s err=\"%s\"", s->id,
 			j->err.why.msg);
 	} else {
-		s->no_addr_until_ms = now + SUBNET_PAUSE_MS;
-		vw_error("the subnet has no free address, retrying in 120 s", "subnet=%s err=\"%s\"", s->id, j->err.why.msg);
+		s->no_addr_until_ms = now + pause_s * UINT64_C(1000);
+		vw_error("the subnet has no free address, retrying later", "subnet=%s in_s=%u err=\"%s\"", s->id, pause_s,
+			 j->err.why.msg);
 	}
+	placement_subnet_short(d);
 	return true;
 }
 
@@ -123,6 +126,10 @@ void grow_failed(struct daemon *d, const struct grow_job *j)
 		g->wanted_ms = j->wanted_ms;
 	if (subnet_short(d, j, now))
 		return;
+	if (j->kind == GROW_CREATE_ENI && !strcmp(j->err.code, "InvalidSubnetID.NotFound")) {
+		placement_subnet_gone(d, j->subnet_id, &j->err.why);
+		return;
+	}
 	if (j->err.kind == EC2_ENI_IP_LIMIT)
 		block_eni(d, j->eni_id, now);
 	else
@@ -177,6 +184,7 @@ void grow_created(struct daemon *d, const struct grow_job *j)
 	struct store_eni row;
 	struct vw_err err;
 
+	placement_took(d, j->subnet_id, 1 + j->n_addrs + j->n_prefixes * IPAM_PREFIX4_ADDRS);
 	if (eni_row(j, &row) < 0) {
 		vw_error("no memory for a new ENI, the next survey will find it", "eni=%s", j->eni.id);
 		d->grow->look_again = true;
@@ -210,6 +218,7 @@ void grow_assigned(struct daemon *d, const struct grow_job *j)
 		return;
 	}
 	row = e->row;
+	placement_took(d, row.subnet_id, (unsigned int)j->assigned.n * (j->n_prefixes ? IPAM_PREFIX4_ADDRS : 1));
 	memcpy(slots, j->assigned.v, j->assigned.n * sizeof(*slots));
 	row.slots = slots;
 	row.n_slots = j->assigned.n;

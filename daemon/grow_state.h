@@ -3,6 +3,7 @@
 #include "daemon/ec2.h"
 #include "daemon/grow_job.h"
 #include "ipam/demand.h"
+#include "daemon/place.h"
 #include "ipam/planner.h"
 
 #include <stdbool.h>
@@ -11,7 +12,7 @@
 struct loop_timer;
 
 #define GROW_MAX_JOBS 16
-#define GROW_MAX_SUBNETS 16
+#define GROW_MAX_SUBNETS (PLACE_MAX_SUBNETS + ENI_MAX)
 
 /**
  * struct grow - what growing remembers between plans.

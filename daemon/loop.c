@@ -246,40 +246,52 @@ static void on_path(uv_fs_event_t *h, const char *filename, int events, int stat
 	struct loop_path *p = (struct loop_path *)h;
 
 	(void)events;
-	if (status == 0 && filename && strcmp(filename, p->name) == 0)
+	if (status == 0 && (!p->name || (filename && strcmp(filename, p->name) == 0)))
 		p->fn(p->arg);
+}
+
+/* @name: NULL = everything in the folder */
+static int watch(struct loop *l, const char *dir, const char *name, void (*fn)(void *arg), void *arg)
+{
+	struct loop_path *p = calloc(1, sizeof(*p));
+	int r = 0;
+
+	if (!p)
+		return -ENOMEM;
+	if (name && !(p->name = strdup(name))) {
+		free(p);
+		return -ENOMEM;
+	}
+	p->fn = fn;
+	p->arg = arg;
+	r = uv_fs_event_init(&l->uv, &p->uv);
+	if (r < 0) {
+		free(p->name);
+		free(p);
+		return r;
+	}
+	r = uv_fs_event_start(&p->uv, on_path, dir, 0);
+	if (r < 0)
+		uv_close((uv_handle_t *)&p->uv, close_free);
+	return r;
 }
 
 int loop_path_watch(struct loop *l, const char *path, void (*fn)(void *arg), void *arg, struct vw_err *err)
 {
-	struct loop_path *p = calloc(1, sizeof(*p));
 	char *dir_copy = strdup(path), *name_copy = strdup(path);
 	int r = -ENOMEM;
 
-	if (!p || !dir_copy || !name_copy)
-		goto out;
-	p->name = strdup(basename(name_copy));
-	if (!p->name)
-		goto out;
-	p->fn = fn;
-	p->arg = arg;
-	r = uv_fs_event_init(&l->uv, &p->uv);
-	if (r < 0)
-		goto out;
 	/* the folder, not the file: editors and ConfigMaps replace files by rename */
-	r = uv_fs_event_start(&p->uv, on_path, dirname(dir_copy), 0);
-	if (r < 0) {
-		uv_close((uv_handle_t *)&p->uv, close_free);
-		p = NULL;
-	}
-out:
+	if (dir_copy && name_copy)
+		r = watch(l, dirname(dir_copy), basename(name_copy), fn, arg);
 	free(dir_copy);
 	free(name_copy);
-	if (r < 0) {
-		if (p)
-			free(p->name);
-		free(p);
-		return vw_err_sys(err, r, 0, "watching '%s' for changes", path);
-	}
-	return 0;
+	return r < 0 ? vw_err_sys(err, r, 0, "watching '%s' for changes", path) : 0;
+}
+
+int loop_dir_watch(struct loop *l, const char *dir, void (*fn)(void *arg), void *arg, struct vw_err *err)
+{
+	int r = watch(l, dir, NULL, fn, arg);
+
+	return r < 0 ? vw_err_sys(err, r, 0, "watching '%s' for changes", dir) : 0;
 }

@@ -50,3 +50,5 @@ int loop_job(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), v
 
 /** loop_path_watch() - call @fn when the file @path is changed or replaced (its folder is watched). */
 int loop_path_watch(struct loop *l, const char *path, void (*fn)(void *arg), void *arg, struct vw_err *err);
+/** loop_dir_watch() - call @fn when something in @dir changes. Stays until the loop ends, also when the folder goes. */
+int loop_dir_watch(struct loop *l, const char *dir, void (*fn)(void *arg), void *arg, struct vw_err *err);

@@ -39,6 +39,7 @@ int node_save(struct store *store, const struct node *n, struct vw_err *err)
 	    vw_json_set_str(obj, "instance_type", n->instance_type) < 0 ||
 	    vw_json_set_str(obj, "zone", n->zone) < 0 || vw_json_set_str(obj, "region", n->region) < 0 ||
 	    vw_json_set_str(obj, "primary_mac", vw_mac_str(&n->primary_mac, mac)) < 0 ||
+	    vw_json_set_str(obj, "vpc_id", n->vpc_id) < 0 ||
 	    vw_json_set_str(obj, "subnet_id", n->subnet_id) < 0 || vw_json_set_int(obj, "max_enis", n->max_enis) < 0 ||
 	    vw_json_set_int(obj, "ips_per_eni", n->ips_per_eni) < 0 ||
 	    vw_json_set_bool(obj, "prefixes", n->prefixes) < 0 || add_list(obj, n) < 0 ||
@@ -82,6 +83,7 @@ static int node_decode(const struct vw_json *obj, struct node *n, struct vw_err 
 	    get_text(obj, "instance_type", n->instance_type, sizeof(n->instance_type)) < 0 ||
 	    get_text(obj, "zone", n->zone, sizeof(n->zone)) < 0 ||
 	    get_text(obj, "region", n->region, sizeof(n->region)) < 0 ||
+	    get_text(obj, "vpc_id", n->vpc_id, sizeof(n->vpc_id)) < 0 ||
 	    get_text(obj, "subnet_id", n->subnet_id, sizeof(n->subnet_id)) < 0 ||
 	    get_text(obj, "primary_mac", mac, sizeof(mac)) < 0 || vw_mac_parse(mac, &n->primary_mac) < 0 ||
 	    get_lists(obj, n) < 0)

@@ -15,6 +15,7 @@ struct node {
 	char instance_type[IMDS_ID_LEN];
 	char zone[IMDS_ID_LEN], region[IMDS_ID_LEN];
 	struct vw_mac primary_mac;
+	char vpc_id[IMDS_ID_LEN];
 	char subnet_id[IMDS_ID_LEN];    /* of the primary ENI; new ENIs go there unless configured */
 	char groups[IMDS_MAX_GROUPS][IMDS_ID_LEN];      /* of the primary ENI, likewise */
 	size_t n_groups;

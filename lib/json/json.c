@@ -109,6 +109,37 @@ int vw_json_parse(const char *text, size_t len, const struct vw_json_limits *lim
 	return 0;
 }
 
+int vw_json_parse_next(const char *text, size_t len, size_t *pos, const struct vw_json_limits *lim, const char *what,
+		       struct vw_json **ret_json, struct vw_err *err)
+{
+	size_t max_bytes = lim && lim->max_bytes ? lim->max_bytes : DEFAULT_MAX_BYTES;
+	unsigned int max_depth = lim && lim->max_depth ? lim->max_depth : DEFAULT_MAX_DEPTH;
+	int lines_before = 0;
+	json_error_t why;
+	json_t *j;
+
+	if (len > max_bytes)
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is larger than %zu bytes", what, max_bytes);
+	if (*pos == 0 && depth_of(text, len) > max_depth)
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is nested deeper than %u levels", what, max_depth);
+	if (is_blank(text + *pos, len - *pos))
+		return 0;
+	for (size_t i = 0; i < *pos; i++)
+		lines_before += text[i] == '\n';
+	seed_hash();
+	j = json_loadb(text + *pos, len - *pos, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &why);
+	if (!j)
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is not valid JSON: line %d: %s", what,
+				  why.line + lines_before, why.text);
+	if (!json_is_object(j)) {
+		json_decref(j);
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s: line %d: wanted an object", what, lines_before + 1);
+	}
+	*pos += (size_t)why.position;
+	*ret_json = wrap(j);
+	return 1;
+}
+
 enum vw_json_type vw_json_type(const struct vw_json *j)
 {
 	if (!j)

@@ -24,6 +24,14 @@ struct vw_json_limits {
 	unsigned int max_depth; /* default 64 */
 };
 
+/**
+ * vw_json_parse_next() - one object of a concatenation ("{...}\n{...}", as kubectl and jq print them).
+ * @pos: where to go on; 0 at first, moved behind the object. Limits and failures as vw_json_parse(); what is not an
+ * object fails too. Return: 1, 0 = nothing but blanks is left.
+ */
+int vw_json_parse_next(const char *text, size_t len, size_t *pos, const struct vw_json_limits *lim, const char *what,
+		       struct vw_json **ret_json, struct vw_err *err);
+
 enum vw_json_type { VW_JSON_NULL, VW_JSON_BOOL, VW_JSON_INT, VW_JSON_REAL, VW_JSON_STRING, VW_JSON_ARRAY, VW_JSON_OBJECT };
 
 void vw_json_free(struct vw_json *j);

@@ -35,3 +35,5 @@ $(B)/tests/unit/test_cloud_sim: | $(B)/bin/vpcwire-sim
 test_sim_state_LIBS := sim netview net rpc crypto json base
 test_sim_sigv4_LIBS := sim netview net rpc crypto json base
 test_mnl_LIBS := mnl
+test_manifest_LIBS := daemon json base
+test_place_LIBS := daemon crypto json base

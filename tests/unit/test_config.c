@@ -135,6 +135,17 @@ static void test_environment_wins(void **state)
 	assert_int_equal(c->log_level, VW_LOG_WARN);
 }
 
+static void test_one_switch_brings_others(void **state)
+{
+	auto_config *imds = good("{\"imds_only\": true}", NULL), *off = good("{\"disable_provisioning\": true}", NULL);
+	auto_config *plain = good("{}", NULL);
+
+	assert_true(imds->disable_provisioning && imds->disable_leaked_eni_cleanup);
+	assert_true(off->disable_leaked_eni_cleanup && !off->imds_only);
+	assert_false(plain->disable_provisioning || plain->disable_leaked_eni_cleanup || plain->imds_only);
+	assert_true(plain->manage_untagged_eni && plain->subnet_discovery);
+}
+
 /* Each names where, which key, what was found and what is wanted. */
 static void test_refused(void **state)
 {
@@ -170,6 +181,15 @@ static void test_refused(void **state)
 		{ "{\"endpoint_ec2\": \"localhost:80\"}", "endpoint_ec2 is 'localhost:80', wanted http://" },
 		{ "{\"warm_ip_target\": 1, \"warm_ip_target\": 2}", "test.json" },
 		{ "{\"warm_ip_target\": 1", "test.json" },
+		{ "{\"warm_ip_target\": 20, \"max_pods\": 10}", "warm_ip_target is 20, more than max_pods (10) can use" },
+		{ "{\"minimum_ip_target\": 11, \"max_pods\": 10}", "minimum_ip_target is 11, more than max_pods (10) can use" },
+		{ "{\"warm_eni_target\": 3, \"max_eni\": 2}", "warm_eni_target is 3, more than max_eni (2) allows" },
+		{ "{\"custom_networking\": true, \"max_eni\": 1}", "max_eni is 1, but with custom_networking" },
+		{ "{\"custom_networking\": true, \"subnet_id\": \"subnet-1\"}", "subnet_id is set, but with custom_networking" },
+		{ "{\"custom_networking\": true, \"security_groups\": [\"sg-1\"]}", "security_groups is set, but with" },
+		{ "{\"subnet_id\": \"default\"}", "subnet_id is 'default', wanted an id like subnet-0123abcd" },
+		{ "{\"subnet_retry_s\": 0}", "subnet_retry_s is '0', wanted a whole number from 1 to 86400" },
+		{ "{\"policy_dir\": \"policy.d\"}", "must be absolute paths" },
 	};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
@@ -257,6 +277,7 @@ int main(void)
 		cmocka_unit_test(test_targets_follow_demand_until_one_is_given),
 		cmocka_unit_test(test_environment_wins),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_one_switch_brings_others),
 		cmocka_unit_test(test_bad_environment_names_the_variable),
 		cmocka_unit_test(test_lists_have_an_end),
 		cmocka_unit_test(test_load),

@@ -213,11 +213,44 @@ static void build_and_print(void **state)
 	assert_int_equal(vw_json_print(o, 0, &tiny), -EFBIG);
 }
 
+static void concatenations(void **state)
+{
+	static const char text[] = "{\"a\": \"\u00e9}\"}\n\n{\"b\": [1]}{\"c\": 2}\n ";
+	static const struct vw_json_limits lim = { .max_bytes = 64, .max_depth = 2 };
+	struct vw_json *left = NULL;
+	size_t pos = 0, n = 0;
+	struct vw_err err;
+
+	for (;; n++) {
+		vw_auto_json struct vw_json *j = NULL;
+		int r = vw_json_parse_next(text, strlen(text), &pos, &lim, "t", &j, &err);
+
+		assert_true(r >= 0);
+		if (r == 0)
+			break;
+		assert_non_null(vw_json_get(j, (const char *[]){ "a", "b", "c" }[n]));
+	}
+	assert_int_equal(n, 3);
+	pos = 0;
+	assert_int_equal(vw_json_parse_next("{}\n{]", 6, &pos, NULL, "t", &left, &err), 1);
+	vw_json_free(left);
+	left = NULL;
+	assert_int_equal(vw_json_parse_next("{}\n{]", 6, &pos, NULL, "t", &left, &err), -EBADMSG);
+	assert_non_null(strstr(err.msg, "line 2"));
+	pos = 0;
+	assert_int_equal(vw_json_parse_next("[]", 2, &pos, NULL, "t", &left, &err), -EBADMSG);
+	assert_non_null(strstr(err.msg, "wanted an object"));
+	assert_int_equal(vw_json_parse_next("[[[]]]", 6, &pos, &lim, "t", &left, &err), -EBADMSG);
+	assert_int_equal(vw_json_parse_next(" \n", 2, &pos, NULL, "t", &left, &err), 0);
+	assert_null(left);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(refuses),
 		cmocka_unit_test(depth_counts_brackets_outside_strings),
+		cmocka_unit_test(concatenations),
 		cmocka_unit_test(not_nul_terminated),
 		cmocka_unit_test(keys_of_any_case),
 		cmocka_unit_test(integers),
