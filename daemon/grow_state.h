@@ -2,8 +2,8 @@
 
 #include "daemon/ec2.h"
 #include "daemon/grow_job.h"
-#include "ipam/demand.h"
 #include "daemon/place.h"
+#include "ipam/demand.h"
 #include "ipam/planner.h"
 
 #include <stdbool.h>
