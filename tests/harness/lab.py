@@ -172,7 +172,9 @@ class Node:
 
     def ec2(self, *words):
         """The AWS CLI, from the node, under the instance's own role."""
-        return json.loads(self.run("aws", "ec2", *words, "--output", "json", timeout=60).stdout)
+        # the CLI gives metadata one second and one try: a busy machine needs more
+        patience = ("env", "AWS_METADATA_SERVICE_TIMEOUT=20", "AWS_METADATA_SERVICE_NUM_ATTEMPTS=3")
+        return json.loads(self.run(*patience, "aws", "ec2", *words, "--output", "json", timeout=120).stdout)
 
     def eni_of(self, address):
         """The ENI that holds a pod's address, by what the daemon says of its ENIs."""
