@@ -133,7 +133,9 @@ int vw_route_lookup(struct vw_nl *nl, const struct vw_route_query *q, struct vw_
 	rtm->rtm_family = q->dst.family;
 	rtm->rtm_dst_len = (uint8_t)vw_ip_bits(&q->dst);
 	/* FIB_MATCH: answer with the route itself and its table, not with the per-destination copy of it */
-	rtm->rtm_flags = RTM_F_LOOKUP_TABLE | RTM_F_FIB_MATCH;
+	rtm->rtm_flags = RTM_F_FIB_MATCH;
+	if (q->dst.family == AF_INET)
+		rtm->rtm_flags |= RTM_F_LOOKUP_TABLE; /* IPv6 always tells, and refuses to be asked */
 	vw_nl_put_ip(nlh, RTA_DST, &q->dst);
 	if (q->src.family) {
 		rtm->rtm_src_len = (uint8_t)vw_ip_bits(&q->src);
