@@ -8,6 +8,7 @@ test_ipam_demand_LIBS := ipam base
 test_ipam_demand_SRCS := tests/unit/ipam_node.c
 test_ipam_pool_LIBS := ipam base
 test_ipam_targets_LIBS := ipam base
+test_ipam_v6_LIBS := ipam base
 test_store_LIBS := daemon base
 test_crypto_LIBS := crypto
 test_rpc_LIBS := rpc json base
@@ -28,6 +29,7 @@ test_ec2_SRCS := tests/unit/ec2_fixture.c tests/unit/scripted_http.c
 test_ec2_retry_LIBS := daemon crypto json base
 test_ec2_retry_SRCS := tests/unit/ec2_fixture.c tests/unit/scripted_http.c
 test_hostnet_LIBS := daemon np netview net rpc json base
+test_hostnet6_LIBS := daemon np netview net rpc json base
 test_cni_LIBS := cni json base
 test_cloud_sim_LIBS := daemon crypto json base
 # it talks to the simulator that stands beside it
