@@ -59,7 +59,7 @@ int hostnet_commit(struct hostnet *hn, struct vw_err *err)
 	return r;
 }
 
-static bool have_ipv6(void)
+bool hostnet_have_ipv6(void)
 {
 	return access("/proc/sys/net/ipv6", F_OK) == 0;
 }
@@ -82,20 +82,15 @@ static int base_rules(const struct hostnet *hn, struct vw_rule rules[3])
 		.fwmask = hn->mark,
 		.table = RT_TABLE_MAIN,
 	};
-	if (have_ipv6())
+	if (hostnet_have_ipv6())
 		rules[n++] = (struct vw_rule){
 			.family = AF_INET6, .protocol = VW_RTPROT, .priority = HOSTNET_PRIO_PODS, .table = HOSTNET_TABLE_PODS,
 		};
 	return n;
 }
 
-/**
- * rules_converge() - of the rules of ours (protocol) that @about picks, keep the wanted and delete the others; add what
- * misses.
- * A rule whose EXCL add says EEXIST would be there already; listing first also finds what must go.
- */
-static int rules_converge(struct hostnet *hn, uint8_t family, const struct vw_rule *want, size_t n_want,
-			  bool (*about)(const struct vw_rule *r, const void *arg), const void *arg, struct vw_err *err)
+int hostnet_rules_converge(struct hostnet *hn, uint8_t family, const struct vw_rule *want, size_t n_want,
+			   bool (*about)(const struct vw_rule *r, const void *arg), const void *arg, struct vw_err *err)
 {
 	vw_auto_free struct vw_rule *have = NULL;
 	int n = vw_rule_list(&hn->nl, family, &have, err);
@@ -154,17 +149,12 @@ int hostnet_init(struct hostnet *hn, uint32_t mark_primary, struct vw_err *err)
 	r = vw_sysctl_set("net/ipv4/ip_forward", "1", err);
 	if (r < 0)
 		return vw_err_wrap(err, "a node must forward packets");
-	if (have_ipv6()) {
-		r = vw_sysctl_if_set(AF_INET6, "all", "forwarding", "1", err);
-		if (r < 0)
-			return vw_err_wrap(err, "a node must forward packets");
-	}
 	(void)vw_link_set_up(&hn->batch, LO_IFINDEX, "lo");
 	(void)vw_addr_add(&hn->batch, &gw);
 	vw_nl_tolerate(&hn->batch, VW_NL_OK_EXISTS);
-	r = rules_converge(hn, AF_INET, want, (size_t)n, about_base, NULL, err);
-	if (r == 0 && have_ipv6())
-		r = rules_converge(hn, AF_INET6, want, (size_t)n, about_base, NULL, err);
+	r = hostnet_rules_converge(hn, AF_INET, want, (size_t)n, about_base, NULL, err);
+	if (r == 0 && hostnet_have_ipv6())
+		r = hostnet_rules_converge(hn, AF_INET6, want, (size_t)n, about_base, NULL, err);
 	if (r < 0) {
 		vw_nl_batch_reset(&hn->batch);
 		return r;
@@ -226,7 +216,7 @@ static bool same_route(const struct vw_route *a, const struct vw_route *b)
 	       a->type == b->type && a->protocol == b->protocol && vw_ip_eq(&a->via, &b->via) && a->priority == b->priority;
 }
 
-static bool about_eni(const struct vw_rule *r, const void *arg)
+bool hostnet_about_eni(const struct vw_rule *r, const void *arg)
 {
 	const struct hostnet_eni *eni = arg;
 
@@ -234,7 +224,8 @@ static bool about_eni(const struct vw_rule *r, const void *arg)
 	       (r->priority >= HOSTNET_PRIO_ENI && r->priority <= HOSTNET_PRIO_ENI + HOSTNET_ENI_MAX &&
 		r->table == eni->table) ||
 	       (r->priority == HOSTNET_PRIO_FROM &&
-		(r->table == eni->table || (r->from.len == 32 && vw_ip_eq(&r->from.ip, &eni->addr.ip))));
+		(r->table == eni->table || (r->from.len == 32 && vw_ip_eq(&r->from.ip, &eni->addr.ip)) ||
+		 (r->from.len == 128 && vw_ip_eq(&r->from.ip, &eni->addr6))));
 }
 
 static int eni_check(const struct hostnet_eni *eni, struct vw_err *err)
@@ -329,6 +320,8 @@ int hostnet_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct 
 
 	if (r == 0)
 		r = vw_sysctl_if_set(AF_INET, eni->ifname, "rp_filter", "2", err);
+	if (r == 0 && eni->ipv6)
+		r = hostnet6_eni_before(eni, err);
 	if (r < 0)
 		return vw_err_wrap(err, "setting up %s", eni->id);
 	(void)vw_link_set(&hn->batch, &set);
@@ -341,11 +334,13 @@ int hostnet_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct 
 		eni_rules(eni, rules);
 		r = eni_table_routes(hn, eni, err);
 		if (r == 0)
-			r = rules_converge(hn, AF_INET, rules, 2, about_eni, eni, err);
+			r = hostnet_rules_converge(hn, AF_INET, rules, 2, hostnet_about_eni, eni, err);
 		if (r == 0)
 			r = eni_main_routes(hn, eni, err);
 		if (r == 0)
 			r = hostnet_commit(hn, err);
+		if (r == 0 && eni->ipv6)
+			r = hostnet6_eni_setup(hn, eni, err);
 	}
 	if (r < 0) {
 		vw_nl_batch_reset(&hn->batch);
@@ -354,8 +349,7 @@ int hostnet_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct 
 	return 0;
 }
 
-/** routes_del() - all of ours in one table. */
-static int routes_del(struct hostnet *hn, uint8_t family, uint32_t table, struct vw_err *err)
+int hostnet_routes_del(struct hostnet *hn, uint8_t family, uint32_t table, struct vw_err *err)
 {
 	vw_auto_free struct vw_route *have = NULL;
 	int n = vw_route_list(&hn->nl, family, table, 0, VW_RTPROT, &have, err);
@@ -373,9 +367,11 @@ int hostnet_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct
 
 	if (eni->number == 0)
 		return vw_err_set(err, EINVAL, 0, "%s is the primary ENI and stays", eni->id);
-	r = rules_converge(hn, AF_INET, NULL, 0, about_eni, eni, err);
+	r = hostnet_rules_converge(hn, AF_INET, NULL, 0, hostnet_about_eni, eni, err);
 	if (r == 0)
-		r = routes_del(hn, AF_INET, eni->table, err);
+		r = hostnet_routes_del(hn, AF_INET, eni->table, err);
+	if (r == 0)
+		r = hostnet6_eni_remove(hn, eni, err);
 	if (r == 0)
 		r = hostnet_commit(hn, err);
 	vw_nl_batch_reset(&hn->batch);
@@ -393,13 +389,13 @@ static int family_down(struct hostnet *hn, uint8_t family, struct vw_err *err)
 {
 	vw_auto_free struct vw_rule *rules = NULL;
 	int n = vw_rule_list(&hn->nl, family, &rules, err);
-	int r = n < 0 ? n : routes_del(hn, family, HOSTNET_TABLE_PODS, err);
+	int r = n < 0 ? n : hostnet_routes_del(hn, family, HOSTNET_TABLE_PODS, err);
 
 	for (int i = 0; i < n && r == 0; i++)
 		if (rules[i].protocol == VW_RTPROT && rules[i].table != RT_TABLE_MAIN &&
 		    rules[i].table != HOSTNET_TABLE_PODS)
-			r = routes_del(hn, family, rules[i].table, err);
-	return r < 0 ? r : rules_converge(hn, family, NULL, 0, about_all, NULL, err);
+			r = hostnet_routes_del(hn, family, rules[i].table, err);
+	return r < 0 ? r : hostnet_rules_converge(hn, family, NULL, 0, about_all, NULL, err);
 }
 
 int hostnet_down(struct hostnet *hn, struct vw_err *err)
@@ -409,7 +405,7 @@ int hostnet_down(struct hostnet *hn, struct vw_err *err)
 
 	(void)vw_addr_del(&hn->batch, &gw);
 	vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
-	if (r == 0 && have_ipv6())
+	if (r == 0 && hostnet_have_ipv6())
 		r = family_down(hn, AF_INET6, err);
 	if (r == 0)
 		r = hostnet_commit(hn, err);
@@ -476,5 +472,7 @@ int hostnet_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_
 		return vw_err_set(err, ESTALE, 0, "net.ipv4.ip_forward is %s", value);
 	for (size_t i = 0; i < n_enis && r == 0; i++)
 		r = verify_eni(hn, &enis[i], rules, n, err);
+	if (r == 0 && hn->ipv6)
+		r = hostnet6_verify(hn, enis, n_enis, err);
 	return r < 0 ? r : hostnet_nat_verify(err);
 }

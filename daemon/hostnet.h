@@ -23,6 +23,8 @@ struct vw_err;
  *   1536+n  fwmark n/0x7f lookup ENI n's table
  *   32765   from <ENI n's primary address> lookup ENI n's table
  *
+ * IPv6 has the same rules but 1024 (nothing is translated), and 32765 only where the ENI has an IPv6 address of its own.
+ *
  * Everything made carries rtm_protocol VW_RTPROT or is inside table `ip vpcwire`; only such things are
  * deleted, with two
  * exceptions on secondary ENIs, which are ours whole: foreign IPv4 addresses and their routes in main.
@@ -41,6 +43,7 @@ struct vw_err;
 #define HOSTNET_PRIO_ENI 1536           /* + n */
 #define HOSTNET_PRIO_FROM 32765
 #define HOSTNET_NFT_TABLE "vpcwire"
+#define HOSTNET_ROUTER6 "fe80:ec2::1"   /* the VPC router on every link (VPC User Guide; aws-node uses it too) */
 #define HOSTNET_ALIAS_PREFIX "vpcwire:" /* ifalias of a pod's host veth: "vpcwire:<container id>/<ifname>" */
 
 struct hostnet;
@@ -52,12 +55,18 @@ struct hostnet *hostnet_free(struct hostnet *hn);
 
 /**
  * hostnet_init() - ip_forward, lo up, the rules at 512 and 1024 (IPv4; 512 also for IPv6 where the kernel has
- * it), and 169.254.1.1 on lo, so that the pods' gateway answers ARP where the permanent neighbour entry was
+ * it, so that pods of a former configuration live on), and 169.254.1.1 on lo, so that the pods' gateway answers ARP where the permanent neighbour entry was
  * lost (a plugin that changes the pod's MAC makes the kernel drop it).
  * @mark_primary: one bit above HOSTNET_MARK_ENI_MASK; 0 = HOSTNET_MARK_PRIMARY. With another than before, call
  *                hostnet_nat_apply() again too.
  */
 int hostnet_init(struct hostnet *hn, uint32_t mark_primary, struct vw_err *err);
+/**
+ * hostnet_init6() - after hostnet_init(), on a node whose pods have IPv6: IPv6 on and forwarding. A kernel that forwards takes no
+ * router advertisements and forgets the routes it has from them unless accept_ra is 2, so that comes first, for every
+ * interface that has it at 1. Return: 0, -ENOSYS (no IPv6 in this kernel), -errno.
+ */
+int hostnet_init6(struct hostnet *hn, struct vw_err *err);
 /**
  * hostnet_down() - take away all rules, routes and the nftables table that carry our mark. For removal
  * of vpcwire.
@@ -72,6 +81,7 @@ int hostnet_down(struct hostnet *hn, struct vw_err *err);
  * @addr:    primary private address with the subnet's prefix length.
  * @gateway: the subnet router, base + 1 in a VPC.
  * @mtu:     0 = leave alone.
+ * @ipv6:    pods with IPv6 may leave by it. @addr6: an IPv6 address of its own, family 0 = none.
  */
 struct hostnet_eni {
 	char id[32];
@@ -82,6 +92,8 @@ struct hostnet_eni {
 	struct vw_cidr addr;
 	struct vw_ip gateway;
 	unsigned int mtu;
+	bool ipv6;
+	struct vw_ip addr6;
 };
 
 /** hostnet_eni_table() - aws-node's numbers: card 0, device N -> N + 1; card c > 0 -> 10000 + N + 100 * c. */
@@ -94,6 +106,9 @@ uint32_t hostnet_eni_table(unsigned int card, unsigned int device);
  * without a subnet route, table (gateway on link, default through it), rules 1536 + n and 32765, and
  * nothing in main.
  * Loose rp_filter, because a packet for a pod may enter by an ENI that the answer will not leave by.
+ * With @ipv6: on the primary, router advertisements go on being taken; on others they are not (they would put a second
+ * default route into main), the router is HOSTNET_ROUTER6, and the link-local address is used without DAD (a MAC is
+ * EC2's word, and packets would wait a second).
  */
 int hostnet_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
 /**

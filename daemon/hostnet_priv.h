@@ -2,6 +2,7 @@
 
 #include "daemon/hostnet.h"
 #include "lib/net/nl.h"
+#include "lib/net/rule.h"
 
 /** DOC: inside hostnet*.c only */
 
@@ -23,6 +24,7 @@ struct hostnet_dying_list {
  * @reaping: links that the round which runs, or the last one if it failed, is about.
  * @running: a round runs.
  * @mark:    of what leaves by the primary ENI, in packets and connections.
+ * @ipv6:    hostnet_init6() was called.
  */
 struct hostnet {
 	struct vw_nl nl;
@@ -30,10 +32,32 @@ struct hostnet {
 	struct hostnet_dying_list dying, reaping;
 	bool running;
 	uint32_t mark;
+	bool ipv6;
 };
 
 /** hostnet_commit() - send the scratch batch and empty it, whatever happens. */
 int hostnet_commit(struct hostnet *hn, struct vw_err *err);
+
+bool hostnet_have_ipv6(void);
+/**
+ * hostnet_rules_converge() - of the rules of ours (protocol) that @about picks, keep the wanted and delete the others; add what
+ * misses. A rule whose EXCL add says EEXIST would be there already; listing first also finds what must go.
+ */
+int hostnet_rules_converge(struct hostnet *hn, uint8_t family, const struct vw_rule *want, size_t n_want,
+			   bool (*about)(const struct vw_rule *r, const void *arg), const void *arg, struct vw_err *err);
+/** hostnet_about_eni() - for the above: the rules of a struct hostnet_eni, of either family. */
+bool hostnet_about_eni(const struct vw_rule *r, const void *eni);
+/** hostnet_routes_del() - all of ours in one table. */
+int hostnet_routes_del(struct hostnet *hn, uint8_t family, uint32_t table, struct vw_err *err);
+
+/* hostnet6.c; @eni->ipv6 is set. */
+/** hostnet6_eni_before() - what must be so before the interface comes up. */
+int hostnet6_eni_before(const struct hostnet_eni *eni, struct vw_err *err);
+/** hostnet6_eni_setup() - rules, table, address of a secondary ENI whose interface is up. Commits. */
+int hostnet6_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
+/** hostnet6_eni_remove() - rules and table into the batch, whether or not they were made. */
+int hostnet6_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
+int hostnet6_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_enis, struct vw_err *err);
 
 /** hostnet_nat_verify() - table and chains are there. Return: 0, -ESTALE, -errno. */
 int hostnet_nat_verify(struct vw_err *err);

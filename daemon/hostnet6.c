@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * IPv6 of the node: forwarding, the rules and tables of its ENIs. As in hostnet.c, each setup states what must be there. What
+ * differs from IPv4: the router has a link-local address that is the same on every link, nothing is translated, routes have a
+ * metric of their own (1024), and router advertisements write into the main table.
+ */
+#include "daemon/hostnet_priv.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/net/addr.h"
+#include "lib/net/route.h"
+#include "lib/net/rule.h"
+#include "lib/net/sysctl.h"
+#include "lib/rpc/rpc.h"
+
+#include <errno.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define METRIC 1024             /* IP6_RT_PRIO_USER, include/uapi/linux/ipv6_route.h: what the kernel makes of 0 */
+
+/* 1 means "unless the node forwards", and it is about to */
+static int keep_taking_ra(const char *ifname, struct vw_err *err)
+{
+	char value[8];
+	int r = vw_sysctl_if_get(AF_INET6, ifname, "accept_ra", value, sizeof(value), err);
+
+	if (r == -ENOENT)
+		return 0;       /* the interface has just gone, or has no IPv6 (an MTU below 1280) */
+	if (r < 0 || strcmp(value, "1") != 0)
+		return r;
+	return vw_sysctl_if_set(AF_INET6, ifname, "accept_ra", "2", err);
+}
+
+static int keep_all_taking_ra(struct vw_err *err)
+{
+	struct if_nameindex *ifs = if_nameindex();
+	int r = 0;
+
+	if (!ifs)
+		return vw_err_sys(err, errno, 0, "listing interfaces");
+	for (size_t i = 0; r == 0 && ifs[i].if_index; i++)
+		if (ifs[i].if_index < VW_IFINDEX_BASE)
+			r = keep_taking_ra(ifs[i].if_name, err);
+	if_freenameindex(ifs);
+	return r;
+}
+
+int hostnet_init6(struct hostnet *hn, struct vw_err *err)
+{
+	char off[8];
+	int r;
+
+	if (!hostnet_have_ipv6())
+		return vw_err_set(err, ENOSYS, 0, "IPv6 is asked for, and this kernel has none (enable_ipv6)");
+	r = vw_sysctl_if_get(AF_INET6, "all", "disable_ipv6", off, sizeof(off), err);
+	if (r == 0 && strcmp(off, "0") != 0)
+		r = vw_sysctl_if_set(AF_INET6, "all", "disable_ipv6", "0", err);
+	if (r == 0)
+		r = keep_all_taking_ra(err);
+	if (r == 0)
+		r = vw_sysctl_if_set(AF_INET6, "all", "forwarding", "1", err);
+	if (r < 0)
+		return vw_err_wrap(err, "a node must forward packets");
+	hn->ipv6 = true;
+	return 0;
+}
+
+/* --- ENIs */
+
+static struct vw_ip router(void)
+{
+	struct vw_ip ip;
+
+	(void)vw_ip_parse(HOSTNET_ROUTER6, &ip);
+	return ip;
+}
+
+/** eni_rules6() - Return: how many, at most 2. */
+static size_t eni_rules6(const struct hostnet_eni *eni, struct vw_rule rules[2])
+{
+	rules[0] = (struct vw_rule){
+		.family = AF_INET6,
+		.protocol = VW_RTPROT,
+		.priority = HOSTNET_PRIO_ENI + eni->number,
+		.fwmark = eni->number,
+		.fwmask = HOSTNET_MARK_ENI_MASK,
+		.table = eni->table,
+	};
+	if (!eni->addr6.family)
+		return 1;
+	rules[1] = (struct vw_rule){
+		.family = AF_INET6,
+		.protocol = VW_RTPROT,
+		.priority = HOSTNET_PRIO_FROM,
+		.from = vw_cidr_host(&eni->addr6),
+		.table = eni->table,
+	};
+	return 2;
+}
+
+static void eni_routes6(const struct hostnet_eni *eni, struct vw_route routes[2])
+{
+	const struct vw_ip gw = router();
+
+	routes[0] = (struct vw_route){
+		.dst = vw_cidr_host(&gw),
+		.table = eni->table,
+		.protocol = VW_RTPROT,
+		.type = RTN_UNICAST,
+		.ifindex = eni->ifindex,
+		.priority = METRIC,
+		.dev = eni->ifname,
+	};
+	routes[1] = routes[0];
+	routes[1].dst = (struct vw_cidr){ .ip = { .family = AF_INET6 } };
+	routes[1].via = gw;
+	routes[1].onlink = true;        /* not to depend on the interface's own link-local address */
+}
+
+static bool same_route6(const struct vw_route *a, const struct vw_route *b)
+{
+	return vw_cidr_eq(&a->dst, &b->dst) && a->ifindex == b->ifindex && a->type == b->type && a->protocol == b->protocol &&
+	       vw_ip_eq(&a->via, &b->via) && a->priority == b->priority;
+}
+
+static bool holds(const struct vw_route *have, int n, const struct vw_route *want)
+{
+	for (int i = 0; i < n; i++)
+		if (same_route6(&have[i], want))
+			return true;
+	return false;
+}
+
+int hostnet6_eni_before(const struct hostnet_eni *eni, struct vw_err *err)
+{
+	int r;
+
+	if (eni->number == 0)
+		return keep_taking_ra(eni->ifname, err);
+	r = vw_sysctl_if_set(AF_INET6, eni->ifname, "disable_ipv6", "0", err);
+	if (r == 0)
+		r = vw_sysctl_if_set(AF_INET6, eni->ifname, "accept_ra", "0", err);
+	return r < 0 ? r : vw_sysctl_if_set(AF_INET6, eni->ifname, "accept_dad", "0", err);
+}
+
+static int table_routes6(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	vw_auto_free struct vw_route *have = NULL;
+	struct vw_route want[2];
+	int n = vw_route_list(&hn->nl, AF_INET6, eni->table, 0, VW_RTPROT, &have, err);
+
+	if (n < 0)
+		return n;
+	eni_routes6(eni, want);
+	for (int w = 0; w < 2; w++)
+		if (!holds(have, n, &want[w])) {
+			(void)vw_route_add(&hn->batch, &want[w]);
+			vw_nl_tolerate(&hn->batch, VW_NL_OK_EXISTS);
+		}
+	/* after the adds; IPv6 takes several routes of one destination and metric, so that both may be there for a moment */
+	for (int i = 0; i < n; i++) {
+		if (same_route6(&have[i], &want[0]) || same_route6(&have[i], &want[1]))
+			continue;
+		have[i].dev = eni->ifname;
+		(void)vw_route_del(&hn->batch, &have[i]);
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+	}
+	return 0;
+}
+
+/* what an advertisement or the image's DHCP client has put into main before we came; the link's own fe80::/64 stays */
+static int main_routes6(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	vw_auto_free struct vw_route *have = NULL;
+	int n = vw_route_list(&hn->nl, AF_INET6, RT_TABLE_MAIN, eni->ifindex, 0, &have, err);
+	struct vw_cidr link_local;
+
+	(void)vw_cidr_parse("fe80::/10", &link_local);
+	for (int i = 0; i < n; i++) {
+		if (have[i].dst.len && vw_cidr_covers(&link_local, &have[i].dst))
+			continue;
+		have[i].dev = eni->ifname;
+		(void)vw_route_del(&hn->batch, &have[i]);
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+	}
+	return n < 0 ? n : 0;
+}
+
+int hostnet6_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	struct vw_rule rules[2];
+	size_t n_rules = eni_rules6(eni, rules);
+	int r;
+
+	if (eni->addr6.family) {
+		(void)vw_addr_add(&hn->batch, &(struct vw_addr){
+						      .ifindex = eni->ifindex,
+						      .addr = vw_cidr_host(&eni->addr6),
+						      .flags = VW_ADDR_NODAD | VW_ADDR_NOPREFIXROUTE,
+						      .dev = eni->ifname,
+					      });
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_EXISTS);
+	}
+	r = table_routes6(hn, eni, err);
+	if (r == 0)
+		r = hostnet_rules_converge(hn, AF_INET6, rules, n_rules, hostnet_about_eni, eni, err);
+	if (r == 0)
+		r = main_routes6(hn, eni, err);
+	return r < 0 ? r : hostnet_commit(hn, err);
+}
+
+int hostnet6_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	int r;
+
+	if (!hostnet_have_ipv6())
+		return 0;
+	r = hostnet_rules_converge(hn, AF_INET6, NULL, 0, hostnet_about_eni, eni, err);
+	return r < 0 ? r : hostnet_routes_del(hn, AF_INET6, eni->table, err);
+}
+
+/* --- truth */
+
+static bool has_rule(const struct vw_rule *have, int n, const struct vw_rule *want)
+{
+	for (int i = 0; i < n; i++)
+		if (vw_rule_eq(&have[i], want))
+			return true;
+	return false;
+}
+
+static int verify_eni6(struct hostnet *hn, const struct hostnet_eni *eni, const struct vw_rule *rules, int n_rules,
+		       struct vw_err *err)
+{
+	vw_auto_free struct vw_route *have = NULL;
+	char text[VW_ROUTE_STRLEN > VW_RULE_STRLEN ? VW_ROUTE_STRLEN : VW_RULE_STRLEN];
+	struct vw_rule want[2];
+	struct vw_route routes[2];
+	size_t n_want = eni_rules6(eni, want);
+	int n;
+
+	for (size_t i = 0; i < n_want; i++)
+		if (!has_rule(rules, n_rules, &want[i]))
+			return vw_err_set(err, ESTALE, 0, "IPv6 rule %s is missing", vw_rule_str(&want[i], text));
+	n = vw_route_list(&hn->nl, AF_INET6, eni->table, eni->ifindex, 0, &have, err);
+	if (n < 0)
+		return n;
+	eni_routes6(eni, routes);
+	for (int w = 0; w < 2; w++)
+		if (!holds(have, n, &routes[w]))
+			return vw_err_set(err, ESTALE, 0, "IPv6 route %s of %s is missing", vw_route_str(&routes[w], text),
+					  eni->id);
+	return 0;
+}
+
+int hostnet6_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_enis, struct vw_err *err)
+{
+	vw_auto_free struct vw_rule *rules = NULL;
+	const struct vw_rule pods = {
+		.family = AF_INET6, .protocol = VW_RTPROT, .priority = HOSTNET_PRIO_PODS, .table = HOSTNET_TABLE_PODS,
+	};
+	char value[8], text[VW_RULE_STRLEN];
+	int n = vw_rule_list(&hn->nl, AF_INET6, &rules, err);
+	int r = n < 0 ? n : vw_sysctl_if_get(AF_INET6, "all", "forwarding", value, sizeof(value), err);
+
+	if (r == 0 && strcmp(value, "1") != 0)
+		return vw_err_set(err, ESTALE, 0, "net.ipv6.conf.all.forwarding is %s", value);
+	if (r == 0 && !has_rule(rules, n, &pods))
+		return vw_err_set(err, ESTALE, 0, "IPv6 rule %s is missing", vw_rule_str(&pods, text));
+	for (size_t i = 0; r == 0 && i < n_enis; i++)
+		if (enis[i].number && enis[i].ipv6)
+			r = verify_eni6(hn, &enis[i], rules, n, err);
+	return r;
+}
