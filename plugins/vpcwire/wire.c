@@ -18,6 +18,7 @@
 #include "lib/net/netns.h"
 #include "lib/net/route.h"
 #include "lib/net/rule.h"
+#include "lib/net/sysctl.h"
 #include "lib/net/tc.h"
 
 #include <linux/rtnetlink.h>
@@ -113,6 +114,19 @@ static int attach(struct vw_nl_batch *b, const struct wiring_job *job, enum vw_t
 	return 0;
 }
 
+/*
+ * The gateway's link-local address on the node's end, usable at once: the kernel asks for the pod's neighbour entry from a
+ * link-local address, and its own is in DAD for a second. It also answers a pod whose permanent entry was lost.
+ */
+static void add_gateway6(struct vw_nl_batch *b, const struct vw_rpc_wiring *w, const struct vw_ip *gateway)
+{
+	struct vw_addr addr = {
+		.ifindex = w->host_ifindex, .addr = vw_cidr_of(gateway, 64), .flags = VW_ADDR_NODAD, .dev = w->host_ifname,
+	};
+
+	vw_addr_replace(b, &addr);
+}
+
 static int wire_host(struct wiring_job *job, struct vw_err *err)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
@@ -138,8 +152,10 @@ static int wire_host(struct wiring_job *job, struct vw_err *err)
 			.dev = w->host_ifname,
 		};
 
-		if (route.dst.ip.family == AF_INET6)
+		if (route.dst.ip.family == AF_INET6) {
 			route.scope = RT_SCOPE_UNIVERSE; /* IPv6 knows no other */
+			add_gateway6(&b, w, &w->gateway[i]);
+		}
 		/* replace: the daemon says whose address this is; a stale route must not win over it */
 		vw_route_replace(&b, &route);
 	}
@@ -203,6 +219,20 @@ static int wire_second(struct wiring_job *job, const struct vw_nl_batch *first, 
 	return vw_nl_commit(&job->pod, &b, err);
 }
 
+/* Runtimes switch IPv6 off in containers' namespaces (Docker does); a pod that is given IPv6 has it. */
+static int enable_ipv6(const struct wiring_job *job, struct vw_err *err)
+{
+	bool wanted = false;
+	int r;
+
+	for (unsigned int i = 0; i < job->w->n_addr; i++)
+		wanted |= job->w->addr[i].ip.family == AF_INET6;
+	if (!wanted)
+		return 0;
+	r = vw_sysctl_if_set(AF_INET6, "lo", "disable_ipv6", "0", err);
+	return r < 0 ? r : vw_sysctl_if_set(AF_INET6, job->key.ifname, "disable_ipv6", "0", err);
+}
+
 static int wire_pod(struct wiring_job *job, struct vw_err *err)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
@@ -211,7 +241,7 @@ static int wire_pod(struct wiring_job *job, struct vw_err *err)
 	struct vw_link link;
 
 	if (vw_netns_enter(job->netns_fd, err) < 0 || vw_nl_open(&job->pod, err) < 0 ||
-	    vw_link_get_name(&job->pod, dev, &link, err) < 0)
+	    vw_link_get_name(&job->pod, dev, &link, err) < 0 || enable_ipv6(job, err) < 0)
 		return -err->eno;
 	job->pod_ifindex = link.ifindex;
 	job->pod_mac = link.mac;
