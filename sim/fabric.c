@@ -14,6 +14,7 @@
 #include "lib/net/link.h"
 #include "lib/net/netns.h"
 #include "lib/net/route.h"
+#include "lib/net/sysctl.h"
 #include "lib/net/view/nft.h"
 
 #include <fcntl.h>
@@ -169,6 +170,12 @@ int sim_fabric_start(struct sim_fabric *f, struct vw_err *err)
 	return f->start_result;
 }
 
+/** settled() - an image has long ended duplicate address detection when its first pod comes; here nobody waits a second for it. */
+static int settled(void *ifname, struct vw_err *err)
+{
+	return vw_sysctl_if_set(AF_INET6, ifname, "accept_dad", "0", err);
+}
+
 static void dhcp6(struct vw_nl_batch *b, const struct sim_eni *eni, const struct vw_link *link)
 {
 	struct vw_route route = { .protocol = RTPROT_RA, .ifindex = link->ifindex, .dev = link->name };
@@ -206,6 +213,8 @@ int sim_fabric_dhcp(struct sim_fabric *f, const struct sim_instance *inst, struc
 	r = vw_nl_open_at(&nl, node->netns_fd, err);
 	if (r >= 0)
 		r = vw_link_get_name(&nl, "eth0", &link, err);
+	if (r >= 0 && eni->v6.n)
+		r = vw_netns_run(node->netns_fd, settled, link.name, err);
 	if (r < 0)
 		return vw_err_wrap(err, "configuring eth0 of node %s", inst->name);
 	vw_link_set_up(&b, link.ifindex, link.name);

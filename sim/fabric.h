@@ -24,7 +24,7 @@ struct vw_json;
 #define SIM_FABRIC_INTERNET6 "2001:db8:ffff::10"
 #define SIM_FABRIC_PEERED "192.168.100.10"
 #define SIM_FABRIC_PEERED6 "fd00:db8:100::10"
-#define SIM_FABRIC_ROUTER6 "fe80::ec2:1"        /* the VPC router on every link */
+#define SIM_FABRIC_ROUTER6 "fe80:ec2::1"        /* the VPC router on every link, as in EC2 */
 
 enum sim_place { SIM_PLACE_FABRIC, SIM_PLACE_INTERNET, SIM_PLACE_PEERED, SIM_N_PLACES };
 

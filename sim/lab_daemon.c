@@ -50,7 +50,8 @@ int lab_daemon_start(struct lab *lab, struct lab_node *node, struct vw_err *err)
 		"AWS_EC2_METADATA_SERVICE_ENDPOINT=http://" SIM_FABRIC_IMDS,
 		region,
 		lab->opts.verbose ? "AWS_VPC_K8S_CNI_LOGLEVEL=DEBUG" : "LANG=C",
-		lab->opts.prefix_delegation ? "ENABLE_PREFIX_DELEGATION=true" : NULL,
+		lab->opts.prefix_delegation ? "ENABLE_PREFIX_DELEGATION=true" : "LC_ALL=C",
+		lab->opts.ipv6 ? "ENABLE_IPv6=true" : NULL,
 		NULL,
 	};
 	pid_t pid;

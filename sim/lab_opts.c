@@ -17,7 +17,7 @@ static const char help[] =
 	"  --nodes N              how many nodes (default: what --config has, at least 1)\n"
 	"  --instance-type T      of the nodes that --config does not name (default m5.large)\n"
 	"  --prefix-delegation    the daemons delegate /28 prefixes to ENIs\n"
-	"  --ipv6                 an IPv6 address on each node's primary ENI, where its subnet has IPv6\n"
+	"  --ipv6                 pods have IPv6 (ENABLE_IPv6); nodes have an IPv6 address where their subnet has IPv6\n"
 	"  --config FILE          the VPC (docs/SIM.md)\n"
 	"  --daemon-config FILE   /etc/vpcwire/vpcwired.json of every node\n"
 	"  --no-daemon            nodes without vpcwired\n"
