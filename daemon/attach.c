@@ -13,6 +13,7 @@
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
 #include "ipam/pool.h"
+#include "ipam/v6.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
@@ -26,6 +27,7 @@
 #include <string.h>
 
 static const struct vw_ip gateway4 = { .family = AF_INET, .b = { 169, 254, 1, 1 } };   /* aws-node's, see docs */
+static const struct vw_ip gateway6 = { .family = AF_INET6, .b = { 0xfe, 0x80, [15] = 1 } };
 
 /* --- names */
 
@@ -72,10 +74,15 @@ static int host_ifname(const struct daemon *d, const struct vw_rpc_req *req, cha
 	return 0;
 }
 
-/* From the address, so unique on the node without looking; ee: is locally administered and no ENI's */
-static struct vw_mac mac_of(uint8_t second, const struct vw_ip *ip)
+/*
+ * From the address, so unique on the node without looking; ee: is locally administered and no ENI's. A pod with IPv6 alone:
+ * from the end of its address, which is a number that counts pods.
+ */
+static struct vw_mac mac_of(uint8_t second, const struct store_attachment *row)
 {
-	return (struct vw_mac){ { 0xee, second, ip->b[0], ip->b[1], ip->b[2], ip->b[3] } };
+	const uint8_t *b = row->addr.family ? row->addr.b : row->addr6.b + 12;
+
+	return (struct vw_mac){ { 0xee, row->addr.family ? second : second + 2, b[0], b[1], b[2], b[3] } };
 }
 
 /* --- slots */
@@ -99,16 +106,20 @@ static int slot_take(struct attach_table *t)
 static struct eni *eni_of(struct daemon *d, const struct attachment *a)
 {
 	struct ipam_addr addr;
+	const char *id;
 
-	if (ipam_pool_by_ip(d->pool, &a->row.addr, &addr) && addr.eni)
+	if (a->row.addr.family && ipam_pool_by_ip(d->pool, &a->row.addr, &addr) && addr.eni)
 		return eni_by_id(d, addr.eni->id);
+	id = a->row.addr6.family ? ipam_v6_eni(d->v6, &a->row.addr6) : NULL;
+	if (id)
+		return eni_by_id(d, id);
 	return eni_by_id(d, a->row.eni_id);
 }
 
 static int slot_publish(struct daemon *d, const struct attachment *a, struct vw_err *err)
 {
 	const struct eni *e = eni_of(d, a);
-	const struct np_pod_conf pod = { .ip4 = a->row.addr, .eni = e ? e->row.number : 0 };
+	const struct np_pod_conf pod = { .ip4 = a->row.addr, .ip6 = a->row.addr6, .eni = e ? e->row.number : 0 };
 
 	return np_slot_publish(d->np, a->row.slot, &pod, err);
 }
@@ -143,8 +154,11 @@ void attach_reaped(unsigned int ifindex, void *daemon)
 
 static void hostnet_pod_of(const struct attachment *a, struct hostnet_pod *ret)
 {
-	*ret = (struct hostnet_pod){ .ifindex = VW_IFINDEX_BASE + a->row.slot, .n_addr = 1 };
-	ret->addr[0] = vw_cidr_host(&a->row.addr);
+	*ret = (struct hostnet_pod){ .ifindex = VW_IFINDEX_BASE + a->row.slot };
+	if (a->row.addr.family)
+		ret->addr[ret->n_addr++] = vw_cidr_host(&a->row.addr);
+	if (a->row.addr6.family)
+		ret->addr[ret->n_addr++] = vw_cidr_host(&a->row.addr6);
 	(void)VW_COPY(ret->ifname, a->row.host_ifname);
 }
 
@@ -214,17 +228,22 @@ static void fill_wiring(struct daemon *d, const struct attachment *a, bool exist
 
 	*w = (struct vw_rpc_wiring){
 		.existing = existing,
-		.n_addr = 1,
 		.mtu = d->cfg->pod_mtu,
 		.host_ifindex = VW_IFINDEX_BASE + a->row.slot,
-		.host_mac = mac_of(0x56, &a->row.addr),
-		.pod_mac = mac_of(0x57, &a->row.addr),
+		.host_mac = mac_of(0x56, &a->row),
+		.pod_mac = mac_of(0x57, &a->row),
 		.slot = a->row.slot,
 		.pods_table = HOSTNET_TABLE_PODS,
 		.attach = d->cfg->attach,
 	};
-	w->addr[0] = vw_cidr_host(&a->row.addr);
-	w->gateway[0] = gateway4;
+	if (a->row.addr.family) {
+		w->addr[w->n_addr] = vw_cidr_host(&a->row.addr);
+		w->gateway[w->n_addr++] = gateway4;
+	}
+	if (a->row.addr6.family) {
+		w->addr[w->n_addr] = vw_cidr_host(&a->row.addr6);
+		w->gateway[w->n_addr++] = gateway6;
+	}
 	(void)VW_COPY(w->host_ifname, a->row.host_ifname);
 	if (e) {
 		(void)VW_COPY(w->eni_id, e->row.id);
@@ -233,18 +252,59 @@ static void fill_wiring(struct daemon *d, const struct attachment *a, bool exist
 	(void)!vw_fmt(w->pin_from_pod, sizeof(w->pin_from_pod), "%s", np_from_pod_path(d->np));
 }
 
-static int row_of(struct daemon *d, const struct vw_rpc_req *req, const struct ipam_addr *lease, int slot,
-		  const char *ifname, struct store_attachment *row, struct vw_err *err)
+/* struct lease - the addresses of an ADD under way; both are on the one ENI. */
+struct lease {
+	struct vw_ip ip4, ip6;
+	const char *eni_id;
+};
+
+static void lease_end(struct daemon *d, const char *key, const struct lease *l)
 {
-	*row = (struct store_attachment){ .key = req->key, .addr = lease->ip, .slot = (unsigned int)slot,
-					  .created_ms = vw_mono_ms() };
+	if (l->ip4.family)
+		(void)ipam_pool_release(d->pool, key, vw_mono_ms(), 0, NULL);
+	if (l->ip6.family)
+		ipam_v6_release(d->v6, &l->ip6);
+}
+
+static int lease_take(struct daemon *d, const char *key, struct lease *l, struct vw_err *err)
+{
+	const struct eni *e;
+	struct ipam_addr a;
+	int r = 0;
+
+	*l = (struct lease){ 0 };
+	if (d->cfg->enable_ipv4) {
+		r = ipam_pool_assign(d->pool, key, vw_mono_ms(), &a);
+		if (r < 0)
+			return r == -EAGAIN ? vw_err_set(err, EAGAIN, VW_CNI_TRY_AGAIN, "no free address in the pool") :
+					      vw_err_sys(err, r, 0, "taking an address from the pool");
+		l->ip4 = a.ip;
+		l->eni_id = a.eni->id;
+	} else {
+		e = eni_for_v6(d);
+		l->eni_id = e ? e->row.id : "";
+	}
+	if (d->cfg->enable_ipv6)
+		r = ipam_v6_assign(d->v6, l->eni_id, &l->ip6);
+	if (r >= 0)
+		return 0;
+	lease_end(d, key, l);
+	return r == -EAGAIN ? vw_err_set(err, EAGAIN, VW_CNI_TRY_AGAIN, "this node's network interfaces have no IPv6 prefix yet") :
+			      vw_err_sys(err, r, 0, "taking an IPv6 address");
+}
+
+static int row_of(const struct vw_rpc_req *req, const struct lease *lease, int slot, const char *ifname,
+		  struct store_attachment *row, struct vw_err *err)
+{
+	*row = (struct store_attachment){ .key = req->key, .addr = lease->ip4, .addr6 = lease->ip6,
+					  .slot = (unsigned int)slot, .created_ms = vw_mono_ms() };
 	if (vw_fmt(row->network, sizeof(row->network), "%s", req->network) < 0 ||
 	    vw_fmt(row->netns, sizeof(row->netns), "%s", req->netns) < 0 ||
 	    vw_fmt(row->pod_namespace, sizeof(row->pod_namespace), "%s", req->pod_namespace) < 0 ||
 	    vw_fmt(row->pod_name, sizeof(row->pod_name), "%s", req->pod_name) < 0 ||
 	    vw_fmt(row->pod_uid, sizeof(row->pod_uid), "%s", req->pod_uid) < 0 ||
 	    vw_fmt(row->host_ifname, sizeof(row->host_ifname), "%s", ifname) < 0 ||
-	    vw_fmt(row->eni_id, sizeof(row->eni_id), "%s", lease->eni->id) < 0)
+	    vw_fmt(row->eni_id, sizeof(row->eni_id), "%s", lease->eni_id) < 0)
 		return vw_err_set(err, ENAMETOOLONG, VW_CNI_DAEMON, "a name in the request is too long");
 	return 0;
 }
@@ -252,24 +312,23 @@ static int row_of(struct daemon *d, const struct vw_rpc_req *req, const struct i
 static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct attachment *a, struct vw_err *err)
 {
 	char ifname[IFNAMSIZ];
-	struct ipam_addr lease;
+	struct lease lease;
 	int slot, r = host_ifname(d, req, ifname, err);
 
 	if (r == 0)
 		r = name_claim(d, ifname, err);
 	if (r < 0)
 		return r;
-	r = ipam_pool_assign(d->pool, a->key_text, vw_mono_ms(), &lease);
+	r = lease_take(d, a->key_text, &lease, err);
 	if (r < 0)
-		return r == -EAGAIN ? vw_err_set(err, EAGAIN, VW_CNI_TRY_AGAIN, "no free address in the pool") :
-				      vw_err_sys(err, r, 0, "taking an address from the pool");
+		return r;
 	slot = slot_take(&d->attach);
 	if (slot < 0) {
 		r = vw_err_set(err, hostnet_dying(d->hostnet) ? EBUSY : ENOSPC, VW_CNI_TRY_AGAIN,
 			       "all %u pod slots of this node are in use", NP_SLOTS);
 		goto undo_lease;
 	}
-	r = row_of(d, req, &lease, slot, ifname, &a->row, err);
+	r = row_of(req, &lease, slot, ifname, &a->row, err);
 	if (r == 0)
 		r = slot_publish(d, a, err);
 	if (r < 0)
@@ -281,7 +340,7 @@ static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct atta
 undo_slot:
 	d->attach.slot[slot] = SLOT_FREE;
 undo_lease:
-	(void)ipam_pool_release(d->pool, a->key_text, vw_mono_ms(), 0, NULL);
+	lease_end(d, a->key_text, &lease);
 	return r;
 }
 
@@ -333,12 +392,13 @@ static int release(struct daemon *d, struct attachment *a, bool failed, struct v
 
 	if (r < 0)
 		return r;
-	r = store_attach_del(d->store, &a->row.key, &a->row.addr, cool ? now + cool : 0, err);
+	r = store_attach_del(d->store, &a->row, cool ? now + cool : 0, err);
 	if (r < 0) {
 		a->superseded = true;   /* its kernel side is gone; a repeated DEL only has to record that */
 		return r;
 	}
 	(void)ipam_pool_release(d->pool, a->key_text, now, cool, NULL);
+	ipam_v6_release(d->v6, &a->row.addr6);
 	grow_demand(d, failed ? GROW_WITHDRAWN : GROW_LEFT);
 	forget(d, a);
 	return 0;
@@ -398,6 +458,18 @@ int attach_gc(struct daemon *d, const struct vw_rpc_req *req, struct vw_err *err
 
 /* --- start */
 
+static int restore_addrs(struct daemon *d, const char *key, const struct store_attachment *row)
+{
+	int r = row->addr.family ? ipam_pool_restore(d->pool, key, &row->addr) : 0;
+
+	if (r < 0 || !row->addr6.family)
+		return r < 0 ? r : 0;
+	r = ipam_v6_restore(d->v6, &row->addr6);
+	if (r < 0 && row->addr.family)
+		(void)ipam_pool_release(d->pool, key, vw_mono_ms(), 0, NULL);
+	return r;
+}
+
 static int take_row(struct daemon *d, const struct store_attachment *row)
 {
 	struct attachment *a = calloc(1, sizeof(*a));
@@ -409,7 +481,7 @@ static int take_row(struct daemon *d, const struct store_attachment *row)
 		return -EBADMSG;
 	}
 	a->row = *row;
-	r = ipam_pool_restore(d->pool, a->key_text, &row->addr);
+	r = restore_addrs(d, a->key_text, row);
 	if (r < 0) {
 		free(a);
 		return r;
@@ -427,7 +499,7 @@ static int restore_row(const struct store_attachment *row, void *arg)
 
 	if (take_row(d, row) < 0)
 		vw_error("a recorded attachment contradicts another, ignoring it", "container_id=%s addr=%s",
-			 row->key.container_id, vw_ip_str(&row->addr, ip));
+			 row->key.container_id, vw_ip_str(row->addr.family ? &row->addr : &row->addr6, ip));
 	return 0;
 }
 
@@ -435,7 +507,10 @@ static int restore_cooling(const struct vw_ip *ip, uint64_t until_ms, void *arg)
 {
 	struct daemon *d = arg;
 
-	(void)ipam_pool_restore_cooling(d->pool, ip, until_ms);
+	if (ip->family == AF_INET6)
+		ipam_v6_restore_cooling(d->v6, ip);
+	else
+		(void)ipam_pool_restore_cooling(d->pool, ip, until_ms);
 	return 0;
 }
 
@@ -459,16 +534,17 @@ static bool adopt(struct daemon *d, const struct hostnet_found *f)
 	struct vw_err err;
 	char ip[VW_IP_STRLEN];
 
-	if (f->dying || !f->pod.n_addr || f->pod.addr[0].ip.family != AF_INET || key_of_owner(f->owner, &row.key) < 0)
+	if (f->dying || !f->pod.n_addr || key_of_owner(f->owner, &row.key) < 0)
 		return false;
-	row.addr = f->pod.addr[0].ip;
+	for (unsigned int i = 0; i < f->pod.n_addr; i++)
+		*(f->pod.addr[i].ip.family == AF_INET ? &row.addr : &row.addr6) = f->pod.addr[i].ip;
 	(void)VW_COPY(row.host_ifname, f->pod.ifname);
 	if (take_row(d, &row) < 0)
 		return false;
 	if (store_attach_put(d->store, &row, &err) < 0)
 		vw_warn("an adopted pod could not be recorded, retrying at the next start", "err=\"%s\"", err.msg);
 	vw_warn("a pod that the store did not know was adopted from the kernel", "container_id=%s addr=%s",
-		row.key.container_id, vw_ip_str(&row.addr, ip));
+		row.key.container_id, vw_ip_str(row.addr.family ? &row.addr : &row.addr6, ip));
 	return true;
 }
 

@@ -50,6 +50,11 @@ static const struct setting settings[] = {
 	  "Where programs and maps are pinned; must be on a bpffs. Changes with a restart only." },
 	{ "log_level", "AWS_VPC_K8S_CNI_LOGLEVEL", NULL, K_CHOICE, AT(log_level), "info", 0, 0, log_levels,
 	  "What is logged on stderr: error, warn, info, debug." },
+	{ "enable_ipv4", "ENABLE_IPv4", NULL, K_BOOL, AT(enable_ipv4), "true", 0, 0, NULL,
+	  "Pods get an IPv4 address. Changes with a restart only." },
+	{ "enable_ipv6", "ENABLE_IPv6", NULL, K_BOOL, AT(enable_ipv6), "false", 0, 0, NULL,
+	  "Pods get an IPv6 address from a /80 prefix of their ENI; with enable_ipv4 they get both (dual stack). Subnets need an "
+	  "IPv6 range. Changes with a restart only." },
 	{ "prefix_delegation", "ENABLE_PREFIX_DELEGATION", NULL, K_BOOL, AT(prefix_delegation), "false", 0, 0, NULL,
 	  "Ask for /28 prefixes (16 addresses a slot) instead of single secondary addresses. Needs a Nitro or bare-metal "
 	  "instance; on others single addresses are used." },
@@ -496,6 +501,9 @@ static int check_together(const struct vwired_config *c, struct vw_err *err)
 	if (c->custom_networking && c->max_eni == 1)
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
 				  "max_eni is 1, but with custom_networking the primary ENI serves no pods: wanted 2 or more");
+	if (c->custom_networking && !c->enable_ipv4)
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "custom_networking needs enable_ipv4: IPv6 alone comes from the primary ENI, which then serves no pods");
 	if (c->custom_networking && c->subnet_id[0])
 		both = "subnet_id";
 	else if (c->custom_networking && c->n_security_groups)
@@ -513,8 +521,14 @@ static int finish(struct vwired_config *c, struct vw_err *err)
 {
 	static const char *const reserved[] = { "eth", "vlan", "lo" };
 
+	if (!c->enable_ipv4 && !c->enable_ipv6)
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "enable_ipv4 and enable_ipv6 are both false: pods would get no address");
 	if (c->pod_mtu == 0)
 		c->pod_mtu = c->eni_mtu;
+	if (c->enable_ipv6 && c->pod_mtu < 1280)
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "pod_mtu is %u, IPv6 (enable_ipv6) needs 1280 (RFC 8200)",
+				  c->pod_mtu);
 	if (c->pod_mtu < 576 || c->pod_mtu > c->eni_mtu)
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "pod_mtu is %u, wanted 576 to eni_mtu (%u)", c->pod_mtu, c->eni_mtu);
 	for (size_t i = 0; i < VW_ARRAY_SIZE(reserved); i++)

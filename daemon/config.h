@@ -47,6 +47,7 @@ struct vwired_config {
 	char bpf_dir[VW_PATH_MAX];
 	enum vw_log_level log_level;
 
+	bool enable_ipv4, enable_ipv6;  /* at least one */
 	bool prefix_delegation;
 	bool warm_auto;
 	unsigned int warm_eni_target, warm_ip_target, minimum_ip_target, warm_prefix_target;

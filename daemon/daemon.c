@@ -16,6 +16,7 @@
 #include "daemon/serve.h"
 #include "daemon/store.h"
 #include "ipam/pool.h"
+#include "ipam/v6.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
@@ -189,6 +190,14 @@ int daemon_nat_apply(struct daemon *d, struct vw_err *err)
 	return hostnet_nat_apply(d->hostnet, &nat, err);
 }
 
+/* rules and forwarding of the families that pods have */
+static int apply_hostnet(struct daemon *d, struct vw_err *err)
+{
+	int r = hostnet_init(d->hostnet, d->cfg->connmark, err);
+
+	return r == 0 && d->cfg->enable_ipv6 ? hostnet_init6(d->hostnet, err) : r;
+}
+
 void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)
 {
 	struct vw_err err;
@@ -196,7 +205,7 @@ void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)
 	vwired_config_free(d->cfg);
 	d->cfg = take_fresh;
 	vw_log_level_set(d->cfg->log_level);
-	if (hostnet_init(d->hostnet, d->cfg->connmark, &err) < 0 || (d->discovered && daemon_nat_apply(d, &err) < 0))
+	if (apply_hostnet(d, &err) < 0 || (d->discovered && daemon_nat_apply(d, &err) < 0))
 		vw_error("rules and NAT could not be set up as the new configuration asks", "err=\"%s\"", err.msg);
 	vw_info("configuration reloaded", "file=%s", d->config_path);
 	placement_config_changed(d);
@@ -217,6 +226,11 @@ static void reload(struct daemon *d)
 	/* what the open socket, pins and store stand on cannot change under them */
 	if (strcmp(fresh->run_dir, d->cfg->run_dir) || strcmp(fresh->bpf_dir, d->cfg->bpf_dir)) {
 		vw_error("run_dir and bpf_dir change only with a restart, the running configuration stays in force");
+		vwired_config_free(fresh);
+		return;
+	}
+	if (fresh->enable_ipv4 != d->cfg->enable_ipv4 || fresh->enable_ipv6 != d->cfg->enable_ipv6) {
+		vw_error("enable_ipv4 and enable_ipv6 change only with a restart, the running configuration stays in force");
 		vwired_config_free(fresh);
 		return;
 	}
@@ -317,7 +331,7 @@ static int open_local(struct daemon *d, struct vw_err *err)
 	if (r == 0)
 		r = hostnet_new(&d->hostnet, err);
 	if (r == 0)
-		r = hostnet_init(d->hostnet, d->cfg->connmark, err);
+		r = apply_hostnet(d, err);
 	return r;
 }
 
@@ -396,7 +410,7 @@ int daemon_new(const char *config_path, struct daemon **ret_daemon, struct vw_er
 	if (r == 0)
 		r = open_local(d, err);
 	if (r == 0)
-		r = (d->pool = ipam_pool_new()) ? 0 : vw_err_set(err, ENOMEM, 0, "no memory for the pool");
+		r = (d->pool = ipam_pool_new()) && (d->v6 = ipam_v6_new()) ? 0 : vw_err_set(err, ENOMEM, 0, "no memory for the pool");
 	if (r == 0)
 		r = cloud_new(d->cfg, &d->cloud, err);
 	if (r == 0)
@@ -438,6 +452,7 @@ void daemon_free(struct daemon *d)
 	attach_table_done(d);
 	eni_table_done(d);
 	ipam_pool_free(d->pool);
+	ipam_v6_free(d->v6);
 	hostnet_free(d->hostnet);
 	np_close(d->np);
 	vw_nl_close(&d->nl);

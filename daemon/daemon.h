@@ -15,6 +15,7 @@ struct cloud;
 struct grow;
 struct hostnet;
 struct ipam_pool;
+struct ipam_v6;
 struct loop;
 struct loop_timer;
 struct np;
@@ -43,7 +44,8 @@ struct daemon {
 	struct vw_nl nl;
 	struct hostnet *hostnet;
 	struct np *np;
-	struct ipam_pool *pool;
+	struct ipam_pool *pool;         /* IPv4 */
+	struct ipam_v6 *v6;
 	struct rpc_server *server;
 	struct cloud *cloud;
 

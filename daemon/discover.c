@@ -107,6 +107,19 @@ static int slots_of(struct store_eni *row, const struct ec2_eni *e, const struct
 	return 0;
 }
 
+/* its own IPv6 address, and the /80 for pods: the one that is known, else the first */
+static void facts6_of(struct store_eni *row, const struct ec2_eni *e, const struct imds_eni *i, const struct eni *known)
+{
+	const struct vw_cidr *prefixes = e ? e->prefix6 : i->prefix6;
+	size_t n = e ? e->n_prefix6 : i->n_prefix6, n_ips = e ? e->n_addr6 : i->n_ipv6;
+
+	if (n_ips)
+		row->ip6 = e ? e->addr6[0] : i->ipv6[0];
+	for (size_t k = 0; k < n; k++)
+		if (!row->block6.ip.family || (known && vw_cidr_eq(&prefixes[k], &known->row.block6)))
+			row->block6 = prefixes[k];
+}
+
 static bool managed(const struct daemon *d, const struct ec2_eni *e, const char *instance_id)
 {
 	return place_use(e, instance_id, d->cfg->manage_untagged_eni) == PLACE_OURS;
@@ -153,6 +166,7 @@ static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_
 
 	if (facts_of(&row, e, i) < 0)
 		return false;
+	facts6_of(&row, e, i, eni_by_id(d, row.id));
 	link = survey_link(s, &row.mac);
 	if (!subnet_known(d, s, &row)) {
 		vw_info("the subnet of an ENI is not known yet, asking again later", "eni=%s", row.id);
@@ -164,8 +178,11 @@ static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_
 		vw_info("the link of an ENI has not appeared yet, looking again later", "eni=%s", row.id);
 		whole = false;
 	}
-	if (e && whole && may_drop)
+	if (e && whole && may_drop) {
 		eni_drop_slots(d, row.id, row.slots, row.n_slots);
+		if (!row.block6.ip.family)
+			eni_drop_block6(d, row.id);
+	}
 	free(row.slots);
 	return whole;
 }

@@ -1,6 +1,7 @@
 /*
  * Learning an ENI: number -> store -> kernel side (when its link is there) -> pool. The kernel comes before the pool, so that
- * no pod gets an address whose packets would go astray; an ENI whose link has not appeared is "attaching" there.
+ * no pod gets an address whose packets would go astray; an ENI whose link has not appeared is "attaching" there. So is, in a
+ * dual stack, an ENI without its /80: both addresses of a pod are on one ENI.
  */
 #include "daemon/eni.h"
 
@@ -8,6 +9,7 @@
 #include "daemon/hostnet.h"
 #include "daemon/placement.h"
 #include "ipam/pool.h"
+#include "ipam/v6.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -64,6 +66,8 @@ void eni_hostnet(const struct daemon *d, const struct eni *e, struct hostnet_eni
 		.addr = vw_cidr_of(&e->row.primary_ip, e->row.subnet.len),
 		.gateway = vw_ip_add(&base.ip, 1),      /* the VPC router is the subnet's first address */
 		.mtu = d->cfg->eni_mtu,
+		.ipv6 = d->cfg->enable_ipv6,
+		.addr6 = e->row.ip6,
 	};
 	(void)VW_COPY(ret->id, e->row.id);
 	(void)VW_COPY(ret->ifname, e->ifname);
@@ -90,6 +94,30 @@ static bool has_slot(const struct eni *e, const struct vw_cidr *c)
 	return false;
 }
 
+bool eni_serves(const struct daemon *d, const struct eni *e)
+{
+	return !e->left_alone && place_serves_pods(placement(d), d->cfg, &e->row);
+}
+
+const struct eni *eni_for_v6(const struct daemon *d)
+{
+	const struct eni *best = NULL;
+
+	for (size_t i = 0; i < d->enis.n; i++) {
+		const struct eni *e = &d->enis.v[i];
+
+		if (e->wired && e->row.block6.ip.family && eni_serves(d, e) && (!best || e->row.number < best->row.number))
+			best = e;
+	}
+	return best;
+}
+
+/* every family that pods get can be had from it */
+static bool complete(const struct daemon *d, const struct eni *e)
+{
+	return e->wired && (!d->cfg->enable_ipv6 || e->row.block6.ip.family);
+}
+
 static int pool_add(struct daemon *d, struct eni *e, struct vw_err *err)
 {
 	const struct ipam_eni *known = ipam_pool_eni(d->pool, e->row.id);
@@ -100,10 +128,9 @@ static int pool_add(struct daemon *d, struct eni *e, struct vw_err *err)
 		.card = e->row.card,
 		.max_slots = d->node.ips_per_eni ? d->node.ips_per_eni - 1 : (unsigned int)e->row.n_slots,
 		.primary = e->row.primary,
-		/* addresses behind a link that does not come must not be waited for for ever */
-		.usable = !e->left_alone && place_serves_pods(placement(d), d->cfg, &e->row) &&
-			  (e->wired || now - since < LINK_PATIENCE_MS),
-		.state = !e->wired ? IPAM_ENI_ATTACHING :
+		/* addresses behind a link, or beside a /80, that does not come must not be waited for for ever */
+		.usable = eni_serves(d, e) && (complete(d, e) || now - since < LINK_PATIENCE_MS),
+		.state = !complete(d, e) ? IPAM_ENI_ATTACHING :
 			 known && known->state == IPAM_ENI_REMOVING ? IPAM_ENI_REMOVING : IPAM_ENI_READY,
 		.created_ms = since,
 		.blocked_until_ms = known ? known->blocked_until_ms : 0,
@@ -131,11 +158,28 @@ static int merge_slots(struct eni *e, const struct store_eni *facts)
 	return 0;
 }
 
+/* what pods use stays; a block that EC2 does not show is dropped by eni_drop_block6(), not here */
+static struct vw_cidr merge_block6(const struct daemon *d, const struct vw_cidr *old, const struct vw_cidr *fresh)
+{
+	if (!fresh->ip.family || (old->ip.family && !vw_cidr_eq(old, fresh) && ipam_v6_in_use(d->v6, old)))
+		return *old;
+	return *fresh;
+}
+
+static int block6_put(struct daemon *d, const struct eni *e, struct vw_err *err)
+{
+	char text[VW_CIDR_STRLEN];
+	int r = e->row.block6.ip.family ? ipam_v6_block_put(d->v6, e->row.id, &e->row.block6) : 0;
+
+	return r < 0 ? vw_err_sys(err, r, 0, "taking %s of ENI %s into use", vw_cidr_str(&e->row.block6, text), e->row.id) : 0;
+}
+
 static int learn(struct daemon *d, const struct store_eni *facts, int number, const struct eni_link *link,
 		 struct vw_err *err)
 {
 	struct eni *e = eni_by_id(d, facts->id);
-	struct vw_cidr *slots;
+	struct vw_cidr *slots, block6;
+	struct vw_ip ip6;
 	size_t n_slots;
 	int r;
 
@@ -150,15 +194,20 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 	slots = e->row.slots;
 	n_slots = e->row.n_slots;
 	number = (int)e->row.number;
+	block6 = merge_block6(d, &e->row.block6, &facts->block6);
+	ip6 = e->row.ip6;
 	e->row = *facts;
 	e->row.number = (unsigned int)number;
 	e->row.slots = slots;
 	e->row.n_slots = n_slots;
+	e->row.block6 = block6;
 	if (merge_slots(e, facts) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the addresses of ENI %s", facts->id);
 	r = store_eni_put(d->store, &e->row, err);
-	if (r == 0 && link && (!e->wired || e->ifindex != link->ifindex))
+	if (r == 0 && link && (!e->wired || e->ifindex != link->ifindex || !vw_ip_eq(&ip6, &e->row.ip6)))
 		r = wire(d, e, link, err);
+	if (r == 0)
+		r = block6_put(d, e, err);
 	if (r == 0)
 		r = pool_add(d, e, err);
 	return r;
@@ -204,6 +253,24 @@ void eni_drop_slots(struct daemon *d, const char *id, const struct vw_cidr *keep
 		vw_warn("an ENI could not be recorded, ignoring", "eni=%s err=\"%s\"", id, err.msg);
 }
 
+void eni_drop_block6(struct daemon *d, const char *id)
+{
+	struct eni *e = eni_by_id(d, id);
+	char text[VW_CIDR_STRLEN];
+	struct vw_err err;
+
+	if (!e || !e->row.block6.ip.family)
+		return;
+	if (ipam_v6_block_del(d->v6, id) < 0) {
+		vw_warn("a /80 in use is no longer on its ENI, keeping it", "eni=%s block=%s", id,
+			vw_cidr_str(&e->row.block6, text));
+		return;
+	}
+	e->row.block6 = (struct vw_cidr){ 0 };
+	if (store_eni_put(d->store, &e->row, &err) < 0 || pool_add(d, e, &err) < 0)
+		vw_warn("an ENI could not be recorded, ignoring", "eni=%s err=\"%s\"", id, err.msg);
+}
+
 int eni_forget(struct daemon *d, const char *id, struct vw_err *err)
 {
 	const struct ipam_eni *p = ipam_pool_eni(d->pool, id);
@@ -215,6 +282,8 @@ int eni_forget(struct daemon *d, const char *id, struct vw_err *err)
 		return 0;
 	if (p && p->n.assigned)
 		return vw_err_set(err, EBUSY, 0, "pods use addresses of ENI %s", id);
+	if (ipam_v6_block_del(d->v6, id) < 0)
+		return vw_err_set(err, EBUSY, 0, "pods use IPv6 addresses of ENI %s", id);
 	(void)ipam_pool_eni_del(d->pool, id);
 	eni_hostnet(d, e, &h);
 	if (!e->row.primary && hostnet_eni_remove(d->hostnet, &h, err) < 0)

@@ -62,9 +62,15 @@ int eni_restore(struct daemon *d, const struct store_eni *row, const struct eni_
  * warning).
  */
 void eni_drop_slots(struct daemon *d, const char *id, const struct vw_cidr *keep, size_t n_keep);
+/** eni_drop_block6() - forget the /80 of @id, unless an address of it is in use (it stays, with a warning). */
+void eni_drop_block6(struct daemon *d, const char *id);
+/** eni_serves() - pods may get addresses of it: ours to use, and, with custom networking, not the primary. */
+bool eni_serves(const struct daemon *d, const struct eni *e);
+/** eni_for_v6() - whose /80 a pod without IPv4 gets its address from: the lowest number that has one; NULL when none. */
+const struct eni *eni_for_v6(const struct daemon *d);
 /** eni_forget() - remove an ENI that is gone. Return: 0, -EBUSY while pods use it. */
 int eni_forget(struct daemon *d, const char *id, struct vw_err *err);
-/** eni_refresh() - whether each serves pods follows from configuration and placement; tell the pool again. */
+/** eni_refresh() - whether each serves pods follows from configuration, placement and time; tell the pool again. */
 void eni_refresh(struct daemon *d);
 /** eni_leave_alone() - @id is not ours any more: forget it, or while pods use it, give it no new ones. */
 void eni_leave_alone(struct daemon *d, const char *id);

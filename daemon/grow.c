@@ -7,6 +7,7 @@
 #include "daemon/cloud.h"
 #include "daemon/daemon.h"
 #include "daemon/discover.h"
+#include "daemon/grow6.h"
 #include "daemon/grow_apply.h"
 #include "daemon/grow_state.h"
 #include "daemon/loop.h"
@@ -51,6 +52,7 @@ enum ipam_act grow_act(const struct grow_job *j)
 	case GROW_UNASSIGN:
 		return IPAM_ACT_UNASSIGN;
 	case GROW_DELETE_ENI:
+	case GROW_ASSIGN6:
 		break;
 	}
 	return IPAM_ACT_REMOVE_ENI;
@@ -79,7 +81,9 @@ static void job_done(void *arg)
 	for (size_t i = 0; i < g->n_jobs; i++)
 		if (g->jobs[i] == j)
 			g->jobs[i] = g->jobs[--g->n_jobs];
-	if (j->attached) {
+	if (j->kind == GROW_ASSIGN6) {
+		grow6_done(d, j);
+	} else if (j->attached) {
 		grow_created(d, j);
 	} else if (j->r < 0) {
 		undo_shrink(d, j);
@@ -105,7 +109,7 @@ static void job_done(void *arg)
 	daemon_pool_changed(d);
 }
 
-static int job_start(struct daemon *d, struct grow_job *j)
+int grow_job_start(struct daemon *d, struct grow_job *j)
 {
 	struct grow *g = d->grow;
 
@@ -203,6 +207,7 @@ static int start_intent(struct daemon *d, const struct store_intent *i)
 	j->kind = GROW_CREATE_ENI;
 	j->n_prefixes = i->n_prefixes;
 	j->n_addrs = i->n_addrs;
+	j->n_prefixes6 = d->cfg->enable_ipv6;
 	j->max_enis = d->node.max_enis;
 	(void)VW_COPY(j->subnet_id, i->subnet_id);
 	(void)VW_COPY(j->token, i->token);
@@ -213,7 +218,7 @@ static int start_intent(struct daemon *d, const struct store_intent *i)
 		grow_job_free(j);
 		return -ENOSPC;
 	}
-	return job_start(d, j);
+	return grow_job_start(d, j);
 }
 
 /* A token for EC2 must not come twice for different ENIs, also after the store was lost: instance, time and chance */
@@ -271,7 +276,7 @@ static int start_on_eni(struct daemon *d, const struct ipam_action *a, enum grow
 	(void)VW_COPY(j->attachment_id, e->row.attachment_id);
 	for (size_t i = 0; i < n; i++)
 		j->known[j->n_known++] = cidrs[i];
-	return job_start(d, j);
+	return grow_job_start(d, j);
 }
 
 static int start_unassign(struct daemon *d, const struct ipam_action *a)
@@ -328,16 +333,19 @@ struct plan_input {
 
 static void fill_inflight(const struct grow *g, struct plan_input *p)
 {
+	p->in.n_inflight = 0;
 	for (size_t i = 0; i < g->n_jobs; i++) {
 		const struct grow_job *j = g->jobs[i];
-		struct ipam_inflight *f = &p->inflight[i];
+		struct ipam_inflight *f = &p->inflight[p->in.n_inflight];
 
+		if (j->kind == GROW_ASSIGN6)
+			continue;
+		p->in.n_inflight++;
 		*f = (struct ipam_inflight){ .act = grow_act(j), .n_prefixes = j->n_prefixes, .n_addrs = j->n_addrs };
 		(void)VW_COPY(f->eni_id, j->eni_id);
 		(void)VW_COPY(f->subnet_id, j->subnet_id);
 	}
 	p->in.inflight = p->inflight;
-	p->in.n_inflight = g->n_jobs;
 }
 
 static void fill_subnets(const struct daemon *d, struct plan_input *p)
@@ -473,14 +481,13 @@ static uint64_t demand_due(struct daemon *d, const struct ipam_targets *t, uint6
 	return falls > now && falls < due ? falls : due;
 }
 
-void grow_plan(struct daemon *d)
+/* Return: when to plan again even if nothing happens, IPAM_NEVER */
+static uint64_t plan4(struct daemon *d, uint64_t now)
 {
 	struct plan_input p;
 	struct ipam_plan plan;
-	uint64_t now = vw_mono_ms(), due;
+	uint64_t due;
 
-	if (!d->cloud->ec2 || !d->discovered || d->stopping)
-		return;
 	ipam_pool_advance(d->pool, now);
 	fill_input(d, &p);
 	ipam_plan(d->pool, &p.in, &plan);
@@ -496,10 +503,21 @@ void grow_plan(struct daemon *d)
 		}
 	}
 	due = demand_due(d, &p.in.targets, now);
-	if (due < plan.again_ms)
-		plan.again_ms = due;
-	if (plan.again_ms != IPAM_NEVER)
-		loop_timer_set(d->grow->replan, plan.again_ms > now ? plan.again_ms - now : 1);
+	return due < plan.again_ms ? due : plan.again_ms;
+}
+
+void grow_plan(struct daemon *d)
+{
+	uint64_t again4, again, now = vw_mono_ms();
+
+	if (!d->cloud->ec2 || !d->discovered || d->stopping)
+		return;
+	again = grow6_plan(d, now);
+	again4 = d->cfg->enable_ipv4 ? plan4(d, now) : IPAM_NEVER;
+	if (again4 < again)
+		again = again4;
+	if (again != IPAM_NEVER)
+		loop_timer_set(d->grow->replan, again > now ? again - now : 1);
 	else
 		loop_timer_stop(d->grow->replan);
 }
@@ -529,6 +547,10 @@ bool grow_cause(const struct daemon *d, uint64_t *ret_until_ms, struct vw_err *r
 		*ret_until_ms = 0;
 	if (!d->discovered)
 		return cause_is_trouble(d, ret_err);
+	if (grow6_cause(d, ret_until_ms, ret_err))
+		return true;
+	if (!d->cfg->enable_ipv4)
+		return false;
 	fill_input(d, &p);
 	ipam_plan_why(d->pool, &p.in, &why);
 	if (why.cause == IPAM_CAUSE_NONE || why.cause == IPAM_CAUSE_UNDER_WAY)
@@ -589,7 +611,8 @@ size_t grow_in_flight(const struct daemon *d)
 	size_t n = 0;
 
 	for (size_t i = 0; i < d->grow->n_jobs; i++)
-		n += d->grow->jobs[i]->kind == GROW_CREATE_ENI || d->grow->jobs[i]->kind == GROW_ASSIGN;
+		n += d->grow->jobs[i]->kind == GROW_CREATE_ENI || d->grow->jobs[i]->kind == GROW_ASSIGN ||
+		     d->grow->jobs[i]->kind == GROW_ASSIGN6;
 	return n;
 }
 

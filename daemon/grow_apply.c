@@ -28,14 +28,12 @@ static uint64_t jitter(struct grow *g, uint64_t ms)
 	return ms / 2 + (g->chance >> 33) % (ms / 2 + 1);
 }
 
-static uint64_t next_pause(struct grow *g, enum ipam_act act)
+uint64_t grow_next_pause(struct grow *g, uint64_t *pause_ms)
 {
-	uint64_t *p = &g->pause_ms[act];
-
-	*p = *p ? 2 * *p : FAIL_PAUSE_MIN_MS;
-	if (*p > FAIL_PAUSE_MAX_MS)
-		*p = FAIL_PAUSE_MAX_MS;
-	return jitter(g, *p);
+	*pause_ms = *pause_ms ? 2 * *pause_ms : FAIL_PAUSE_MIN_MS;
+	if (*pause_ms > FAIL_PAUSE_MAX_MS)
+		*pause_ms = FAIL_PAUSE_MAX_MS;
+	return jitter(g, *pause_ms);
 }
 
 /* the planner's word for a failure of EC2 */
@@ -68,14 +66,21 @@ static bool concerns_all(enum ipam_cause cause)
 	return cause == IPAM_CAUSE_THROTTLED || cause == IPAM_CAUSE_CREDENTIALS || cause == IPAM_CAUSE_EC2;
 }
 
-static void block(struct grow *g, const struct grow_job *j, uint64_t now)
+struct ipam_why grow_why(const struct grow_job *j, uint64_t until_ms)
 {
-	struct ipam_why why = { .cause = cause_of(j->err.kind), .until_ms = now + next_pause(g, grow_act(j)) };
+	struct ipam_why why = { .cause = cause_of(j->err.kind), .until_ms = until_ms };
 
 	if (why.cause == IPAM_CAUSE_DENIED || why.cause == IPAM_CAUSE_THROTTLED)
 		(void)!vw_fmt(why.what, sizeof(why.what), "ec2:%s", j->api);
 	else
 		(void)!vw_fmt(why.what, sizeof(why.what), "%.*s", (int)sizeof(why.what) - 1, j->err.why.msg);
+	return why;
+}
+
+static void block(struct grow *g, const struct grow_job *j, uint64_t now)
+{
+	const struct ipam_why why = grow_why(j, now + grow_next_pause(g, &g->pause_ms[grow_act(j)]));
+
 	for (enum ipam_act act = 0; act < IPAM_ACT_COUNT_; act++)
 		if (act == grow_act(j) || (is_growth(act) && is_growth(grow_act(j)) && concerns_all(why.cause)))
 			g->blocks[act] = why;
@@ -164,6 +169,8 @@ static int eni_row(const struct grow_job *j, struct store_eni *row)
 		.device = j->device,
 		.subnet = j->subnet,
 		.primary_ip = e->primary4,
+		.block6 = e->n_prefix6 ? e->prefix6[0] : (struct vw_cidr){ 0 },
+		.ip6 = e->n_addr6 ? e->addr6[0] : (struct vw_ip){ 0 },
 	};
 	if (vw_fmt(row->id, sizeof(row->id), "%s", e->id) < 0 ||
 	    vw_fmt(row->attachment_id, sizeof(row->attachment_id), "%s", j->new_attachment_id) < 0 ||

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/grow_job.h"
+#include "daemon/grow_state.h"
 
 /* Results of jobs into pool, store and kernel; run by the loop's thread only. See grow.h. */
 void grow_failed(struct daemon *d, const struct grow_job *j);
@@ -8,3 +9,7 @@ void grow_created(struct daemon *d, const struct grow_job *j);
 void grow_assigned(struct daemon *d, const struct grow_job *j);
 void grow_unassigned(struct daemon *d, const struct grow_job *j);
 void grow_deleted(struct daemon *d, const struct grow_job *j);
+/** grow_why() - the planner's words for the failure of @j, to be tried again at @until_ms. */
+struct ipam_why grow_why(const struct grow_job *j, uint64_t until_ms);
+/** grow_next_pause() - double *@pause_ms within bounds. Return: a random part of it. */
+uint64_t grow_next_pause(struct grow *g, uint64_t *pause_ms);

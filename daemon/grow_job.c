@@ -33,6 +33,7 @@ static int create_with_token(struct grow_job *j)
 		.description = description,
 		.n_addrs = j->n_addrs,
 		.n_prefixes = j->n_prefixes,
+		.n_prefixes6 = j->n_prefixes6,
 		.tags = tags,
 		.n_tags = j->n_tags,
 		.token = j->token,
@@ -209,6 +210,14 @@ static void assign(struct grow_job *j)
 	j->r = ec2_assign(j->cloud->ec2, j->deadline_ms, &what, &j->assigned, &j->err);
 }
 
+static void assign6(struct grow_job *j)
+{
+	const struct ec2_assign what = { .eni_id = j->eni_id, .family = AF_INET6, .n_prefixes = 1 };
+
+	j->api = "AssignIpv6Addresses";
+	j->r = ec2_assign(j->cloud->ec2, j->deadline_ms, &what, &j->assigned, &j->err);
+}
+
 static void delete_eni(struct grow_job *j)
 {
 	j->api = "DetachNetworkInterface";
@@ -234,6 +243,9 @@ void grow_job_work(void *job)
 		break;
 	case GROW_ASSIGN:
 		assign(j);
+		break;
+	case GROW_ASSIGN6:
+		assign6(j);
 		break;
 	case GROW_UNASSIGN:
 		j->api = "UnassignPrivateIpAddresses";

@@ -16,7 +16,7 @@ struct daemon;
  * A job holds copies of all it needs, so that the worker touches nothing of the daemon but the cloud's clients, which
  * are safe to share. What it found out is in the members after "results" and is taken in by the loop's thread.
  */
-enum grow_kind { GROW_CREATE_ENI, GROW_ASSIGN, GROW_UNASSIGN, GROW_DELETE_ENI };
+enum grow_kind { GROW_CREATE_ENI, GROW_ASSIGN, GROW_UNASSIGN, GROW_DELETE_ENI, GROW_ASSIGN6 /* a /80: grow6.h */ };
 
 #define GROW_MAX_TAGS 32
 
@@ -34,7 +34,7 @@ struct grow_job {
 	struct vw_cidr subnet;          /* its range; asked for when family is 0 */
 	char instance_id[IMDS_ID_LEN];
 	char token[EC2_TOKEN_MAX + 1];
-	unsigned int n_prefixes, n_addrs;
+	unsigned int n_prefixes, n_addrs, n_prefixes6;
 	uint32_t device;                /* CREATE_ENI: where to attach */
 	uint64_t taken_devices;         /* bit per device index known to be taken */
 	uint32_t max_enis;

@@ -25,6 +25,7 @@ struct loop_timer;
  * @demand:     what pods have asked for of late; the warm target when the operator set none. @demand_stored: as it is
  *              in the store. @wanted_ms: since when addresses have been short, 0 = they are not.
  * @look_again: a survey is due: what we believe and what EC2 says differ.
+ * @block6, @pause6_ms: the same two for a /80.
  * @replan:     fires when a pause ends.
  */
 struct grow {
@@ -34,6 +35,8 @@ struct grow {
 	size_t n_subnets;
 	struct ipam_why blocks[IPAM_ACT_COUNT_];
 	uint64_t pause_ms[IPAM_ACT_COUNT_];
+	struct ipam_why block6;
+	uint64_t pause6_ms;
 	uint64_t chance;
 	uint64_t last_shrink_ms;
 	uint64_t changes;
@@ -45,5 +48,7 @@ struct grow {
 
 /** grow_subnet() - the state of subnet @id, made when there is none; NULL when too many are known. */
 struct ipam_subnet *grow_subnet(struct grow *g, const char *id);
-/** grow_act() - the planner's name for what @j does. */
+/** grow_act() - the planner's name for what @j does; not for GROW_ASSIGN6, of which it knows nothing. */
 enum ipam_act grow_act(const struct grow_job *j);
+/** grow_job_start() - run @take_j in a worker; its result comes back to grow.c. Return: 0, -EAGAIN (and @take_j is freed). */
+int grow_job_start(struct daemon *d, struct grow_job *take_j);

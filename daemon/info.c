@@ -51,6 +51,8 @@ void info_status(struct daemon *d, struct vw_rpc_status *ret_st)
 	}
 	ipam_pool_advance(d->pool, vw_mono_ms());
 	ipam_pool_stats(d->pool, &s);
+	if (!d->cfg->enable_ipv4 && eni_for_v6(d))
+		return;
 	if (s.available > d->n_hungry)
 		return;
 	if (grow_cause(d, NULL, &err))
@@ -99,6 +101,8 @@ static struct vw_json *eni_json(struct daemon *d, const struct eni *e)
 	if (vw_json_set(o, "slots", slots) < 0 || r < 0 || vw_json_set_str(o, "id", e->row.id) < 0 ||
 	    vw_json_set_str(o, "ifname", e->ifname) < 0 || vw_json_set_str(o, "mac", vw_mac_str(&e->row.mac, text)) < 0 ||
 	    vw_json_set_str(o, "address", vw_ip_str(&e->row.primary_ip, text)) < 0 ||
+	    vw_json_set_str(o, "address6", e->row.ip6.family ? vw_ip_str(&e->row.ip6, text) : NULL) < 0 ||
+	    vw_json_set_str(o, "ipv6_prefix", e->row.block6.ip.family ? vw_cidr_str(&e->row.block6, text) : NULL) < 0 ||
 	    vw_json_set_str(o, "subnet_id", e->row.subnet_id) < 0 || vw_json_set_int(o, "number", e->row.number) < 0 ||
 	    vw_json_set_int(o, "device", e->row.device) < 0 || vw_json_set_int(o, "card", e->row.card) < 0 ||
 	    vw_json_set_bool(o, "primary", e->row.primary) < 0 || vw_json_set_bool(o, "wired", e->wired) < 0 ||
@@ -118,7 +122,8 @@ static struct vw_json *pod_json(const struct attachment *a)
 	if (vw_json_set_str(o, "container_id", a->row.key.container_id) < 0 ||
 	    vw_json_set_str(o, "ifname", a->row.key.ifname) < 0 || vw_json_set_str(o, "pod_namespace", a->row.pod_namespace) < 0 ||
 	    vw_json_set_str(o, "pod_name", a->row.pod_name) < 0 ||
-	    vw_json_set_str(o, "address", vw_ip_str(&a->row.addr, ip)) < 0 ||
+	    vw_json_set_str(o, "address", a->row.addr.family ? vw_ip_str(&a->row.addr, ip) : NULL) < 0 ||
+	    vw_json_set_str(o, "address6", a->row.addr6.family ? vw_ip_str(&a->row.addr6, ip) : NULL) < 0 ||
 	    vw_json_set_str(o, "host_ifname", a->row.host_ifname) < 0 || vw_json_set_int(o, "slot", a->row.slot) < 0) {
 		vw_json_free(o);
 		return NULL;

@@ -32,22 +32,22 @@ static const char *const stmt_sql[S_COUNT] = {
 	[S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_COMMIT] = "COMMIT",
 	[S_ROLLBACK] = "ROLLBACK",
-	[S_ATTACH_PUT] = "INSERT INTO attachment VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+	[S_ATTACH_PUT] = "INSERT INTO attachment VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
 			 " ON CONFLICT (container_id, ifname) DO UPDATE SET network=excluded.network, netns=excluded.netns,"
 			 " pod_namespace=excluded.pod_namespace, pod_name=excluded.pod_name, pod_uid=excluded.pod_uid,"
 			 " addr=excluded.addr, slot=excluded.slot, host_ifname=excluded.host_ifname, eni_id=excluded.eni_id,"
-			 " created_ms=excluded.created_ms",
+			 " created_ms=excluded.created_ms, addr6=excluded.addr6",
 	[S_ATTACH_DEL] = "DELETE FROM attachment WHERE container_id=? AND ifname=?",
 	[S_ATTACH_EACH] = "SELECT container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, addr, slot,"
-			  " host_ifname, eni_id, created_ms FROM attachment ORDER BY created_ms",
+			  " host_ifname, eni_id, created_ms, addr6 FROM attachment ORDER BY created_ms",
 	[S_COOL_PUT] = "INSERT OR REPLACE INTO cooling VALUES (?,?)",
 	[S_COOL_DEL] = "DELETE FROM cooling WHERE addr=?",
 	[S_COOL_EXPIRE] = "DELETE FROM cooling WHERE until_ms<=?",
 	[S_COOL_EACH] = "SELECT addr, until_ms FROM cooling",
-	[S_ENI_PUT] = "INSERT OR REPLACE INTO eni VALUES (?,?,?,?,?,?,?,?,?,?)",
+	[S_ENI_PUT] = "INSERT OR REPLACE INTO eni VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
 	[S_ENI_DEL] = "DELETE FROM eni WHERE id=?",
-	[S_ENI_EACH] = "SELECT id, attachment_id, mac, number, device, card, is_primary, subnet_id, subnet, primary_ip"
-		       " FROM eni ORDER BY number",
+	[S_ENI_EACH] = "SELECT id, attachment_id, mac, number, device, card, is_primary, subnet_id, subnet, primary_ip,"
+		       " ip6, block6 FROM eni ORDER BY number",
 	[S_SLOT_PUT] = "INSERT OR REPLACE INTO eni_slot VALUES (?,?)",
 	[S_SLOT_CLEAR] = "DELETE FROM eni_slot WHERE eni_id=?",
 	[S_SLOT_EACH] = "SELECT cidr FROM eni_slot WHERE eni_id=? ORDER BY cidr",
@@ -62,15 +62,16 @@ static const char schema_sql[] =
 	"BEGIN IMMEDIATE;"
 	"CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE attachment (container_id TEXT, ifname TEXT, network TEXT, netns TEXT, pod_namespace TEXT,"
-	" pod_name TEXT, pod_uid TEXT, addr TEXT NOT NULL UNIQUE, slot INTEGER NOT NULL UNIQUE, host_ifname TEXT,"
-	" eni_id TEXT, created_ms INTEGER, PRIMARY KEY (container_id, ifname)) WITHOUT ROWID;"
+	" pod_name TEXT, pod_uid TEXT, addr TEXT UNIQUE, slot INTEGER NOT NULL UNIQUE, host_ifname TEXT, eni_id TEXT,"
+	" created_ms INTEGER, addr6 TEXT UNIQUE, PRIMARY KEY (container_id, ifname),"
+	" CHECK (addr IS NOT NULL OR addr6 IS NOT NULL)) WITHOUT ROWID;"
 	"CREATE TABLE cooling (addr TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE eni (id TEXT PRIMARY KEY, attachment_id TEXT, mac TEXT, number INTEGER, device INTEGER,"
-	" card INTEGER, is_primary INTEGER, subnet_id TEXT, subnet TEXT, primary_ip TEXT) WITHOUT ROWID;"
+	" card INTEGER, is_primary INTEGER, subnet_id TEXT, subnet TEXT, primary_ip TEXT, ip6 TEXT, block6 TEXT) WITHOUT ROWID;"
 	"CREATE TABLE eni_slot (eni_id TEXT, cidr TEXT, PRIMARY KEY (eni_id, cidr)) WITHOUT ROWID;"
 	"CREATE TABLE intent (token TEXT PRIMARY KEY, kind TEXT, subnet_id TEXT, n_prefixes INTEGER, n_addrs INTEGER,"
 	" created_unix INTEGER) WITHOUT ROWID;"
-	"PRAGMA user_version=1; COMMIT;";
+	"PRAGMA user_version=2; COMMIT;";
 
 struct store {
 	sqlite3 *db;
@@ -121,6 +122,16 @@ static void bind_text(struct store *s, enum stmt n, int pos, const char *text)
 	(void)sqlite3_bind_text(s->st[n], pos, text, -1, SQLITE_TRANSIENT);
 }
 
+/* family 0 is NULL. Return: -ENOMEM when the value did not get there: a row without it would be valid, and wrong */
+static int bind_ip(struct store *s, enum stmt n, int pos, const struct vw_ip *ip, struct vw_err *err)
+{
+	char text[VW_IP_STRLEN];
+
+	if (!ip->family || sqlite3_bind_text(s->st[n], pos, vw_ip_str(ip, text), -1, SQLITE_TRANSIENT) == SQLITE_OK)
+		return 0;
+	return db_err(s, "binding an address", err);
+}
+
 static void bind_int(struct store *s, enum stmt n, int pos, uint64_t v)
 {
 	(void)sqlite3_bind_int64(s->st[n], pos, (sqlite3_int64)v);
@@ -159,21 +170,62 @@ static int column_ip(sqlite3_stmt *st, int col, struct vw_ip *ret)
 	return t && vw_ip_parse(t, ret) == 0 ? 0 : -EBADMSG;
 }
 
+/* NULL is none; anything else must be of @family */
+static int column_ip_maybe(sqlite3_stmt *st, int col, uint8_t family, struct vw_ip *ret)
+{
+	*ret = (struct vw_ip){ 0 };
+	if (sqlite3_column_type(st, col) == SQLITE_NULL)
+		return 0;
+	return column_ip(st, col, ret) == 0 && ret->family == family ? 0 : -EBADMSG;
+}
+
+static int column_cidr_maybe(sqlite3_stmt *st, int col, struct vw_cidr *ret)
+{
+	const char *t = (const char *)sqlite3_column_text(st, col);
+
+	*ret = (struct vw_cidr){ 0 };
+	return !t || vw_cidr_parse(t, ret) == 0 ? 0 : -EBADMSG;
+}
+
 static int bad_row(const char *table, struct vw_err *err)
 {
 	return vw_err_set(err, EBADMSG, VW_CNI_IO, "state store: a row of table '%s' does not parse", table);
 }
 
+static int cool_del(struct store *s, const struct vw_ip *ip, struct vw_err *err)
+{
+	char text[VW_IP_STRLEN];
+
+	if (!ip->family)
+		return 0;
+	bind_text(s, S_COOL_DEL, 1, vw_ip_str(ip, text));
+	return run(s, S_COOL_DEL, "ending a cool-down", err);
+}
+
+static int cool_put(struct store *s, const struct vw_ip *ip, uint64_t until_ms, struct vw_err *err)
+{
+	char text[VW_IP_STRLEN];
+
+	if (!ip->family || !until_ms)
+		return 0;
+	bind_text(s, S_COOL_PUT, 1, vw_ip_str(ip, text));
+	bind_int(s, S_COOL_PUT, 2, until_ms);
+	return run(s, S_COOL_PUT, "recording a cool-down", err);
+}
+
 int store_attach_put(struct store *s, const struct store_attachment *a, struct vw_err *err)
 {
-	char ip[VW_IP_STRLEN];
 	int r = begin(s, err);
 
 	if (r < 0)
 		return r;
-	vw_ip_str(&a->addr, ip);
-	bind_text(s, S_COOL_DEL, 1, ip);
-	r = run(s, S_COOL_DEL, "ending a cool-down", err);
+	r = cool_del(s, &a->addr, err);
+	if (r == 0)
+		r = cool_del(s, &a->addr6, err);
+	if (r == 0)
+		r = bind_ip(s, S_ATTACH_PUT, 8, &a->addr, err);
+	if (r == 0)
+		r = bind_ip(s, S_ATTACH_PUT, 13, &a->addr6, err);
 	if (r == 0) {
 		bind_text(s, S_ATTACH_PUT, 1, a->key.container_id);
 		bind_text(s, S_ATTACH_PUT, 2, a->key.ifname);
@@ -182,7 +234,6 @@ int store_attach_put(struct store *s, const struct store_attachment *a, struct v
 		bind_text(s, S_ATTACH_PUT, 5, a->pod_namespace);
 		bind_text(s, S_ATTACH_PUT, 6, a->pod_name);
 		bind_text(s, S_ATTACH_PUT, 7, a->pod_uid);
-		bind_text(s, S_ATTACH_PUT, 8, ip);
 		bind_int(s, S_ATTACH_PUT, 9, a->slot);
 		bind_text(s, S_ATTACH_PUT, 10, a->host_ifname);
 		bind_text(s, S_ATTACH_PUT, 11, a->eni_id);
@@ -192,22 +243,19 @@ int store_attach_put(struct store *s, const struct store_attachment *a, struct v
 	return finish(s, r, err);
 }
 
-int store_attach_del(struct store *s, const struct vw_attach_key *key, const struct vw_ip *addr,
-		     uint64_t cool_until_ms, struct vw_err *err)
+int store_attach_del(struct store *s, const struct store_attachment *a, uint64_t cool_until_ms, struct vw_err *err)
 {
-	char ip[VW_IP_STRLEN];
 	int r = begin(s, err);
 
 	if (r < 0)
 		return r;
-	bind_text(s, S_ATTACH_DEL, 1, key->container_id);
-	bind_text(s, S_ATTACH_DEL, 2, key->ifname);
+	bind_text(s, S_ATTACH_DEL, 1, a->key.container_id);
+	bind_text(s, S_ATTACH_DEL, 2, a->key.ifname);
 	r = run(s, S_ATTACH_DEL, "deleting an attachment", err);
-	if (r == 0 && cool_until_ms) {
-		bind_text(s, S_COOL_PUT, 1, vw_ip_str(addr, ip));
-		bind_int(s, S_COOL_PUT, 2, cool_until_ms);
-		r = run(s, S_COOL_PUT, "recording a cool-down", err);
-	}
+	if (r == 0)
+		r = cool_put(s, &a->addr, cool_until_ms, err);
+	if (r == 0)
+		r = cool_put(s, &a->addr6, cool_until_ms, err);
 	return finish(s, r, err);
 }
 
@@ -221,7 +269,7 @@ static int attach_row(sqlite3_stmt *st, struct store_attachment *a)
 	    copy_text(st, 4, a->pod_namespace, sizeof(a->pod_namespace)) < 0 ||
 	    copy_text(st, 5, a->pod_name, sizeof(a->pod_name)) < 0 ||
 	    copy_text(st, 6, a->pod_uid, sizeof(a->pod_uid)) < 0 ||
-	    column_ip(st, 7, &a->addr) < 0 ||
+	    column_ip_maybe(st, 7, AF_INET, &a->addr) < 0 || column_ip_maybe(st, 12, AF_INET6, &a->addr6) < 0 ||
 	    copy_text(st, 9, a->host_ifname, sizeof(a->host_ifname)) < 0 ||
 	    copy_text(st, 10, a->eni_id, sizeof(a->eni_id)) < 0)
 		return -EBADMSG;
@@ -282,7 +330,11 @@ int store_eni_put(struct store *s, const struct store_eni *e, struct vw_err *err
 	bind_text(s, S_ENI_PUT, 8, e->subnet_id);
 	bind_text(s, S_ENI_PUT, 9, vw_cidr_str(&e->subnet, text));
 	bind_text(s, S_ENI_PUT, 10, vw_ip_str(&e->primary_ip, text));
-	r = run(s, S_ENI_PUT, "recording an ENI", err);
+	if (e->block6.ip.family)        /* lost without memory, it is learnt again */
+		bind_text(s, S_ENI_PUT, 12, vw_cidr_str(&e->block6, text));
+	r = bind_ip(s, S_ENI_PUT, 11, &e->ip6, err);
+	if (r == 0)
+		r = run(s, S_ENI_PUT, "recording an ENI", err);
 	if (r == 0) {
 		bind_text(s, S_SLOT_CLEAR, 1, e->id);
 		r = run(s, S_SLOT_CLEAR, "recording an ENI's addresses", err);
@@ -344,7 +396,8 @@ static int eni_row(struct store *s, sqlite3_stmt *st, struct store_eni *e)
 	    !mac || vw_mac_parse(mac, &e->mac) < 0 ||
 	    copy_text(st, 7, e->subnet_id, sizeof(e->subnet_id)) < 0 ||
 	    !subnet || vw_cidr_parse(subnet, &e->subnet) < 0 ||
-	    column_ip(st, 9, &e->primary_ip) < 0)
+	    column_ip(st, 9, &e->primary_ip) < 0 || column_ip_maybe(st, 10, AF_INET6, &e->ip6) < 0 ||
+	    column_cidr_maybe(st, 11, &e->block6) < 0)
 		return -EBADMSG;
 	e->number = (unsigned int)sqlite3_column_int64(st, 3);
 	e->device = (unsigned int)sqlite3_column_int64(st, 4);

@@ -22,14 +22,15 @@ struct vw_buf;
  */
 struct store;
 
-#define STORE_SCHEMA 1
+#define STORE_SCHEMA 2
 
+/** struct store_attachment - @addr: IPv4, @addr6: IPv6; at least one of them, the other with family 0. */
 struct store_attachment {
 	struct vw_attach_key key;
 	char network[VW_ID_MAX];
 	char netns[VW_PATH_MAX];
 	char pod_namespace[VW_ID_MAX], pod_name[VW_ID_MAX], pod_uid[VW_ID_MAX];
-	struct vw_ip addr;
+	struct vw_ip addr, addr6;
 	unsigned int slot;
 	char host_ifname[IFNAMSIZ];
 	char eni_id[32];
@@ -39,6 +40,7 @@ struct store_attachment {
 /**
  * struct store_eni - an ENI as it was last known; lets a restarted daemon serve before IMDS has answered.
  * @number: our own small number of it, fwmark and rule priority (0: primary). @slots: /32s and /28s, owned by the row.
+ * @block6: the /80 that pods get IPv6 addresses from, family 0 = none. @ip6: an IPv6 address of its own, likewise.
  */
 struct store_eni {
 	char id[32];
@@ -48,7 +50,8 @@ struct store_eni {
 	bool primary;
 	char subnet_id[32];
 	struct vw_cidr subnet;
-	struct vw_ip primary_ip;
+	struct vw_ip primary_ip, ip6;
+	struct vw_cidr block6;
 	struct vw_cidr *slots;
 	size_t n_slots;
 };
@@ -70,11 +73,10 @@ int store_open(const char *path, const char *boot_id, struct store **ret_store, 
 	       struct vw_err *err);
 void store_close(struct store *s);
 
-/** store_attach_put() - insert or replace; ends the address's cooling, if any, in the same transaction. */
+/** store_attach_put() - insert or replace; ends its addresses' cooling, if any, in the same transaction. */
 int store_attach_put(struct store *s, const struct store_attachment *a, struct vw_err *err);
-/** store_attach_del() - delete @key; @addr cools until @cool_until_ms (0: not) in the same transaction. */
-int store_attach_del(struct store *s, const struct vw_attach_key *key, const struct vw_ip *addr,
-		     uint64_t cool_until_ms, struct vw_err *err);
+/** store_attach_del() - delete @a's row; its addresses cool until @cool_until_ms (0: not) in the same transaction. */
+int store_attach_del(struct store *s, const struct store_attachment *a, uint64_t cool_until_ms, struct vw_err *err);
 int store_attach_each(struct store *s, int (*fn)(const struct store_attachment *a, void *arg), void *arg,
 		      struct vw_err *err);
 /** store_cooling_each() - addresses that cool; those past @now_ms are deleted on the way. */

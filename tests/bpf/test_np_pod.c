@@ -25,7 +25,7 @@
 #define MARK_IN 0xabcd0085u     /* what is above the low 7 bits must stay */
 #define PASS (-1)
 
-enum { SLOT_V4 = 5, SLOT_BOTH = 6, SLOT_EMPTY = 7, SLOT_LAST = NP_SLOTS - 1 };
+enum { SLOT_V4 = 5, SLOT_BOTH = 6, SLOT_EMPTY = 7, SLOT_V6 = 8, SLOT_LAST = NP_SLOTS - 1 };
 #define ETH0_INDEX 42           /* an interface outside the slots' range */
 #define PAST_INDEX (NP_IFINDEX_BASE + NP_SLOTS)
 
@@ -211,7 +211,7 @@ static void check_live(struct np *np, const struct row *row)
 static int setup(void **state)
 {
 	static const unsigned int indexes[] = { SLOT(SLOT_V4), SLOT(SLOT_BOTH), SLOT(SLOT_EMPTY), SLOT(SLOT_LAST),
-						ETH0_INDEX, PAST_INDEX };
+						ETH0_INDEX, PAST_INDEX, SLOT(SLOT_V6) };
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
 	struct np_pod_conf both = { .eni = 127 }, v4 = { .eni = 9 };
@@ -243,6 +243,9 @@ static int setup(void **state)
 	assert_int_equal(vw_ip_parse(V6, &both.ip6), 0);
 	ok(np_slot_publish(f->np, SLOT_V4, &v4, &err));
 	ok(np_slot_publish(f->np, SLOT_BOTH, &both, &err));
+	both.ip4 = (struct vw_ip){ 0 };
+	both.eni = 0;
+	ok(np_slot_publish(f->np, SLOT_V6, &both, &err));
 	v4.eni = 0;
 	ok(np_slot_publish(f->np, SLOT_LAST, &v4, &err));
 	return 0;
@@ -271,6 +274,8 @@ static void test_ip4(void **state)
 		{ "later fragment", SLOT(SLOT_V4), with(ip4(V4, 0, 8), IP(frag_off) + 1, 185), PASS, 9 },
 		{ "another pod's address", SLOT(SLOT_V4), ip4(OTHER4, 0, 8), NP_DROP_SPOOF4 },
 		{ "spoof with options", SLOT(SLOT_V4), ip4(OTHER4, 8, 8), NP_DROP_SPOOF4 },
+		{ "pod without IPv4", SLOT(SLOT_V6), ip4(V4, 0, 8), NP_DROP_SPOOF4 },
+		{ "0.0.0.0, pod without IPv4", SLOT(SLOT_V6), ip4("0.0.0.0", 0, 8), NP_DROP_SPOOF4 },
 		{ "0.0.0.0", SLOT(SLOT_V4), ip4("0.0.0.0", 0, 8), NP_DROP_SPOOF4 },
 		{ "loopback", SLOT(SLOT_V4), ip4("127.0.0.1", 0, 8), NP_DROP_SPOOF4 },
 		{ "half the options", SLOT(SLOT_V4), cut(ip4(V4, 8, 8), ETH_HLEN + 24), NP_DROP_TRUNCATED },
@@ -292,6 +297,9 @@ static void test_ip6(void **state)
 	const struct row rows[] = {
 		{ "own address", SLOT(SLOT_BOTH), ip6(V6, 17, 64, udp, 16), PASS, 127 },
 		{ "no payload", SLOT(SLOT_BOTH), ip6(V6, 59, 64, udp, 0), PASS, 127 },
+		{ "own address, pod without IPv4", SLOT(SLOT_V6), ip6(V6, 17, 64, udp, 16), PASS, 0 },
+		{ "another's, pod without IPv4", SLOT(SLOT_V6), ip6("2001:db8::31", 17, 64, udp, 16), NP_DROP_SPOOF6 },
+		{ "solicitation, pod without IPv4", SLOT(SLOT_V6), icmp6("fe80::2", 255, 135), PASS, 0 },
 		{ "last bit differs", SLOT(SLOT_BOTH), ip6("2001:db8::31", 17, 64, udp, 16), NP_DROP_SPOOF6 },
 		{ "first bits differ", SLOT(SLOT_BOTH), ip6("3001:db8::30", 17, 64, udp, 16), NP_DROP_SPOOF6 },
 		{ "middle differs", SLOT(SLOT_BOTH), ip6("2001:db8:0:1::30", 17, 64, udp, 16), NP_DROP_SPOOF6 },
@@ -324,6 +332,7 @@ static void test_arp(void **state)
 	const struct row rows[] = {
 		{ "own address", SLOT(SLOT_V4), arp(V4, ARP_OK), PASS, 9 },
 		{ "probe", SLOT(SLOT_V4), arp("0.0.0.0", ARP_OK), PASS, 9 },
+		{ "pod without IPv4", SLOT(SLOT_V6), arp(V4, ARP_OK), NP_DROP_SPOOF_ARP },
 		{ "another's address", SLOT(SLOT_V4), arp(OTHER4, ARP_OK), NP_DROP_SPOOF_ARP },
 		{ "the gateway's", SLOT(SLOT_V4), arp("169.254.1.1", ARP_OK), NP_DROP_SPOOF_ARP },
 		{ "cut", SLOT(SLOT_V4), cut(arp(V4, ARP_OK), ETH_HLEN + 27), NP_DROP_TRUNCATED },

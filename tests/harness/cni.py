@@ -82,6 +82,11 @@ class Result:
         """The pod's IPv4 address, as a string without its prefix length."""
         return next(str(a.ip) for a in (ipaddress.ip_interface(i["address"]) for i in self.ips) if a.version == 4)
 
+    @property
+    def address6(self):
+        """The same for IPv6."""
+        return next(str(a.ip) for a in (ipaddress.ip_interface(i["address"]) for i in self.ips) if a.version == 6)
+
 
 def judge(done, version, what):
     """Turn a finished plugin process into its JSON object, or raise CniError; hold it to the protocol either way."""

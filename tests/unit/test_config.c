@@ -60,6 +60,8 @@ static void test_defaults(void **state)
 	assert_int_equal(c->warm_prefix_target, 1);
 	assert_int_equal(c->warm_ip_target + c->minimum_ip_target + c->max_eni + c->max_pods, 0);
 	assert_int_equal(c->ip_cooldown_s, 30);
+	assert_true(c->enable_ipv4);
+	assert_false(c->enable_ipv6);
 	assert_int_equal(c->eni_mtu, 9001);
 	assert_int_equal(c->pod_mtu, 9001);
 	assert_string_equal(c->veth_prefix, "eni");
@@ -120,7 +122,7 @@ static void test_environment_wins(void **state)
 		{ "WARM_IP_TARGET", "5" }, { "ENABLE_PREFIX_DELEGATION", "true" }, { "MAX_ENI", "-1" },
 		{ "AWS_VPC_K8S_CNI_EXCLUDE_SNAT_CIDRS", "10.1.0.0/16 , 10.2.0.0/16," },
 		{ "ADDITIONAL_ENI_TAGS", "{\"a\": \"b\"}" }, { "AWS_DEFAULT_REGION", "eu-west-1" }, { "WARM_ENI_TARGET", "" },
-		{ "AWS_VPC_K8S_CNI_LOGLEVEL", "WARN" }, { 0 },
+		{ "AWS_VPC_K8S_CNI_LOGLEVEL", "WARN" }, { "ENABLE_IPv6", "true" }, { "ENABLE_IPv4", "false" }, { 0 },
 	};
 	auto_config *c = good("{\"warm_ip_target\": 9, \"exclude_snat_cidrs\": [\"172.16.0.0/12\"], \"max_eni\": 4}", vars);
 
@@ -133,6 +135,8 @@ static void test_environment_wins(void **state)
 	assert_string_equal(c->region, "eu-west-1");
 	assert_int_equal(c->warm_eni_target, 1);        /* empty is not set */
 	assert_int_equal(c->log_level, VW_LOG_WARN);
+	assert_true(c->enable_ipv6);
+	assert_false(c->enable_ipv4);
 }
 
 static void test_one_switch_brings_others(void **state)
@@ -179,6 +183,9 @@ static void test_refused(void **state)
 		{ "{\"veth_prefix\": \"a\\n;\"}", "is no start of an interface name" },
 		{ "{\"run_dir\": \"run\"}", "must be absolute paths" },
 		{ "{\"endpoint_ec2\": \"localhost:80\"}", "endpoint_ec2 is 'localhost:80', wanted http://" },
+		{ "{\"enable_ipv4\": false, \"enable_ipv6\": true, \"custom_networking\": true}", "custom_networking needs enable_ipv4" },
+		{ "{\"enable_ipv4\": false}", "enable_ipv4 and enable_ipv6 are both false" },
+		{ "{\"enable_ipv6\": true, \"pod_mtu\": 1279}", "pod_mtu is 1279, IPv6 (enable_ipv6) needs 1280" },
 		{ "{\"warm_ip_target\": 1, \"warm_ip_target\": 2}", "test.json" },
 		{ "{\"warm_ip_target\": 1", "test.json" },
 		{ "{\"warm_ip_target\": 20, \"max_pods\": 10}", "warm_ip_target is 20, more than max_pods (10) can use" },

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -167,7 +168,7 @@ static void test_cooling(void **state)
 
 	open_store(f, "boot-a", NULL);
 	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
-	assert_int_equal(store_attach_del(f->s, &a.key, &a.addr, 5000, &err), 0);
+	assert_int_equal(store_attach_del(f->s, &a, 5000, &err), 0);
 	open_store(f, "boot-a", NULL);
 	assert_int_equal(store_cooling_each(f->s, 4999, see_cooling, &seen, &err), 0);
 	assert_int_equal(seen.n, 1);
@@ -178,9 +179,68 @@ static void test_cooling(void **state)
 	seen.n = 0;
 	assert_int_equal(store_cooling_each(f->s, 4999, see_cooling, &seen, &err), 0);
 	assert_int_equal(seen.n, 0);
-	assert_int_equal(store_attach_del(f->s, &a.key, &a.addr, 5000, &err), 0);
+	assert_int_equal(store_attach_del(f->s, &a, 5000, &err), 0);
 	assert_int_equal(store_cooling_each(f->s, 5000, see_cooling, &seen, &err), 0);
 	assert_int_equal(seen.n, 0);
+}
+
+static void test_both_families(void **state)
+{
+	struct fixture *f = *state;
+	struct store_attachment both = attachment("c1", "10.0.0.7", 3), only6 = attachment("c2", "10.0.0.8", 4), twice, none;
+	struct vw_err err;
+	struct seen seen = { 0 };
+
+	assert_int_equal(vw_ip_parse("2001:db8::1", &both.addr6), 0);
+	assert_int_equal(vw_ip_parse("2001:db8::2", &only6.addr6), 0);
+	only6.addr = (struct vw_ip){ 0 };
+	twice = only6;
+	memcpy(twice.key.container_id, "c3", 3);
+	twice.slot = 5;
+	none = attachment("c4", "10.0.0.9", 6);
+	none.addr = (struct vw_ip){ 0 };
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_put(f->s, &both, &err), 0);
+	assert_int_equal(store_attach_put(f->s, &only6, &err), 0);
+	assert_true(store_attach_put(f->s, &twice, &err) < 0);
+	assert_true(store_attach_put(f->s, &none, &err) < 0);
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
+	assert_int_equal(seen.n, 2);
+	assert_memory_equal(&seen.last, &only6, sizeof(only6));
+	assert_int_equal(store_attach_del(f->s, &only6, 5000, &err), 0);
+	seen.n = 0;
+	assert_int_equal(store_cooling_each(f->s, 4999, see_cooling, &seen, &err), 0);
+	assert_int_equal(seen.n, 1);
+	assert_true(vw_ip_eq(&seen.ip, &only6.addr6));
+	assert_int_equal(store_attach_del(f->s, &both, 5000, &err), 0);
+	seen.n = 0;
+	assert_int_equal(store_cooling_each(f->s, 4999, see_cooling, &seen, &err), 0);
+	assert_int_equal(seen.n, 3);
+	assert_int_equal(store_attach_put(f->s, &both, &err), 0);
+	seen.n = 0;
+	assert_int_equal(store_cooling_each(f->s, 4999, see_cooling, &seen, &err), 0);
+	assert_int_equal(seen.n, 1);
+}
+
+static void test_older_schema_is_moved_aside(void **state)
+{
+	static const char one[] = { 0, 0, 0, 1 };
+	struct fixture *f = *state;
+	struct vw_err err;
+	struct seen seen = { 0 };
+	int fd;
+
+	open_store(f, "boot-a", NULL);
+	store_close(f->s);
+	f->s = NULL;
+	fd = open(f->path, O_WRONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(pwrite(fd, one, sizeof(one), 60), sizeof(one));        /* user_version: sqlite.org/fileformat2.html, 1.3 */
+	close(fd);
+	open_store(f, "boot-a", "schema 1");
+	assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
+	open_store(f, "boot-a", NULL);
 }
 
 static void test_enis_and_intents(void **state)
@@ -197,6 +257,8 @@ static void test_enis_and_intents(void **state)
 	assert_int_equal(vw_mac_parse("02:00:00:00:00:01", &e.mac), 0);
 	assert_int_equal(vw_cidr_parse("10.0.0.0/24", &e.subnet), 0);
 	assert_int_equal(vw_ip_parse("10.0.0.4", &e.primary_ip), 0);
+	assert_int_equal(vw_ip_parse("2001:db8::4", &e.ip6), 0);
+	assert_int_equal(vw_cidr_parse("2001:db8:0:0:7::/80", &e.block6), 0);
 	open_store(f, "boot-a", NULL);
 	assert_int_equal(store_eni_put(f->s, &e, &err), 0);
 	assert_int_equal(store_intent_put(f->s, &i, &err), 0);
@@ -208,6 +270,8 @@ static void test_enis_and_intents(void **state)
 	assert_int_equal(seen.eni.n_slots, 2);
 	assert_true(vw_cidr_eq(&seen.slots[0], &slots[0]));
 	assert_true(vw_mac_eq(&seen.eni.mac, &e.mac));
+	assert_true(vw_ip_eq(&seen.eni.ip6, &e.ip6));
+	assert_true(vw_cidr_eq(&seen.eni.block6, &e.block6));
 	assert_int_equal(store_intent_each(f->s, see_intent, &seen, &err), 0);
 	assert_int_equal(seen.n, 2);
 	assert_int_equal(seen.intent.n_prefixes, 3);
@@ -273,7 +337,8 @@ static void test_damaged_row_is_moved_aside(void **state)
 	struct vw_err err;
 
 	open_store(f, "boot-a", NULL);
-	a.addr.family = 0;      /* stored as text that is no address */
+	a.addr = a.addr6;
+	a.addr.family = AF_INET6;       /* stored where only an IPv4 address may be */
 	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
 	open_store(f, "boot-a", "does not parse");
 	assert_int_equal(count_bad(f->dir), 1);
@@ -302,6 +367,8 @@ int main(void)
 		T(test_cooling),
 		T(test_enis_and_intents),
 		T(test_another_boot_drops_attachments_keeps_enis),
+		T(test_both_families),
+		T(test_older_schema_is_moved_aside),
 		T(test_garbage_is_moved_aside),
 		T(test_damaged_row_is_moved_aside),
 		T(test_unwritable_folder_is_an_error),
