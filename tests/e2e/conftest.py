@@ -74,6 +74,9 @@ def lab(request):
     """A lab that a module's tests share; the module says LAB = dict(...) when one node of the default kind is not enough."""
     with Lab(**getattr(request.module, "LAB", {})) as up:
         yield up
+        for node in up.nodes:
+            assert up.stop_daemon(node.name) == 0, f"vpcwired of {node.name} did not end well: {node.daemon_log()}"
+            assert "Sanitizer" not in node.daemon_log(), node.daemon_log()
 
 
 @pytest.fixture

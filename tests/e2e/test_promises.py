@@ -106,3 +106,17 @@ def test_the_rules_are_as_many_with_a_hundred_pods_as_with_one(node):
     assert enis_with_hundred == enis_with_one, "this instance type has room for 100 pods on the ENIs that one pod needs"
     for pod in others:
         pod.delete()
+
+
+def test_the_daemon_keeps_no_descriptor_of_a_pod(node):
+    def open_files():
+        return sorted(node.run("sh", "-c", f"ls -l /proc/{node.daemon_pid()}/fd | sed 's/.* -> //; s/:\\[.*//'").stdout.splitlines())
+
+    before = open_files()
+    for _ in range(3):
+        pods = node.pods(5)
+        for pod in pods:
+            pod.add()
+        for pod in pods:
+            pod.delete()
+    proc.wait_until(lambda: open_files() == before, lambda: f"the same open files\n{before}\n{open_files()}")

@@ -122,6 +122,13 @@ class Lab:
     def start_daemon(self, node):
         self.control("daemon", node=node, action="start")
 
+    def stop_daemon(self, node):
+        """SIGTERM, as a service manager does -> the exit status."""
+        self.control("daemon", node=node, action="stop")
+        ended = proc.wait_until(lambda: [d for d in [self.control("daemon", node=node)] if d["state"] == "stopped"],
+                                "the daemon to end")
+        return ended[0]["last_status"]
+
     def kill_daemon(self, node):
         """kill -9, and gone when this returns."""
         self.control("daemon", node=node, action="kill")
