@@ -79,9 +79,10 @@ const char *survey_vpc(const struct survey *s);
 /** survey_link() - the link with this MAC, NULL if none. */
 const struct eni_link *survey_link(const struct survey *s, const struct vw_mac *mac);
 
-/* Tags that aws-node writes and looks for (reference: amazon-vpc-cni-k8s pkg/awsutils) and one of ours. */
+/* Tags that aws-node writes and looks for (reference: amazon-vpc-cni-k8s pkg/awsutils) and two of ours. */
 #define TAG_INSTANCE "node.k8s.amazonaws.com/instance_id"
 #define TAG_CREATED "node.k8s.amazonaws.com/createdAt"
 #define TAG_NO_MANAGE "node.k8s.amazonaws.com/no_manage"
 #define TAG_CLUSTER "cluster.k8s.amazonaws.com/name"
 #define TAG_INTENT "vpcwire.io/intent"
+#define TAG_SWEEPER "vpcwire.io/sweeper"

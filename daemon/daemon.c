@@ -15,6 +15,7 @@
 #include "daemon/rpc_server.h"
 #include "daemon/serve.h"
 #include "daemon/store.h"
+#include "daemon/sweep.h"
 #include "ipam/pool.h"
 #include "ipam/v6.h"
 #include "lib/base/buf.h"
@@ -209,6 +210,7 @@ void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)
 		vw_error("rules and NAT could not be set up as the new configuration asks", "err=\"%s\"", err.msg);
 	vw_info("configuration reloaded", "file=%s", d->config_path);
 	placement_config_changed(d);
+	sweep_schedule(d);
 	/* which ENIs are ours, and whether EC2 may be asked, may have changed */
 	discover_start(d);
 	daemon_pool_changed(d);
@@ -418,6 +420,8 @@ int daemon_new(const char *config_path, struct daemon **ret_daemon, struct vw_er
 	if (r == 0)
 		r = placement_new(d, &d->placement, err);
 	if (r == 0)
+		r = sweep_new(d, &d->sweep, err);
+	if (r == 0)
 		r = restore(d, err);
 	if (r < 0) {
 		daemon_free(d);
@@ -448,6 +452,7 @@ void daemon_free(struct daemon *d)
 	grow_save(d);
 	grow_free(d->grow);
 	placement_free(d->placement);
+	sweep_free(d->sweep);
 	cloud_free(d->cloud);
 	attach_table_done(d);
 	eni_table_done(d);

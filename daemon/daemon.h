@@ -22,6 +22,7 @@ struct np;
 struct placement;
 struct rpc_server;
 struct store;
+struct sweep;
 struct waiter;
 
 /**
@@ -60,6 +61,7 @@ struct daemon {
 	struct attach_table attach;
 	struct grow *grow;
 	struct placement *placement;
+	struct sweep *sweep;
 
 	struct waiter_list waiters;
 	unsigned int n_waiters;

@@ -14,6 +14,7 @@
 #include "daemon/hostnet.h"
 #include "daemon/loop.h"
 #include "daemon/placement.h"
+#include "daemon/sweep.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/log.h"
@@ -327,6 +328,8 @@ static void discover_done(void *arg)
 	if (j->survey.ec2_ok) {
 		end_intents(d, &j->survey);
 		grow_resume(d);
+		if (!sweep_scheduled(d))
+			sweep_schedule(d);
 	}
 	survey_done(&j->survey);
 	free(j);

@@ -253,6 +253,9 @@ struct ec2_find {
 /** ec2_describe_enis() - @ret: end with ec2_enis_done(). An unknown id fails with EC2_NOT_FOUND. */
 int ec2_describe_enis(struct ec2 *e, uint64_t deadline_ms, const struct ec2_find *what, struct ec2_enis *ret,
 		      struct ec2_error *err);
+/** ec2_count_enis() - how many interfaces fit; all pages are read, nothing is kept. */
+int ec2_count_enis(struct ec2 *e, uint64_t deadline_ms, const struct ec2_find *what, size_t *ret_n,
+		   struct ec2_error *err);
 /** ec2_describe_eni() - one interface by id. End @ret_eni with ec2_eni_done(). */
 int ec2_describe_eni(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, struct ec2_eni *ret_eni,
 		     struct ec2_error *err);

@@ -153,6 +153,29 @@ int ec2_describe_enis(struct ec2 *e, uint64_t deadline_ms, const struct ec2_find
 	return r;
 }
 
+static void parse_nothing(struct xml_in *in, const struct xml_node *item, void *ret)
+{
+	(void)in;
+	(void)item;
+	(void)ret;
+}
+
+int ec2_count_enis(struct ec2 *e, uint64_t deadline_ms, const struct ec2_find *what, size_t *ret_n,
+		   struct ec2_error *err)
+{
+	struct list l = { .set = "networkInterfaceSet", .item_size = 1, .parse = parse_nothing };
+	struct ec2_find many = *what;
+	int r;
+
+	many.max = SIZE_MAX / 2;        /* a byte each */
+	r = read_list(e, deadline_ms, EC2_DESCRIBE_NETWORK_INTERFACES, "NetworkInterfaceId", &many, &l, err);
+	if (r < 0)
+		return r;
+	*ret_n = l.n;
+	list_done(&l);
+	return 0;
+}
+
 int ec2_describe_eni(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, struct ec2_eni *ret_eni,
 		     struct ec2_error *err)
 {

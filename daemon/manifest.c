@@ -1,6 +1,6 @@
 /*
- * ENIConfigs and the Node, from Kubernetes objects. Node labels and annotations name the ENIConfig in aws-node's order: the
- * label vpc.amazonaws.com/externalEniConfig, the annotation, the label, "default".
+ * ENIConfigs and the Node, from Kubernetes objects. Node labels and annotations name the ENIConfig in
+ * aws-node's order: the label vpc.amazonaws.com/externalEniConfig, the annotation, the label, "default".
  */
 #include "daemon/manifest.h"
 
@@ -20,7 +20,7 @@
 #define MAX_ENICONFIGS 1024
 #define EXTERNAL_LABEL "vpc.amazonaws.com/externalEniConfig"
 
-static const struct vw_json_limits limits = { .max_bytes = FILE_MAX_BYTES };
+static const struct vw_json_limits limits = {.max_bytes = FILE_MAX_BYTES};
 
 /* --- one object */
 
@@ -36,9 +36,11 @@ static int take_group(struct manifest_eniconfig *c, const struct vw_json *v, str
 	const char *id = vw_json_string(v);
 
 	if (c->n_groups == EC2_MAX_GROUPS)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "spec.securityGroups has more than %d entries", EC2_MAX_GROUPS);
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "spec.securityGroups has more than %d entries", EC2_MAX_GROUPS);
 	if (!id || strncmp(id, "sg-", 3) || vw_fmt(c->groups[c->n_groups], EC2_ID_LEN, "%s", id) < 0)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "spec.securityGroups has '%.64s', wanted ids like sg-0123abcd",
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "spec.securityGroups has '%.64s', wanted ids like sg-0123abcd",
 				  id ? id : "something that is not a string");
 	c->n_groups++;
 	return 0;
@@ -51,8 +53,8 @@ static int read_eniconfig(const struct vw_json *obj, struct manifest_eniconfig *
 	int r = 0;
 
 	if (strncmp(subnet, "subnet-", 7) || vw_fmt(c->subnet, sizeof(c->subnet), "%s", subnet) < 0)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "spec.subnet is '%.64s', wanted an id like subnet-0123abcd",
-				  subnet);
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "spec.subnet is '%.64s', wanted an id like subnet-0123abcd", subnet);
 	if (!vw_json_is_null(groups) && vw_json_type(groups) != VW_JSON_ARRAY)
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "spec.securityGroups is not a list");
 	for (size_t i = 0; r == 0 && i < vw_json_len(groups); i++)
@@ -63,19 +65,22 @@ static int read_eniconfig(const struct vw_json *obj, struct manifest_eniconfig *
 static int add_eniconfig(struct manifests *m, const struct vw_json *obj, const char *name, const char *file,
 			 struct vw_err *err)
 {
-	struct manifest_eniconfig c = { 0 }, *grown;
+	struct manifest_eniconfig c = {0}, *grown;
 
 	if (!*name || vw_fmt(c.name, sizeof(c.name), "%s", name) < 0)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "an ENIConfig without a usable metadata.name");
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "an ENIConfig without a usable metadata.name");
 	(void)!vw_fmt(c.file, sizeof(c.file), "%.*s", (int)sizeof(c.file) - 1, file);
 	if (read_eniconfig(obj, &c, err) < 0)
 		return vw_err_wrap(err, "ENIConfig %.64s", name);
 	for (size_t i = 0; i < m->n; i++)
 		if (!strcmp(m->v[i].name, name))
-			return vw_err_set(err, EEXIST, VW_CNI_INVALID_CONFIG, "ENIConfig %.64s is there twice, the first in %.64s", name,
+			return vw_err_set(err, EEXIST, VW_CNI_INVALID_CONFIG,
+					  "ENIConfig %.64s is there twice, the first in %.64s", name,
 					  m->v[i].file);
 	if (m->n == MAX_ENICONFIGS)
-		return vw_err_set(err, E2BIG, VW_CNI_INVALID_CONFIG, "more than %d ENIConfigs", MAX_ENICONFIGS);
+		return vw_err_set(err, E2BIG, VW_CNI_INVALID_CONFIG, "more than %d ENIConfigs",
+				  MAX_ENICONFIGS);
 	grown = reallocarray(m->v, m->n + 1, sizeof(*grown));
 	if (!grown)
 		return vw_err_set(err, ENOMEM, 0, "no memory for %zu ENIConfigs", m->n + 1);
@@ -101,26 +106,27 @@ static unsigned int node_fit(const struct vw_json *obj, const char *name, const 
 	return *name && !strcmp(name, w->host_name) ? 1 : 0;
 }
 
-static int add_node(struct manifests *m, const struct vw_json *obj, const char *name, const struct manifest_want *w,
-		    struct vw_err *err)
+static int add_node(struct manifests *m, const struct vw_json *obj, const char *name,
+		    const struct manifest_want *w, struct vw_err *err)
 {
 	const struct vw_json *meta = vw_json_get(obj, "metadata");
-	const struct vw_json *labels = vw_json_get(meta, "labels"), *annotations = vw_json_get(meta, "annotations");
+	const struct vw_json *labels = vw_json_get(meta, "labels"),
+			     *annotations = vw_json_get(meta, "annotations");
 	const struct {
 		const struct vw_json *in;
 		const char *what, *key;
 	} places[] = {
-		{ labels, "label", EXTERNAL_LABEL },
-		{ annotations, "annotation", w->annotation },
-		{ labels, "label", w->label },
+		{labels, "label", EXTERNAL_LABEL},
+		{annotations, "annotation", w->annotation},
+		{labels, "label", w->label},
 	};
 	unsigned int fit = node_fit(obj, name, w);
 
 	if (!fit || fit < m->fit)
 		return 0;
 	if (fit == m->fit)
-		return vw_err_set(err, EEXIST, VW_CNI_INVALID_CONFIG, "this node's Node is there twice: %.64s and %.64s",
-				  m->node_name, name);
+		return vw_err_set(err, EEXIST, VW_CNI_INVALID_CONFIG,
+				  "this node's Node is there twice: %.64s and %.64s", m->node_name, name);
 	m->fit = fit;
 	m->node_config[0] = m->node_from[0] = 0;
 	(void)!vw_fmt(m->node_name, sizeof(m->node_name), "%.*s", MANIFEST_NAME_MAX - 1, name);
@@ -130,8 +136,9 @@ static int add_node(struct manifests *m, const struct vw_json *obj, const char *
 		if (!*value)
 			continue;
 		if (vw_fmt(m->node_config, sizeof(m->node_config), "%s", value) < 0)
-			return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "%s %.64s of Node %.64s is too long", places[i].what,
-					  places[i].key, name);
+			return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+					  "%s %.64s of Node %.64s is too long", places[i].what, places[i].key,
+					  name);
 		(void)!vw_fmt(m->node_from, sizeof(m->node_from), "%s %s", places[i].what, places[i].key);
 		break;
 	}
@@ -144,8 +151,8 @@ static bool is_of_group(const char *version, const char *group)
 }
 
 /* @version, @kind: what the list says that its items are, "" where each says so itself */
-static int take_object(struct manifests *m, const struct manifest_want *w, const struct vw_json *obj, const char *version,
-		       const char *kind, const char *file, struct vw_err *err)
+static int take_object(struct manifests *m, const struct manifest_want *w, const struct vw_json *obj,
+		       const char *version, const char *kind, const char *file, struct vw_err *err)
 {
 	const char *name = text_at(vw_json_get(obj, "metadata"), "name");
 
@@ -163,24 +170,26 @@ static int take_object(struct manifests *m, const struct manifest_want *w, const
 }
 
 /* "List", "NodeList", ...: objects under items; those of a typed list need not say their kind again */
-static int take_list(struct manifests *m, const struct manifest_want *w, const struct vw_json *obj, const char *file,
-		     struct vw_err *err)
+static int take_list(struct manifests *m, const struct manifest_want *w, const struct vw_json *obj,
+		     const char *file, struct vw_err *err)
 {
 	const struct vw_json *items = vw_json_get(obj, "items");
 	char kind[64];
 	int r = 0;
 
 	if (vw_json_type(items) != VW_JSON_ARRAY)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "a %.32s without a list 'items'", text_at(obj, "kind"));
-	if (vw_fmt(kind, sizeof(kind), "%.*s", (int)strlen(text_at(obj, "kind")) - 4, text_at(obj, "kind")) < 0)
-		return 0;       /* no kind that we know */
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "a %.32s without a list 'items'",
+				  text_at(obj, "kind"));
+	if (vw_fmt(kind, sizeof(kind), "%.*s", (int)strlen(text_at(obj, "kind")) - 4, text_at(obj, "kind")) <
+	    0)
+		return 0; /* no kind that we know */
 	for (size_t i = 0; r == 0 && i < vw_json_len(items); i++)
 		r = take_object(m, w, vw_json_at(items, i), text_at(obj, "apiVersion"), kind, file, err);
 	return r;
 }
 
-int manifests_take(struct manifests *m, const struct manifest_want *want, const char *text, size_t len, const char *file,
-		   struct vw_err *err)
+int manifests_take(struct manifests *m, const struct manifest_want *want, const char *text, size_t len,
+		   const char *file, struct vw_err *err)
 {
 	size_t pos = 0;
 	int r;
@@ -193,8 +202,9 @@ int manifests_take(struct manifests *m, const struct manifest_want *want, const 
 		if (r <= 0)
 			return r;
 		n = strlen(text_at(obj, "kind"));
-		r = n >= 4 && !strcmp(text_at(obj, "kind") + n - 4, "List") ? take_list(m, want, obj, file, err) :
-									      take_object(m, want, obj, "", "", file, err);
+		r = n >= 4 && !strcmp(text_at(obj, "kind") + n - 4, "List")
+			    ? take_list(m, want, obj, file, err)
+			    : take_object(m, want, obj, "", "", file, err);
 		if (r < 0)
 			return vw_err_wrap(err, "%s", file);
 	}
@@ -217,14 +227,16 @@ static int take_file(struct manifests *m, const struct manifest_want *want, cons
 	int r;
 
 	if (vw_fmt(path, sizeof(path), "%s/%s", dir, name) < 0)
-		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG, "the path of %.64s is too long", name);
+		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG, "the path of %.64s is too long",
+				  name);
 	r = vw_read_file(path, FILE_MAX_BYTES, &text, err);
 	return r < 0 ? r : manifests_take(m, want, vw_buf_str(&text), text.len, path, err);
 }
 
-int manifests_read(const char *dir, const struct manifest_want *want, struct manifests *ret, struct vw_err *err)
+int manifests_read(const char *dir, const struct manifest_want *want, struct manifests *ret,
+		   struct vw_err *err)
 {
-	struct manifests m = { 0 };
+	struct manifests m = {0};
 	struct dirent **names = NULL;
 	int n = scandir(dir, &names, is_json, alphasort), r = 0;
 
@@ -246,7 +258,7 @@ int manifests_read(const char *dir, const struct manifest_want *want, struct man
 void manifests_done(struct manifests *m)
 {
 	free(m->v);
-	*m = (struct manifests){ 0 };
+	*m = (struct manifests){0};
 }
 
 const struct manifest_eniconfig *manifests_eniconfig(const struct manifests *m, struct vw_err *err)
@@ -257,12 +269,14 @@ const struct manifest_eniconfig *manifests_eniconfig(const struct manifests *m, 
 		if (!strcmp(m->v[i].name, name))
 			return &m->v[i];
 	if (m->node_config[0])
-		vw_err_set(err, ENOENT, VW_CNI_INVALID_CONFIG, "there is no ENIConfig '%.64s', which %.128s of Node %.64s names", name,
+		vw_err_set(err, ENOENT, VW_CNI_INVALID_CONFIG,
+			   "there is no ENIConfig '%.64s', which %.128s of Node %.64s names", name,
 			   m->node_from, m->node_name);
 	else if (m->fit)
-		vw_err_set(err, ENOENT, VW_CNI_INVALID_CONFIG, "Node %.64s names no ENIConfig, and there is none called 'default'",
-			   m->node_name);
+		vw_err_set(err, ENOENT, VW_CNI_INVALID_CONFIG,
+			   "Node %.64s names no ENIConfig, and there is none called 'default'", m->node_name);
 	else
-		vw_err_set(err, ENOENT, VW_CNI_INVALID_CONFIG, "policy_dir has neither this node's Node nor an ENIConfig 'default'");
+		vw_err_set(err, ENOENT, VW_CNI_INVALID_CONFIG,
+			   "policy_dir has neither this node's Node nor an ENIConfig 'default'");
 	return NULL;
 }

@@ -11,18 +11,19 @@ struct vw_err;
 /**
  * DOC: Kubernetes objects from a folder
  *
- * manifests_read() takes ENIConfigs (crd.k8s.amazonaws.com/v1alpha1) and this node's Node from every *.json of a folder: an
- * object, a List, or objects one after another, as `kubectl get ... -o json` prints them. Other kinds are passed over. Either
- * all of it is taken or nothing, so that a bad file leaves the caller's last good state in force.
+ * manifests_read() takes ENIConfigs (crd.k8s.amazonaws.com/v1alpha1) and this node's Node from every *.json
+ * of a folder: an object, a List, or objects one after another, as `kubectl get ... -o json` prints them.
+ * Other kinds are passed over. Either all of it is taken or nothing, so that a bad file leaves the caller's
+ * last good state in force.
  */
-#define MANIFEST_NAME_MAX 254   /* Kubernetes: 253 characters */
+#define MANIFEST_NAME_MAX 254 /* Kubernetes: 253 characters */
 
 struct manifest_eniconfig {
 	char name[MANIFEST_NAME_MAX];
 	char subnet[EC2_ID_LEN];
 	char groups[EC2_MAX_GROUPS][EC2_ID_LEN];
 	size_t n_groups;
-	char file[256];                 /* where it stands, for messages */
+	char file[256]; /* where it stands, for messages */
 };
 
 /**
@@ -37,8 +38,8 @@ struct manifest_want {
 
 /**
  * struct manifests - what was read.
- * @fit: how well the node found fits what was wanted; 0 = none was found. @node_config: the ENIConfig that it names, "" =
- * none; @node_from: where it does so, "annotation k8s.amazonaws.com/eniConfig".
+ * @fit: how well the node found fits what was wanted; 0 = none was found. @node_config: the ENIConfig that it
+ * names, "" = none; @node_from: where it does so, "annotation k8s.amazonaws.com/eniConfig".
  */
 struct manifests {
 	struct manifest_eniconfig *v;
@@ -50,10 +51,12 @@ struct manifests {
 };
 
 /** manifests_take() - add the objects of one text. @file: names it in messages. */
-int manifests_take(struct manifests *m, const struct manifest_want *want, const char *text, size_t len, const char *file,
+int manifests_take(struct manifests *m, const struct manifest_want *want, const char *text, size_t len,
+		   const char *file, struct vw_err *err);
+/** manifests_read() - all of @dir, in order of name. Return: 0; -ENOENT when there is no such folder; -errno.
+ */
+int manifests_read(const char *dir, const struct manifest_want *want, struct manifests *ret,
 		   struct vw_err *err);
-/** manifests_read() - all of @dir, in order of name. Return: 0; -ENOENT when there is no such folder; -errno. */
-int manifests_read(const char *dir, const struct manifest_want *want, struct manifests *ret, struct vw_err *err);
 void manifests_done(struct manifests *m);
 
 /**

@@ -1,6 +1,7 @@
 /*
- * Placement without I/O. Where a subnet is named (subnet_id, an ENIConfig) it is that one; else, with discovery, those of the
- * node's VPC and zone by aws-node's tags, the one with most free addresses first; else the primary ENI's.
+ * Placement without I/O. Where a subnet is named (subnet_id, an ENIConfig) it is that one; else, with
+ * discovery, those of the node's VPC and zone by aws-node's tags, the one with most free addresses first;
+ * else the primary ENI's.
  */
 #include "daemon/place.h"
 
@@ -80,7 +81,7 @@ static void add(struct place *p, const char *id)
 
 	if (!*id || p->n == PLACE_MAX_SUBNETS || is_gone(p, id) || vw_fmt(n->id, sizeof(n->id), "%s", id) < 0)
 		return;
-	n->cidr = s ? s->cidr4 : (struct vw_cidr){ 0 };
+	n->cidr = s ? s->cidr4 : (struct vw_cidr){0};
 	n->free4 = s ? s->free4 : UINT32_MAX;
 	p->n++;
 }
@@ -92,7 +93,8 @@ static void add_named(struct place *p, const char *id, const char *by)
 		vw_err_set(&p->why, ENOENT, VW_CNI_INVALID_CONFIG,
 			   "%.200s: subnet %.47s does not exist in the VPC and zone of this node", by, id);
 	else if (is_gone(p, id))
-		vw_err_set(&p->why, ENOENT, VW_CNI_INVALID_CONFIG, "%.200s: subnet %.47s does not exist any more", by, id);
+		vw_err_set(&p->why, ENOENT, VW_CNI_INVALID_CONFIG,
+			   "%.200s: subnet %.47s does not exist any more", by, id);
 	else
 		add(p, id);
 }
@@ -131,7 +133,8 @@ static void discover(struct place *p, const struct vwired_config *cfg, const str
 	qsort(p->v, p->n, sizeof(p->v[0]), by_free);
 	if (!p->n)
 		vw_err_set(&p->why, ENOENT, VW_CNI_INVALID_CONFIG,
-			   "no subnet for new ENIs: %.47s is tagged kubernetes.io/role/cni=0, and no other one in the zone =1",
+			   "no subnet for new ENIs: %.47s is tagged kubernetes.io/role/cni=0, and no other "
+			   "one in the zone =1",
 			   node->subnet_id);
 }
 
@@ -154,10 +157,11 @@ static void by_eniconfig(struct place *p, const struct manifests *m)
 	take_groups(p, c->groups, c->n_groups, sizeof(c->groups[0]));
 }
 
-void place_choose(struct place *p, const struct vwired_config *cfg, const struct node *node, const struct manifests *m)
+void place_choose(struct place *p, const struct vwired_config *cfg, const struct node *node,
+		  const struct manifests *m)
 {
 	p->n = p->n_groups = 0;
-	p->why = (struct vw_err){ 0 };
+	p->why = (struct vw_err){0};
 	if (cfg->custom_networking)
 		by_eniconfig(p, m);
 	else if (cfg->subnet_id[0])
@@ -186,7 +190,7 @@ void place_know(struct place *p, struct ec2_subnets *take)
 	ec2_subnets_done(&p->known);
 	p->known = *take;
 	p->asked = true;
-	*take = (struct ec2_subnets){ 0 };
+	*take = (struct ec2_subnets){0};
 }
 
 void place_took(struct place *p, const char *id, unsigned int n)
@@ -194,7 +198,8 @@ void place_took(struct place *p, const char *id, unsigned int n)
 	for (size_t i = 0; i < p->known.n; i++)
 		if (!strcmp(p->known.v[i].id, id))
 			p->known.v[i].free4 -= n < p->known.v[i].free4 ? n : p->known.v[i].free4;
-	/* the order stays as it is until the next choice: jumping to and fro would spread a node over subnets */
+	/* the order stays as it is until the next choice: jumping to and fro would spread a node over subnets
+	 */
 	for (size_t i = 0; i < p->n; i++)
 		if (!strcmp(p->v[i].id, id) && p->v[i].free4 != UINT32_MAX)
 			p->v[i].free4 -= n < p->v[i].free4 ? n : p->v[i].free4;

@@ -16,19 +16,19 @@ struct vwired_config;
 /**
  * DOC: placement: decisions without I/O
  *
- * Which of the attached ENIs are ours to use, in which subnets new ENIs may be created and in what order, with which
- * security groups, and which ENIs serve no pods. placement.[ch] carries them out.
+ * Which of the attached ENIs are ours to use, in which subnets new ENIs may be created and in what order,
+ * with which security groups, and which ENIs serve no pods. placement.[ch] carries them out.
  */
 
 /** enum place_use - whether an attached ENI is ours; why not. */
 enum place_use {
 	PLACE_OURS,
-	PLACE_NO_MANAGE,        /* tag node.k8s.amazonaws.com/no_manage=true */
-	PLACE_OTHER_NODE,       /* tagged as another instance's */
-	PLACE_UNTAGGED,         /* MANAGE_UNTAGGED_ENI=false and no tag */
-	PLACE_TRUNK,            /* carries branch ENIs, for security groups per pod */
-	PLACE_EFA,              /* efa, efa-only: for MPI, not for pods */
-	PLACE_OTHER_TYPE,       /* of a load balancer, an endpoint, ...: somebody else's */
+	PLACE_NO_MANAGE,  /* tag node.k8s.amazonaws.com/no_manage=true */
+	PLACE_OTHER_NODE, /* tagged as another instance's */
+	PLACE_UNTAGGED,   /* MANAGE_UNTAGGED_ENI=false and no tag */
+	PLACE_TRUNK,      /* carries branch ENIs, for security groups per pod */
+	PLACE_EFA,        /* efa, efa-only: for MPI, not for pods */
+	PLACE_OTHER_TYPE, /* of a load balancer, an endpoint, ...: somebody else's */
 };
 
 /** place_use() - the primary ENI is always ours. */
@@ -37,12 +37,12 @@ enum place_use place_use(const struct ec2_eni *e, const char *instance_id, bool 
 const char *place_use_str(enum place_use u);
 
 #define PLACE_MAX_SUBNETS 16
-#define PLACE_MAX_GONE 16
+#define PLACE_MAX_GONE    16
 
 struct place_subnet {
 	char id[EC2_ID_LEN];
-	struct vw_cidr cidr;            /* family 0: not known */
-	uint32_t free4;                 /* UINT32_MAX: not known */
+	struct vw_cidr cidr; /* family 0: not known */
+	uint32_t free4;      /* UINT32_MAX: not known */
 };
 
 /**
@@ -65,14 +65,17 @@ struct place {
 };
 
 /** place_choose() - fill v, groups and why. @m: what policy_dir holds; used with custom networking. */
-void place_choose(struct place *p, const struct vwired_config *cfg, const struct node *node, const struct manifests *m);
-/** place_serves_pods() - false for the primary ENI under custom networking, and in a subnet that is tagged out. */
+void place_choose(struct place *p, const struct vwired_config *cfg, const struct node *node,
+		  const struct manifests *m);
+/** place_serves_pods() - false for the primary ENI under custom networking, and in a subnet that is tagged
+ * out. */
 bool place_serves_pods(const struct place *p, const struct vwired_config *cfg, const struct store_eni *eni);
 /** place_know() - take over what EC2 said (@take is emptied). */
 void place_know(struct place *p, struct ec2_subnets *take);
 /** place_known() - what is known of a subnet, or NULL. */
 const struct ec2_subnet *place_known(const struct place *p, const char *id);
-/** place_took() - @n addresses of a subnet are taken; keeps the figures roughly true between two questions. */
+/** place_took() - @n addresses of a subnet are taken; keeps the figures roughly true between two questions.
+ */
 void place_took(struct place *p, const char *id, unsigned int n);
 /** place_gone() - EC2 said that a subnet does not exist. */
 void place_gone(struct place *p, const char *id);

@@ -1,6 +1,7 @@
 /*
- * What placement needs from outside: subnets from EC2 (in a worker), manifests from a folder (here; small, local, and only with
- * custom networking). Every change ends in update(): choose, tell the pool which ENIs serve pods, plan.
+ * What placement needs from outside: subnets from EC2 (in a worker), manifests from a folder (here; small,
+ * local, and only with custom networking). Every change ends in update(): choose, tell the pool which ENIs
+ * serve pods, plan.
  */
 #include "daemon/placement.h"
 
@@ -18,12 +19,14 @@
 #include <unistd.h>
 
 #define SUBNETS_DEADLINE_MS 30000
-#define SETTLE_MS 50            /* a folder is filled file by file */
-#define FOLDER_RETRY_MS 10000
+#define SETTLE_MS           50 /* a folder is filled file by file */
+#define FOLDER_RETRY_MS     10000
 
 /**
- * struct placement - @looked_for: the named subnet that EC2 was asked about last, so that a wrong name is one question.
- * @pending: a configuration that waits for EC2's word on its subnet. @watched: the folder under watch, "" = none.
+ * struct placement - @looked_for: the named subnet that EC2 was asked about last, so that a wrong name is one
+ * question.
+ * @pending: a configuration that waits for EC2's word on its subnet. @watched: the folder under watch, "" =
+ * none.
  */
 struct placement {
 	struct place place;
@@ -34,7 +37,7 @@ struct placement {
 	char looked_for[EC2_ID_LEN];
 	char watched[VW_PATH_MAX];
 	struct loop_timer *reread, *refresh;
-	char said[sizeof(((struct vw_err *)0)->msg)];   /* the last complaint, not to be repeated */
+	char said[sizeof(((struct vw_err *)0)->msg)]; /* the last complaint, not to be repeated */
 };
 
 const struct place *placement(const struct daemon *d)
@@ -82,7 +85,8 @@ static void update(struct daemon *d)
 	eni_refresh(d);
 	daemon_pool_changed(d);
 	/* younger than our list, perhaps: look before it is called wrong */
-	if (*named && p->place.asked && !place_known(&p->place, named) && strcmp(p->looked_for, named) && may_ask(d)) {
+	if (*named && p->place.asked && !place_known(&p->place, named) && strcmp(p->looked_for, named) &&
+	    may_ask(d)) {
 		(void)!vw_fmt(p->looked_for, sizeof(p->looked_for), "%s", named);
 		ask(d);
 		return;
@@ -108,10 +112,12 @@ static void subnets_work(void *arg)
 {
 	struct subnets_job *j = arg;
 
-	j->r = cloud_subnets(j->ec2, vw_mono_ms() + SUBNETS_DEADLINE_MS, j->vpc_id, j->zone, &j->found, &j->err);
+	j->r = cloud_subnets(j->ec2, vw_mono_ms() + SUBNETS_DEADLINE_MS, j->vpc_id, j->zone, &j->found,
+			     &j->err);
 }
 
-/* only a clear "there is none" refuses a configuration; when EC2 does not answer, its creation of ENIs will tell */
+/* only a clear "there is none" refuses a configuration; when EC2 does not answer, its creation of ENIs will
+ * tell */
 static void decide_pending(struct daemon *d)
 {
 	struct placement *p = d->placement;
@@ -122,8 +128,9 @@ static void decide_pending(struct daemon *d)
 		return;
 	if (p->place.asked && !place_known(&p->place, fresh->subnet_id)) {
 		vw_error("the configuration is not valid, the running one stays in force",
-			 "err=\"%s: subnet_id is '%s', which does not exist in the VPC and zone of this node\"", d->config_path,
-			 fresh->subnet_id);
+			 "err=\"%s: subnet_id is '%s', which does not exist in the VPC and zone of this "
+			 "node\"",
+			 d->config_path, fresh->subnet_id);
 		vwired_config_free(fresh);
 		return;
 	}
@@ -140,7 +147,8 @@ static void subnets_done(void *arg)
 	if (j->r == 0)
 		place_know(&p->place, &j->found);
 	else if (!d->stopping)
-		vw_warn("the subnets could not be listed, going on with what is known", "err=\"%s\"", j->err.why.msg);
+		vw_warn("the subnets could not be listed, going on with what is known", "err=\"%s\"",
+			j->err.why.msg);
 	ec2_subnets_done(&j->found);
 	free(j);
 	if (d->stopping)
@@ -191,7 +199,8 @@ void placement_surveyed(struct daemon *d, struct survey *s)
 		place_know(&p->place, &s->subnets);
 		p->asked_ms = vw_mono_ms();
 	} else if (s->want_subnets && s->ec2_ok) {
-		vw_warn("the subnets could not be listed, new ENIs go where the primary ENI is or the configuration says",
+		vw_warn("the subnets could not be listed, new ENIs go where the primary ENI is or the "
+			"configuration says",
 			"err=\"%s\"", s->subnets_err.why.msg);
 	}
 	/* which Node is ours may follow from the instance id */
@@ -212,7 +221,8 @@ void placement_subnet_short(struct daemon *d)
 
 void placement_subnet_gone(struct daemon *d, const char *id, const struct vw_err *why)
 {
-	vw_error("a subnet does not exist any more, no ENI is created there", "subnet=%s err=\"%s\"", id, why->msg);
+	vw_error("a subnet does not exist any more, no ENI is created there", "subnet=%s err=\"%s\"", id,
+		 why->msg);
 	place_gone(&d->placement->place, id);
 	update(d);
 }
@@ -272,7 +282,7 @@ static void read_manifests(struct daemon *d)
 		.annotation = d->cfg->eni_config_annotation,
 		.label = d->cfg->eni_config_label,
 	};
-	struct manifests fresh = { 0 };
+	struct manifests fresh = {0};
 	struct vw_err err;
 	int r;
 
@@ -282,11 +292,12 @@ static void read_manifests(struct daemon *d)
 	watch(d);
 	r = manifests_read(d->cfg->policy_dir, &want, &fresh, &err);
 	if (r == -ENOENT || r == -ENOTDIR) {
-		p->watched[0] = 0;      /* the watch went with the folder */
+		p->watched[0] = 0; /* the watch went with the folder */
 		loop_timer_set(p->reread, FOLDER_RETRY_MS);
 	}
 	if (r < 0) {
-		vw_error("the objects in policy_dir are not valid, the last good ones stay in force", "err=\"%s\"", err.msg);
+		vw_error("the objects in policy_dir are not valid, the last good ones stay in force",
+			 "err=\"%s\"", err.msg);
 		return;
 	}
 	manifests_done(&p->manifests);
@@ -333,5 +344,5 @@ void placement_free(struct placement *p)
 	place_done(&p->place);
 	manifests_done(&p->manifests);
 	vwired_config_free(p->pending);
-	free(p);        /* the timers went with the loop */
+	free(p); /* the timers went with the loop */
 }

@@ -13,9 +13,10 @@ struct vw_err;
 /**
  * DOC: placement, carried out
  *
- * Keeps the answers that place.h decides from: EC2's list of subnets, asked for once in the first survey and again only when a
- * subnet turned out to be short or an unknown one is named (at most once in subnet_retry_s), and the objects in policy_dir,
- * read again when the folder changes. Whatever is invalid is logged once and leaves what was there before.
+ * Keeps the answers that place.h decides from: EC2's list of subnets, asked for once in the first survey and
+ * again only when a subnet turned out to be short or an unknown one is named (at most once in
+ * subnet_retry_s), and the objects in policy_dir, read again when the folder changes. Whatever is invalid is
+ * logged once and leaves what was there before.
  */
 int placement_new(struct daemon *d, struct placement **ret_placement, struct vw_err *err);
 void placement_free(struct placement *p);
@@ -30,7 +31,8 @@ void placement_surveyed(struct daemon *d, struct survey *s);
 void placement_config_changed(struct daemon *d);
 /**
  * placement_verify() - a new configuration names a subnet that is not known: ask EC2.
- * Return: true when it will be applied or refused later (@fresh is taken); false: nothing to ask, the caller goes on.
+ * Return: true when it will be applied or refused later (@fresh is taken); false: nothing to ask, the caller
+ * goes on.
  */
 bool placement_verify(struct daemon *d, struct vwired_config *fresh);
 /** placement_subnet_short() - EC2 said that a subnet has no prefix or address left. */

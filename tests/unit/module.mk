@@ -39,3 +39,4 @@ test_sim_sigv4_LIBS := sim netview net rpc crypto json base
 test_mnl_LIBS := mnl
 test_manifest_LIBS := daemon json base
 test_place_LIBS := daemon crypto json base
+test_leak_LIBS := daemon crypto json base
