@@ -284,8 +284,71 @@ def test_a_prefix_that_is_missing_is_named(make_lab):
         pod.remove()
 
 
+def blocks_at_ec2(node):
+    """The /80s of the node's primary ENI, as EC2 lists them."""
+    eni = next(e["id"] for e in node.info()["enis"] if e["primary"])
+    shown = node.ec2("describe-network-interfaces", "--network-interface-ids", eni)["NetworkInterfaces"][0]
+    return [p["Ipv6Prefix"] for p in shown.get("Ipv6Prefixes", [])]
+
+
+@pytest.mark.parametrize("fault", [{"kind": "close"}, {"kind": "truncate", "bytes": 40}, {"code": "RequestLimitExceeded"}],
+                         ids=["no-answer", "half-an-answer", "throttled"])
+def test_one_prefix_whatever_becomes_of_the_answer(make_lab, fault):
+    lab = make_lab("--ipv6", "--no-daemon", daemon_config={"enable_ipv4": False})
+    node = lab.nodes[0]
+    lab.fault("AssignIpv6Addresses", **fault, times=1)
+    lab.start_daemon(node.name)
+    proc.wait_until(node.serves, "the daemon to serve")
+    pod = node.pod()
+    try:
+        assert ipaddress.ip_address(pod.add().address6) in ipaddress.ip_network(blocks_at_ec2(node)[0])
+        assert len(blocks_at_ec2(node)) == 1
+    finally:
+        pod.delete()
+        pod.remove()
+
+
+def test_a_daemon_killed_while_it_asks_finds_the_prefix_again(make_lab):
+    """EC2 has given the /80, and the daemon dies before it hears of it."""
+    lab = make_lab("--ipv6", "--no-daemon", daemon_config={"enable_ipv4": False})
+    node = lab.nodes[0]
+    lab.fault("AssignIpv6Addresses", kind="hang", times=1)
+    lab.start_daemon(node.name)
+    proc.wait_until(lambda: lab.ec2_calls().get("AssignIpv6Addresses", 0) == 1, "the call")
+    lab.kill_daemon(node.name)
+    lab.start_daemon(node.name)
+    proc.wait_until(node.serves, "the daemon to serve again")
+    pod = node.pod()
+    try:
+        assert ipaddress.ip_address(pod.add().address6) in ipaddress.ip_network(blocks_at_ec2(node)[0])
+        assert len(blocks_at_ec2(node)) == 1
+        assert lab.ec2_calls()["AssignIpv6Addresses"] == 1
+    finally:
+        pod.delete()
+        pod.remove()
+
+
+def test_metadata_alone_tells_the_prefix(make_lab):
+    """ENABLE_IMDS_ONLY_MODE: a /80 that somebody else assigned is served without any call to EC2."""
+    lab = make_lab("--ipv6", "--no-daemon", daemon_config={"enable_ipv4": False, "imds_only": True})
+    node = lab.nodes[0]
+    mac = node.imds("mac")
+    given = node.ec2("assign-ipv6-addresses", "--ipv6-prefix-count", "1", "--network-interface-id",
+                     node.imds(f"network/interfaces/macs/{mac}/interface-id"))["AssignedIpv6Prefixes"]
+    calls = lab.ec2_calls()
+    lab.start_daemon(node.name)
+    proc.wait_until(node.serves, "the daemon to serve")
+    pod = node.pod()
+    try:
+        assert ipaddress.ip_address(pod.add().address6) in ipaddress.ip_network(given[0])
+        assert lab.ec2_calls() == calls
+    finally:
+        pod.delete()
+        pod.remove()
+
+
 def test_state_of_a_node_without_ipv6_is_taken_over(make_lab):
-    """A pod made before IPv6 was switched on keeps what it has; a new one beside it has both."""
+    """A pod made before IPv6 was switched on keeps what it has; a new one beside it has both, also when it is off again."""
     lab = make_lab(nodes=1, instance_type="t3.small", config={"instances": [{"name": "node-1", "type": "t3.small", "ipv6_addresses": 1,
                                                                                     "role": "vpcwire-node"}]})
     node = lab.nodes[0]
@@ -301,6 +364,9 @@ def test_state_of_a_node_without_ipv6_is_taken_over(make_lab):
         held = audit.books(node)
         restart(node)
         assert audit.books(node) == held
+        restart(node, lambda: node.run("sh", "-c", "echo '{}' > /etc/vpcwire/vpcwired.json"))
+        assert audit.books(node) == held and new.check() is None
+        assert new.pings(node_address6(node)) and json.loads(new.fetch(f"http://{INTERNET6}/"))["client"] == new.result.address6
     finally:
         for pod in (old, new):
             pod.delete()
