@@ -51,9 +51,7 @@ void info_status(struct daemon *d, struct vw_rpc_status *ret_st)
 	}
 	ipam_pool_advance(d->pool, vw_mono_ms());
 	ipam_pool_stats(d->pool, &s);
-	if (!d->cfg->enable_ipv4 && eni_for_v6(d))
-		return;
-	if (s.available > d->n_hungry)
+	if (d->cfg->enable_ipv4 ? s.available > d->n_hungry : eni_for_v6(d) != NULL)
 		return;
 	if (grow_cause(d, NULL, &err))
 		say(ret_st, VW_CNI_NOT_AVAILABLE, err.msg);
