@@ -145,6 +145,8 @@ const char *survey_vpc(const struct survey *s)
 
 static void survey_ec2(struct survey *s)
 {
+	/* what we made ourselves is tagged; an ENI that a setting of today rules out is still ours to see off */
+	const struct place_rules rules = { .instance_id = s->id.instance_id, .multi_nic = true };
 	struct ec2_error ignored;
 
 	s->ec2_ok = ec2_describe_own_enis(s->ec2, s->deadline_ms, &s->ec2_enis, &s->ec2_err) == 0;
@@ -160,7 +162,7 @@ static void survey_ec2(struct survey *s)
 		const struct ec2_eni *e = &s->ec2_enis.v[i];
 		const char *owner = ec2_eni_tag(e, TAG_INSTANCE);
 
-		if (place_use(e, s->id.instance_id, false) != PLACE_OURS || !owner || strcmp(owner, s->id.instance_id) ||
+		if (place_use(e, &rules) != PLACE_OURS || !owner || strcmp(owner, s->id.instance_id) ||
 		    e->attachment.delete_on_termination || e->attachment.status != EC2_ATTACHED || e->attachment.device == 0)
 			continue;
 		if (ec2_delete_on_termination(s->ec2, s->deadline_ms, e->id, e->attachment.id, true, &ignored) < 0)

@@ -81,6 +81,8 @@ static const struct setting settings[] = {
 	{ "manage_untagged_eni", "MANAGE_UNTAGGED_ENI", NULL, K_BOOL, AT(manage_untagged_eni), "true", 0, 0, NULL,
 	  "False: secondary ENIs without the tag node.k8s.amazonaws.com/instance_id are left alone. Those tagged "
 	  "node.k8s.amazonaws.com/no_manage=true always are." },
+	{ "multi_nic", "ENABLE_MULTI_NIC", NULL, K_BOOL, AT(multi_nic), "false", 0, 0, NULL,
+	  "Use all network cards of the instance: ENIs on each serve pods. False: card 0 only, others are left alone." },
 	{ "disable_leaked_eni_cleanup", "DISABLE_LEAKED_ENI_CLEANUP", NULL, K_BOOL, AT(disable_leaked_eni_cleanup), "false", 0, 0,
 	  NULL, "Do not look for detached ENIs that dead nodes left behind." },
 	{ "leak_check_s", "VPCWIRE_LEAK_CHECK_S", NULL, K_UINT, AT(leak_check_s), "3600", 1, 86400, NULL,

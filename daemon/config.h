@@ -53,7 +53,7 @@ struct vwired_config {
 	unsigned int warm_eni_target, warm_ip_target, minimum_ip_target, warm_prefix_target;
 	unsigned int max_eni, max_pods;
 	unsigned int ip_cooldown_s;
-	bool disable_provisioning, imds_only, manage_untagged_eni;
+	bool disable_provisioning, imds_only, manage_untagged_eni, multi_nic;
 	bool disable_leaked_eni_cleanup;
 	unsigned int leak_check_s;
 	unsigned int add_wait_ms;

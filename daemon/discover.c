@@ -81,6 +81,8 @@ static void take_identity(struct daemon *d, const struct survey *s)
 	}
 	if (s->limits_ok) {
 		n->max_enis = s->limits.card_enis[0] ? s->limits.card_enis[0] : s->limits.max_enis;
+		n->n_cards = s->limits.n_cards;
+		memcpy(n->card_enis, s->limits.card_enis, sizeof(n->card_enis));
 		n->ips_per_eni = s->limits.ipv4_per_eni;
 		n->prefixes = s->limits.nitro;
 	}
@@ -121,9 +123,15 @@ static void facts6_of(struct store_eni *row, const struct ec2_eni *e, const stru
 			row->block6 = prefixes[k];
 }
 
-static bool managed(const struct daemon *d, const struct ec2_eni *e, const char *instance_id)
+static enum place_use use_of(const struct daemon *d, const struct ec2_eni *e)
 {
-	return place_use(e, instance_id, d->cfg->manage_untagged_eni) == PLACE_OURS;
+	const struct place_rules rules = {
+		.instance_id = d->node.instance_id,
+		.manage_untagged = d->cfg->manage_untagged_eni,
+		.multi_nic = d->cfg->multi_nic,
+	};
+
+	return place_use(e, &rules);
 }
 
 static int facts_of(struct store_eni *row, const struct ec2_eni *e, const struct imds_eni *i)
@@ -190,26 +198,33 @@ static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_
 
 static void count_unmanaged(struct daemon *d, const struct survey *s)
 {
-	uint64_t before = d->enis.unmanaged_devices;
+	const struct cards before = d->enis.unmanaged;
 
 	d->enis.n_unmanaged = 0;
-	d->enis.unmanaged_devices = 0;
+	d->enis.unmanaged = (struct cards){ 0 };
 	for (size_t i = 0; i < s->ec2_enis.n; i++) {
 		const struct ec2_eni *e = &s->ec2_enis.v[i];
+		uint32_t card = e->attachment.card;
+		enum place_use use = use_of(d, e);
 
-		if (managed(d, e, s->id.instance_id))
+		if (use == PLACE_OURS)
 			continue;
 		eni_leave_alone(d, e->id);
 		/* one that pods still use is in the pool, and counted there */
 		if (eni_by_id(d, e->id))
 			continue;
-		d->enis.n_unmanaged++;
-		if (e->attachment.card == 0 && e->attachment.device < 64)
-			d->enis.unmanaged_devices |= UINT64_C(1) << e->attachment.device;
-		if (!(before & d->enis.unmanaged_devices & UINT64_C(1) << (e->attachment.device & 63)))
-			vw_info("an ENI is not ours to use", "eni=%s device=%u why=\"%s\"", e->id, e->attachment.device,
-				place_use_str(place_use(e, s->id.instance_id, d->cfg->manage_untagged_eni)));
+		/* a card that is not used has limits of its own */
+		d->enis.n_unmanaged += use != PLACE_OTHER_CARD && (!card || d->cfg->multi_nic);
+		cards_take(&d->enis.unmanaged, card, e->attachment.device);
+		if (card >= EC2_MAX_CARDS || d->enis.unmanaged.taken[card] & ~before.taken[card])
+			vw_info("an ENI is not ours to use", "eni=%s card=%u device=%u why=\"%s\"", e->id, card,
+				e->attachment.device, place_use_str(use));
 	}
+}
+
+static bool is_primary(uint32_t card, uint32_t device)
+{
+	return card == 0 && device == 0;
 }
 
 static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop)
@@ -222,13 +237,14 @@ static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop)
 		for (size_t i = 0; i < s->ec2_enis.n; i++) {
 			const struct ec2_eni *e = &s->ec2_enis.v[i];
 
-			if ((e->attachment.device == 0) != (pass == 0) || !managed(d, e, s->id.instance_id) ||
+			if (is_primary(e->attachment.card, e->attachment.device) != (pass == 0) || use_of(d, e) != PLACE_OURS ||
 			    e->attachment.status == EC2_DETACHING || e->attachment.status == EC2_DETACHED)
 				continue;
 			whole &= take_eni(d, s, e, imds_by_id(s, e->id), may_drop);
 		}
 		for (size_t i = 0; !s->ec2_ok && i < s->n_imds_enis; i++)
-			if ((s->imds_enis[i].device == 0) == (pass == 0) && s->imds_enis[i].n_ipv4 > 0)
+			if (is_primary(s->imds_enis[i].card, s->imds_enis[i].device) == (pass == 0) &&
+			    s->imds_enis[i].n_ipv4 > 0 && (!s->imds_enis[i].card || d->cfg->multi_nic))
 				whole &= take_eni(d, s, NULL, &s->imds_enis[i], false);
 	}
 	/* without EC2 the second witness is the kernel: neither IMDS nor a link shows it */

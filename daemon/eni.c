@@ -42,19 +42,6 @@ static int free_number(const struct daemon *d)
 	return -ENOSPC;
 }
 
-int eni_free_device(const struct daemon *d)
-{
-	for (unsigned int dev = 1; dev < d->node.max_enis && dev < 64; dev++) {
-		bool taken = d->enis.unmanaged_devices & UINT64_C(1) << dev;
-
-		for (size_t i = 0; i < d->enis.n && !taken; i++)
-			taken = d->enis.v[i].row.card == 0 && d->enis.v[i].row.device == dev;
-		if (!taken)
-			return (int)dev;
-	}
-	return -ENOSPC;
-}
-
 void eni_hostnet(const struct daemon *d, const struct eni *e, struct hostnet_eni *ret)
 {
 	struct vw_cidr base = vw_cidr_masked(&e->row.subnet);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "daemon/cards.h"
 #include "daemon/store.h"
 
 #include <net/if.h>
@@ -34,12 +35,12 @@ struct eni {
 	bool wired, left_alone;
 };
 
-/** struct eni_table - @unmanaged_devices: bit per device index of card 0 that is taken by an ENI that is not ours to use. */
+/** struct eni_table - @unmanaged: what is taken by ENIs that are not ours to use. @n_unmanaged: of them, on cards in use. */
 struct eni_table {
 	struct eni v[ENI_MAX];
 	size_t n;
 	unsigned int n_unmanaged;
-	uint64_t unmanaged_devices;
+	struct cards unmanaged;
 };
 
 /** struct eni_link - a link of the node, for matching by MAC. */
@@ -76,8 +77,6 @@ void eni_refresh(struct daemon *d);
 void eni_leave_alone(struct daemon *d, const char *id);
 /** eni_by_id() - NULL when unknown. */
 struct eni *eni_by_id(struct daemon *d, const char *id);
-/** eni_free_device() - lowest device index of card 0 that no ENI has; -ENOSPC at the instance's limit. */
-int eni_free_device(const struct daemon *d);
 /** eni_hostnet() - @e as the host network wants it. */
 void eni_hostnet(const struct daemon *d, const struct eni *e, struct hostnet_eni *ret);
 void eni_table_done(struct daemon *d);

@@ -162,29 +162,17 @@ static void fill_groups(const struct daemon *d, struct grow_job *j)
 	j->n_groups = p->n_groups;
 }
 
-/* device indexes that jobs under way will take */
-static uint64_t pending_devices(const struct grow *g)
-{
-	uint64_t taken = 0;
-
-	for (size_t i = 0; i < g->n_jobs; i++)
-		if (g->jobs[i]->kind == GROW_CREATE_ENI)
-			taken |= UINT64_C(1) << g->jobs[i]->device;
-	return taken;
-}
-
 static int pick_device(const struct daemon *d, struct grow_job *j)
 {
-	j->taken_devices = d->enis.unmanaged_devices | pending_devices(d->grow);
+	node_cards(&d->node, d->cfg->multi_nic, &j->cards);
+	for (uint32_t i = 0; i < j->cards.n; i++)
+		j->cards.taken[i] |= d->enis.unmanaged.taken[i];
+	for (size_t i = 0; i < d->grow->n_jobs; i++)
+		if (d->grow->jobs[i]->kind == GROW_CREATE_ENI)
+			cards_take(&j->cards, d->grow->jobs[i]->card, d->grow->jobs[i]->device);
 	for (size_t i = 0; i < d->enis.n; i++)
-		if (d->enis.v[i].row.card == 0 && d->enis.v[i].row.device < 64)
-			j->taken_devices |= UINT64_C(1) << d->enis.v[i].row.device;
-	for (uint32_t dev = 1; dev < d->node.max_enis && dev < 64; dev++)
-		if (!(j->taken_devices & UINT64_C(1) << dev)) {
-			j->device = dev;
-			return 0;
-		}
-	return -ENOSPC;
+		cards_take(&j->cards, d->enis.v[i].row.card, d->enis.v[i].row.device);
+	return cards_pick(&j->cards, &j->card, &j->device);
 }
 
 static void known_subnet(const struct daemon *d, struct grow_job *j)
@@ -208,7 +196,6 @@ static int start_intent(struct daemon *d, const struct store_intent *i)
 	j->n_prefixes = i->n_prefixes;
 	j->n_addrs = i->n_addrs;
 	j->n_prefixes6 = d->cfg->enable_ipv6;
-	j->max_enis = d->node.max_enis;
 	(void)VW_COPY(j->subnet_id, i->subnet_id);
 	(void)VW_COPY(j->token, i->token);
 	(void)VW_COPY(j->instance_id, d->node.instance_id);
@@ -380,7 +367,9 @@ static void fill_subnets(const struct daemon *d, struct plan_input *p)
 static void fill_input(const struct daemon *d, struct plan_input *p)
 {
 	const struct vwired_config *c = d->cfg;
+	struct cards cards;
 
+	node_cards(&d->node, c->multi_nic, &cards);
 	*p = (struct plan_input){ 0 };
 	p->in.targets = (struct ipam_targets){
 		.mode = c->prefix_delegation && d->node.prefixes ? IPAM_MODE_PREFIXES : IPAM_MODE_ADDRS,
@@ -391,7 +380,7 @@ static void fill_input(const struct daemon *d, struct plan_input *p)
 	};
 	p->in.targets.adaptive = grow_warm(d, &p->in.targets.warm);
 	p->in.limits = (struct ipam_limits){
-		.max_enis = d->node.max_enis,
+		.max_enis = cards_total(&cards),
 		.max_eni = c->max_eni,
 		.other_enis = d->enis.n_unmanaged,
 		.slots_per_eni = d->node.ips_per_eni ? d->node.ips_per_eni - 1 : 0,

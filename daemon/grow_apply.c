@@ -167,6 +167,7 @@ static int eni_row(const struct grow_job *j, struct store_eni *row)
 	*row = (struct store_eni){
 		.mac = e->mac,
 		.device = j->device,
+		.card = j->card,
 		.subnet = j->subnet,
 		.primary_ip = e->primary4,
 		.block6 = e->n_prefix6 ? e->prefix6[0] : (struct vw_cidr){ 0 },

@@ -71,14 +71,6 @@ static int find_by_token(struct grow_job *j)
 	return 0;
 }
 
-static int next_device(const struct grow_job *j)
-{
-	for (uint32_t dev = 1; dev < j->max_enis && dev < 64; dev++)
-		if (!(j->taken_devices & UINT64_C(1) << dev))
-			return (int)dev;
-	return -ENOSPC;
-}
-
 /* attached here already, by an earlier life whose request outlived it: then that is where it is */
 static bool is_attached_here(struct grow_job *j)
 {
@@ -92,6 +84,7 @@ static bool is_attached_here(struct grow_job *j)
 	       (seen.attachment.status == EC2_ATTACHED || seen.attachment.status == EC2_ATTACHING);
 	if (here) {
 		j->device = seen.attachment.device;
+		j->card = seen.attachment.card;
 		(void)VW_COPY(j->new_attachment_id, seen.attachment.id);
 	}
 	ec2_eni_done(&seen);
@@ -104,19 +97,15 @@ static int attach(struct grow_job *j)
 
 	j->api = "AttachNetworkInterface";
 	for (int tries = 0; tries < 3 && r < 0; tries++) {
-		int dev;
-
-		r = ec2_attach(j->cloud->ec2, j->deadline_ms, j->eni.id, j->device, 0, j->new_attachment_id, &j->err);
+		r = ec2_attach(j->cloud->ec2, j->deadline_ms, j->eni.id, j->device, j->card, j->new_attachment_id, &j->err);
 		if (r < 0 && j->err.kind == EC2_IN_USE && is_attached_here(j))
 			return 0;
 		if (r == 0 || j->err.kind != EC2_DEVICE_IN_USE)
 			return r;
 		/* somebody else attached something here: take the next index */
-		j->taken_devices |= UINT64_C(1) << j->device;
-		dev = next_device(j);
-		if (dev < 0)
+		cards_take(&j->cards, j->card, j->device);
+		if (cards_pick(&j->cards, &j->card, &j->device) < 0)
 			return r;
-		j->device = (uint32_t)dev;
 	}
 	return r;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "daemon/cards.h"
 #include "daemon/ec2.h"
 #include "daemon/eni.h"
 #include "daemon/imds.h"
@@ -36,8 +37,8 @@ struct grow_job {
 	char token[EC2_TOKEN_MAX + 1];
 	unsigned int n_prefixes, n_addrs, n_prefixes6;
 	uint32_t device;                /* CREATE_ENI: where to attach */
-	uint64_t taken_devices;         /* bit per device index known to be taken */
-	uint32_t max_enis;
+	uint32_t card;                  /* ... and on which card */
+	struct cards cards;             /* what is taken already */
 	char groups[EC2_MAX_GROUPS][EC2_ID_LEN];
 	size_t n_groups;
 	char tag_text[GROW_MAX_TAGS][2][256];

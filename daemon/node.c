@@ -17,6 +17,7 @@
 static int add_list(struct vw_json *obj, const struct node *n)
 {
 	struct vw_json *cidrs = vw_json_new_array(), *groups = vw_json_new_array();
+	vw_auto_json struct vw_json *cards = vw_json_new_array();
 	char text[VW_CIDR_STRLEN];
 	int r = 0;
 
@@ -24,9 +25,24 @@ static int add_list(struct vw_json *obj, const struct node *n)
 		r = vw_json_append(cidrs, vw_json_new_string(vw_cidr_str(&n->vpc_cidrs[i], text)));
 	for (size_t i = 0; r == 0 && i < n->n_groups; i++)
 		r = vw_json_append(groups, vw_json_new_string(n->groups[i]));
-	if (vw_json_set(obj, "vpc_cidrs", cidrs) < 0 || vw_json_set(obj, "groups", groups) < 0)
+	for (uint32_t i = 0; r == 0 && i < n->n_cards; i++) {
+		r = vw_fmt(text, sizeof(text), "%u", n->card_enis[i]) < 0 ? -EINVAL : 0;
+		if (r == 0)
+			r = vw_json_append(cards, vw_json_new_string(text));
+	}
+	if (vw_json_set(obj, "vpc_cidrs", cidrs) < 0 || vw_json_set(obj, "groups", groups) < 0 ||
+	    vw_json_set(obj, "cards", vw_json_copy(cards)) < 0)
 		r = -ENOMEM;
 	return r;
+}
+
+void node_cards(const struct node *n, bool multi, struct cards *ret)
+{
+	*ret = (struct cards){ .n = 1, .enis = { n->max_enis } };
+	if (multi && n->n_cards) {
+		ret->n = n->n_cards;
+		memcpy(ret->enis, n->card_enis, sizeof(ret->enis));
+	}
 }
 
 int node_save(struct store *store, const struct node *n, struct vw_err *err)
@@ -74,6 +90,21 @@ static int get_lists(const struct vw_json *obj, struct node *n)
 	return 0;
 }
 
+static int get_cards(const struct vw_json *obj, struct node *n)
+{
+	const struct vw_json *cards = vw_json_get(obj, "cards");
+
+	for (size_t i = 0; i < vw_json_len(cards); i++) {
+		const char *text = vw_json_string(vw_json_at(cards, i));
+		uint64_t enis;
+
+		if (i == EC2_MAX_CARDS || !text || vw_parse_u64(text, 0, 1024, &enis) < 0)
+			return -EBADMSG;
+		n->card_enis[n->n_cards++] = (uint32_t)enis;
+	}
+	return 0;
+}
+
 static int node_decode(const struct vw_json *obj, struct node *n, struct vw_err *err)
 {
 	int64_t max_enis = 0, ips = 0;
@@ -86,7 +117,7 @@ static int node_decode(const struct vw_json *obj, struct node *n, struct vw_err 
 	    get_text(obj, "vpc_id", n->vpc_id, sizeof(n->vpc_id)) < 0 ||
 	    get_text(obj, "subnet_id", n->subnet_id, sizeof(n->subnet_id)) < 0 ||
 	    get_text(obj, "primary_mac", mac, sizeof(mac)) < 0 || vw_mac_parse(mac, &n->primary_mac) < 0 ||
-	    get_lists(obj, n) < 0)
+	    get_lists(obj, n) < 0 || get_cards(obj, n) < 0)
 		return vw_err_set(err, EBADMSG, 0, "the recorded identity of the node does not parse");
 	if (vw_json_get_int(obj, "max_enis", 0, 1024, &max_enis, err) < 0 ||
 	    vw_json_get_int(obj, "ips_per_eni", 0, 1024, &ips, err) < 0 ||

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "daemon/cards.h"
 #include "daemon/imds.h"
 #include "lib/base/ip.h"
 
@@ -21,11 +22,14 @@ struct node {
 	size_t n_groups;
 	struct vw_cidr vpc_cidrs[IMDS_MAX_CIDRS];       /* IPv4 */
 	size_t n_vpc_cidrs;
-	unsigned int max_enis;          /* of the instance type; 0 = not known yet */
+	unsigned int max_enis;          /* of the instance type's card 0; 0 = not known yet */
+	uint32_t n_cards, card_enis[EC2_MAX_CARDS];     /* all cards; n_cards is 0 while they are not known */
 	unsigned int ips_per_eni;       /* IPv4 addresses per ENI, the primary one included */
 	bool prefixes;                  /* the hypervisor can delegate prefixes (Nitro, bare metal) */
 };
 
+/** node_cards() - the cards that may be used, nothing taken. @multi: ENABLE_MULTI_NIC. */
+void node_cards(const struct node *n, bool multi, struct cards *ret);
 int node_save(struct store *store, const struct node *n, struct vw_err *err);
 /** node_load() - Return: 1, 0 when the store has none, -errno when what it has is damaged. */
 int node_load(struct store *store, struct node *ret_node, struct vw_err *err);

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum place_use place_use(const struct ec2_eni *e, const char *instance_id, bool manage_untagged)
+enum place_use place_use(const struct ec2_eni *e, const struct place_rules *rules)
 {
 	const char *no_manage = ec2_eni_tag(e, TAG_NO_MANAGE), *owner = ec2_eni_tag(e, TAG_INSTANCE);
 
@@ -28,11 +28,13 @@ enum place_use place_use(const struct ec2_eni *e, const char *instance_id, bool 
 		return PLACE_EFA;
 	if (e->type[0] && strcmp(e->type, "interface"))
 		return PLACE_OTHER_TYPE;
+	if (e->attachment.card && !rules->multi_nic)
+		return PLACE_OTHER_CARD;
 	if (no_manage && !strcmp(no_manage, "true"))
 		return PLACE_NO_MANAGE;
-	if (owner && strcmp(owner, instance_id))
+	if (owner && strcmp(owner, rules->instance_id))
 		return PLACE_OTHER_NODE;
-	return owner || manage_untagged ? PLACE_OURS : PLACE_UNTAGGED;
+	return owner || rules->manage_untagged ? PLACE_OURS : PLACE_UNTAGGED;
 }
 
 const char *place_use_str(enum place_use u)
@@ -50,6 +52,8 @@ const char *place_use_str(enum place_use u)
 		return "a trunk";
 	case PLACE_EFA:
 		return "an Elastic Fabric Adapter";
+	case PLACE_OTHER_CARD:
+		return "on another network card, and multi_nic is off";
 	case PLACE_OTHER_TYPE:
 		break;
 	}

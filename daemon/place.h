@@ -28,11 +28,17 @@ enum place_use {
 	PLACE_UNTAGGED,   /* MANAGE_UNTAGGED_ENI=false and no tag */
 	PLACE_TRUNK,      /* carries branch ENIs, for security groups per pod */
 	PLACE_EFA,        /* efa, efa-only: for MPI, not for pods */
+	PLACE_OTHER_CARD,       /* on a further network card, and ENABLE_MULTI_NIC is off */
 	PLACE_OTHER_TYPE, /* of a load balancer, an endpoint, ...: somebody else's */
 };
 
+struct place_rules {
+	const char *instance_id;
+	bool manage_untagged, multi_nic;
+};
+
 /** place_use() - the primary ENI is always ours. */
-enum place_use place_use(const struct ec2_eni *e, const char *instance_id, bool manage_untagged);
+enum place_use place_use(const struct ec2_eni *e, const struct place_rules *rules);
 /** place_use_str() - a clause for the log. */
 const char *place_use_str(enum place_use u);
 

@@ -164,6 +164,41 @@ def test_an_eni_tagged_away_keeps_its_pods_and_gets_no_new_ones(make_lab, wait_u
     assert last.pings(pods[0].result.address)
 
 
+def cards():
+    """Two network cards with two ENIs of four addresses each."""
+    config = vpc()
+    config["instance_types"] = [{"name": "cards.small", "max_enis": 4, "ipv4_per_eni": 4,
+                                 "network_cards": [{"max_enis": 2}, {"max_enis": 2}]}]
+    config["instances"][0]["type"] = "cards.small"
+    return config
+
+
+def test_several_network_cards(make_lab):
+    """The ENIs of all cards serve pods, card 0 first; each by a routing table of its own."""
+    lab = make_lab(config=cards(), daemon_config={"multi_nic": True, "add_wait_ms": 3000})
+    node = lab.nodes[0]
+    pods, error = add_until_full(node, 13)
+    assert len(pods) == 4 * 3
+    assert error.code == 11 and "4 of 4 ENIs" in str(error)
+    assert sorted((e["card"], e["device"]) for e in enis(lab)) == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    tables = {r["table"] for r in node.json("ip", "-j", "rule") if 1536 < r["priority"] < 1700}
+    assert {str(t) for t in tables} == {"2", "10100", "10101"}
+    for pod in pods[3::3]:
+        assert pod.pings(pods[0].result.address)
+        assert pod.seen_as(INTERNET) == node.imds("public-ipv4")
+    lab.kill_daemon("node1")
+    lab.start_daemon("node1")
+    assert len(node.info()["enis"]) == 4
+
+
+def test_without_multi_nic_other_cards_are_left_alone(make_lab):
+    lab = make_lab(config=cards(), daemon_config={"add_wait_ms": 3000})
+    pods, error = add_until_full(lab.nodes[0], 7)
+    assert len(pods) == 2 * 3
+    assert error.code == 11 and "2 of 2 ENIs" in str(error)
+    assert {e["card"] for e in enis(lab)} == {0}
+
+
 # --- subnets
 
 def test_discovery_takes_the_tagged_subnet_with_most_room_and_asks_once(make_lab):

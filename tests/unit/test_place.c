@@ -9,6 +9,7 @@
 #include "lib/base/parse.h"
 #include "tests/unit/cm.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,8 +53,12 @@ static void test_use(void **state)
 			assert_true(VW_COPY(value[1], rows[i].no_manage) >= 0);
 			tags[e.n_tags++] = (struct ec2_tag){ no_key, value[1] };
 		}
-		if (place_use(&e, "i-1", rows[i].manage_untagged) != rows[i].want)
-			fail_msg("row %zu: %s", i, place_use_str(place_use(&e, "i-1", rows[i].manage_untagged)));
+		const struct place_rules rules = { "i-1", rows[i].manage_untagged, true }, one = { "i-1", rows[i].manage_untagged, false };
+
+		if (place_use(&e, &rules) != rows[i].want)
+			fail_msg("row %zu: %s", i, place_use_str(place_use(&e, &rules)));
+		if (e.attachment.card && rows[i].want != PLACE_EFA)
+			assert_int_equal(place_use(&e, &one), PLACE_OTHER_CARD);
 	}
 }
 
@@ -207,10 +212,34 @@ static void test_custom_networking(void **state)
 	done(&w);
 }
 
+static void test_cards(void **state)
+{
+	struct cards c = { .n = 2, .enis = { 3, 2 } };
+	static const uint32_t want[][2] = { { 0, 1 }, { 0, 2 }, { 1, 0 }, { 1, 1 } };
+	uint32_t card = 9, device = 9;
+
+	assert_int_equal(cards_total(&c), 5);
+	cards_take(&c, 0, 0);           /* the primary ENI */
+	for (size_t i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		assert_int_equal(cards_pick(&c, &card, &device), 0);
+		assert_int_equal(card, want[i][0]);
+		assert_int_equal(device, want[i][1]);
+		cards_take(&c, card, device);
+	}
+	assert_int_equal(cards_pick(&c, &card, &device), -ENOSPC);
+	/* somebody's at a high index fills the card as well as any other */
+	c = (struct cards){ .n = 1, .enis = { 2 } };
+	cards_take(&c, 0, 0);
+	cards_take(&c, 0, 40);
+	cards_take(&c, 0, 64);          /* outside: ignored */
+	cards_take(&c, EC2_MAX_CARDS, 0);
+	assert_int_equal(cards_pick(&c, &card, &device), -ENOSPC);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_use), cmocka_unit_test(test_discovery), cmocka_unit_test(test_excluded_primary),
+		cmocka_unit_test(test_use), cmocka_unit_test(test_cards), cmocka_unit_test(test_discovery), cmocka_unit_test(test_excluded_primary),
 		cmocka_unit_test(test_named), cmocka_unit_test(test_custom_networking),
 	};
 
