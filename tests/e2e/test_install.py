@@ -15,7 +15,8 @@ def test_install_below_a_destdir(tmp_path):
     # the folder's name as the Makefile writes it: another spelling would be other flags, and build everything anew
     build = os.path.relpath(proc.BUILD, ROOT)
     base, _, sanitizers = build.partition("-")
-    knobs = [f"BUILD={base}", "SANITIZE=" + sanitizers.replace("-", ",")]
+    flags = (proc.BUILD / ".flags").read_text().split()
+    knobs = [f"BUILD={base}", "SANITIZE=" + sanitizers.replace("-", ","), f"CC={flags[0]}", f"DEVELOPER={int('-Werror' in flags)}"]
     env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"}
     done = subprocess.run(["make", "-C", ROOT, "install", f"DESTDIR={tmp_path}", *knobs], env=env, capture_output=True, text=True,
                           timeout=300, check=False)
