@@ -6,6 +6,7 @@
 #include "daemon/daemon.h"
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
+#include "daemon/placement.h"
 #include "ipam/pool.h"
 #include "ipam/targets.h"
 #include "lib/base/buf.h"
@@ -147,6 +148,25 @@ static int add_lists(struct daemon *d, struct vw_json *root)
 	return r;
 }
 
+/* where new ENIs go, or why nowhere */
+static int add_placement(struct daemon *d, struct vw_json *root)
+{
+	const struct place *p = placement(d);
+	struct vw_json *o = vw_json_new_object(), *subnets = vw_json_new_array(), *groups = vw_json_new_array();
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < p->n; i++)
+		r = vw_json_append(subnets, vw_json_new_string(p->v[i].id));
+	for (size_t i = 0; r == 0 && i < p->n_groups; i++)
+		r = vw_json_append(groups, vw_json_new_string(p->groups[i]));
+	if (vw_json_set(o, "subnets", subnets) < 0 || vw_json_set(o, "security_groups", groups) < 0 || r < 0 ||
+	    vw_json_set_str(o, "trouble", p->why.eno ? p->why.msg : NULL) < 0) {
+		vw_json_free(o);
+		return -ENOMEM;
+	}
+	return vw_json_set(root, "placement", o);
+}
+
 int info_print(struct daemon *d, struct vw_buf *buf, struct vw_err *err)
 {
 	vw_auto_json struct vw_json *root = vw_json_new_object();
@@ -155,7 +175,7 @@ int info_print(struct daemon *d, struct vw_buf *buf, struct vw_err *err)
 	    vw_json_set_str(root, "instance_id", d->node.instance_id) < 0 ||
 	    vw_json_set_str(root, "instance_type", d->node.instance_type) < 0 ||
 	    vw_json_set_bool(root, "ready", d->ready) < 0 || vw_json_set_bool(root, "discovered", d->discovered) < 0 ||
-	    vw_json_set_str(root, "trouble", d->trouble.eno ? d->trouble.msg : NULL) < 0 || add_pool(d, root) < 0 ||
+	    vw_json_set_str(root, "trouble", d->trouble.eno ? d->trouble.msg : NULL) < 0 || add_pool(d, root) < 0 || add_placement(d, root) < 0 ||
 	    vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root) < 0 || vw_json_print(root, 0, buf) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
 	return vw_buf_err(buf) < 0 ? vw_err_set(err, EMSGSIZE, 0, "the node's state does not fit into one reply") : 0;

@@ -95,6 +95,18 @@ def test_the_lease_goes_with_its_holder(cluster, wait_until):
     assert len(holders(cluster)) >= 1 and "node1" not in holders(cluster)
 
 
+def test_a_node_where_it_is_switched_off_takes_no_part(make_lab, wait_until):
+    lab = make_lab(config=config(2), daemon_config={**SETTINGS, "disable_leaked_eni_cleanup": True})
+    off, on = lab.nodes
+    leaked = leave(off, "i-0dead")
+    text = json.dumps(SETTINGS)
+    on.run("sh", "-ec", 'cat > /etc/vpcwire/new; mv /etc/vpcwire/new /etc/vpcwire/vpcwired.json', input=text)
+    wait_until(lambda: leaked not in enis(lab), "the other node to remove it", timeout=30)
+    wait_until(looked(lab, 4), "more looks", timeout=30)
+    assert holders(lab) == ["node2"]
+    assert "looks for leaked ENIs" not in off.daemon_log()
+
+
 def test_a_node_that_may_not_tag_removes_nothing(make_lab, wait_until):
     """Without the permission there is no lease, and without a lease everybody would look."""
     world = config(1)

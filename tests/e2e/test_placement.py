@@ -93,6 +93,30 @@ def test_imds_only_never_speaks_to_ec2(make_lab):
     assert not calls, calls
 
 
+def test_imds_only_follows_what_others_attach_and_detach(make_lab, wait_until):
+    settings = {"imds_only": True, "add_wait_ms": 1000}
+    lab = make_lab(config=vpc(ipv4_secondaries=1), daemon_config=settings)
+    node = lab.nodes[0]
+    first = node.pod()
+    first.add()
+    eni = attach(lab, node, 1)
+    node.ec2("assign-private-ip-addresses", "--network-interface-id", eni, "--secondary-private-ip-address-count", "2")
+    configure(node, **settings)     # looks at once; by itself it would within a minute
+    wait_until(lambda: len(node.info()["enis"]) == 2 and node.info()["pool"]["available"] == 2, "the ENI to be found")
+    pods = node.pods(2)
+    for pod in pods:
+        pod.add()
+    assert pods[0].pings(first.result.address)
+    lab.control("detach-eni", eni=eni)
+    configure(node, **settings)
+    wait_until(lambda: logged(node, "an ENI is gone while pods use it"), "the daemon to see that it is gone")
+    assert len(node.info()["enis"]) == 2    # pods have addresses of it: nothing in use is dropped
+    for pod in pods:
+        pod.delete()
+    configure(node, **settings, ip_cooldown_s=0)
+    wait_until(lambda: len(node.info()["enis"]) == 1, "the ENI to be forgotten")
+
+
 def test_provisioning_off_changes_nothing_at_ec2(make_lab):
     lab = make_lab(config=vpc(ipv4_secondaries=2), daemon_config={"disable_provisioning": True, "add_wait_ms": 1000})
     pods, error = add_until_full(lab.nodes[0], 3)
@@ -311,6 +335,7 @@ def test_custom_networking(make_lab, wait_until):
     groups = {i["NetworkInterfaceId"]: [g["GroupId"] for g in i["Groups"]]
               for i in node.ec2("describe-network-interfaces")["NetworkInterfaces"]}
     assert all(groups[e["id"]] == ["sg-0b"] for e in enis(lab) if e["device"])
+    assert node.info()["placement"] == {"subnets": ["subnet-0c"], "security_groups": ["sg-0b"]}
     pods, error = add_until_full(node, SLOTS + 1)
     assert error is None
     far = other.pod()
