@@ -70,7 +70,8 @@ static struct vw_json *env_json(const struct lab *lab, const struct lab_node *no
 	vw_json_set_str(env, "VPCWIRE_NODES", vw_buf_str(&text));
 	vw_json_set_str(env, "AWS_ENDPOINT_URL_EC2", "http://" SIM_FABRIC_API ":8080");
 	vw_json_set_str(env, "AWS_ENDPOINT_URL_STS", "http://" SIM_FABRIC_API ":8081");
-	vw_json_set_str(env, "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://" SIM_FABRIC_IMDS);
+	/* Debian 12's botocore joins this and the path as they are: without the slash it asks "169.254.169.254latest" */
+	vw_json_set_str(env, "AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://" SIM_FABRIC_IMDS "/");
 	vw_json_set_str(env, "AWS_REGION", sim_cloud_world(lab->cloud)->region);
 	vw_json_set_str(env, "AWS_DEFAULT_REGION", sim_cloud_world(lab->cloud)->region);
 	if (!node)

@@ -6,6 +6,7 @@ Both are run by the same C program on the same node in the same seconds; which o
 Writes rows {"name","unit","ours","peer","peer_name","floor"} and prints them as a table.
 """
 import argparse
+import contextlib
 import json
 import pathlib
 import sys
@@ -13,7 +14,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 
 from tests.harness import cni, proc  # noqa: E402
-from tests.harness.lab import Lab  # noqa: E402
+from tests.harness.lab import Lab, parallel  # noqa: E402
 from tests.harness.spawn import Spawner  # noqa: E402
 
 PEER_PATH = "/usr/lib/cni"
@@ -70,6 +71,24 @@ def measure(node, rounds):
     return times
 
 
+def burst(node, size):
+    """-> {who: [ms]}: `size` ADDs of one kind at the same moment, as when a node starts; the other kind waits its turn."""
+    times = {}
+    for who, kind, path in (("ours", Ours, None), ("peer", Peer, PEER_PATH)):
+        with contextlib.ExitStack() as stack:
+            runners = [kind(node, stack.enter_context(Spawner(node, path))) for _ in range(size)]
+            pods = node.pods(size)
+            times[who] = parallel([lambda r=r, p=p: r.add(p) for r, p in zip(runners, pods)])
+            for runner, pod in zip(runners, pods):
+                runner.delete(pod)
+    return times
+
+
+def burst_rows(times, size, floor):
+    return [{"name": f"{size} ADDs in parallel, p{p}", "unit": "ms", "ours": round(percentile(times["ours"], p), 3),
+             "peer": round(percentile(times["peer"], p), 3), "peer_name": PEER_NAME, "floor": floor} for p in (50, 99)]
+
+
 def rows_of(times):
     rows = []
     for command, label in (("add", "ADD"), ("delete", "DEL")):
@@ -93,9 +112,12 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", type=pathlib.Path, default=proc.BUILD / "bench.json")
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--burst", type=int, default=30)
     args = parser.parse_args()
     with Lab(instance_type="m5.2xlarge", prefix_delegation=True) as lab:
-        rows = rows_of(measure(lab.nodes[0], args.rounds))
+        times = measure(lab.nodes[0], args.rounds)
+        rows = rows_of(times)
+        rows += burst_rows(burst(lab.nodes[0], args.burst), args.burst, round(percentile(times["floor", "add"], 50), 3))
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(rows, indent=1) + "\n")
     print(table(rows))

@@ -178,8 +178,7 @@ def test_an_eni_tagged_away_keeps_its_pods_and_gets_no_new_ones(make_lab, wait_u
     for pod in pods:
         pod.add()
     second = next(e for e in node.info()["enis"] if not e["primary"] and e["assigned"])
-    node.run("aws", "ec2", "create-tags", "--resources", second["id"], "--tags", "Key=node.k8s.amazonaws.com/no_manage,Value=true",
-             timeout=60)
+    node.ec2("create-tags", "--resources", second["id"], "--tags", "Key=node.k8s.amazonaws.com/no_manage,Value=true")
     configure(node, add_wait_ms=3000, log_level="info")     # a reload looks again
     wait_until(lambda: logged(node, "left alone from now on"), "the daemon to see the tag")
     more, _ = add_until_full(node, 3)

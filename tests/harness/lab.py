@@ -178,10 +178,12 @@ class Node:
         return reply
 
     def ec2(self, *words):
-        """The AWS CLI, from the node, under the instance's own role."""
-        # the CLI gives metadata one second and one try: a busy machine needs more
+        """Debian's AWS CLI, from the node, under the instance's own role -> its answer, None when it has none."""
+        # the CLI gives metadata one second and one try: a busy machine needs more. 2.9 does not know AWS_ENDPOINT_URL_EC2.
         patience = ("env", "AWS_METADATA_SERVICE_TIMEOUT=20", "AWS_METADATA_SERVICE_NUM_ATTEMPTS=3")
-        return json.loads(self.run(*patience, "aws", "ec2", *words, "--output", "json", timeout=120).stdout)
+        said = self.run(*patience, "/usr/bin/aws", "--endpoint-url", self.lab.env["AWS_ENDPOINT_URL_EC2"], "ec2", *words,
+                        "--output", "json", timeout=120).stdout
+        return json.loads(said) if said.strip() else None
 
     def eni_of(self, address):
         """The ENI that holds a pod's address, by what the daemon says of its ENIs."""
