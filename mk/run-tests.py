@@ -21,6 +21,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 PROGRAM_LIMIT_S = 120
@@ -163,8 +164,10 @@ def run_pytest(args, logs):
         return Totals()
     report = logs / f"pytest-{pathlib.Path(args[0]).name}.xml"
     report.unlink(missing_ok=True)
-    argv = ["/usr/bin/python3", "-m", "pytest", f"--junitxml={report}", *args]
-    code, _ = run(argv, PYTEST_LIMIT_S, {"PYTHONDONTWRITEBYTECODE": "1"}, live=True)
+    # pytest would keep the last runs' files in /tmp; a short path, because sockets are made in it
+    with tempfile.TemporaryDirectory(prefix="vpcwire-test-") as scratch:
+        argv = ["/usr/bin/python3", "-m", "pytest", f"--junitxml={report}", f"--basetemp={scratch}/t", *args]
+        code, _ = run(argv, PYTEST_LIMIT_S, {"PYTHONDONTWRITEBYTECODE": "1"}, live=True)
     totals = Totals()
     if report.exists():
         head = re.search(r'<testsuite [^>]*?errors="(\d+)" failures="(\d+)" skipped="(\d+)" tests="(\d+)"', report.read_text())
