@@ -474,7 +474,7 @@ static bool next_step(struct call *c, const struct outcome *o)
 		return resign(c, o) || refresh(c, o);
 	if (o->kind == EC2_EXPIRED_CREDS)
 		return refresh(c, o);
-	if (!o->again || (o->unknown && !c->q->repeat))
+	if (!o->again || (o->unknown && !c->q->repeat) || (o->kind == EC2_THROTTLED && c->q->planned))
 		return false;
 	wait = backoff_ms(c->tries, o->kind == EC2_THROTTLED ? THROTTLED_BASE_MS : RETRY_BASE_MS,
 			  RETRY_MAX_MS, clock->random(clock->arg));

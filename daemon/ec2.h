@@ -21,7 +21,8 @@ struct http;
  * - waits for a token of the action's bucket (client side, ec2_rate), and empties it when EC2 says it is
  *   throttling;
  * - TRANSIENT and THROTTLED answers: again, after a wait chosen between 0 and a doubling cap (0.2 s, when
- *   throttled 1 s, at most 20 s);
+ *   throttled 1 s, at most 20 s); but what starts a planned action (Create, Assign, Unassign, Detach) is not
+ *   tried again when throttled: the planner pauses and asks anew;
  * - EXPIRED_CREDS: again once with fresh credentials; CLOCK_SKEW: again once, signed with the time of the
  *   answer's Date, and the difference is kept for later calls;
  * - no or no whole answer (timeout after sending, connection lost, XML cut short: the outcome is unknown): a

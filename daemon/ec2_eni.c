@@ -26,7 +26,8 @@ static void parse_created(struct xml_in *in, const struct xml_node *root, void *
 int ec2_create_eni(struct ec2 *e, uint64_t deadline_ms, const struct ec2_create *what,
 		   struct ec2_eni *ret_eni, struct ec2_error *err)
 {
-	vw_auto_query struct ec2_query q = { .action = EC2_CREATE_NETWORK_INTERFACE, .repeat = true };
+	vw_auto_query struct ec2_query q = { .action = EC2_CREATE_NETWORK_INTERFACE, .repeat = true,
+					 .planned = true };
 	struct ec2_eni eni = { 0 };
 	int r;
 
@@ -129,7 +130,8 @@ int ec2_delete_on_termination(struct ec2 *e, uint64_t deadline_ms, const char *e
 int ec2_detach(struct ec2 *e, uint64_t deadline_ms, const char *attachment_id, bool force,
 	       struct ec2_error *err)
 {
-	vw_auto_query struct ec2_query q = { .action = EC2_DETACH_NETWORK_INTERFACE, .repeat = true };
+	vw_auto_query struct ec2_query q = { .action = EC2_DETACH_NETWORK_INTERFACE, .repeat = true,
+					 .planned = true };
 	int r;
 
 	ec2_param(&q, "AttachmentId", attachment_id);
@@ -235,6 +237,7 @@ static void assign_query(struct ec2_query *q, const struct ec2_assign *what)
 {
 	bool v4 = what->family == AF_INET;
 
+	q->planned = true;
 	q->action = v4 ? EC2_ASSIGN_PRIVATE_IP_ADDRESSES : EC2_ASSIGN_IPV6_ADDRESSES;
 	ec2_param(q, "NetworkInterfaceId", what->eni_id);
 	if (what->n_addrs)
@@ -313,6 +316,7 @@ static int unassign_once(struct ec2 *e, uint64_t deadline_ms, const char *eni_id
 	vw_auto_query struct ec2_query q = {
 		.action = v4 ? EC2_UNASSIGN_PRIVATE_IP_ADDRESSES : EC2_UNASSIGN_IPV6_ADDRESSES,
 		.repeat = true,
+		.planned = true,
 	};
 	const char *list = v4 ? (prefixes ? "Ipv4Prefix" : "PrivateIpAddress")
 			      : (prefixes ? "Ipv6Prefix" : "Ipv6Addresses");

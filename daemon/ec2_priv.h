@@ -39,13 +39,15 @@ static inline bool ec2_action_is_read(enum ec2_action a)
 /**
  * struct ec2_query - one call.
  * @repeat: may be sent again when the outcome is unknown. @fresh: names something that may have been made a
- *          moment ago, so NOT_FOUND is tried again.
+ *          moment ago, so NOT_FOUND is tried again. @planned: the planner asked for it, and asks anew, perhaps
+ *          for more, when it is throttled: no further try here.
  * @form: the parameters after Action and Version, built with ec2_param*().
  */
 struct ec2_query {
 	enum ec2_action action;
 	bool repeat;
 	bool fresh;
+	bool planned;
 	struct vw_buf form;
 };
 #define vw_auto_query __attribute__((cleanup(ec2_query_done)))

@@ -364,30 +364,48 @@ static void fill_subnets(const struct daemon *d, struct plan_input *p)
 	p->in.n_subnets = n;
 }
 
+static enum ipam_mode plan_mode(const struct daemon *d)
+{
+	return d->cfg->prefix_delegation && d->node.prefixes ? IPAM_MODE_PREFIXES : IPAM_MODE_ADDRS;
+}
+
+static struct ipam_limits plan_limits(const struct daemon *d)
+{
+	struct cards cards;
+
+	node_cards(&d->node, d->cfg->multi_nic, &cards);
+	return (struct ipam_limits){
+		.max_enis = cards_total(&cards),
+		.max_eni = d->cfg->max_eni,
+		.other_enis = d->enis.n_unmanaged,
+		.slots_per_eni = d->node.ips_per_eni ? d->node.ips_per_eni - 1 : 0,
+		.max_pods = d->cfg->max_pods,
+		.eni_min_age_ms = IPAM_ENI_MIN_AGE_MS,
+		.shrink_interval_ms = IPAM_SHRINK_INTERVAL_MS,
+	};
+}
+
+static unsigned int plan_capacity(const struct daemon *d)
+{
+	const struct ipam_limits limits = plan_limits(d);
+
+	return ipam_limits_capacity(&limits, plan_mode(d));
+}
+
 static void fill_input(const struct daemon *d, struct plan_input *p)
 {
 	const struct vwired_config *c = d->cfg;
-	struct cards cards;
 
-	node_cards(&d->node, c->multi_nic, &cards);
 	*p = (struct plan_input){ 0 };
 	p->in.targets = (struct ipam_targets){
-		.mode = c->prefix_delegation && d->node.prefixes ? IPAM_MODE_PREFIXES : IPAM_MODE_ADDRS,
+		.mode = plan_mode(d),
 		.warm_eni = c->warm_eni_target,
 		.warm_ip = c->warm_ip_target,
 		.minimum_ip = c->minimum_ip_target,
 		.warm_prefix = c->warm_prefix_target,
 	};
 	p->in.targets.adaptive = grow_warm(d, &p->in.targets.warm);
-	p->in.limits = (struct ipam_limits){
-		.max_enis = cards_total(&cards),
-		.max_eni = c->max_eni,
-		.other_enis = d->enis.n_unmanaged,
-		.slots_per_eni = d->node.ips_per_eni ? d->node.ips_per_eni - 1 : 0,
-		.max_pods = c->max_pods,
-		.eni_min_age_ms = IPAM_ENI_MIN_AGE_MS,
-		.shrink_interval_ms = IPAM_SHRINK_INTERVAL_MS,
-	};
+	p->in.limits = plan_limits(d);
 	fill_inflight(d->grow, p);
 	fill_subnets(d, p);
 	memcpy(p->in.blocks, d->grow->blocks, sizeof(p->in.blocks));
@@ -421,7 +439,7 @@ bool grow_warm(const struct daemon *d, struct ipam_warm *ret_warm)
 {
 	if (!d->cfg->warm_auto)
 		return false;
-	*ret_warm = ipam_demand_warm(&d->grow->demand, vw_mono_ms());
+	*ret_warm = ipam_demand_warm(&d->grow->demand, vw_mono_ms(), plan_mode(d), plan_capacity(d));
 	return true;
 }
 
@@ -466,7 +484,7 @@ static uint64_t demand_due(struct daemon *d, const struct ipam_targets *t, uint6
 	if (!t->adaptive)
 		return due;
 	ipam_pool_stats(d->pool, &st);
-	falls = ipam_demand_falls_ms(&g->demand, now, st.available);
+	falls = ipam_demand_falls_ms(&g->demand, now, t->mode, plan_capacity(d), st.available);
 	return falls > now && falls < due ? falls : due;
 }
 

@@ -8,6 +8,8 @@
 #include "daemon/daemon.h"
 #include "daemon/grow_state.h"
 #include "daemon/placement.h"
+#include "ipam/demand.h"
+#include "ipam/pause.h"
 #include "ipam/pool.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
@@ -60,10 +62,10 @@ static bool is_growth(enum ipam_act act)
 	return act == IPAM_ACT_CREATE_ENI || act == IPAM_ACT_ASSIGN_PREFIXES || act == IPAM_ACT_ASSIGN_ADDRS;
 }
 
-/* throttling, credentials, EC2 out of reach: the next kind of call would fare no better, and must not be tried instead */
+/* credentials, EC2 out of reach: the next kind of call would fare no better, and must not be tried instead */
 static bool concerns_all(enum ipam_cause cause)
 {
-	return cause == IPAM_CAUSE_THROTTLED || cause == IPAM_CAUSE_CREDENTIALS || cause == IPAM_CAUSE_EC2;
+	return cause == IPAM_CAUSE_CREDENTIALS || cause == IPAM_CAUSE_EC2;
 }
 
 struct ipam_why grow_why(const struct grow_job *j, uint64_t until_ms)
@@ -77,9 +79,25 @@ struct ipam_why grow_why(const struct grow_job *j, uint64_t until_ms)
 	return why;
 }
 
-static void block(struct grow *g, const struct grow_job *j, uint64_t now)
+/* throttled: who can do without for a while leaves the next token to others */
+static uint64_t throttle_pause(struct daemon *d, enum ipam_act act, uint64_t now)
 {
-	const struct ipam_why why = grow_why(j, now + grow_next_pause(g, &g->pause_ms[grow_act(j)]));
+	struct grow *g = d->grow;
+	struct ipam_stats st;
+	uint64_t lasts;
+
+	ipam_pool_stats(d->pool, &st);
+	lasts = d->n_hungry ? 0 : ipam_demand_lasts_ms(&g->demand, now, st.available);
+	(void)jitter(g, 2);
+	return ipam_pause_next(&g->pause_ms[act], is_growth(act), lasts, g->chance);
+}
+
+static void block(struct daemon *d, const struct grow_job *j, uint64_t now)
+{
+	struct grow *g = d->grow;
+	uint64_t pause = j->err.kind == EC2_THROTTLED ? throttle_pause(d, grow_act(j), now) :
+							grow_next_pause(g, &g->pause_ms[grow_act(j)]);
+	const struct ipam_why why = grow_why(j, now + pause);
 
 	for (enum ipam_act act = 0; act < IPAM_ACT_COUNT_; act++)
 		if (act == grow_act(j) || (is_growth(act) && is_growth(grow_act(j)) && concerns_all(why.cause)))
@@ -138,7 +156,7 @@ void grow_failed(struct daemon *d, const struct grow_job *j)
 	if (j->err.kind == EC2_ENI_IP_LIMIT)
 		block_eni(d, j->eni_id, now);
 	else
-		block(g, j, now);
+		block(d, j, now);
 	/* our view is stale: look before anything else is tried */
 	g->look_again |= j->err.kind == EC2_ENI_IP_LIMIT || j->err.kind == EC2_ATTACH_LIMIT ||
 			 j->err.kind == EC2_DEVICE_IN_USE || j->err.kind == EC2_NOT_FOUND || j->err.unknown;
@@ -154,7 +172,10 @@ static void grew(struct grow *g, const struct grow_job *j)
 
 	if (is_growth(grow_act(j)))
 		ipam_demand_grew(&g->demand, now, now - j->wanted_ms);
-	g->pause_ms[grow_act(j)] = 0;
+	if (g->blocks[grow_act(j)].cause == IPAM_CAUSE_THROTTLED)
+		ipam_pause_ease(&g->pause_ms[grow_act(j)]);
+	else
+		g->pause_ms[grow_act(j)] = 0;
 	for (enum ipam_act act = 0; act < IPAM_ACT_COUNT_; act++)
 		if (act == grow_act(j) || concerns_all(g->blocks[act].cause))
 			g->blocks[act] = (struct ipam_why){ 0 };

@@ -14,7 +14,7 @@
 #include <string.h>
 
 #define LN2 0.69314718055994530942
-#define TEXT_FORMAT "1 %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+#define TEXT_FORMAT "1 %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
 
 static double max_d(double a, double b)
 {
@@ -51,6 +51,7 @@ static struct ipam_demand as_of(const struct ipam_demand *d, uint64_t now_ms)
 		return t;
 	t.at_ms = now_ms;
 	t.recent *= decay(dt, IPAM_DEMAND_RECENT_HALF_MS);
+	t.surge *= decay(dt, IPAM_DEMAND_SURGE_HALF_MS);
 	t.burst *= decay(dt, IPAM_DEMAND_BURST_HALF_MS);
 	t.left *= decay(dt, IPAM_DEMAND_LEFT_HALF_MS);
 	return t;
@@ -69,13 +70,15 @@ void ipam_demand_arrive(struct ipam_demand *d, uint64_t now_ms)
 {
 	*d = as_of(d, now_ms);
 	d->recent += 1;
-	d->burst = max_d(d->burst, d->recent);
+	d->surge += 1;
+	d->burst = max_d(d->burst, d->surge);
 }
 
 void ipam_demand_withdraw(struct ipam_demand *d, uint64_t now_ms)
 {
 	*d = as_of(d, now_ms);
 	d->recent = max_d(d->recent - 1, 0);
+	d->surge = max_d(d->surge - 1, 0);
 }
 
 void ipam_demand_leave(struct ipam_demand *d, uint64_t now_ms)
@@ -103,34 +106,55 @@ static unsigned int round_up(double v)
 }
 
 /*
- * low: what may come before growth that starts now brings anything, and half of what came at once before. fill: the
- * same again, so that growth is rare, and room for the whole of such a burst. keep: beyond that half as much
- * again, and half of those who have just left, before anything is given back.
+ * low: what may come before growth that starts now brings anything, on top of what the present surge may bring once more
+ * or half of what came at once before. fill: a little more, and room for the whole of such a burst. keep: beyond that
+ * half as much again, and half of those who have left, before anything is given back.
  */
-struct ipam_warm ipam_demand_warm(const struct ipam_demand *d, uint64_t now_ms)
+struct ipam_warm ipam_demand_warm(const struct ipam_demand *d, uint64_t now_ms, enum ipam_mode mode,
+				  unsigned int capacity)
 {
 	struct ipam_demand t = as_of(d, now_ms);
 	double per_ms = t.recent * LN2 / IPAM_DEMAND_RECENT_HALF_MS;
-	double coming = per_ms * t.lead_ms * 2;
-	double low = IPAM_DEMAND_FLOOR + max_d(coming, t.burst / 2);
-	double fill = max_d(low + max_d(coming, IPAM_DEMAND_FLOOR), IPAM_DEMAND_FLOOR + t.burst);
-	double keep = fill + max_d(fill / 2, IPAM_DEMAND_FLOOR) + t.left / 2;
+	double coming = per_ms * t.lead_ms * 2, half = capacity ? capacity / 2.0 : IPAM_DEMAND_MAX;
+	double burst = t.burst < half ? t.burst : half;
+	double low = IPAM_DEMAND_FLOOR + coming + burst / 2;
+	double fill = max_d(low + IPAM_DEMAND_FLOOR, IPAM_DEMAND_FLOOR + burst);
+	double keep = fill + max_d(fill / 4, IPAM_DEMAND_FLOOR) + t.left;
 
-	return (struct ipam_warm){ .low = round_up(low), .fill = round_up(fill), .keep = round_up(keep) };
+	/* a prefix is a lump already: no need to make it larger */
+	if (mode == IPAM_MODE_PREFIXES) {
+		fill = (low + fill) / 2;
+		keep = fill + IPAM_PREFIX4_ADDRS - 1 + t.left;
+	}
+
+	return (struct ipam_warm){
+		.low = round_up(low),
+		.fill = round_up(fill),
+		.keep = round_up(keep),
+		.spare = round_up(burst),
+	};
 }
 
-uint64_t ipam_demand_falls_ms(const struct ipam_demand *d, uint64_t now_ms, unsigned int avail)
+uint64_t ipam_demand_lasts_ms(const struct ipam_demand *d, uint64_t now_ms, unsigned int avail)
+{
+	double per_ms = as_of(d, now_ms).recent * LN2 / IPAM_DEMAND_RECENT_HALF_MS;
+
+	return per_ms * IPAM_DEMAND_BURST_HALF_MS < 1 ? IPAM_NEVER : (uint64_t)(avail / per_ms);
+}
+
+uint64_t ipam_demand_falls_ms(const struct ipam_demand *d, uint64_t now_ms, enum ipam_mode mode,
+			      unsigned int capacity, unsigned int avail)
 {
 	uint64_t lo = 0, hi = UINT64_C(64) * IPAM_DEMAND_BURST_HALF_MS;
 
-	if (ipam_demand_warm(d, now_ms).keep < avail)
+	if (ipam_demand_warm(d, now_ms, mode, capacity).keep < avail)
 		return now_ms;
-	if (ipam_demand_warm(d, now_ms + hi).keep >= avail)
+	if (ipam_demand_warm(d, now_ms + hi, mode, capacity).keep >= avail)
 		return IPAM_NEVER;
 	while (hi - lo > 1) {
 		uint64_t mid = lo + (hi - lo) / 2;
 
-		if (ipam_demand_warm(d, now_ms + mid).keep < avail)
+		if (ipam_demand_warm(d, now_ms + mid, mode, capacity).keep < avail)
 			hi = mid;
 		else
 			lo = mid;
@@ -147,20 +171,20 @@ static uint64_t thousandths(double v)
 
 const char *ipam_demand_print(const struct ipam_demand *d, char buf[IPAM_DEMAND_TEXT])
 {
-	snprintf(buf, IPAM_DEMAND_TEXT, TEXT_FORMAT, d->at_ms, thousandths(d->recent), thousandths(d->burst),
-		 thousandths(d->left), thousandths(d->lead_ms));
+	snprintf(buf, IPAM_DEMAND_TEXT, TEXT_FORMAT, d->at_ms, thousandths(d->recent), thousandths(d->surge),
+		 thousandths(d->burst), thousandths(d->left), thousandths(d->lead_ms));
 	return buf;
 }
 
 int ipam_demand_parse(struct ipam_demand *d, const char *text, uint64_t now_ms)
 {
-	uint64_t v[6] = { 0 };
+	uint64_t v[7] = { 0 };
 	char word[24];
 
-	for (size_t i = 0; i < 6; i++) {
+	for (size_t i = 0; i < 7; i++) {
 		size_t n = strcspn(text, " ");
 
-		if (n >= sizeof(word) || (text[n] == 0) != (i == 5))
+		if (n >= sizeof(word) || (text[n] == 0) != (i == 6))
 			return -EINVAL;
 		memcpy(word, text, n);
 		word[n] = 0;
@@ -173,9 +197,10 @@ int ipam_demand_parse(struct ipam_demand *d, const char *text, uint64_t now_ms)
 	*d = (struct ipam_demand){
 		.at_ms = v[1] < now_ms ? v[1] : now_ms,
 		.recent = (double)v[2] / 1000,
-		.burst = (double)v[3] / 1000,
-		.left = (double)v[4] / 1000,
-		.lead_ms = clamp((double)v[5] / 1000, IPAM_DEMAND_LEAD_MIN_MS, IPAM_DEMAND_LEAD_MAX_MS),
+		.surge = (double)v[3] / 1000,
+		.burst = (double)v[4] / 1000,
+		.left = (double)v[5] / 1000,
+		.lead_ms = clamp((double)v[6] / 1000, IPAM_DEMAND_LEAD_MIN_MS, IPAM_DEMAND_LEAD_MAX_MS),
 	};
 	return 0;
 }

@@ -27,5 +27,7 @@ struct ipam_action *ipam_work_action(struct ipam_work *w, enum ipam_act act);
 void ipam_work_again(struct ipam_work *w, uint64_t at_ms);
 /** ipam_work_subnet() - the state of a subnet, NULL when nothing is known of it. */
 const struct ipam_subnet *ipam_work_subnet(const struct ipam_work *w, const char *id);
+/** ipam_work_spare() - addresses that the free slots of attached ENIs have room for, those of @except left out. */
+unsigned int ipam_work_spare(const struct ipam_work *w, const struct ipam_eni *except);
 /** ipam_work_shrink() - the shrinking half; called when nothing is short, waits or is under way. */
 void ipam_work_shrink(struct ipam_work *w);

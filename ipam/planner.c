@@ -140,6 +140,9 @@ static unsigned int want_slots(const struct ipam_work *w, unsigned int slots, un
 	unsigned int n = (unsigned int)(w->left + per - 1) / per;
 	unsigned int room = w->plan->need.room, asked = w->plan->need.short_addrs - (unsigned int)w->left;
 
+	/* a call costs the same for more: as much again as is short, while the ENI is at it */
+	if (w->in->targets.adaptive && per == 1)
+		n = min_u(n + w->in->targets.warm.fill, room == UINT32_MAX ? slots : room > asked ? room - asked : 0);
 	if (w->plan->need.whole_enis)
 		n = room == UINT32_MAX ? slots : room > asked ? room - asked : 0;
 	return min_u(n, slots);
@@ -167,8 +170,12 @@ static void grow_eni(struct ipam_work *w, const struct ipam_eni *e, bool prefix)
 		w->left -= (long)slots * per;   /* room for the next call, not for another ENI now */
 		return;
 	}
-	if (blocked(w, act))
+	if (blocked(w, act)) {
+		/* throttled: its turn comes, and another ENI instead is worth five calls only to those who wait */
+		if (w->in->blocks[act].cause == IPAM_CAUSE_THROTTLED && prefix && !w->in->waiting)
+			w->left -= (long)slots * per;
 		return;
+	}
 	n = want_slots(w, slots, per);
 	a = n ? ipam_work_action(w, act) : NULL;
 	if (!a)
@@ -234,6 +241,14 @@ static const struct ipam_subnet *choose_subnet(struct ipam_work *w, bool prefix)
 	return scarce;
 }
 
+unsigned int ipam_limits_capacity(const struct ipam_limits *l, enum ipam_mode mode)
+{
+	unsigned int enis = l->max_eni ? min_u(l->max_eni, l->max_enis) : l->max_enis;
+	unsigned int n = enis * l->slots_per_eni * (mode == IPAM_MODE_PREFIXES ? IPAM_PREFIX4_ADDRS : 1);
+
+	return l->max_pods && (!n || l->max_pods < n) ? l->max_pods : n;
+}
+
 static bool may_create(struct ipam_work *w)
 {
 	const struct ipam_limits *l = &w->in->limits;
@@ -288,6 +303,38 @@ static void clip_fallback(struct ipam_work *w)
 		w->warm_left -= w->left - want;
 		w->left = want;
 	}
+}
+
+unsigned int ipam_work_spare(const struct ipam_work *w, const struct ipam_eni *except)
+{
+	unsigned int slots = 0, per = w->in->targets.mode == IPAM_MODE_PREFIXES ? IPAM_PREFIX4_ADDRS : 1;
+
+	for (const struct ipam_eni *e = ipam_pool_eni_next(w->p, NULL); e; e = ipam_pool_eni_next(w->p, e))
+		if (e != except && e->usable && e->state != IPAM_ENI_REMOVING)
+			slots += eni_slots_left(w, e);
+	return slots * per;
+}
+
+/*
+ * To attach an ENI takes seconds and three calls, to give it an address half a second and one. So the ENI comes before it
+ * is needed; it holds no address but its own. Not while anything else is under way, and for no pod beyond max pods.
+ */
+static void attach_ahead(struct ipam_work *w)
+{
+	const struct ipam_limits *l = &w->in->limits;
+	const struct ipam_subnet *s;
+	struct ipam_action *a;
+
+	unsigned int want = min_u(w->in->targets.warm.spare, l->slots_per_eni);
+
+	if (!w->in->targets.adaptive || w->plan->n || w->in->n_inflight || w->in->waiting || w->in->disabled ||
+	    ipam_work_spare(w, NULL) >= want ||
+	    (l->max_pods && w->fig.total + want > l->max_pods) || !may_create(w))
+		return;
+	s = choose_subnet(w, w->in->targets.mode == IPAM_MODE_PREFIXES);
+	a = s ? ipam_work_action(w, IPAM_ACT_CREATE_ENI) : NULL;
+	if (a)
+		memcpy(a->subnet_id, s->id, sizeof(a->subnet_id));
 }
 
 static void grow(struct ipam_work *w)
@@ -359,9 +406,12 @@ void ipam_plan(const struct ipam_pool *p, const struct ipam_plan_in *in, struct 
 	figures(&w);
 	ret_plan->need = ipam_need(&in->targets, &w.fig);
 	grow(&w);
+	if (!ret_plan->need.short_addrs)
+		attach_ahead(&w);
 	if (in->waiting)
 		ipam_work_again(&w, ipam_pool_next_free_ms(p));
-	if (in->shrink && !in->disabled && !in->waiting && !in->n_inflight && !ret_plan->need.short_addrs)
+	if (in->shrink && !in->disabled && !in->waiting && !in->n_inflight && !ret_plan->n &&
+	    !ret_plan->need.short_addrs)
 		ipam_work_shrink(&w);
 }
 

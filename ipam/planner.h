@@ -20,6 +20,8 @@
  *   prefix mode:   /28s on ENIs with free slots; a new ENI with /28s in the first subnet that has some;
  *                  single addresses on ENIs with free slots; a new ENI with single addresses.
  *   address mode:  addresses on ENIs with free slots; a new ENI with addresses.
+ * With an adaptive target a call in address mode fills the ENI it is about, within that target twice over: it costs the
+ * same. And when nothing is short, an empty ENI is attached ahead of need (ipam_warm.spare).
  * What is under way counts as there. An ENI has at most one assign under way: its further free slots are
  * waited for rather than another ENI created.
  *
@@ -134,6 +136,9 @@ struct ipam_limits {
 	uint64_t eni_min_age_ms;
 	uint64_t shrink_interval_ms;
 };
+
+/** ipam_limits_capacity() - addresses that a node can use at most; 0 = not known. */
+unsigned int ipam_limits_capacity(const struct ipam_limits *l, enum ipam_mode mode);
 
 #define IPAM_ENI_MIN_AGE_MS 60000       /* aws-node: minENILifeTime */
 #define IPAM_SHRINK_INTERVAL_MS 30000   /* aws-node: decrease at most every 30 s */

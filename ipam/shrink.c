@@ -36,6 +36,13 @@ static void lose(struct ipam_work *w, unsigned int addrs, unsigned int prefixes)
 	w->fig.free_prefixes -= prefixes;
 }
 
+/* An ENI attached ahead of need stays; it goes when the others have room for half an ENI beyond that. */
+static bool can_spare(const struct ipam_work *w, const struct ipam_eni *e)
+{
+	return !w->in->targets.adaptive ||
+	       ipam_work_spare(w, e) >= w->in->limits.slots_per_eni * 3 / 2;
+}
+
 static bool rested(struct ipam_work *w)
 {
 	uint64_t next = w->in->last_shrink_ms + w->in->limits.shrink_interval_ms;
@@ -44,6 +51,17 @@ static bool rested(struct ipam_work *w)
 		return true;
 	ipam_work_again(w, next);
 	return false;
+}
+
+/* EC2 refused it of late: nobody waits for a shrink, so it waits */
+static bool held_back(struct ipam_work *w, enum ipam_act act)
+{
+	const struct ipam_why *b = &w->in->blocks[act];
+
+	if (b->cause == IPAM_CAUSE_NONE || b->until_ms <= w->now_ms)
+		return false;
+	ipam_work_again(w, b->until_ms);
+	return true;
 }
 
 /* A whole ENI, the newest first: what has been there for long is more likely known to others. */
@@ -59,14 +77,15 @@ static bool remove_eni(struct ipam_work *w)
 		return false;
 	for (const struct ipam_eni *e = ipam_pool_eni_next(w->p, NULL); e; e = ipam_pool_eni_next(w->p, e)) {
 		if (e->primary || !e->usable || e->state != IPAM_ENI_READY || e->n.assigned || e->n.cooling ||
-		    e->n.held || (e->n.free && !over) || !can_lose(w, e->n.free, e->n.prefixes))
+		    e->n.held || (e->n.free && !over) || !can_spare(w, e) ||
+		    !can_lose(w, e->n.free, e->n.prefixes))
 			continue;
 		if (e->created_ms + min_age > w->now_ms)
 			ipam_work_again(w, e->created_ms + min_age);
 		else
 			found = e;
 	}
-	if (!found || !rested(w))
+	if (!found || held_back(w, IPAM_ACT_REMOVE_ENI) || !rested(w))
 		return found != NULL;
 	a = ipam_work_action(w, IPAM_ACT_REMOVE_ENI);
 	if (a)
@@ -151,6 +170,11 @@ static void give_back(struct ipam_work *w, bool prefix, unsigned int slots)
 		}
 		h.a = NULL;
 		(void)ipam_pool_slot_each(w->p, enis[i]->id, harvest_slot, &h);
+		/* there is no hurry: one call at a time, or a whole fleet that was scaled down asks at once */
+		if (h.a && w->in->targets.adaptive) {
+			ipam_work_again(w, w->now_ms + w->in->limits.shrink_interval_ms);
+			break;
+		}
 	}
 }
 
@@ -175,7 +199,7 @@ void ipam_work_shrink(struct ipam_work *w)
 	if (remove_eni(w))
 		return;
 	other = has_other_mode(w);
-	if ((!need->over_addrs && !need->over_prefixes && !other) || !rested(w))
+	if ((!need->over_addrs && !need->over_prefixes && !other) || held_back(w, IPAM_ACT_UNASSIGN) || !rested(w))
 		return;
 	if (need->over_prefixes)
 		give_back(w, true, need->over_prefixes);

@@ -70,7 +70,7 @@ struct ipam_need ipam_need(const struct ipam_targets *t, const struct ipam_figur
 	struct ipam_need n = { 0 };
 
 	if (t->adaptive)
-		want = avail < t->warm.low ? t->warm.fill - avail : 0;
+		want = avail < t->warm.low ? (t->mode == IPAM_MODE_PREFIXES ? t->warm.low : t->warm.fill) - avail : 0;
 	else if (by_addr)
 		want = max_l(t->warm_ip - avail, t->minimum_ip - total);
 	else if (t->mode == IPAM_MODE_PREFIXES)

@@ -32,10 +32,11 @@
 
 /**
  * struct ipam_warm - a target with hysteresis, in available addresses: below @low grow to @fill, above @keep give
- * back down to @fill. low <= fill <= keep.
+ * back down to @fill. low <= fill <= keep. @spare: the ENIs that are attached should have room for so many more, so
+ * that growing is one quick call; an empty ENI is attached for that when nothing else is to do.
  */
 struct ipam_warm {
-	unsigned int low, fill, keep;
+	unsigned int low, fill, keep, spare;
 };
 
 enum ipam_mode { IPAM_MODE_ADDRS, IPAM_MODE_PREFIXES };

@@ -13,7 +13,7 @@
 
 static struct ipam_warm warm_at(const struct ipam_demand *d, uint64_t now)
 {
-	struct ipam_warm w = ipam_demand_warm(d, now);
+	struct ipam_warm w = ipam_demand_warm(d, now, IPAM_MODE_ADDRS, 0);
 
 	assert_true(w.low >= 1);
 	assert_true(w.low < w.fill);
@@ -79,9 +79,9 @@ static void test_steady_arrivals_cover_the_lead_time(void **state)
 	for (int i = 0; i < 20; i++)
 		ipam_demand_grew(&slow, end, 1000);
 	assert_int_equal(warm_at(&slow, end).low, warm_at(&fast, end).low);
-	/* absurd figures are bounded */
+	/* absurd figures are bounded: as if growth took two minutes, and half of what came in three */
 	ipam_demand_grew(&slow, end, UINT64_MAX);
-	assert_true(warm_at(&slow, end).low <= 2 * IPAM_DEMAND_LEAD_MAX_MS / 1000 + 10);
+	assert_true(warm_at(&slow, end).low <= 2 * IPAM_DEMAND_LEAD_MAX_MS / 1000 + 140);
 }
 
 static void test_steps_do_not_matter(void **state)
@@ -94,8 +94,8 @@ static void test_steps_do_not_matter(void **state)
 	/* a withdrawn arrival at each step moves time on and, of nothing, takes nothing */
 	for (uint64_t t = 20000; t <= 3 * HOUR; t += 1777)
 		ipam_demand_grew(&b, T0 + t, IPAM_DEMAND_LEAD_FIRST_MS);
-	assert_memory_equal(&(struct ipam_warm[]){ ipam_demand_warm(&a, T0 + 3 * HOUR) },
-			    &(struct ipam_warm[]){ ipam_demand_warm(&b, T0 + 3 * HOUR) }, sizeof(struct ipam_warm));
+	assert_memory_equal(&(struct ipam_warm[]){ ipam_demand_warm(&a, T0 + 3 * HOUR, IPAM_MODE_ADDRS, 0) },
+			    &(struct ipam_warm[]){ ipam_demand_warm(&b, T0 + 3 * HOUR, IPAM_MODE_ADDRS, 0) }, sizeof(struct ipam_warm));
 	/* time that goes back changes nothing */
 	ipam_demand_arrive(&a, T0 - 5);
 	assert_true(a.at_ms >= T0);
@@ -112,7 +112,7 @@ static void test_withdrawn_arrivals_do_not_count(void **state)
 		for (int i = 0; i < 20; i++)
 			ipam_demand_arrive(&a, t), ipam_demand_withdraw(&a, t + 14000);
 	(void)arrivals(&b, T0, 20, 0);
-	assert_true(warm_at(&a, T0 + 300000).fill <= ipam_demand_warm(&b, T0).fill);
+	assert_true(warm_at(&a, T0 + 300000).fill <= ipam_demand_warm(&b, T0, IPAM_MODE_ADDRS, 0).fill);
 	ipam_demand_init(&a, T0);
 	ipam_demand_withdraw(&a, T0);
 	assert_true(a.recent >= 0);
@@ -126,7 +126,7 @@ static void test_falls(void **state)
 	ipam_demand_init(&d, T0);
 	end = arrivals(&d, T0, 25, 50);
 	for (unsigned int avail = 1; avail < 120; avail++) {
-		at = ipam_demand_falls_ms(&d, end, avail);
+		at = ipam_demand_falls_ms(&d, end, IPAM_MODE_ADDRS, 0, avail);
 		if (at == IPAM_NEVER) {
 			assert_true(warm_at(&d, end + 1000 * HOUR).keep >= avail);
 			continue;
@@ -140,8 +140,8 @@ static void test_falls(void **state)
 static void test_restart_keeps_it(void **state)
 {
 	static const char *const bad[] = {
-		"", "1", "2 1 1 1 1 1", "1 1 1 1 1", "1 1 1 1 1 1 ", "1 1 1 1 1 1 1", "1 x 1 1 1 1", "1 1 -1 1 1 1",
-		"1 1 99999999999 1 1 1", " 1 1 1 1 1 1", "1  1 1 1 1 1", "1 1 1 1 1 111111111111111111111111111111",
+		"", "1", "2 1 1 1 1 1 1", "1 1 1 1 1 1", "1 1 1 1 1 1 1 ", "1 1 1 1 1 1 1 1", "1 x 1 1 1 1 1", "1 1 -1 1 1 1 1",
+		"1 1 99999999999 1 1 1 1", " 1 1 1 1 1 1 1", "1  1 1 1 1 1 1", "1 1 1 1 1 1 111111111111111111111111111111",
 	};
 	struct ipam_demand d, e;
 	char text[IPAM_DEMAND_TEXT], again[IPAM_DEMAND_TEXT];
@@ -154,7 +154,7 @@ static void test_restart_keeps_it(void **state)
 	assert_int_equal(ipam_demand_parse(&e, ipam_demand_print(&d, text), end), 0);
 	assert_string_equal(ipam_demand_print(&e, again), text);
 	for (uint64_t t = end; t < end + 3 * HOUR; t += 99999)
-		assert_true(ipam_demand_warm(&e, t).keep - ipam_demand_warm(&d, t).keep + 1 <= 2);
+		assert_true(warm_at(&e, t).keep - warm_at(&d, t).keep + 1 <= 2);
 	/* another boot's clock: as of now, and not in the future for ever */
 	assert_int_equal(ipam_demand_parse(&e, text, 5), 0);
 	assert_int_equal(e.at_ms, 5);
@@ -238,7 +238,8 @@ static void live_settle(struct live *l, uint64_t now)
 	l->now = now;
 	ipam_pool_advance(l->n.p, now);
 	for (int i = 0; i < 8; i++) {
-		l->n.in.targets.warm = warm_at(&l->d, now);
+		l->n.in.targets.warm = ipam_demand_warm(&l->d, now, l->n.in.targets.mode,
+							ipam_limits_capacity(&l->n.in.limits, l->n.in.targets.mode));
 		ipam_plan(l->n.p, &l->n.in, &l->n.plan);
 		if (!l->n.plan.n)
 			return;
@@ -329,14 +330,14 @@ static void test_deploy_wave_takes_few_calls(void **state)
 
 	for (int i = 0; i < 60; i++, t += 1000)
 		live_add(&l, t);
-	assert_true(l.grew - before <= 4);
+	assert_true(l.grew - before <= (60 + l.n.in.targets.warm.low) / IPAM_PREFIX4_ADDRS + 1);
 	before = l.grew;
-	/* the rolling update that replaces them: half of the burst's memory is ready, the rest comes ahead */
+	/* the rolling update that replaces them: what cools is missing for a while, no more */
 	for (int i = 0; i < 60; i++, t += 1000) {
 		live_add(&l, t);
 		live_del(&l, t + 500);
 	}
-	assert_true(l.grew - before <= 3);
+	assert_true(l.grew - before <= 5);
 }
 
 static void test_scale_to_zero_and_back(void **state)
@@ -354,12 +355,13 @@ static void test_scale_to_zero_and_back(void **state)
 		grew = l.grew;
 		for (int i = 0; i < 40; i++, t += 100)
 			live_del(&l, t);
-		/* back within the minute: nothing was given away */
+		/* back within the minute: nothing was given away; at most an ENI comes ahead for a third burst */
 		t += 40000;
 		live_settle(&l, t);
 		for (int i = 0; i < 40; i++, t += 500)
 			live_add(&l, t);
-		assert_int_equal(l.grew, grew);
+		assert_true(l.grew <= grew + 1);
+		grew = l.grew;
 		/* to zero for good: what the pool holds goes down, in few steps, to little */
 		for (int i = 0; i < 40; i++, t += 100)
 			live_del(&l, t);
