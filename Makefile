@@ -7,7 +7,9 @@
 #   make [all]          the programs, in build/bin
 #   make check          every test (as root: the end-to-end ones make network namespaces); installs what is missing first
 #   make demo           the story of one VPC, two nodes and their pods, checked step by step (as root)
-#   make bench          our ADD and DEL beside other plugins' in the same run -> build/bench.json (as root)
+#   make bench          our ADD and DEL beside other plugins' in the same run -> build/bench.json (as root);
+#                       then a fleet of 1,000 nodes on one account, simulated -> build/fleet.json, build/fleet-*.svg
+#   make bench-fleet    the latter alone (NODES=, at most 5000)
 #   make unit|fuzz-replay|bpf|sim-tests|fabric-tests|conformance|e2e|check-layers|check-headers    one suite alone
 #   make fuzz           coverage-guided fuzzing of each parser for FUZZ_TIME seconds (clang)
 #   make install        DESTDIR=, PREFIX=
@@ -196,7 +198,7 @@ $(B)/headers-bpf/%.h.ok: %.h $(B)/.flags
 
 # --- tests --------------------------------------------------------------------------------------------------------------
 
-.PHONY: check check-all unit bpf fuzz-replay sim-tests fabric-tests conformance e2e check-layers check-headers build-tests demo demo-run bench bench-run fuzz deps
+.PHONY: check check-all unit bpf fuzz-replay sim-tests fabric-tests conformance e2e check-layers check-headers build-tests demo demo-run bench bench-run bench-fleet fuzz deps
 export VPCWIRE_BUILD := $(abspath $(B))
 runner := $(PYTHON) mk/run-tests.py
 # folders of Python tests, each a pytest run; K='expression' picks some of a folder's, as pytest -k does
@@ -243,6 +245,9 @@ bench: deps
 	+@$(MAKE) bench-run
 bench-run:
 	@$(PYTHON) tests/bench/run.py --out $(B)/bench.json
+	@$(MAKE) bench-fleet
+bench-fleet: $(B)/bin/fleet
+	@$(PYTHON) tests/bench/fleet/plot.py --fleet $(B)/bin/fleet --out $(B) --nodes $(or $(NODES),1000)
 
 fuzz:
 	+@$(MAKE) BUILD=$(BUILD)-fuzz CC=clang SANITIZE=address,undefined FUZZ_ENGINE=1 CFLAGS='$(CFLAGS) -fsanitize=fuzzer-no-link' fuzz-run

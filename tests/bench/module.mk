@@ -2,3 +2,8 @@
 PROGS += cnispawn
 cnispawn_SRCS := tests/bench/cnispawn.c
 cnispawn_INSTALL := none
+# A fleet of nodes on one account in virtual time; no I/O. Of the daemon it takes the backoff alone.
+PROGS += fleet
+fleet_SRCS := $(wildcard tests/bench/fleet/*.c) daemon/backoff.c
+fleet_LIBS := ipam base
+fleet_INSTALL := none

@@ -40,3 +40,5 @@ test_mnl_LIBS := mnl
 test_manifest_LIBS := daemon json base
 test_place_LIBS := daemon crypto json base
 test_leak_LIBS := daemon crypto json base
+test_fleet_LIBS := ipam base
+test_fleet_SRCS := $(filter-out %/main.c,$(wildcard tests/bench/fleet/*.c)) daemon/backoff.c
