@@ -146,7 +146,8 @@ void attach_reaped(unsigned int ifindex, void *daemon)
 {
 	struct daemon *d = daemon;
 
-	if (ifindex - VW_IFINDEX_BASE < NP_SLOTS)
+	/* a slot that an attachment still has (superseded, or its DEL was cut short by a restart) stays its own until its DEL */
+	if (ifindex - VW_IFINDEX_BASE < NP_SLOTS && d->attach.slot[ifindex - VW_IFINDEX_BASE] == SLOT_DYING)
 		d->attach.slot[ifindex - VW_IFINDEX_BASE] = SLOT_FREE;
 }
 
@@ -175,7 +176,6 @@ static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *e
 		(void)slot_publish(d, a, &again);
 		return r;
 	}
-	d->attach.slot[a->row.slot] = r ? SLOT_DYING : SLOT_FREE;
 	if (r)
 		daemon_links_dying(d);
 	return 0;
@@ -183,6 +183,9 @@ static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *e
 
 static void forget(struct daemon *d, struct attachment *a)
 {
+	bool dying = hostnet_is_dying(d->hostnet, NULL, VW_IFINDEX_BASE + a->row.slot);
+
+	d->attach.slot[a->row.slot] = dying ? SLOT_DYING : SLOT_FREE;
 	HASH_DEL(d->attach.by_key, a);
 	d->attach.n--;
 	free(a);
@@ -603,12 +606,26 @@ static void reattach(struct daemon *d)
 	}
 }
 
+/* of two sandboxes of one pod the older one has lost its veth's name: nothing in the store says so but its age */
+static void restore_superseded(struct daemon *d)
+{
+	struct attachment *a, *b, *tmp, *tmp2;
+
+	HASH_ITER(hh, d->attach.by_key, a, tmp) {
+		HASH_ITER(hh, d->attach.by_key, b, tmp2) {
+			if (a != b && a->row.created_ms < b->row.created_ms && !strcmp(a->row.host_ifname, b->row.host_ifname))
+				a->superseded = true;
+		}
+	}
+}
+
 int attach_restore(struct daemon *d, struct vw_err *err)
 {
 	struct hostnet_scan scan = { 0 };
 	struct vw_err ignored;
 	int r = store_attach_each(d->store, restore_row, d, err);
 
+	restore_superseded(d);
 	if (r == 0)
 		r = store_cooling_each(d->store, vw_mono_ms(), restore_cooling, d, err);
 	if (r == 0)

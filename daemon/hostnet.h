@@ -167,7 +167,7 @@ int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct
 
 /** hostnet_dying() - how many links wait for the reaper (those being reaped included). */
 size_t hostnet_dying(const struct hostnet *hn);
-/** hostnet_is_dying() - a link with this name or index (0 = any) waits: reap before making one. */
+/** hostnet_is_dying() - a link with this name (NULL: none) or index (0: none) waits: reap before making one. */
 bool hostnet_is_dying(const struct hostnet *hn, const char *ifname, unsigned int ifindex);
 
 /**
