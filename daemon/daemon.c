@@ -41,6 +41,8 @@ static void on_pool_timer(void *arg)
 	struct daemon *d = arg;
 	uint64_t next, now = vw_mono_ms();
 
+	/* also when nothing is planned yet: a cool-down that is over and stays would fire its timer for ever */
+	ipam_pool_advance(d->pool, now);
 	serve_waiters(d);
 	if (d->ready)
 		grow_plan(d);

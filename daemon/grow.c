@@ -477,7 +477,8 @@ static uint64_t demand_due(struct daemon *d, const struct ipam_targets *t, uint6
 	struct ipam_stats st;
 	uint64_t due = IPAM_NEVER, falls;
 
-	if (g->demand.at_ms >= g->demand_stored.at_ms + DEMAND_SAVE_MS)
+	/* by the clock, not by the last demand: the time of that stands still when nothing more comes */
+	if (g->demand.at_ms != g->demand_stored.at_ms && now >= g->demand_stored.at_ms + DEMAND_SAVE_MS)
 		grow_save(d);
 	else if (g->demand.at_ms != g->demand_stored.at_ms)
 		due = g->demand_stored.at_ms + DEMAND_SAVE_MS;
