@@ -382,6 +382,8 @@ static int restore(struct daemon *d, struct vw_err *err)
 	r = store_eni_each(d->store, restore_eni, d, err);
 	if (r == 0)
 		r = attach_restore(d, err);
+	if (r == 0)
+		r = grow_restore(d, err);
 	if (r < 0)
 		return r;
 	r = vw_tombstone_replay(d->socket_path, replay_tombstone, d, err);

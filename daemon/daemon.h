@@ -54,6 +54,7 @@ struct daemon {
 	bool ready;                     /* ADD can be served from the pool */
 	bool discovered;                /* IMDS/EC2 have been heard in this life */
 	bool discovering;               /* a survey is under way */
+	bool discover_again;            /* and what it saw may be old: another one follows */
 	bool stopping;
 	uint64_t discover_wait_ms;      /* before the next survey after one that failed or was incomplete */
 	struct vw_err trouble;          /* why not ready, or the last failure of the cloud; eno 0 = none */

@@ -13,6 +13,7 @@
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
 #include "daemon/loop.h"
+#include "ipam/pool.h"
 #include "daemon/placement.h"
 #include "daemon/sweep.h"
 #include "lib/base/cleanup.h"
@@ -176,6 +177,9 @@ static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_
 	if (facts_of(&row, e, i) < 0)
 		return false;
 	facts6_of(&row, e, i, eni_by_id(d, row.id));
+	/* IMDS alone may be old and show what has been given back since: of an ENI that we keep books on it proves nothing new */
+	if (!e && eni_by_id(d, row.id) && !d->cfg->disable_provisioning)
+		row.n_slots = 0;
 	link = survey_link(s, &row.mac);
 	if (!subnet_known(d, s, &row)) {
 		vw_info("the subnet of an ENI is not known yet, asking again later", "eni=%s", row.id);
@@ -191,6 +195,11 @@ static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_
 		eni_drop_slots(d, row.id, row.slots, row.n_slots);
 		if (!row.block6.ip.family)
 			eni_drop_block6(d, row.id);
+		/* nothing is under way: what is still there was not given back */
+		for (size_t k = 0; k < row.n_slots; k++)
+			(void)ipam_pool_slot_retire(d->pool, &row.slots[k], false);
+		if (eni_by_id(d, row.id) && eni_save(d, eni_by_id(d, row.id), &err) < 0)
+			vw_warn("an ENI could not be recorded", "eni=%s err=\"%s\"", row.id, err.msg);
 	}
 	free(row.slots);
 	return whole;
@@ -255,6 +264,8 @@ static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop)
 		if (!imds_by_id(s, e->row.id) && !survey_link(s, &e->row.mac) && eni_forget(d, e->row.id, &err) < 0)
 			vw_warn("an ENI is gone while pods use it", "eni=%s err=\"%s\"", e->row.id, err.msg);
 	}
+	for (size_t i = 0; s->ec2_ok && i < d->enis.n; i++)
+		d->enis.v[i].at_ec2 = ec2_by_id(s, d->enis.v[i].row.id) != NULL;
 	for (size_t i = d->enis.n; s->ec2_ok && may_drop && i-- > 0;) {
 		const char *id = d->enis.v[i].row.id;
 		struct vw_err err;
@@ -343,7 +354,7 @@ static void discover_done(void *arg)
 	attach_republish(d);
 	if (j->survey.ec2_ok) {
 		end_intents(d, &j->survey);
-		grow_resume(d);
+		grow_resume(d, quiet);
 		if (!sweep_scheduled(d))
 			sweep_schedule(d);
 	}
@@ -351,14 +362,20 @@ static void discover_done(void *arg)
 	free(j);
 	daemon_creds_schedule(d);
 	daemon_pool_changed(d);
+	if (d->discover_again)
+		discover_start(d);
 }
 
 void discover_start(struct daemon *d)
 {
 	struct discover_job *j;
 
-	if (d->discovering || d->stopping)
+	if (d->stopping)
 		return;
+	if (d->discovering) {
+		d->discover_again = true;
+		return;
+	}
 	j = calloc(1, sizeof(*j));
 	if (!j) {
 		retry_later(d);
@@ -383,4 +400,5 @@ void discover_start(struct daemon *d)
 		return;
 	}
 	d->discovering = true;
+	d->discover_again = false;
 }

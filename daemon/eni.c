@@ -10,6 +10,7 @@
 #include "daemon/placement.h"
 #include "ipam/pool.h"
 #include "ipam/v6.h"
+#include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -161,6 +162,22 @@ static int block6_put(struct daemon *d, const struct eni *e, struct vw_err *err)
 	return r < 0 ? vw_err_sys(err, r, 0, "taking %s of ENI %s into use", vw_cidr_str(&e->row.block6, text), e->row.id) : 0;
 }
 
+int eni_save(struct daemon *d, const struct eni *e, struct vw_err *err)
+{
+	vw_auto_free struct vw_cidr *kept = calloc(e->row.n_slots + 1, sizeof(*kept));
+	struct store_eni row = e->row;
+	struct ipam_slot slot;
+
+	if (!kept)
+		return vw_err_set(err, ENOMEM, 0, "no memory for the addresses of ENI %s", row.id);
+	row.slots = kept;
+	row.n_slots = 0;
+	for (size_t i = 0; i < e->row.n_slots; i++)
+		if (!ipam_pool_slot(d->pool, &e->row.slots[i], &slot) || !slot.retiring)
+			kept[row.n_slots++] = e->row.slots[i];
+	return store_eni_put(d->store, &row, err);
+}
+
 static int learn(struct daemon *d, const struct store_eni *facts, int number, const struct eni_link *link,
 		 struct vw_err *err)
 {
@@ -190,7 +207,7 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 	e->row.block6 = block6;
 	if (merge_slots(e, facts) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the addresses of ENI %s", facts->id);
-	r = store_eni_put(d->store, &e->row, err);
+	r = eni_save(d, e, err);
 	if (r == 0 && link && (!e->wired || e->ifindex != link->ifindex || !vw_ip_eq(&ip6, &e->row.ip6)))
 		r = wire(d, e, link, err);
 	if (r == 0)
@@ -225,18 +242,18 @@ void eni_drop_slots(struct daemon *d, const char *id, const struct vw_cidr *keep
 		for (size_t k = 0; k < n_keep && !wanted; k++)
 			wanted = vw_cidr_eq(&keep[k], &c);
 		if (!wanted && ipam_pool_slot(d->pool, &c, &slot) && slot.assigned) {
-			vw_warn("an address in use is no longer on its ENI, keeping it", "eni=%s addr=%s", id, vw_cidr_str(&c, text));
-			wanted = true;
-		} else if (!wanted) {
-			(void)ipam_pool_slot_del(d->pool, &c);
+			vw_warn("an address in use is no longer on its ENI; its pods keep it, nobody else gets one there", "eni=%s addr=%s", id,
+				vw_cidr_str(&c, text));
 		}
+		if (!wanted)
+			(void)ipam_pool_slot_del(d->pool, &c);
 		if (wanted)
 			e->row.slots[kept++] = c;
 	}
 	if (!e || kept == e->row.n_slots)
 		return;
 	e->row.n_slots = kept;
-	if (store_eni_put(d->store, &e->row, &err) < 0)
+	if (eni_save(d, e, &err) < 0)
 		vw_warn("an ENI could not be recorded, ignoring", "eni=%s err=\"%s\"", id, err.msg);
 }
 
@@ -254,7 +271,7 @@ void eni_drop_block6(struct daemon *d, const char *id)
 		return;
 	}
 	e->row.block6 = (struct vw_cidr){ 0 };
-	if (store_eni_put(d->store, &e->row, &err) < 0 || pool_add(d, e, &err) < 0)
+	if (eni_save(d, e, &err) < 0 || pool_add(d, e, &err) < 0)
 		vw_warn("an ENI could not be recorded, ignoring", "eni=%s err=\"%s\"", id, err.msg);
 }
 

@@ -26,13 +26,14 @@ struct vw_err;
  * @row:     what the store keeps; row.slots is owned here.
  * @ifindex: 0 while its link has not been seen.
  * @wired:   address, table and rules are set up.
+ * @at_ec2:  EC2 showed it attached when last asked.
  * @left_alone: it is not ours any more (a tag, say); pods that are there stay, no new ones come.
  */
 struct eni {
 	struct store_eni row;
 	char ifname[IFNAMSIZ];
 	unsigned int ifindex;
-	bool wired, left_alone;
+	bool wired, at_ec2, left_alone;
 };
 
 /** struct eni_table - @unmanaged: what is taken by ENIs that are not ours to use. @n_unmanaged: of them, on cards in use. */
@@ -59,7 +60,7 @@ int eni_learn(struct daemon *d, const struct store_eni *facts, const struct eni_
 /** eni_restore() - like eni_learn() for a row of the store: its number is kept. */
 int eni_restore(struct daemon *d, const struct store_eni *row, const struct eni_link *link, struct vw_err *err);
 /**
- * eni_drop_slots() - forget slots of @id that are not among @keep, unless an address in them is in use (they stay, with a
+ * eni_drop_slots() - forget slots of @id that are not among @keep; addresses of them that pods have stay theirs (orphaned, with a
  * warning).
  */
 void eni_drop_slots(struct daemon *d, const char *id, const struct vw_cidr *keep, size_t n_keep);
@@ -69,6 +70,11 @@ void eni_drop_block6(struct daemon *d, const char *id);
 bool eni_serves(const struct daemon *d, const struct eni *e);
 /** eni_for_v6() - whose /80 a pod without IPv4 gets its address from: the lowest number that has one; NULL when none. */
 const struct eni *eni_for_v6(const struct daemon *d);
+/**
+ * eni_save() - record @e. Slots that EC2 is being asked to take back are left out: a daemon that dies meanwhile must not serve
+ * them in its next life before EC2 has said that they are still there.
+ */
+int eni_save(struct daemon *d, const struct eni *e, struct vw_err *err);
 /** eni_forget() - remove an ENI that is gone. Return: 0, -EBUSY while pods use it. */
 int eni_forget(struct daemon *d, const char *id, struct vw_err *err);
 /** eni_refresh() - whether each serves pods follows from configuration, placement and time; tell the pool again. */

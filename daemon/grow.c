@@ -28,6 +28,8 @@
 
 #define JOB_DEADLINE_MS 90000
 #define DEMAND_KEY "demand"
+#define LEFTOVER_PAUSE_MS 15000 /* between two tries to finish an ENI that is half made or half gone */
+#define DELETE_KIND "delete-eni"        /* an intent whose token is the ENI's id */
 #define DEMAND_SAVE_MS 30000    /* what a crash may forget */
 
 struct ipam_subnet *grow_subnet(struct grow *g, const char *id)
@@ -60,14 +62,43 @@ enum ipam_act grow_act(const struct grow_job *j)
 
 /* --- jobs */
 
-/* what was taken out of service for a shrink that EC2 refused serves again */
+static int save_eni(struct daemon *d, const char *id)
+{
+	const struct eni *e = eni_by_id(d, id);
+	struct vw_err err;
+	int r = e ? eni_save(d, e, &err) : 0;
+
+	if (r < 0)
+		vw_warn("an ENI could not be recorded", "eni=%s err=\"%s\"", id, err.msg);
+	return r;
+}
+
+/*
+ * What was taken out of service for a shrink that EC2 refused serves again. When nobody knows whether EC2 did it, it must not:
+ * the next survey says which.
+ */
 static void undo_shrink(struct daemon *d, const struct grow_job *j)
 {
+	if (j->kind != GROW_UNASSIGN && j->kind != GROW_DELETE_ENI)
+		return;
+	if (j->detached || j->err.unknown) {
+		d->grow->look_again |= j->kind == GROW_UNASSIGN;
+		return;
+	}
+	for (size_t i = 0; j->kind == GROW_UNASSIGN && i < j->n_known; i++)
+		(void)ipam_pool_slot_retire(d->pool, &j->known[i], false);
 	if (j->kind == GROW_UNASSIGN)
-		for (size_t i = 0; i < j->n_known; i++)
-			(void)ipam_pool_slot_retire(d->pool, &j->known[i], false);
-	else if (j->kind == GROW_DELETE_ENI)
+		(void)save_eni(d, j->eni_id);
+	if (j->kind == GROW_DELETE_ENI)
 		(void)ipam_pool_eni_state(d->pool, j->eni_id, IPAM_ENI_READY);
+}
+
+/* EC2 has nothing of it, or all of it is ours, or nothing of it was done; otherwise the next survey's end goes on with it */
+static bool intent_over(const struct grow_job *j)
+{
+	if (j->kind == GROW_CREATE_ENI)
+		return j->attached || (!j->created && !j->err.unknown);
+	return j->kind == GROW_DELETE_ENI && (j->r == 0 || (!j->detached && !j->err.unknown));
 }
 
 static void job_done(void *arg)
@@ -95,9 +126,10 @@ static void job_done(void *arg)
 	} else if (j->kind == GROW_DELETE_ENI) {
 		grow_deleted(d, j);
 	}
-	/* an intent is over when EC2 has nothing of it, or all of it is ours; otherwise the next start or plan finishes it */
-	if (j->kind == GROW_CREATE_ENI && (j->attached || (!j->created && !j->err.unknown)) &&
-	    store_intent_del(d->store, j->token, &err) < 0)
+	/* not at once: what EC2 refuses now it will refuse in a moment, too */
+	if (j->token[0] && !intent_over(j) && !loop_timer_active(d->retry_timer))
+		loop_timer_set(d->retry_timer, LEFTOVER_PAUSE_MS);
+	if (intent_over(j) && store_intent_del(d->store, j->token, &err) < 0)
 		vw_warn("a finished intent could not be removed, the next start looks at it again", "err=\"%s\"", err.msg);
 	grow_job_free(j);
 	if (d->stopping)
@@ -201,7 +233,8 @@ static int start_intent(struct daemon *d, const struct store_intent *i)
 	(void)VW_COPY(j->instance_id, d->node.instance_id);
 	fill_groups(d, j);
 	known_subnet(d, j);
-	if (fill_tags(d, j, i) < 0 || pick_device(d, j) < 0) {
+	j->abandon = pick_device(d, j) < 0;
+	if (fill_tags(d, j, i) < 0 || (j->abandon && !d->node.max_enis)) {
 		grow_job_free(j);
 		return -ENOSPC;
 	}
@@ -260,6 +293,8 @@ static int start_on_eni(struct daemon *d, const struct ipam_action *a, enum grow
 	j->n_prefixes = a->n_prefixes;
 	j->n_addrs = a->n_addrs;
 	(void)VW_COPY(j->eni_id, e->row.id);
+	if (kind == GROW_DELETE_ENI)
+		(void)VW_COPY(j->token, e->row.id);
 	(void)VW_COPY(j->attachment_id, e->row.attachment_id);
 	for (size_t i = 0; i < n; i++)
 		j->known[j->n_known++] = cidrs[i];
@@ -273,7 +308,7 @@ static int start_unassign(struct daemon *d, const struct ipam_action *a)
 	for (i = 0; i < a->n_cidrs; i++)
 		if (ipam_pool_slot_retire(d->pool, &a->cidrs[i], true) < 0)
 			break;
-	if (i == a->n_cidrs && start_on_eni(d, a, GROW_UNASSIGN) == 0)
+	if (i == a->n_cidrs && save_eni(d, a->eni_id) == 0 && start_on_eni(d, a, GROW_UNASSIGN) == 0)
 		return 0;
 	while (i-- > 0)
 		(void)ipam_pool_slot_retire(d->pool, &a->cidrs[i], false);
@@ -282,10 +317,20 @@ static int start_unassign(struct daemon *d, const struct ipam_action *a)
 
 static int start_remove(struct daemon *d, const struct ipam_action *a)
 {
+	struct store_intent i = { .kind = DELETE_KIND, .created_unix = (uint64_t)vw_unix_s() };
+	struct vw_err err;
+
 	if (ipam_pool_eni_state(d->pool, a->eni_id, IPAM_ENI_REMOVING) < 0)
 		return -EAGAIN;
-	if (start_on_eni(d, a, GROW_DELETE_ENI) == 0)
-		return 0;
+	/* between detach and delete nothing at EC2 says that it was this node's */
+	(void)!vw_fmt(i.token, sizeof(i.token), "%s", a->eni_id);
+	if (store_intent_put(d->store, &i, &err) < 0) {
+		vw_error("an intent could not be recorded, no ENI is deleted", "err=\"%s\"", err.msg);
+	} else {
+		if (start_on_eni(d, a, GROW_DELETE_ENI) == 0)
+			return 0;
+		(void)store_intent_del(d->store, i.token, &err);
+	}
 	(void)ipam_pool_eni_state(d->pool, a->eni_id, IPAM_ENI_READY);
 	return -EAGAIN;
 }
@@ -587,26 +632,72 @@ bool grow_has_token(const struct daemon *d, const char *token)
 	return false;
 }
 
+/* EC2 has just been asked: an ENI that it shows attached was not begun to be removed; another one is to be deleted */
+static int resume_delete(struct daemon *d, const char *eni_id)
+{
+	const struct eni *e = eni_by_id(d, eni_id);
+	struct grow_job *j;
+	struct vw_err err;
+
+	if (!d->grow->resume_deletes) {
+		loop_timer_set(d->retry_timer, LEFTOVER_PAUSE_MS);
+		return 0;
+	}
+	if (e && e->at_ec2) {
+		(void)ipam_pool_eni_state(d->pool, eni_id, IPAM_ENI_READY);
+		if (store_intent_del(d->store, eni_id, &err) < 0)
+			vw_warn("a void intent could not be removed, retrying", "eni=%s err=\"%s\"", eni_id, err.msg);
+		return 0;
+	}
+	j = calloc(1, sizeof(*j));
+	if (!j)
+		return 0;
+	j->kind = GROW_DELETE_ENI;
+	j->detached = true;
+	(void)VW_COPY(j->eni_id, eni_id);
+	(void)VW_COPY(j->token, eni_id);
+	vw_info("deleting an ENI that an earlier life detached", "eni=%s", eni_id);
+	(void)grow_job_start(d, j);
+	return 0;
+}
+
 static int resume_one(const struct store_intent *i, void *arg)
 {
 	struct daemon *d = arg;
 
 	if (grow_has_token(d, i->token))
 		return 0;
+	if (!strcmp(i->kind, DELETE_KIND))
+		return resume_delete(d, i->token);
 	vw_info("finishing an ENI that an earlier life began", "subnet=%s", i->subnet_id);
 	if (start_intent(d, i) < 0)
 		vw_warn("it could not be started, retrying", "subnet=%s", i->subnet_id);
 	return 0;
 }
 
-void grow_resume(struct daemon *d)
+void grow_resume(struct daemon *d, bool quiet)
 {
 	struct vw_err err;
 
 	if (!d->cloud->ec2 || d->stopping || d->cfg->disable_provisioning)
 		return;
+	d->grow->resume_deletes = quiet;
 	if (store_intent_each(d->store, resume_one, d, &err) < 0)
 		vw_warn("open intents could not be read, retrying", "err=\"%s\"", err.msg);
+}
+
+static int restore_one(const struct store_intent *i, void *arg)
+{
+	struct daemon *d = arg;
+
+	if (!strcmp(i->kind, DELETE_KIND))
+		(void)ipam_pool_eni_state(d->pool, i->token, IPAM_ENI_REMOVING);
+	return 0;
+}
+
+int grow_restore(struct daemon *d, struct vw_err *err)
+{
+	return store_intent_each(d->store, restore_one, d, err);
 }
 
 uint64_t grow_changes(const struct daemon *d)

@@ -31,8 +31,13 @@ enum grow_demand { GROW_ARRIVED, GROW_WITHDRAWN, GROW_LEFT };
 void grow_demand(struct daemon *d, enum grow_demand event);
 /** grow_warm() - the target that follows demand. Return: false when the operator's targets are in force. */
 bool grow_warm(const struct daemon *d, struct ipam_warm *ret_warm);
-/** grow_resume() - after a start: finish the intents that an earlier life left open. */
-void grow_resume(struct daemon *d);
+/**
+ * grow_resume() - after EC2 was asked: finish the intents that an earlier life, or a failed job, left open.
+ * @quiet: no change of ours was under way while it was asked.
+ */
+void grow_resume(struct daemon *d, bool quiet);
+/** grow_restore() - while starting: an ENI that an earlier life began to remove serves nobody until EC2 has been asked. */
+int grow_restore(struct daemon *d, struct vw_err *err);
 /** grow_has_token() - the intent with this ClientToken is under way. */
 bool grow_has_token(const struct daemon *d, const char *token);
 /** grow_changes() - how many actions were started and ended so far; UINT64_MAX while one is under way. */

@@ -153,11 +153,27 @@ static int wait_link(struct grow_job *j, struct vw_link *ret_link)
 	return r;
 }
 
+/* @created stays set when something is left that could not be deleted, or when that could not be found out */
+static void abandon(struct grow_job *j)
+{
+	int r = find_by_token(j);
+
+	j->created = r != -ENOENT;
+	if (r == 0)
+		take_back(j);
+	j->err = (struct ec2_error){ .kind = EC2_ATTACH_LIMIT };
+	j->r = vw_err_set(&j->err.why, ENOSPC, VW_CNI_TRY_AGAIN, "no device index of this instance is free for another ENI");
+}
+
 static void create_eni(struct grow_job *j)
 {
 	struct ec2_error later;
 	struct vw_link link;
 
+	if (j->abandon) {
+		abandon(j);
+		return;
+	}
 	j->r = know_subnet(j);
 	if (j->r < 0)
 		return;
@@ -214,6 +230,7 @@ static void delete_eni(struct grow_job *j)
 		j->r = ec2_detach(j->cloud->ec2, j->deadline_ms, j->attachment_id, false, &j->err);
 	if (j->r < 0)
 		return;
+	j->detached = true;
 	j->api = "DeleteNetworkInterface";
 	/* detaching takes seconds on EC2's side and has no event that we could wait for */
 	do {

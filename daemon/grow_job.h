@@ -52,6 +52,8 @@ struct grow_job {
 	struct ec2_error err;
 	struct ec2_eni eni;             /* CREATE_ENI */
 	bool created, attached, have_link;
+	bool abandon;                   /* CREATE_ENI: there is no place for it any more: delete what an earlier try made */
+	bool detached;                  /* DELETE_ENI: only the delete is left to do */
 	char new_attachment_id[EC2_ID_LEN];
 	struct eni_link link;
 	struct vw_err link_err;

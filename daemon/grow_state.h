@@ -26,6 +26,7 @@ struct loop_timer;
  *              in the store. @wanted_ms: since when addresses have been short, 0 = they are not.
  * @look_again: a survey is due: what we believe and what EC2 says differ.
  * @block6, @pause6_ms: the same two for a /80.
+ * @resume_deletes: what EC2 said is new enough to decide about ENIs that are half removed.
  * @replan:     fires when a pause ends.
  */
 struct grow {
@@ -43,6 +44,7 @@ struct grow {
 	struct ipam_demand demand, demand_stored;
 	uint64_t wanted_ms;
 	bool look_again;
+	bool resume_deletes;
 	struct loop_timer *replan;
 };
 
