@@ -42,3 +42,8 @@ test_place_LIBS := daemon crypto json base
 test_leak_LIBS := daemon crypto json base
 test_fleet_LIBS := ipam base
 test_fleet_SRCS := $(filter-out %/main.c,$(wildcard tests/bench/fleet/*.c)) daemon/backoff.c
+# the whole daemon on doubles of loop, socket, kernel and cloud, which stand before the daemon's own in the link
+test_model_LIBS := daemon np netview net rpc crypto ipam json base
+test_model_SRCS := tests/unit/model_world.c tests/unit/model_ec2.c tests/unit/model_books.c
+test_model_LDFLAGS := -Wl,--wrap=vw_mono_ms -Wl,--wrap=vw_mono_us -Wl,--wrap=vw_log_at -Wl,--wrap=vw_link_get \
+	-Wl,--wrap=vw_link_wait_mac -Wl,--wrap=getrandom -Wl,-z,muldefs

@@ -1,0 +1,549 @@
+/* Doubles of loop, socket, kernel and eBPF maps for the whole daemon; those of EC2 and IMDS are in model_ec2.c. */
+#include "tests/unit/model_world.h"
+
+#include "daemon/creds.h"
+#include "daemon/hostnet.h"
+#include "daemon/http.h"
+#include "daemon/loop.h"
+#include "lib/base/buf.h"
+#include "lib/base/err.h"
+#include "lib/base/parse.h"
+#include "lib/json/json.h"
+#include "lib/net/link.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct world *the_world; /* doubles are called with nothing that leads to it */
+
+struct world *world_now(void)
+{
+	return the_world;
+}
+
+void world_end(void)
+{
+	free(the_world);
+	the_world = NULL;
+}
+
+struct world *world_begin(uint64_t seed)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	assert_non_null(w);
+	the_world = w;
+	w->seed = seed;
+	w->now = 1000000;
+	w->enis[0] = (struct world_eni){ .exists = true, .attached = true, .primary = true, .id = "eni-0", .attachment = "att-0" };
+	w->n_made = 1;
+	for (unsigned int i = 0; i < 5; i++)
+		w->taken[i] = true;
+	world_imds_refresh(w);
+	return w;
+}
+
+unsigned int world_rnd(struct world *w, unsigned int n)
+{
+	w->seed = w->seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+	return (unsigned int)(w->seed >> 33) % n;
+}
+
+void world_point(struct world *w)
+{
+	if (!w->dead && w->crash_in && --w->crash_in == 0) {
+		w->dead = true;
+		longjmp(w->die, 1);
+	}
+}
+
+/* --- time */
+
+uint64_t __wrap_vw_mono_ms(void);
+uint64_t __wrap_vw_mono_us(void);
+
+uint64_t __wrap_vw_mono_ms(void)
+{
+	return the_world->now;
+}
+
+uint64_t __wrap_vw_mono_us(void)
+{
+	return the_world->now * 1000 + world_rnd(the_world, 1000);
+}
+
+/* --- chance: one seed, one life */
+
+ssize_t __wrap_getrandom(void *buf, size_t len, unsigned int flags);
+
+ssize_t __wrap_getrandom(void *buf, size_t len, unsigned int flags)
+{
+	for (size_t i = 0; i < len; i++)
+		((uint8_t *)buf)[i] = (uint8_t)world_rnd(the_world, 256);
+	return (ssize_t)len;
+}
+
+/* --- log: what is survived here would be a flood */
+
+void __wrap_vw_log_at(void *site, int level, const char *msg, const char *kvfmt, ...);
+
+void __wrap_vw_log_at(void *site, int level, const char *msg, const char *kvfmt, ...)
+{
+	if (getenv("MODEL_LOG") && !the_world->dead) {
+		char text[2048];
+		va_list ap;
+
+		va_start(ap, kvfmt);
+		(void)vsnprintf(text, sizeof(text), kvfmt, ap);
+		va_end(ap);
+		print_message("# %llu %s%s\n", (unsigned long long)the_world->now, msg, text);
+	}
+}
+
+/* --- loop */
+
+int loop_new(struct loop **ret_loop, struct vw_err *err)
+{
+	*ret_loop = (struct loop *)the_world;
+	return 0;
+}
+
+void world_forget_loop(struct world *w)
+{
+	w->n_jobs = 0;
+	memset(w->timers, 0, sizeof(w->timers));
+}
+
+/* as the real one: results of jobs are still handed over, to a daemon that is stopping */
+void loop_free(struct loop *l)
+{
+	struct world *w = the_world;
+
+	for (size_t i = 0; i < w->n_jobs; i++)
+		w->jobs[i].done(w->jobs[i].arg);
+	world_forget_loop(w);
+}
+
+int loop_run(struct loop *l, struct vw_err *err)
+{
+	return 0;
+}
+
+void loop_stop(struct loop *l)
+{
+}
+
+int loop_timer_new(struct loop *l, void (*fn)(void *arg), void *arg, struct loop_timer **ret_timer)
+{
+	for (size_t i = 0; i < WORLD_TIMERS; i++) {
+		struct loop_timer *t = &the_world->timers[i];
+
+		if (t->used)
+			continue;
+		*t = (struct loop_timer){ .fn = fn, .arg = arg, .used = true };
+		*ret_timer = t;
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+void loop_timer_set(struct loop_timer *t, uint64_t ms)
+{
+	t->due = the_world->now + ms;
+	t->set = true;
+}
+
+void loop_timer_stop(struct loop_timer *t)
+{
+	t->set = false;
+}
+
+int loop_timer_active(const struct loop_timer *t)
+{
+	return t->set;
+}
+
+void loop_timer_free(struct loop_timer *t)
+{
+	if (t)
+		*t = (struct loop_timer){ 0 };
+}
+
+int loop_signal(struct loop *l, int signo, void (*fn)(int signo, void *arg), void *arg)
+{
+	return 0;
+}
+
+int loop_path_watch(struct loop *l, const char *path, void (*fn)(void *arg), void *arg, struct vw_err *err)
+{
+	return 0;
+}
+
+int loop_job(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg)
+{
+	struct world *w = the_world;
+
+	if (w->n_jobs == WORLD_JOBS)
+		return -ENOMEM;
+	w->jobs[w->n_jobs++] = (struct world_job){ .work = work, .done = done, .arg = arg };
+	return 0;
+}
+
+static struct loop_timer *next_timer(const struct world *w)
+{
+	struct loop_timer *first = NULL;
+
+	for (size_t i = 0; i < WORLD_TIMERS; i++) {
+		struct loop_timer *t = (struct loop_timer *)&w->timers[i];
+
+		if (t->set && (!first || t->due < first->due))
+			first = t;
+	}
+	return first;
+}
+
+uint64_t world_next_timer(const struct world *w)
+{
+	const struct loop_timer *t = next_timer(w);
+
+	return t ? t->due : UINT64_MAX;
+}
+
+void world_turn(struct world *w)
+{
+	struct loop_timer *t;
+
+	for (int i = 0; i < 64 && (t = next_timer(w)) && t->due <= w->now; i++) {
+		t->set = false;
+		t->fn(t->arg);
+	}
+}
+
+void world_advance(struct world *w, uint64_t ms)
+{
+	uint64_t until = w->now + ms, next;
+	unsigned int spins = 0;
+
+	while ((next = world_next_timer(w)) <= until) {
+		if (next > w->now)
+			spins = 0;
+		if (++spins > 1000)
+			fail_msg("the daemon spins: a timer fires again and again at the same time");
+		if (next > w->now)
+			w->now = next;
+		world_turn(w);
+	}
+	w->now = until;
+}
+
+bool world_job_step(struct world *w)
+{
+	size_t i;
+	struct world_job j;
+
+	if (!w->n_jobs)
+		return false;
+	i = world_rnd(w, (unsigned int)w->n_jobs);
+	if (!w->jobs[i].worked) {
+		w->jobs[i].worked = true;
+		w->jobs[i].work(w->jobs[i].arg);
+		return true;
+	}
+	j = w->jobs[i];
+	w->jobs[i] = w->jobs[--w->n_jobs];
+	j.done(j.arg);
+	return true;
+}
+
+/* --- socket */
+
+int rpc_server_new(struct loop *loop, const char *socket_path, const struct rpc_server_ops *ops, void *arg,
+		   struct rpc_server **ret_server, struct vw_err *err)
+{
+	the_world->rpc = ops;
+	the_world->rpc_arg = arg;
+	*ret_server = (struct rpc_server *)the_world;
+	return 0;
+}
+
+void rpc_server_free(struct rpc_server *s)
+{
+	the_world->rpc = NULL;
+}
+
+void rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message)
+{
+	vw_auto_json struct vw_json *reply = NULL;
+	struct vw_err err;
+
+	if (the_world->dead)
+		return;
+	world_point(the_world);
+	assert_true(conn->open && !conn->answered);
+	conn->answered = true;
+	conn->open = false;
+	if (vw_rpc_reply_decode(message->data, message->len, &reply, &err) < 0)
+		fail_msg("the reply cannot be read: %s", err.msg);
+	conn->have_wiring = vw_rpc_wiring_decode(reply, &conn->w, &err) == 0;
+	the_world->heard(the_world->heard_arg, conn);
+}
+
+void rpc_conn_fail(struct rpc_conn *conn, const struct vw_err *failure)
+{
+	if (the_world->dead)
+		return;
+	world_point(the_world);
+	assert_true(conn->open && !conn->answered);
+	conn->answered = true;
+	conn->open = false;
+	conn->cni = failure->cni ? failure->cni : -1;
+	(void)!vw_fmt(conn->msg, sizeof(conn->msg), "%.*s", (int)sizeof(conn->msg) - 1, failure->msg);
+	the_world->heard(the_world->heard_arg, conn);
+}
+
+/* --- eBPF maps */
+
+int np_open(const char *bpf_dir, struct np **ret_np, struct vw_err *err)
+{
+	*ret_np = (struct np *)the_world;
+	return 0;
+}
+
+struct np *np_close(struct np *np)
+{
+	return NULL;
+}
+
+const char *np_from_pod_path(const struct np *np)
+{
+	return "/sys/fs/bpf/model/from_pod";
+}
+
+int np_from_pod_fd(const struct np *np)
+{
+	return -1;
+}
+
+bool np_replaced(const struct np *np)
+{
+	return false;
+}
+
+int np_slot_publish(struct np *np, unsigned int slot, const struct np_pod_conf *pod, struct vw_err *err)
+{
+	struct world *w = the_world;
+
+	if (w->dead)
+		return 0;
+	world_point(w);
+	assert_true(slot < NP_SLOTS);
+	w->np[slot] = *pod;
+	w->np_used[slot] = true;
+	return 0;
+}
+
+int np_slot_clear(struct np *np, unsigned int slot, struct vw_err *err)
+{
+	struct world *w = the_world;
+
+	if (w->dead)
+		return 0;
+	if (w->np_used[slot])
+		world_point(w);
+	w->np_used[slot] = false;
+	return 0;
+}
+
+/* --- kernel */
+
+int hostnet_new(struct hostnet **ret_hn, struct vw_err *err)
+{
+	*ret_hn = (struct hostnet *)the_world;
+	return 0;
+}
+
+struct hostnet *hostnet_free(struct hostnet *hn)
+{
+	return NULL;
+}
+
+int hostnet_init(struct hostnet *hn, uint32_t mark_primary, struct vw_err *err)
+{
+	return 0;
+}
+
+uint32_t hostnet_eni_table(unsigned int card, unsigned int device)
+{
+	return device + 1;
+}
+
+int hostnet_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	world_point(the_world);
+	return 0;
+}
+
+int hostnet_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	world_point(the_world);
+	return 0;
+}
+
+int hostnet_nat_apply(struct hostnet *hn, const struct hostnet_nat *nat, struct vw_err *err)
+{
+	world_point(the_world);
+	return 0;
+}
+
+int hostnet_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_enis, struct vw_err *err)
+{
+	return 0;
+}
+
+int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct vw_err *err)
+{
+	struct world *w = the_world;
+	struct world_veth *v = &w->veth[pod->ifindex - VW_IFINDEX_BASE];
+
+	if (w->dead)
+		return 0;
+	world_point(w);
+	v->route = false;
+	if (!v->exists)
+		return 0;
+	v->dying = true;
+	world_point(w);
+	return 1;
+}
+
+size_t hostnet_dying(const struct hostnet *hn)
+{
+	size_t n = 0;
+
+	for (unsigned int s = 0; s < NP_SLOTS; s++)
+		n += the_world->veth[s].exists && the_world->veth[s].dying;
+	return n;
+}
+
+bool hostnet_is_dying(const struct hostnet *hn, const char *ifname, unsigned int ifindex)
+{
+	for (unsigned int s = 0; s < NP_SLOTS && ifname; s++) {
+		const struct world_veth *v = &the_world->veth[s];
+
+		if (v->exists && v->dying && !strcmp(v->name, ifname))
+			return true;
+	}
+	return ifindex && the_world->veth[ifindex - VW_IFINDEX_BASE].exists && the_world->veth[ifindex - VW_IFINDEX_BASE].dying;
+}
+
+int hostnet_reap_begin(struct hostnet *hn)
+{
+	int n = 0;
+
+	for (unsigned int s = 0; s < NP_SLOTS; s++) {
+		struct world_veth *v = &the_world->veth[s];
+
+		if (v->begun)
+			return -EBUSY;
+	}
+	for (unsigned int s = 0; s < NP_SLOTS; s++) {
+		struct world_veth *v = &the_world->veth[s];
+
+		v->begun = v->exists && v->dying;
+		n += v->begun;
+	}
+	return n;
+}
+
+int hostnet_reap_work(struct vw_err *err)
+{
+	world_point(the_world);
+	return 0;
+}
+
+int hostnet_reap_end(struct hostnet *hn, int result, void (*reaped)(unsigned int ifindex, void *arg), void *arg)
+{
+	int n = 0;
+
+	if (the_world->dead)
+		return 0;
+	for (unsigned int s = 0; s < NP_SLOTS; s++) {
+		struct world_veth *v = &the_world->veth[s];
+
+		if (!v->begun)
+			continue;
+		v->begun = false;
+		if (result < 0)
+			continue;
+		*v = (struct world_veth){ 0 };
+		if (reaped)
+			reaped(VW_IFINDEX_BASE + s, arg);
+		n++;
+	}
+	return n;
+}
+
+int hostnet_scan(struct hostnet *hn, struct hostnet_scan *ret_scan, struct vw_err *err)
+{
+	struct world *w = the_world;
+
+	*ret_scan = (struct hostnet_scan){ .pods = calloc(NP_SLOTS, sizeof(*ret_scan->pods)) };
+	assert_non_null(ret_scan->pods);
+	for (unsigned int s = 0; s < NP_SLOTS; s++) {
+		const struct world_veth *v = &w->veth[s];
+		struct hostnet_found *f = &ret_scan->pods[ret_scan->n_pods];
+
+		if (!v->exists)
+			continue;
+		*f = (struct hostnet_found){ .up = true, .dying = v->dying };
+		f->pod.ifindex = VW_IFINDEX_BASE + s;
+		memcpy(f->pod.ifname, v->name, sizeof(v->name));
+		f->pod.n_addr = v->route;
+		f->pod.addr[0] = vw_cidr_host(&v->addr);
+		(void)!vw_fmt(f->owner, sizeof(f->owner), "%s", v->owner);
+		ret_scan->n_pods++;
+	}
+	return 0;
+}
+
+void hostnet_scan_done(struct hostnet_scan *scan)
+{
+	free(scan->pods);
+	*scan = (struct hostnet_scan){ 0 };
+}
+
+int hostnet_orphan_del(struct hostnet *hn, const struct hostnet_pod *orphan, struct vw_err *err)
+{
+	return 0;
+}
+
+int __wrap_vw_link_get(struct vw_nl *nl, unsigned int ifindex, struct vw_link *ret_link, struct vw_err *err);
+int __wrap_vw_link_wait_mac(int netns_fd, const struct vw_mac *mac, uint64_t deadline_ms, struct vw_link *ret_link,
+			    struct vw_err *err);
+
+int __wrap_vw_link_get(struct vw_nl *nl, unsigned int ifindex, struct vw_link *ret_link, struct vw_err *err)
+{
+	const struct world_veth *v = &the_world->veth[ifindex - VW_IFINDEX_BASE];
+
+	if (!v->exists || v->dying)
+		return vw_err_set(err, ENODEV, 0, "no such link");
+	*ret_link = (struct vw_link){ .ifindex = ifindex, .flags = v->alive ? IFF_UP | IFF_RUNNING : 0 };
+	return 0;
+}
+
+/* the link of an ENI is there as long as EC2 has it attached; its MAC ends in the ENI's serial number */
+int __wrap_vw_link_wait_mac(int netns_fd, const struct vw_mac *mac, uint64_t deadline_ms, struct vw_link *ret_link,
+			    struct vw_err *err)
+{
+	for (size_t i = 0; i < WORLD_ENIS; i++) {
+		const struct world_eni *e = &the_world->enis[i];
+
+		if (!e->exists || !e->attached || mac->b[5] != (e->serial & 0xff) || mac->b[4] != e->serial >> 8)
+			continue;
+		*ret_link = (struct vw_link){ .ifindex = 100 + e->serial, .mac = *mac };
+		(void)!vw_fmt(ret_link->name, sizeof(ret_link->name), "eth%u", e->device);
+		return 0;
+	}
+	return vw_err_set(err, ENODEV, 0, "no link with this MAC");
+}

@@ -1,0 +1,113 @@
+#pragma once
+
+/*
+ * A world for the whole daemon in one process: the real attachments, pool, planner, jobs, survey and store, on doubles of what
+ * lies outside of them: loop, socket, kernel, IMDS and EC2. Time stands still unless world_advance() moves it. Chance comes
+ * from one seed. Any call of a double may be the daemon's last (world.crash_in): it then never returns.
+ */
+
+#include "daemon/cloud.h"
+#include "daemon/daemon.h"
+#include "daemon/rpc_server.h"
+#include "netpolicy-bpf/user/np_loader.h"
+#include "tests/unit/cm.h"
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define WORLD_TIMERS 640
+#define WORLD_JOBS 64
+#define WORLD_ENIS 16
+#define WORLD_MAX_ENIS 4        /* of the instance type */
+#define WORLD_SLOTS 6           /* per ENI */
+#define WORLD_ADDRS 4096        /* 10.0.0.0/20 */
+
+struct loop_timer {
+	void (*fn)(void *arg);
+	void *arg;
+	uint64_t due;
+	bool used, set;
+};
+
+struct world_job {
+	void (*work)(void *arg);
+	void (*done)(void *arg);
+	void *arg;
+	bool worked;
+};
+
+/** struct world_veth - a pod's host end. @alive: its netns is there. @begun: the present round of the reaper is about it. */
+struct world_veth {
+	bool exists, dying, alive, begun, route;
+	char name[IFNAMSIZ];
+	char owner[VW_ID_MAX + IFNAMSIZ + 1];
+	struct vw_ip addr;
+};
+
+/** struct world_eni - one of EC2's. @behind: something was done to it behind the daemon's back. */
+struct world_eni {
+	bool exists, attached, primary;
+	char id[32], attachment[32], token[EC2_TOKEN_MAX + 1];
+	unsigned int device, serial;
+	struct vw_cidr slots[WORLD_SLOTS];
+	size_t n_slots;
+};
+
+struct world {
+	uint64_t seed, now;
+	bool dead;              /* the daemon is gone; its last words change nothing */
+	bool faults;            /* EC2 and IMDS fail now and then */
+	bool full;              /* EC2 has no address left */
+	unsigned int crash_in;  /* die at the how manyth call of a double; 0 = live */
+	jmp_buf die;
+	struct loop_timer timers[WORLD_TIMERS];
+	struct world_job jobs[WORLD_JOBS];
+	size_t n_jobs;
+	const struct rpc_server_ops *rpc;
+	void *rpc_arg;
+	void (*heard)(void *arg, struct rpc_conn *conn);        /* an answer has come */
+	void *heard_arg;
+	struct world_veth veth[NP_SLOTS];
+	struct np_pod_conf np[NP_SLOTS];
+	bool np_used[NP_SLOTS];
+	struct world_eni enis[WORLD_ENIS], imds[WORLD_ENIS];    /* @imds: as IMDS shows them, maybe old */
+	unsigned int n_made;
+	bool taken[WORLD_ADDRS];        /* at EC2 */
+	uint64_t calls, commits_unheard, surveys_half;
+};
+
+/** struct rpc_conn - what a request came to. */
+struct rpc_conn {
+	bool open, answered;
+	int cni;                /* of an error; 0 = success */
+	char msg[256];
+	bool have_wiring;
+	struct vw_rpc_wiring w;
+};
+
+/** world_begin() - the one world of this process: empty kernel, a primary ENI without addresses. */
+struct world *world_begin(uint64_t seed);
+void world_end(void);
+unsigned int world_rnd(struct world *w, unsigned int n);
+/** world_point() - one of the places where the daemon may die. */
+void world_point(struct world *w);
+/** world_turn() - fire timers that are due, in order. */
+void world_turn(struct world *w);
+/** world_advance() - let @ms pass, firing timers when they are due. */
+void world_advance(struct world *w, uint64_t ms);
+/** world_next_timer() - when the next one is due, UINT64_MAX = none. */
+uint64_t world_next_timer(const struct world *w);
+/** world_job_step() - carry one job, chosen by chance, a step on: the work, or what follows it. false: none is there. */
+bool world_job_step(struct world *w);
+/** world_forget_loop() - timers and jobs went with the process. */
+void world_forget_loop(struct world *w);
+/** world_imds_refresh() - IMDS catches up. */
+void world_imds_refresh(struct world *w);
+struct world_eni *world_eni(struct world *w, const char *id);
+bool world_eni_has(const struct world_eni *e, const struct vw_cidr *c);
+/** world_take_slot() - EC2 takes slot @i of @e away by itself. */
+void world_take_slot(struct world *w, struct world_eni *e, size_t i);
+/** world_detach() - and deletes it. */
+void world_detach(struct world *w, struct world_eni *e);
+struct world *world_now(void);
