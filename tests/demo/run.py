@@ -190,4 +190,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:       # the lab has been taken down on the way here
+        sys.exit("demo: interrupted")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running programs with a limit on everything, and waiting for conditions instead of for time to pass."""
+import contextlib
 import os
 import pathlib
 import signal
@@ -26,7 +27,8 @@ def run(argv, *, input=None, timeout=30, check=True, env=None, cwd=None):
     try:
         out, err = proc.communicate(data, timeout=timeout)
     except BaseException as exc:
-        os.killpg(proc.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it may have ended in this very moment
+            os.killpg(proc.pid, signal.SIGKILL)
         out, err = proc.communicate()
         if isinstance(exc, subprocess.TimeoutExpired):
             raise CommandFailed(f"{describe(argv)}: no end within {timeout} s\nstdout: {text(out)}\nstderr: {text(err)}") from None
