@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#pragma once
+
+#include <linux/types.h>
+
+/**
+ * DOC: how a compiled network policy lies in maps
+ *
+ * A packet is judged by look-ups only. Its peer's address gives an *ident* (np_ip4, np_ip6 by hash; np_cidr4, np_cidr6 by
+ * longest prefix when the hash does not know it), the ident gives a *class*, protocol and port give a *port class*; both
+ * index the pod's *blob*: row of the class, column of the port class, verdict of (row, column). Tiers, priorities, unions
+ * and defaults are resolved when the blob is made, so their number costs nothing here.
+ *
+ * Two generations exist side by side; their parity is a bit of np_slot.pub. Idents hold a class for each, ports lie in two
+ * tables, blobs in two halves of the arena. A new generation is written where nobody looks and then put into force by one
+ * aligned 8-byte store per pod. The other parity is written again only after membarrier() has shown that no packet can
+ * still see it. All of it is mapped memory: a generation of any size takes no system call but for new addresses.
+ *
+ * All integers are in host byte order unless the type says __be. Any change of layout or meaning raises NP_ABI.
+ */
+
+/* --- the arena: lines of 64 bytes; line 0 is never used, so that 0 can mean "none" */
+
+#define NP_LINE_WORDS 16
+/** struct np_line - one value of the arena and of np_ports: 16 words, or 32 half words. */
+struct np_line {
+	union {
+		__u32 w[NP_LINE_WORDS];
+		__u16 h[2 * NP_LINE_WORDS];
+		__u64 q[NP_LINE_WORDS / 2];
+	};
+};
+_Static_assert(sizeof(struct np_line) == 64, "ABI");
+
+#define NP_ARENA_LINES 131072u  /* 8 MiB; each generation's blobs lie in one half */
+
+/** struct np_slot.pub: what is in force for a pod. One aligned 8-byte store changes all of it. */
+#define NP_PUB_LINE_MASK 0x7fffffffull  /* line of the blob; 0 = policy is switched off: nothing is judged or tracked */
+#define NP_PUB_PARITY 0x80000000ull     /* generation */
+#define NP_PUB_REV_SHIFT 32             /* revision: changes only when the verdicts may; flows of another one are judged again */
+
+/** enum np_dir - seen from the pod. */
+enum np_dir { NP_INGRESS, NP_EGRESS, NP_DIRS };
+
+/**
+ * struct np_blob - first line of a blob. Lines are absolute.
+ * @dir[].row: first line of __u16 rows by class (32 a line); @col: of __u16 columns by port class; @mtx: of __u32 verdicts
+ * (16 a line), index row * ncol + column.
+ * @n_class, @n_port_class: how many classes @row and @col cover. A class beyond is a bug and dropped as NP_DROP_STALE.
+ * @fqdn_set: key of what DNS answers teach (np_fqdn4, np_fqdn6, np_dns); 0 = no rule of the pod names domains.
+ */
+#define NP_BLOB_MAGIC 0x4e504232u       /* "NPB2" */
+struct np_blob {
+	__u32 magic;
+	__u32 fqdn_set;
+	__u16 n_class, n_port_class;
+	__u32 flags;                    /* NP_BLOB_* */
+	struct np_blob_dir {
+		__u32 row, col, mtx, ncol;
+	} dir[NP_DIRS];
+	__u32 pad[4];
+};
+_Static_assert(sizeof(struct np_blob) == 64, "ABI");
+#define NP_BLOB_ISOLATED_IN (1u << NP_INGRESS)  /* some policy selects the pod for that direction */
+#define NP_BLOB_ISOLATED_EG (1u << NP_EGRESS)
+
+/**
+ * Verdicts: __u32. Bits 0-1 enum np_action; bit 2: an allowed new flow is to be logged; bits 8-31 the argument: the rule's
+ * id for NP_ALLOW and NP_DENY (0 = none: not isolated, default allow), the first arena line of a chain for NP_CHAIN.
+ */
+enum np_action { NP_DENY, NP_ALLOW, NP_CHAIN };
+#define NP_VERDICT_ACTION(v) ((v) & 3u)
+#define NP_VERDICT_LOG (1u << 2)
+#define NP_VERDICT_ARG(v) ((v) >> 8)
+#define NP_VERDICT(action, arg) ((__u32)(action) | (__u32)(arg) << 8)
+
+/**
+ * struct np_chain - a verdict that depends on the names that the peer's address is known by: entries in order, 4 a line.
+ * The first whose @names has a bit in common with the address's names (np_fqdn*.names) decides; @names == 0 ends the
+ * chain and decides otherwise. At most NP_CHAIN_MAX entries, the last included. @verdict is never NP_CHAIN.
+ */
+#define NP_CHAIN_MAX 32
+struct np_chain {
+	__u64 names;
+	__u32 verdict;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct np_chain) == 16, "ABI");
+
+#define NP_RULES 16384          /* rule ids, 0 reserved */
+#define NP_CLASSES 65535        /* classes, and port classes, at most */
+
+/* --- peers */
+
+/**
+ * struct np_ident - what stands behind one or more addresses. np_idents[0] = the address of nobody (never looked up, all
+ * zero). Written in place through the mapping, one aligned 8-byte store.
+ */
+struct np_ident {
+	__u16 cls[2];           /* by parity */
+	__u16 flags;            /* NP_IDENT_* */
+	__u16 pad;
+};
+_Static_assert(sizeof(struct np_ident) == 8, "ABI");
+#define NP_IDENT_VIP (1u << 0)          /* a service's address: egress is judged after DNAT */
+#define NP_IDENT_OWN_NODE (1u << 1)     /* an address of this node */
+#define NP_IDENT_RESOLVER (1u << 2)     /* its DNS answers are believed */
+
+#define NP_IDENTS 131072u
+#define NP_IPS 65536u           /* np_ip4, np_ip6: known addresses, each */
+#define NP_CIDRS 16384u         /* np_cidr4, np_cidr6: prefixes, each; 0.0.0.0/0 and ::/0 are always there */
+
+/* np_ip4: __be32 -> __u32 ident. np_ip6: __u8[16] -> __u32 ident. Hash, preallocated. */
+/** struct np_cidr4_key, struct np_cidr6_key - LPM tries -> __u32 ident; @len in bits. */
+struct np_cidr4_key {
+	__u32 len;
+	__be32 ip;
+};
+struct np_cidr6_key {
+	__u32 len;
+	__u8 ip[16];
+};
+
+/* --- ports */
+
+/** np_ports - __u16 port class at [NP_PORT_LINE(parity, proto, port)].h[port % 32]. Class 0: everything without ports. */
+enum np_port_proto { NP_PORT_TCP, NP_PORT_UDP, NP_PORT_SCTP, NP_PORT_PROTOS };
+#define NP_PORT_LINES_EACH 2048u
+#define NP_PORT_LINE(parity, proto, port) \
+	(((parity) * NP_PORT_PROTOS + (proto)) * NP_PORT_LINES_EACH + (port) / 32u)
+#define NP_PORT_LINES (2u * NP_PORT_PROTOS * NP_PORT_LINES_EACH)
+
+/* --- connection tracking: one entry per pod (slot) and flow, so a flow between two local pods has two */
+
+/**
+ * NP_TICK_SHIFT - times in maps are ticks: CLOCK_MONOTONIC nanoseconds >> 30, i.e. 1.074 s, 32 bits.
+ */
+#define NP_TICK_SHIFT 30
+
+/**
+ * struct np_ct4_key, struct np_ct6_key - seen from the pod: @remote, @rport the peer's, @lport the pod's; so both
+ * directions have one key. The pod's own address is not in it: a slot has one per family.
+ * ICMP echo: @lport = identifier, @rport = NP_CT_ECHO_OUT when the pod asks, NP_CT_ECHO_IN when it is asked, so that an
+ * identifier used again by the other side is another flow. Other ICMP queries and other protocols: type or 0.
+ */
+struct np_ct4_key {
+	__u16 slot;
+	__u8 proto;
+	__u8 pad;
+	__be32 remote;
+	__be16 rport, lport;
+};
+struct np_ct6_key {
+	__u16 slot;
+	__u8 proto;
+	__u8 pad;
+	__be16 rport, lport;
+	__u8 remote[16];
+};
+_Static_assert(sizeof(struct np_ct4_key) == 12 && sizeof(struct np_ct6_key) == 24, "whole words: jhash2");
+#define NP_CT_ECHO_OUT 1
+#define NP_CT_ECHO_IN 2
+
+/** enum np_ct_state - decides the timeout; for TCP roughly as nf_conntrack. */
+enum np_ct_state {
+	NP_CT_NEW,              /* one direction seen */
+	NP_CT_REPLIED,          /* both seen */
+	NP_CT_ESTABLISHED,      /* TCP: handshake done. Others: two packets each way */
+	NP_CT_CLOSING,          /* FIN or, SCTP, SHUTDOWN */
+	NP_CT_CLOSED,           /* RST, ABORT */
+	NP_CT_STATES
+};
+#define NP_CT_EGRESS (1u << 0)  /* opened by the pod; else by the peer */
+#define NP_CT_PICKUP (1u << 1)  /* first seen in mid-stream: its direction is a guess */
+#define NP_CT_VIP (1u << 2)     /* to a service's address: each packet from the pod is judged after DNAT */
+#define NP_CT_CHAIN (1u << 3)   /* let through by a domain name */
+#define NP_CT_AUDIT (1u << 4)   /* policy denies it; let through in audit mode */
+
+/** struct np_ct - the value. @pkts, @bytes: by enum np_dir (NP_EGRESS: from the pod); wrap. @rule: rule id. */
+struct np_ct {
+	__u32 last;             /* tick */
+	__u32 rev;              /* np_slot's revision that let it through */
+	__u16 rule;
+	__u8 flags;
+	__u8 state;
+	__u32 start;            /* tick */
+	__u32 pkts[NP_DIRS];
+	__u64 bytes[NP_DIRS];   /* of IP packets, headers included */
+};
+_Static_assert(sizeof(struct np_ct) == 40, "ABI");
+
+#define NP_CT4_MAX 131072u      /* defaults; np_conf of the loader may change them before load */
+#define NP_CT6_MAX 65536u
+#define NP_FRAGS 8192u
+
+/** struct np_frag_key - LRU hash: where the later fragments of a datagram find its ports. IPv4 addresses: first 4 bytes. */
+struct np_frag_key {
+	__u8 src[16], dst[16];
+	__u32 id;
+	__u16 slot;
+	__u8 proto;
+	__u8 family;            /* 4 or 6 */
+	__u8 dir;               /* enum np_dir: which hook saw it */
+	__u8 pad[7];
+};
+struct np_frag {
+	__be16 sport, dport;
+	__u32 last;             /* tick */
+};
+_Static_assert(sizeof(struct np_frag_key) == 48, "ABI");
+
+/* --- run time */
+
+/**
+ * struct np_conf - np_conf[0], mapped and changed at run time.
+ * @ct_quota: entries a slot may have in np_ct4 and np_ct6 together; what is over is judged packet by packet.
+ * @event_rate, @event_burst: DENY events a second and at once, for each slot.
+ */
+struct np_conf {
+	__u32 flags;            /* NP_CONF_* */
+	__u32 ct_quota;
+	__u32 event_rate, event_burst;
+	__u32 pad[4];
+};
+_Static_assert(sizeof(struct np_conf) == 32, "ABI");
+#define NP_CONF_AUDIT (1u << 0)         /* let through and log what policy denies */
+#define NP_CONF_KEEP (1u << 1)          /* a change of policy leaves established flows alone; else (revoke) they are judged again */
+#define NP_CONF_NODE_IP (1u << 2)       /* aws-node's way: whatever comes from an address of this node may enter */
+#define NP_CONF_LOG_ALLOW (1u << 3)     /* an event for each allowed new flow */
+
+/** struct np_rt - np_rt[slot], written by the programs, mapped. @ct_used: entries, taken down by who deletes one. */
+struct np_rt {
+	__u32 tokens;           /* of events, in 1/1024 */
+	__u32 refilled;         /* CLOCK_MONOTONIC ns >> 20 */
+	__u32 suppressed;       /* events that found no token; wraps */
+	__u32 ct_used;
+	__u32 pad[12];
+};
+_Static_assert(sizeof(struct np_rt) == 64, "a cache line each");
+
+/** struct np_count - np_counts (per CPU), by rule id: packets that were judged by the rule (new flows and denied packets). */
+struct np_count {
+	__u64 pkts, bytes;
+};
+
+/* --- events: ring buffer np_events */
+
+enum np_event_kind { NP_EVENT_VERDICT = 1, NP_EVENT_DNS = 2 };
+/**
+ * struct np_event - a verdict.
+ * @ip_pod, @ip_peer: IPv4 in the first 4 bytes. @verdict: as found in the blob. @reason: enum np_drop, 0 for policy.
+ * @suppressed: events of this slot that were not sent since the last one.
+ */
+struct np_event {
+	__u64 ns;               /* CLOCK_MONOTONIC */
+	__u32 verdict;
+	__u32 rev;
+	__u32 len;
+	__u32 suppressed;
+	__u16 slot;
+	__u8 kind;              /* enum np_event_kind */
+	__u8 dir;               /* enum np_dir */
+	__u8 family;            /* 4 or 6 */
+	__u8 proto;
+	__u8 reason;
+	__u8 flags;             /* NP_EVENT_AUDIT: it was let through all the same */
+	__u8 ip_pod[16], ip_peer[16];
+	__be16 port_pod, port_peer;     /* ICMP: type and code in port_peer, big end first */
+	__u16 cls, port_cls;
+};
+_Static_assert(sizeof(struct np_event) == 72, "ABI");
+#define NP_EVENT_AUDIT (1u << 0)
+#define NP_EVENT_POST_DNAT (1u << 1)    /* judged behind a service's address */
+
+/* --- names learnt from DNS answers */
+
+/** struct np_fqdn4_key, struct np_fqdn6_key -> struct np_fqdn: names by which @ip is known to pods of @set. */
+struct np_fqdn4_key {
+	__u32 set;
+	__be32 ip;
+};
+struct np_fqdn6_key {
+	__u32 set;
+	__u8 ip[16];
+};
+/** @names: bit n = the set's n-th pattern. @expires: tick; afterwards new flows are not let through by it. */
+struct np_fqdn {
+	__u64 names;
+	__u32 expires;
+	__u32 pad;
+};
+#define NP_FQDN_NAMES 64        /* patterns of one set */
+#define NP_FQDN_MAX 32768u
+/**
+ * struct np_dns_key - np_dns: a suffix of a queried name, as np_dns_hash() of its lower-case wire format from that label to
+ * the root, is of interest to @set. Value struct np_dns_names: @exact when it is the whole name, @wild when at least one
+ * label stands before it.
+ */
+struct np_dns_key {
+	__u64 hash;
+	__u32 set;
+	__u32 pad;
+};
+struct np_dns_names {
+	__u64 exact, wild;
+};
+
+/* --- marks on packets, above those of aws-node (0x80, ENI 0x7f) and kube-proxy (0x4000, 0x8000) */
+#define NP_MARK_PENDING 0x10000000u     /* egress is still to be judged, when the destination is the real one */
+#define NP_MARK_SLOT_SHIFT 16
+#define NP_MARK_SLOT_MASK 0x0fff0000u   /* slot that sent it, with NP_MARK_PENDING */
+_Static_assert((NP_MARK_SLOT_MASK >> NP_MARK_SLOT_SHIFT) == 4095, "NP_SLOTS fit");
+
+#define NP_MAP_ARENA "np_arena"
+#define NP_MAP_IDENTS "np_idents"
+#define NP_MAP_PORTS "np_ports"
