@@ -17,6 +17,7 @@ MAY_INCLUDE = {
     "lib/crypto": ["lib/base"],
     "lib/cni": ["lib/base", "lib/json"],
     "lib/rpc": ["lib/base", "lib/json"],
+    "lib/pod": ["lib/base", "lib/net", "lib/cni"],
     "ipam": ["lib/base", "lib/json"],
     "plugins/*": ["lib"],
     "cli": ["lib"],

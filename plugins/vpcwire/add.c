@@ -59,7 +59,7 @@ static int settle_del(struct vw_cni_call *call, uint64_t deadline_ms, struct vw_
 static int reserve(struct vw_cni_call *call, struct vw_rpc_wiring *ret_w, struct vw_err *err)
 {
 	vw_auto_json struct vw_json *reply = NULL;
-	uint64_t deadline = deadline_of(call, UINT32_MAX);
+	uint64_t deadline = vw_call_deadline(call, UINT32_MAX);
 	bool existing = false;
 	struct vw_rpc_req req;
 	struct vw_err ignored;
@@ -161,7 +161,7 @@ int vpcwire_add(struct vw_cni_call *call, struct vw_err *err)
 		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_ENV, "CNI_NETNS is longer than %d bytes",
 				  VW_PATH_MAX - 1);
 	netns_fd = vw_netns_open(call->env.netns, err);
-	if (netns_fd < 0 || refuse_own_netns(call, netns_fd, err) < 0)
+	if (netns_fd < 0 || vw_call_refuse_own_netns(call, netns_fd, err) < 0)
 		return -err->eno;
 	/* Before anything is made: a prevResult that cannot be passed on must not cost an address. */
 	if (call->conf.prev_result &&

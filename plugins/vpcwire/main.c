@@ -20,11 +20,6 @@
 #define STATUS_MS 5000
 #define GC_MS     30000
 
-uint64_t deadline_of(const struct vw_cni_call *call, unsigned int max_ms)
-{
-	return call->start_ms + (call->conf.timeout_ms < max_ms ? call->conf.timeout_ms : max_ms);
-}
-
 const char *socket_of(const struct vw_cni_call *call)
 {
 	return call->conf.socket ? call->conf.socket : VW_RPC_DEFAULT_SOCKET;
@@ -38,25 +33,6 @@ void request_of(const struct vw_cni_call *call, enum vw_rpc_op op, struct vw_rpc
 	snprintf(ret_req->key.container_id, sizeof(ret_req->key.container_id), "%s", call->env.container_id);
 	snprintf(ret_req->key.ifname, sizeof(ret_req->key.ifname), "%s", call->env.ifname);
 	snprintf(ret_req->network, sizeof(ret_req->network), "%s", call->conf.name);
-}
-
-int refuse_own_netns(const struct vw_cni_call *call, int netns_fd, struct vw_err *err)
-{
-	vw_auto_close int own = -EBADF;
-	int same;
-
-	if (call->env.netns_override)
-		return 0;
-	own = vw_netns_open_self(err);
-	if (own < 0)
-		return own;
-	same = vw_netns_same(own, netns_fd, err);
-	if (same <= 0)
-		return same;
-	return vw_err_set(
-		err, EINVAL, VW_CNI_INVALID_NETNS,
-		"plugin's netns and netns from CNI_NETNS should not be the same\nCNI_NETNS is \"%s\"",
-		call->env.netns);
 }
 
 void alias_of(const struct vw_attach_key *key, char ret[VW_IFALIAS_MAX])
@@ -134,7 +110,7 @@ static int leave_tombstone(const struct vw_cni_call *call, const struct vw_rpc_r
 	}
 	remove_link(call, netns_fd, &req->key);
 	/* A daemon that started in between has read the folder before our file was in it. */
-	if (ask(call, req, deadline_of(call, DEL_MS), &reply, &ignored) == 0)
+	if (ask(call, req, vw_call_deadline(call, DEL_MS), &reply, &ignored) == 0)
 		(void)vw_tombstone_remove(socket_of(call), &req->key, &ignored);
 	return 0;
 }
@@ -149,12 +125,12 @@ int vpcwire_del(struct vw_cni_call *call, struct vw_err *err)
 	/* A namespace that is gone, or is none any more, is no reason for a DEL to fail. */
 	if (call->env.netns[0])
 		netns_fd = vw_netns_open(call->env.netns, &gone);
-	if (netns_fd >= 0 && refuse_own_netns(call, netns_fd, err) < 0)
+	if (netns_fd >= 0 && vw_call_refuse_own_netns(call, netns_fd, err) < 0)
 		return -err->eno;
 	request_of(call, VW_RPC_DEL, &req);
 	if (vw_fmt(req.netns, sizeof(req.netns), "%s", call->env.netns) < 0)
 		req.netns[0] = '\0';
-	if (ask(call, &req, deadline_of(call, DEL_MS), &reply, err) == 0)
+	if (ask(call, &req, vw_call_deadline(call, DEL_MS), &reply, err) == 0)
 		return 0;
 	return is_absent(err) ? leave_tombstone(call, &req, netns_fd, err) : -err->eno;
 }
@@ -168,7 +144,7 @@ int vpcwire_status(struct vw_cni_call *call, struct vw_err *err)
 	struct vw_rpc_status st;
 
 	request_of(call, VW_RPC_STATUS, &req);
-	if (ask(call, &req, deadline_of(call, STATUS_MS), &reply, err) < 0 ||
+	if (ask(call, &req, vw_call_deadline(call, STATUS_MS), &reply, err) < 0 ||
 	    vw_rpc_status_decode(reply, &st, err) < 0) {
 		err->cni = VW_CNI_NOT_AVAILABLE;
 		return -err->eno;
@@ -203,7 +179,7 @@ int vpcwire_gc(struct vw_cni_call *call, struct vw_err *err)
 	}
 	r = req.n_valid < n ? vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG,
 					 "a valid attachment's containerID is too long")
-			    : ask(call, &req, deadline_of(call, GC_MS), &reply, err);
+			    : ask(call, &req, vw_call_deadline(call, GC_MS), &reply, err);
 	vw_rpc_req_done(&req);
 	return r;
 }

@@ -1,6 +1,6 @@
 PROGS += vpcwire
 vpcwire_SRCS := $(wildcard plugins/vpcwire/*.c)
-vpcwire_LIBS := cni rpc net json base
+vpcwire_LIBS := pod cni rpc net json base
 vpcwire_INSTALL := $(CNIBINDIR)
 # Static where the compiler can: without the dynamic linker an exec costs 0.46 ms and not 0.66, on every ADD and DEL.
 # A sanitized or instrumented build is always dynamic.

@@ -14,18 +14,14 @@
 #include "lib/net/addr.h"
 #include "lib/net/bpf.h"
 #include "lib/net/link.h"
-#include "lib/net/neigh.h"
 #include "lib/net/netns.h"
 #include "lib/net/route.h"
-#include "lib/net/rule.h"
-#include "lib/net/sysctl.h"
 #include "lib/net/tc.h"
+#include "lib/pod/pod.h"
 
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
-
-#define LO_IFINDEX 1 /* in every namespace: LOOPBACK_IFINDEX, include/net/flow.h */
 
 /* NEWLINK said EEXIST or EBUSY: which of the three things that may not be there twice is it? */
 static int explain_taken(struct wiring_job *job, struct vw_err *err)
@@ -162,104 +158,29 @@ static int wire_host(struct wiring_job *job, struct vw_err *err)
 	return vw_nl_commit(&job->host, &b, err);
 }
 
-/*
- * The pod's two routes for one address, in @table (0: main). In main they may be there already, made by
- * whoever wired the pod's first interface.
- */
-static void add_routes(struct vw_nl_batch *b, const struct wiring_job *job, unsigned int i, uint32_t table)
+struct vw_pod_net net_of(const char *ifname, const struct vw_rpc_wiring *w)
 {
-	const struct vw_ip *gw = &job->w->gateway[i];
-	uint8_t scope = gw->family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
-	struct vw_route to_gw = {
-		.dst = vw_cidr_host(gw),
-		.table = table,
-		.scope = scope,
-		.ifindex = job->pod_ifindex,
-		.dev = job->key.ifname,
+	return (struct vw_pod_net){
+		.ifname = ifname,
+		.addr = w->addr,
+		.n_addr = w->n_addr,
+		.gw = w->gateway,
+		.n_gw = w->n_addr,
+		.gw_mac = &w->host_mac,
 	};
-	struct vw_route by_gw = {
-		.table = table, .via = *gw, .ifindex = job->pod_ifindex, .dev = job->key.ifname};
-
-	by_gw.dst.ip.family = gw->family;
-	by_gw.onlink = true; /* else the kernel looks the gateway up in main, and may find it behind the first
-				interface */
-	vw_route_add(b, &to_gw);
-	if (!table)
-		vw_nl_tolerate(b, VW_NL_OK_EXISTS);
-	vw_route_add(b, &by_gw);
-	if (!table)
-		vw_nl_tolerate(b, VW_NL_OK_EXISTS);
-}
-
-/* A second interface: a table of its own, for what comes from its address. Main stays as it was before. */
-static int wire_second(struct wiring_job *job, const struct vw_nl_batch *first, struct vw_err *err)
-{
-	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
-	uint32_t table = pod_table_of(job->pod_ifindex);
-	bool needed = false;
-
-	for (size_t i = 0; i < first->n; i++)
-		needed |= first->ops[i].outcome == VW_NL_WAS_SO;
-	if (!needed)
-		return 0;
-	job->second = true;
-	for (unsigned int i = 0; i < job->w->n_addr; i++) {
-		struct vw_rule rule = {
-			.family = job->w->addr[i].ip.family,
-			.priority = POD_RULE_PRIORITY,
-			.from = job->w->addr[i],
-			.table = table,
-		};
-
-		add_routes(&b, job, i, table);
-		vw_rule_add(&b, &rule);
-		vw_nl_tolerate(&b,
-			       VW_NL_OK_EXISTS); /* of an interface that went without us being asked inside */
-	}
-	return vw_nl_commit(&job->pod, &b, err);
-}
-
-/* Runtimes switch IPv6 off in containers' namespaces (Docker does); a pod that is given IPv6 has it. */
-static int enable_ipv6(const struct wiring_job *job, struct vw_err *err)
-{
-	bool wanted = false;
-	int r;
-
-	for (unsigned int i = 0; i < job->w->n_addr; i++)
-		wanted |= job->w->addr[i].ip.family == AF_INET6;
-	if (!wanted)
-		return 0;
-	r = vw_sysctl_if_set(AF_INET6, "lo", "disable_ipv6", "0", err);
-	return r < 0 ? r : vw_sysctl_if_set(AF_INET6, job->key.ifname, "disable_ipv6", "0", err);
 }
 
 static int wire_pod(struct wiring_job *job, struct vw_err *err)
 {
-	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
-	const struct vw_rpc_wiring *w = job->w;
-	const char *dev = job->key.ifname;
+	struct vw_pod_net net = net_of(job->key.ifname, job->w);
 	struct vw_link link;
 
 	if (vw_netns_enter(job->netns_fd, err) < 0 || vw_nl_open(&job->pod, err) < 0 ||
-	    vw_link_get_name(&job->pod, dev, &link, err) < 0 || enable_ipv6(job, err) < 0)
+	    vw_link_get_name(&job->pod, net.ifname, &link, err) < 0)
 		return -err->eno;
-	job->pod_ifindex = link.ifindex;
+	net.ifindex = link.ifindex;
 	job->pod_mac = link.mac;
-	vw_link_set_up(&b, LO_IFINDEX, "lo");
-	vw_link_set_up(&b, link.ifindex, dev);
-	for (unsigned int i = 0; i < w->n_addr; i++) {
-		struct vw_addr addr = {
-			.ifindex = link.ifindex, .addr = w->addr[i], .flags = VW_ADDR_NODAD, .dev = dev};
-		struct vw_neigh gw = {
-			.ifindex = link.ifindex, .ip = w->gateway[i], .mac = w->host_mac, .dev = dev};
-
-		vw_addr_add(&b, &addr);
-		add_routes(&b, job, i, 0);
-		vw_neigh_replace(&b, &gw);
-	}
-	if (vw_nl_commit(&job->pod, &b, err) < 0)
-		return -err->eno;
-	return wire_second(job, &b, err);
+	return vw_pod_configure(&job->pod, &net, &job->second, err);
 }
 
 int wire(struct wiring_job *job, struct vw_err *err)

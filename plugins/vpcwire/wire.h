@@ -2,6 +2,7 @@
 
 #include "lib/net/link.h"
 #include "lib/net/nl.h"
+#include "lib/pod/pod.h"
 #include "lib/rpc/rpc.h"
 
 #include <stdint.h>
@@ -10,14 +11,10 @@ struct vw_cni_call;
 struct vw_cni_result;
 struct vw_err;
 
-/** deadline_of() - absolute, for the whole call: the configured time, or @max_ms if that is less. */
-uint64_t deadline_of(const struct vw_cni_call *call, unsigned int max_ms);
 /** socket_of() - the daemon's socket: configured or built in. */
 const char *socket_of(const struct vw_cni_call *call);
 /** request_of() - a request about the call's own attachment; only the key and the network are filled in. */
 void request_of(const struct vw_cni_call *call, enum vw_rpc_op op, struct vw_rpc_req *ret_req);
-/** refuse_own_netns() - CNI_NETNS is the namespace that the plugin runs in: code 8, unless CNI_NETNS_OVERRIDE. */
-int refuse_own_netns(const struct vw_cni_call *call, int netns_fd, struct vw_err *err);
 /** alias_of() - the mark of our host veths, "vpcwire:<container id>/<ifname>"; of the id at most 230 bytes, to fit. */
 void alias_of(const struct vw_attach_key *key, char ret[VW_IFALIAS_MAX]);
 /** apply_overrides() - what the network configuration says of the MTU and of how to attach wins over the daemon. */
@@ -37,7 +34,7 @@ void vpcwire_undo(struct vw_cni_call *call);
  * struct wiring_job - an attachment being made or looked at.
  * @host: socket in the node's namespace. @pod: in the pod's.
  * @made: the link is ours and did not exist before: what a failure has to take away.
- * @second: the pod had a default route already; this interface's is in pod_table_of() its index, for its own address.
+ * @second: the pod had a default route already: see lib/pod/pod.h.
  */
 struct wiring_job {
 	const struct vw_rpc_wiring *w;
@@ -46,17 +43,11 @@ struct wiring_job {
 	int netns_fd;
 	struct vw_nl host, pod;
 	bool made, second;
-	unsigned int pod_ifindex;
 	struct vw_mac pod_mac;
 };
 
-/** pod_table_of() - the routing table of a pod's second and further interfaces. */
-static inline uint32_t pod_table_of(unsigned int pod_ifindex)
-{
-	return 1000 + pod_ifindex;
-}
-
-#define POD_RULE_PRIORITY 1536
+/** net_of() - what the pod's end of a wiring is given; borrows from @w. Its index is for the caller to fill in. */
+struct vw_pod_net net_of(const char *ifname, const struct vw_rpc_wiring *w);
 
 /**
  * wire() - make the pair, the host's half and the pod's half. The process is in the pod's namespace afterwards.
