@@ -181,7 +181,6 @@ int daemon_nat_apply(struct daemon *d, struct vw_err *err)
 		.nodeport = d->cfg->node_port_support,
 		.random = (enum hostnet_snat_random)d->cfg->randomize_snat,
 	};
-	(void)VW_COPY(nat.pod_prefix, d->cfg->veth_prefix);
 
 	for (size_t i = 0; i < d->enis.n; i++)
 		if (d->enis.v[i].row.primary) {

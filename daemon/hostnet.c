@@ -46,6 +46,7 @@ struct hostnet *hostnet_free(struct hostnet *hn)
 		vw_nl_batch_done(&hn->batch);
 		free(hn->dying.items);
 		free(hn->reaping.items);
+		hostnet_nat_done(hn);
 	}
 	free(hn);
 	return NULL;
@@ -66,26 +67,25 @@ bool hostnet_have_ipv6(void)
 
 /* --- the rules that do not depend on ENIs */
 
-/** base_rules() - Return: how many, at most 3. */
-static int base_rules(const struct hostnet *hn, struct vw_rule rules[3])
+/** base_rules() - Return: how many, at most 4. */
+static size_t base_rules(const struct hostnet *hn, struct vw_rule rules[4])
 {
-	int n = 0;
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
+	size_t n = 0;
 
-	rules[n++] = (struct vw_rule){
-		.family = AF_INET, .protocol = VW_RTPROT, .priority = HOSTNET_PRIO_PODS, .table = HOSTNET_TABLE_PODS,
-	};
-	rules[n++] = (struct vw_rule){
-		.family = AF_INET,
-		.protocol = VW_RTPROT,
-		.priority = HOSTNET_PRIO_PRIMARY,
-		.fwmark = hn->mark,
-		.fwmask = hn->mark,
-		.table = RT_TABLE_MAIN,
-	};
-	if (hostnet_have_ipv6())
+	for (size_t f = 0; f < (hostnet_have_ipv6() ? 2 : 1); f++) {
 		rules[n++] = (struct vw_rule){
-			.family = AF_INET6, .protocol = VW_RTPROT, .priority = HOSTNET_PRIO_PODS, .table = HOSTNET_TABLE_PODS,
+			.family = families[f], .protocol = VW_RTPROT, .priority = HOSTNET_PRIO_PODS, .table = HOSTNET_TABLE_PODS,
 		};
+		rules[n++] = (struct vw_rule){
+			.family = families[f],
+			.protocol = VW_RTPROT,
+			.priority = HOSTNET_PRIO_PRIMARY,
+			.fwmark = hn->mark,
+			.fwmask = hn->mark,
+			.table = RT_TABLE_MAIN,
+		};
+	}
 	return n;
 }
 
@@ -139,8 +139,9 @@ static struct vw_addr gateway(void)
 int hostnet_init(struct hostnet *hn, uint32_t mark_primary, struct vw_err *err)
 {
 	const struct vw_addr gw = gateway();
-	struct vw_rule want[3];
-	int n, r;
+	struct vw_rule want[4];
+	size_t n;
+	int r;
 
 	if ((mark_primary & HOSTNET_MARK_ENI_MASK) || (mark_primary & (mark_primary - 1)))
 		return vw_err_set(err, EINVAL, 0, "mark %#x is not one bit above %#x", mark_primary, HOSTNET_MARK_ENI_MASK);
@@ -152,9 +153,9 @@ int hostnet_init(struct hostnet *hn, uint32_t mark_primary, struct vw_err *err)
 	(void)vw_link_set_up(&hn->batch, LO_IFINDEX, "lo");
 	(void)vw_addr_add(&hn->batch, &gw);
 	vw_nl_tolerate(&hn->batch, VW_NL_OK_EXISTS);
-	r = hostnet_rules_converge(hn, AF_INET, want, (size_t)n, about_base, NULL, err);
+	r = hostnet_rules_converge(hn, AF_INET, want, n, about_base, NULL, err);
 	if (r == 0 && hostnet_have_ipv6())
-		r = hostnet_rules_converge(hn, AF_INET6, want, (size_t)n, about_base, NULL, err);
+		r = hostnet_rules_converge(hn, AF_INET6, want, n, about_base, NULL, err);
 	if (r < 0) {
 		vw_nl_batch_reset(&hn->batch);
 		return r;
@@ -169,21 +170,14 @@ uint32_t hostnet_eni_table(unsigned int card, unsigned int device)
 	return card == 0 ? device + 1 : 10000 + device + 100 * card;
 }
 
-static void eni_rules(const struct hostnet_eni *eni, struct vw_rule rules[2])
+struct vw_rule hostnet_eni_rule(const struct hostnet_eni *eni, uint8_t family)
 {
-	rules[0] = (struct vw_rule){
-		.family = AF_INET,
+	return (struct vw_rule){
+		.family = family,
 		.protocol = VW_RTPROT,
 		.priority = HOSTNET_PRIO_ENI + eni->number,
 		.fwmark = eni->number,
 		.fwmask = HOSTNET_MARK_ENI_MASK,
-		.table = eni->table,
-	};
-	rules[1] = (struct vw_rule){
-		.family = AF_INET,
-		.protocol = VW_RTPROT,
-		.priority = HOSTNET_PRIO_FROM,
-		.from = vw_cidr_host(&eni->addr.ip),
 		.table = eni->table,
 	};
 }
@@ -220,12 +214,9 @@ bool hostnet_about_eni(const struct vw_rule *r, const void *arg)
 {
 	const struct hostnet_eni *eni = arg;
 
-	return r->priority == HOSTNET_PRIO_ENI + eni->number ||
-	       (r->priority >= HOSTNET_PRIO_ENI && r->priority <= HOSTNET_PRIO_ENI + HOSTNET_ENI_MAX &&
-		r->table == eni->table) ||
-	       (r->priority == HOSTNET_PRIO_FROM &&
-		(r->table == eni->table || (r->from.len == 32 && vw_ip_eq(&r->from.ip, &eni->addr.ip)) ||
-		 (r->from.len == 128 && vw_ip_eq(&r->from.ip, &eni->addr6))));
+	/* the latter: former releases had one for the node's own sockets */
+	return r->priority == HOSTNET_PRIO_ENI + eni->number || r->table == eni->table ||
+	       (r->from.ip.family && vw_ip_eq(&r->from.ip, r->from.ip.family == AF_INET ? &eni->addr.ip : &eni->addr6));
 }
 
 static int eni_check(const struct hostnet_eni *eni, struct vw_err *err)
@@ -315,7 +306,7 @@ int hostnet_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct 
 		.ifindex = eni->ifindex, .name = eni->ifname, .what = VW_LINK_UP | (eni->mtu ? VW_LINK_MTU : 0),
 		.mtu = eni->mtu,
 	};
-	struct vw_rule rules[2];
+	const struct vw_rule rule = hostnet_eni_rule(eni, AF_INET);
 	int r = eni_check(eni, err);
 
 	if (r == 0)
@@ -331,16 +322,17 @@ int hostnet_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct 
 	if (r == 0)
 		r = hostnet_commit(hn, err);
 	if (r == 0 && eni->number > 0) {
-		eni_rules(eni, rules);
 		r = eni_table_routes(hn, eni, err);
 		if (r == 0)
-			r = hostnet_rules_converge(hn, AF_INET, rules, 2, hostnet_about_eni, eni, err);
+			r = hostnet_rules_converge(hn, AF_INET, &rule, 1, hostnet_about_eni, eni, err);
 		if (r == 0)
 			r = eni_main_routes(hn, eni, err);
 		if (r == 0)
 			r = hostnet_commit(hn, err);
 		if (r == 0 && eni->ipv6)
 			r = hostnet6_eni_setup(hn, eni, err);
+		if (r == 0)
+			r = hostnet_nat_eni(hn, eni, err);
 	}
 	if (r < 0) {
 		vw_nl_batch_reset(&hn->batch);
@@ -375,6 +367,8 @@ int hostnet_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct
 	if (r == 0)
 		r = hostnet_commit(hn, err);
 	vw_nl_batch_reset(&hn->batch);
+	if (r == 0)
+		r = hostnet_nat_eni_gone(hn, eni, err);
 	return r < 0 ? vw_err_wrap(err, "removing the routing of %s", eni->id) : 0;
 }
 
@@ -410,7 +404,7 @@ int hostnet_down(struct hostnet *hn, struct vw_err *err)
 	if (r == 0)
 		r = hostnet_commit(hn, err);
 	vw_nl_batch_reset(&hn->batch);
-	return r < 0 ? r : hostnet_nat_down(err);
+	return r < 0 ? r : hostnet_nat_down(hn, err);
 }
 
 static int verify_rules(const struct vw_rule *have, int n, const struct vw_rule *want, size_t n_want, struct vw_err *err)
@@ -432,8 +426,8 @@ static int verify_eni(struct hostnet *hn, const struct hostnet_eni *eni, const s
 		      struct vw_err *err)
 {
 	vw_auto_free struct vw_route *have = NULL;
+	const struct vw_rule want = hostnet_eni_rule(eni, AF_INET);
 	struct vw_route routes[2];
-	struct vw_rule want[2];
 	struct vw_link link;
 	char text[VW_ROUTE_STRLEN];
 	int n, r = vw_link_get(&hn->nl, eni->ifindex, &link, err);
@@ -442,9 +436,8 @@ static int verify_eni(struct hostnet *hn, const struct hostnet_eni *eni, const s
 		return vw_err_set(err, ESTALE, 0, "interface %s of %s is %s", eni->ifname, eni->id, r ? "gone" : "down");
 	if (r < 0 || eni->number == 0)
 		return r;
-	eni_rules(eni, want);
 	eni_routes(eni, routes);
-	r = verify_rules(rules, n_rules, want, 2, err);
+	r = verify_rules(rules, n_rules, &want, 1, err);
 	n = r < 0 ? r : vw_route_list(&hn->nl, AF_INET, eni->table, eni->ifindex, 0, &have, err);
 	for (int w = 0; w < 2 && n >= 0; w++) {
 		bool there = false;
@@ -461,10 +454,10 @@ static int verify_eni(struct hostnet *hn, const struct hostnet_eni *eni, const s
 int hostnet_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_enis, struct vw_err *err)
 {
 	vw_auto_free struct vw_rule *rules = NULL;
-	struct vw_rule want[3];
+	struct vw_rule want[4];
 	char value[8];
 	int n = vw_rule_list(&hn->nl, AF_INET, &rules, err);
-	int r = n < 0 ? n : verify_rules(rules, n, want, (size_t)base_rules(hn, want), err);
+	int r = n < 0 ? n : verify_rules(rules, n, want, base_rules(hn, want), err);
 
 	if (r == 0)
 		r = vw_sysctl_get("net/ipv4/ip_forward", value, sizeof(value), err);
@@ -474,5 +467,5 @@ int hostnet_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_
 		r = verify_eni(hn, &enis[i], rules, n, err);
 	if (r == 0 && hn->ipv6)
 		r = hostnet6_verify(hn, enis, n_enis, err);
-	return r < 0 ? r : hostnet_nat_verify(err);
+	return r < 0 ? r : hostnet_nat_verify(hn, err);
 }

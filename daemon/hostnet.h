@@ -21,27 +21,26 @@ struct vw_err;
  *   512     lookup pods table
  *   1024    fwmark 0x80/0x80 lookup main      NodePort replies, and what is SNATed, leave by the primary ENI
  *   1536+n  fwmark n/0x7f lookup ENI n's table
- *   32765   from <ENI n's primary address> lookup ENI n's table
  *
- * IPv6 has the same rules but 1024 (nothing is translated), and 32765 only where the ENI has an IPv6 address of its own.
+ * IPv6 has the same. So there are two rules and one for each secondary ENI. What the node's own sockets send from an
+ * address of ENI n gets mark n in the nftables table.
  *
- * Everything made carries rtm_protocol VW_RTPROT or is inside table `ip vpcwire`; only such things are
- * deleted, with two
- * exceptions on secondary ENIs, which are ours whole: foreign IPv4 addresses and their routes in main.
+ * Everything made carries rtm_protocol VW_RTPROT or is inside the tables `ip vpcwire` and `ip6 vpcwire`; only such
+ * things are deleted, with two exceptions on secondary ENIs, which are ours whole: foreign IPv4 addresses and their
+ * routes in main.
  * Every function converges: run it again, or over a half-made state, and the result is the same. All
  * work in the calling
  * thread's network namespace, and none waits for anything but the kernel.
  */
 
 #define HOSTNET_TABLE_PODS 22103        /* 0x5657 */
-#define HOSTNET_GROUP_DYING 0x56570d1e  /* IFLA_GROUP of host veths that wait to be deleted */
+#define HOSTNET_GROUP_DYING 0x56570d1e  /* IFLA_GROUP of host veths that wait to be deleted; of others: VW_GROUP_PODS */
 #define HOSTNET_MARK_PRIMARY 0x80       /* default; AWS_VPC_K8S_CNI_CONNMARK changes it */
 #define HOSTNET_MARK_ENI_MASK 0x7f
 #define HOSTNET_ENI_MAX 127             /* what HOSTNET_MARK_ENI_MASK can tell apart */
 #define HOSTNET_PRIO_PODS 512
 #define HOSTNET_PRIO_PRIMARY 1024
 #define HOSTNET_PRIO_ENI 1536           /* + n */
-#define HOSTNET_PRIO_FROM 32765
 #define HOSTNET_NFT_TABLE "vpcwire"
 #define HOSTNET_ROUTER6 "fe80:ec2::1"   /* the VPC router on every link (VPC User Guide; aws-node uses it too) */
 #define HOSTNET_ALIAS_PREFIX "vpcwire:" /* ifalias of a pod's host veth: "vpcwire:<container id>/<ifname>" */
@@ -54,8 +53,8 @@ int hostnet_new(struct hostnet **ret_hn, struct vw_err *err);
 struct hostnet *hostnet_free(struct hostnet *hn);
 
 /**
- * hostnet_init() - ip_forward, lo up, the rules at 512 and 1024 (IPv4; 512 also for IPv6 where the kernel has
- * it, so that pods of a former configuration live on), and 169.254.1.1 on lo, so that the pods' gateway answers ARP where the permanent neighbour entry was
+ * hostnet_init() - ip_forward, lo up, the rules at 512 and 1024 (also for IPv6 where the kernel has it, so that pods of a
+ * former configuration live on), and 169.254.1.1 on lo, so that the pods' gateway answers ARP where the permanent neighbour entry was
  * lost (a plugin that changes the pod's MAC makes the kernel drop it).
  * @mark_primary: one bit above HOSTNET_MARK_ENI_MASK; 0 = HOSTNET_MARK_PRIMARY. With another than before, call
  *                hostnet_nat_apply() again too.
@@ -103,8 +102,8 @@ uint32_t hostnet_eni_table(unsigned int card, unsigned int device);
  * hostnet_eni_setup() - make the node able to send by this ENI.
  * Primary: up, MTU, loose rp_filter; its address and routes belong to the operating system. Secondary:
  * also the address
- * without a subnet route, table (gateway on link, default through it), rules 1536 + n and 32765, and
- * nothing in main.
+ * without a subnet route, table (gateway on link, default through it), rule 1536 + n, mark n for what the node sends from
+ * its address (in the nftables table, from the first hostnet_nat_apply() on), and nothing in main.
  * Loose rp_filter, because a packet for a pod may enter by an ENI that the answer will not leave by.
  * With @ipv6: on the primary, router advertisements go on being taken; on others they are not (they would put a second
  * default route into main), the router is HOSTNET_ROUTER6, and the link-local address is used without DAD (a MAC is
@@ -120,7 +119,7 @@ int hostnet_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct
 enum hostnet_snat_random { HOSTNET_SNAT_PRNG, HOSTNET_SNAT_HASHRANDOM, HOSTNET_SNAT_NONE };
 
 /**
- * struct hostnet_nat - what table `ip vpcwire` is made from.
+ * struct hostnet_nat - what the tables `ip vpcwire` and, after hostnet_init6(), `ip6 vpcwire` are made from.
  * @primary_ifname, @primary_addr: where traffic that leaves the VPC goes out and the source it gets.
  * @vpc, @excluded: IPv4 networks that are reached with the pod's own address (VPC CIDRs; aws-node's
  * EXCLUDE_SNAT_CIDRS).
@@ -128,7 +127,6 @@ enum hostnet_snat_random { HOSTNET_SNAT_PRNG, HOSTNET_SNAT_HASHRANDOM, HOSTNET_S
  * @external_snat:  nothing is SNATed or sent by the primary ENI for leaving the VPC
  * (AWS_VPC_K8S_CNI_EXTERNALSNAT).
  * @nodeport:       connections that arrive on the primary ENI for a local address are answered by it.
- * @pod_prefix:     host veths' name prefix, "eni".
  */
 struct hostnet_nat {
 	char primary_ifname[IFNAMSIZ];
@@ -138,10 +136,9 @@ struct hostnet_nat {
 	bool external_snat;
 	bool nodeport;
 	enum hostnet_snat_random random;
-	char pod_prefix[8];
 };
 
-/** hostnet_nat_apply() - replace the table in one transaction; connections keep their NAT. */
+/** hostnet_nat_apply() - replace the tables in one transaction; connections keep their NAT. @nat is copied. */
 int hostnet_nat_apply(struct hostnet *hn, const struct hostnet_nat *nat, struct vw_err *err);
 
 /* --- pods that go */
@@ -224,7 +221,8 @@ struct hostnet_scan {
 
 /**
  * hostnet_scan() - one dump of links and one of routes; an interrupted dump is repeated, never used.
- * Links that are dying already go on the reaper's list. @ret_scan: hostnet_scan_done() frees.
+ * Links that are dying already go on the reaper's list; those that carry our alias and are in no group are put into
+ * VW_GROUP_PODS. @ret_scan: hostnet_scan_done() frees.
  */
 int hostnet_scan(struct hostnet *hn, struct hostnet_scan *ret_scan, struct vw_err *err);
 void hostnet_scan_done(struct hostnet_scan *scan);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * IPv6 of the node: forwarding, the rules and tables of its ENIs. As in hostnet.c, each setup states what must be there. What
- * differs from IPv4: the router has a link-local address that is the same on every link, nothing is translated, routes have a
- * metric of their own (1024), and router advertisements write into the main table.
+ * differs from IPv4: the router has a link-local address that is the same on every link, routes have a metric of their own
+ * (1024), and router advertisements write into the main table.
  */
 #include "daemon/hostnet_priv.h"
 #include "lib/base/cleanup.h"
@@ -76,29 +76,6 @@ static struct vw_ip router(void)
 
 	(void)vw_ip_parse(HOSTNET_ROUTER6, &ip);
 	return ip;
-}
-
-/** eni_rules6() - Return: how many, at most 2. */
-static size_t eni_rules6(const struct hostnet_eni *eni, struct vw_rule rules[2])
-{
-	rules[0] = (struct vw_rule){
-		.family = AF_INET6,
-		.protocol = VW_RTPROT,
-		.priority = HOSTNET_PRIO_ENI + eni->number,
-		.fwmark = eni->number,
-		.fwmask = HOSTNET_MARK_ENI_MASK,
-		.table = eni->table,
-	};
-	if (!eni->addr6.family)
-		return 1;
-	rules[1] = (struct vw_rule){
-		.family = AF_INET6,
-		.protocol = VW_RTPROT,
-		.priority = HOSTNET_PRIO_FROM,
-		.from = vw_cidr_host(&eni->addr6),
-		.table = eni->table,
-	};
-	return 2;
 }
 
 static void eni_routes6(const struct hostnet_eni *eni, struct vw_route routes[2])
@@ -191,8 +168,7 @@ static int main_routes6(struct hostnet *hn, const struct hostnet_eni *eni, struc
 
 int hostnet6_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
 {
-	struct vw_rule rules[2];
-	size_t n_rules = eni_rules6(eni, rules);
+	const struct vw_rule rule = hostnet_eni_rule(eni, AF_INET6);
 	int r;
 
 	if (eni->addr6.family) {
@@ -206,7 +182,7 @@ int hostnet6_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct
 	}
 	r = table_routes6(hn, eni, err);
 	if (r == 0)
-		r = hostnet_rules_converge(hn, AF_INET6, rules, n_rules, hostnet_about_eni, eni, err);
+		r = hostnet_rules_converge(hn, AF_INET6, &rule, 1, hostnet_about_eni, eni, err);
 	if (r == 0)
 		r = main_routes6(hn, eni, err);
 	return r < 0 ? r : hostnet_commit(hn, err);
@@ -237,14 +213,12 @@ static int verify_eni6(struct hostnet *hn, const struct hostnet_eni *eni, const 
 {
 	vw_auto_free struct vw_route *have = NULL;
 	char text[VW_ROUTE_STRLEN > VW_RULE_STRLEN ? VW_ROUTE_STRLEN : VW_RULE_STRLEN];
-	struct vw_rule want[2];
+	const struct vw_rule want = hostnet_eni_rule(eni, AF_INET6);
 	struct vw_route routes[2];
-	size_t n_want = eni_rules6(eni, want);
 	int n;
 
-	for (size_t i = 0; i < n_want; i++)
-		if (!has_rule(rules, n_rules, &want[i]))
-			return vw_err_set(err, ESTALE, 0, "IPv6 rule %s is missing", vw_rule_str(&want[i], text));
+	if (!has_rule(rules, n_rules, &want))
+		return vw_err_set(err, ESTALE, 0, "IPv6 rule %s is missing", vw_rule_str(&want, text));
 	n = vw_route_list(&hn->nl, AF_INET6, eni->table, eni->ifindex, 0, &have, err);
 	if (n < 0)
 		return n;
@@ -259,8 +233,10 @@ static int verify_eni6(struct hostnet *hn, const struct hostnet_eni *eni, const 
 int hostnet6_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_enis, struct vw_err *err)
 {
 	vw_auto_free struct vw_rule *rules = NULL;
-	const struct vw_rule pods = {
-		.family = AF_INET6, .protocol = VW_RTPROT, .priority = HOSTNET_PRIO_PODS, .table = HOSTNET_TABLE_PODS,
+	const struct vw_rule want[] = {
+		{ .family = AF_INET6, .protocol = VW_RTPROT, .priority = HOSTNET_PRIO_PODS, .table = HOSTNET_TABLE_PODS },
+		{ .family = AF_INET6, .protocol = VW_RTPROT, .priority = HOSTNET_PRIO_PRIMARY, .fwmark = hn->mark,
+		  .fwmask = hn->mark, .table = RT_TABLE_MAIN },
 	};
 	char value[8], text[VW_RULE_STRLEN];
 	int n = vw_rule_list(&hn->nl, AF_INET6, &rules, err);
@@ -268,8 +244,9 @@ int hostnet6_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n
 
 	if (r == 0 && strcmp(value, "1") != 0)
 		return vw_err_set(err, ESTALE, 0, "net.ipv6.conf.all.forwarding is %s", value);
-	if (r == 0 && !has_rule(rules, n, &pods))
-		return vw_err_set(err, ESTALE, 0, "IPv6 rule %s is missing", vw_rule_str(&pods, text));
+	for (size_t i = 0; r == 0 && i < 2; i++)
+		if (!has_rule(rules, n, &want[i]))
+			return vw_err_set(err, ESTALE, 0, "IPv6 rule %s is missing", vw_rule_str(&want[i], text));
 	for (size_t i = 0; r == 0 && i < n_enis; i++)
 		if (enis[i].number && enis[i].ipv6)
 			r = verify_eni6(hn, &enis[i], rules, n, err);

@@ -185,6 +185,14 @@ static void found_link(struct hostnet_found *f, const struct vw_link *l)
 		(void)snprintf(f->owner, sizeof(f->owner), "%s", l->alias + strlen(HOSTNET_ALIAS_PREFIX));
 }
 
+/* made by a release that knew pods by their names, or taken out by somebody */
+static void put_into_group(struct hostnet *hn, const struct vw_link *l)
+{
+	(void)vw_link_set(&hn->batch, &(struct vw_link_set){
+					      .ifindex = l->ifindex, .name = l->name, .what = VW_LINK_GROUP, .group = VW_GROUP_PODS });
+	vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+}
+
 static int scan_links(struct hostnet *hn, struct vw_view *v, struct hostnet_scan *scan, struct vw_err *err)
 {
 	vw_auto_free struct vw_link *links = NULL;
@@ -199,10 +207,12 @@ static int scan_links(struct hostnet *hn, struct vw_view *v, struct hostnet_scan
 		if (links[i].ifindex < VW_IFINDEX_BASE || strcmp(links[i].kind, "veth") != 0)
 			continue;
 		found_link(&scan->pods[scan->n_pods], &links[i]);
+		if (!links[i].group && scan->pods[scan->n_pods].owner[0])
+			put_into_group(hn, &links[i]);
 		if (scan->pods[scan->n_pods++].dying && dying_add(hn, links[i].ifindex, links[i].name, err) < 0)
 			return -err->eno;
 	}
-	return 0;
+	return hostnet_commit(hn, err);
 }
 
 static int by_ifindex(const void *a, const void *b)

@@ -18,6 +18,21 @@ struct hostnet_dying_list {
 };
 
 /**
+ * struct hostnet_nat_state - what the nftables tables were last made from.
+ * @conf:   its networks are in @cidrs, owned. @known: hostnet_nat_apply() was called.
+ * @enis:   the secondary ENIs that are set up, owned.
+ * @seen:   the tables as nft listed them right after they were made, owned; NULL = not (4: IPv4, 6: IPv6).
+ */
+struct hostnet_nat_state {
+	struct hostnet_nat conf;
+	struct vw_cidr *cidrs;
+	bool known;
+	struct hostnet_eni *enis;
+	size_t n_enis;
+	char *seen4, *seen6;
+};
+
+/**
  * struct hostnet
  * @batch:   scratch; empty between calls.
  * @dying:   links that wait for the next round of the reaper.
@@ -33,6 +48,7 @@ struct hostnet {
 	bool running;
 	uint32_t mark;
 	bool ipv6;
+	struct hostnet_nat_state nat;
 };
 
 /** hostnet_commit() - send the scratch batch and empty it, whatever happens. */
@@ -45,6 +61,8 @@ bool hostnet_have_ipv6(void);
  */
 int hostnet_rules_converge(struct hostnet *hn, uint8_t family, const struct vw_rule *want, size_t n_want,
 			   bool (*about)(const struct vw_rule *r, const void *arg), const void *arg, struct vw_err *err);
+/** hostnet_eni_rule() - the one rule of a secondary ENI. */
+struct vw_rule hostnet_eni_rule(const struct hostnet_eni *eni, uint8_t family);
 /** hostnet_about_eni() - for the above: the rules of a struct hostnet_eni, of either family. */
 bool hostnet_about_eni(const struct vw_rule *r, const void *eni);
 /** hostnet_routes_del() - all of ours in one table. */
@@ -59,7 +77,12 @@ int hostnet6_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct
 int hostnet6_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
 int hostnet6_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_enis, struct vw_err *err);
 
-/** hostnet_nat_verify() - table and chains are there. Return: 0, -ESTALE, -errno. */
-int hostnet_nat_verify(struct vw_err *err);
-/** hostnet_nat_down() - remove the table; absent is fine. */
-int hostnet_nat_down(struct vw_err *err);
+/* hostnet_nat.c */
+/** hostnet_nat_eni() - a secondary ENI is set up or has changed: its addresses get its mark. Before hostnet_nat_apply(): noted. */
+int hostnet_nat_eni(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
+int hostnet_nat_eni_gone(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
+/** hostnet_nat_verify() - the tables are as they were made. Return: 0, -ESTALE, -errno. */
+int hostnet_nat_verify(struct hostnet *hn, struct vw_err *err);
+/** hostnet_nat_down() - remove the tables; absent is fine. */
+int hostnet_nat_down(struct hostnet *hn, struct vw_err *err);
+void hostnet_nat_done(struct hostnet *hn);

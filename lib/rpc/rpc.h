@@ -92,6 +92,7 @@ struct vw_rpc_wiring {
 };
 
 #define VW_IFINDEX_BASE 0x20000000u     /* far above what the kernel hands out by counting from 1 */
+#define VW_GROUP_PODS 0x56570001u       /* IFLA_GROUP of every pod's host end: how nftables knows them */
 
 /** struct vw_rpc_status - the answer to STATUS. @cni: 0, 50 or 51; @msg: the cause and what to do. */
 struct vw_rpc_status {

@@ -66,6 +66,7 @@ static int make_pair(struct wiring_job *job, struct vw_err *err)
 		.ifindex = w->host_ifindex,
 		.mac = w->host_mac,
 		.mtu = w->mtu,
+		.group = VW_GROUP_PODS,
 		.netns_fd = -1,
 		.up = true,
 	};

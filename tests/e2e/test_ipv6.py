@@ -356,7 +356,7 @@ def test_state_of_a_node_without_ipv6_is_taken_over(make_lab):
     try:
         old.add()
         assert [ipaddress.ip_interface(i["address"]).version for i in old.result.ips] == [4]
-        assert len(rules(node)[1]) == 3, "local, pods, main"
+        assert len(rules(node)[1]) == 4, "local, pods, marked, main"
         restart(node, lambda: node.run("sh", "-c", "mkdir -p /etc/vpcwire; echo '{\"enable_ipv6\": true}' > /etc/vpcwire/vpcwired.json"))
         assert old.check() is None
         new.add()

@@ -126,7 +126,7 @@ static void build_pod(struct node *n)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 	vw_auto_nl struct vw_nl there = VW_NL_INIT;
-	struct vw_link_end host = { .name = "eni0123456789a", .ifindex = POD_IFINDEX, .up = true,
+	struct vw_link_end host = { .name = "eni0123456789a", .ifindex = POD_IFINDEX, .up = true, .group = VW_GROUP_PODS,
 				    .mac = { { 2, 0, 0, 0, 0, 1 } } };
 	struct vw_filter f = { .ifindex = POD_IFINDEX, .name = "vpcwire_from_pod", .prog_fd = np_from_pod_fd(n->np) };
 	struct vw_route gw = { .dst = cidr("169.254.1.1/32"), .scope = RT_SCOPE_LINK };
@@ -202,8 +202,7 @@ static int node_gone(void **state)
 static struct hostnet_nat nat_conf(const struct vw_cidr *vpc, const struct vw_cidr *excluded)
 {
 	struct hostnet_nat nat = { .primary_ifname = "eth0", .primary_addr = ip("10.0.1.10"), .vpc = vpc, .n_vpc = 1,
-				   .excluded = excluded, .n_excluded = excluded ? 1 : 0, .nodeport = true,
-				   .pod_prefix = "eni" };
+				   .excluded = excluded, .n_excluded = excluded ? 1 : 0, .nodeport = true };
 
 	return nat;
 }
@@ -394,7 +393,7 @@ static void test_converges_over_a_mess(void **state)
 	setup_all(n);
 	ok(hostnet_verify(n->hn, n->eni, 2, &err));
 	rules = our_rules(n);
-	assert_int_equal(rules, 4);
+	assert_int_equal(rules, 3);
 	assert_int_equal(routes_in(n, 2, 0), 2);
 	assert_int_equal(routes_in(n, RT_TABLE_MAIN, eth1), 0);
 	assert_int_equal(ok(vw_addr_list(&n->nl, eth1, AF_INET, &addrs, &err)), 1);
@@ -430,6 +429,9 @@ static void test_verify_names_what_is_missing(void **state)
 	setup_all(n);
 	ok(vw_nft_run("flush chain ip vpcwire source\ndelete chain ip vpcwire source\n", &err));
 	expect_stale(n, "chain source");
+	setup_all(n);
+	ok(vw_nft_run("add element ip vpcwire vpc { 192.0.2.0/24 }\n", &err));
+	expect_stale(n, "ip vpcwire is not as");
 	setup_all(n);
 	ok(vw_sysctl_set("net/ipv4/ip_forward", "0", &err));
 	expect_stale(n, "ip_forward");
@@ -580,14 +582,14 @@ static void test_another_mark(void **state)
 	assert_int_equal(hostnet_init(n->hn, 0x300, &err), -EINVAL);
 	ok(hostnet_init(n->hn, 0x4000, &err));
 	ok(hostnet_nat_apply(n->hn, &nat, &err));
-	assert_int_equal(our_rules(n), 4);                              /* the rule for 0x80 is gone */
+	assert_int_equal(our_rules(n), 3);                              /* the rule for 0x80 is gone */
 	ok(hostnet_verify(n->hn, n->eni, 2, &err));
 	server = udp_in(n->fabric, "0.0.0.0", 7777);
 	client = udp_in(n->pod, "10.0.1.30", 5005);
 	exchange(client, server, "203.0.113.10", 7777, "10.0.1.10", n->f0);
 	exchange(client, server, "10.0.9.9", 7777, "10.0.1.30", n->f1);
 	setup_all(n);
-	assert_int_equal(our_rules(n), 4);
+	assert_int_equal(our_rules(n), 3);
 }
 
 /* What `tuning` does to a pod: another MAC, and with it the permanent entry for the gateway is gone. */
@@ -636,8 +638,11 @@ static void test_scan_forget_reap(void **state)
 	NODE_OR_SKIP(state);
 	(void)vw_route_add(&b, &(struct vw_route){ .dst = cidr("10.0.1.31/32"), .table = HOSTNET_TABLE_PODS,
 						   .scope = RT_SCOPE_LINK, .ifindex = 1 });
+	(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = POD_IFINDEX, .what = VW_LINK_GROUP, .group = 0 });
 	commit(&n->nl, &b);
 	ok(hostnet_scan(n->hn, &scan, &err));
+	ok(vw_link_get(&n->nl, POD_IFINDEX, &link, &err));
+	assert_int_equal(link.group, VW_GROUP_PODS);
 	assert_int_equal(scan.n_pods, 1);
 	assert_string_equal(scan.pods[0].owner, "c0ffee/eth0");
 	assert_int_equal(scan.pods[0].pod.ifindex, POD_IFINDEX);
@@ -721,6 +726,7 @@ static void test_eni_remove_and_down(void **state)
 	ok(hostnet_eni_remove(n->hn, &n->eni[1], &err));
 	ok(hostnet_eni_remove(n->hn, &n->eni[1], &err));
 	assert_int_equal(our_rules(n), 2);
+	ok(hostnet_verify(n->hn, n->eni, 1, &err));
 	assert_int_equal(routes_in(n, 2, 0), 0);
 	bad = n->eni[1];
 	bad.table = RT_TABLE_MAIN;

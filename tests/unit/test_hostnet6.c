@@ -2,14 +2,17 @@
 /* IPv6 of the node, against the real kernel: forwarding that keeps router advertisements, rules and tables of ENIs, repair. */
 #include "daemon/hostnet.h"
 
+#include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/net/addr.h"
 #include "lib/net/link.h"
 #include "lib/net/route.h"
 #include "lib/net/rule.h"
 #include "lib/net/sysctl.h"
+#include "lib/net/view/nft.h"
 #include "tests/unit/netns_fixture.h"
 
+#include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,8 +106,7 @@ static int teardown(void **state)
 static void set_all_up(struct node *n)
 {
 	const struct vw_cidr vpc = cidr("10.0.0.0/16");
-	struct hostnet_nat nat = { .primary_ifname = "eth0", .primary_addr = n->eni[0].addr.ip, .vpc = &vpc, .n_vpc = 1,
-				   .pod_prefix = "eni" };
+	struct hostnet_nat nat = { .primary_ifname = "eth0", .primary_addr = n->eni[0].addr.ip, .vpc = &vpc, .n_vpc = 1 };
 	struct vw_err err;
 
 	ok(hostnet_init(n->hn, 0, &err));
@@ -136,6 +138,20 @@ static void assert_rules(struct node *n, const char *want)
 		if (rules[i].protocol == VW_RTPROT)
 			len += (size_t)snprintf(text + len, sizeof(text) - len, "%u:%u ", rules[i].priority, rules[i].table);
 	assert_string_equal(text, want);
+}
+
+/** assert_nft() - the listing holds @word; NULL: there is nothing to list. */
+static void assert_nft(struct node *n, const char *listing, const char *word)
+{
+	vw_auto_buf struct vw_buf out = VW_BUF_INIT;
+	struct vw_err err;
+
+	if (!word)
+		assert_int_equal(vw_nft_query(listing, &out, &err), -ENOENT);
+	else
+		ok(vw_nft_query(listing, &out, &err));
+	if (word && !strstr(vw_buf_str(&out), word))
+		fail_msg("%s has no %s: %s", listing, word, vw_buf_str(&out));
 }
 
 static int routes_in(struct node *n, uint32_t table, unsigned int ifindex)
@@ -191,7 +207,7 @@ static void test_rules_and_tables(void **state)
 	NODE_OR_SKIP(state);
 	set_all_up(n);
 	set_all_up(n);                                  /* again: the same */
-	assert_rules(n, "512:22103 1537:2 32765:2 ");
+	assert_rules(n, "512:22103 1024:254 1537:2 ");
 	assert_int_equal(routes_in(n, 2, 0), 2);
 	assert_sysctl("eth1", "accept_ra", "0");
 	ok(hostnet_verify(n->hn, n->eni, 2, &err));
@@ -200,10 +216,13 @@ static void test_rules_and_tables(void **state)
 	ok(vw_route_lookup(&n->nl, &q, &route, &err));
 	assert_int_equal(route.ifindex, n->eni[1].ifindex);
 	assert_true(vw_ip_eq(&route.via, &router));
-	/* its own address goes: so does its rule */
+	/* its own address goes: so does what gives it a mark */
+	assert_nft(n, "list chain ip6 vpcwire own", ADDR6);
 	n->eni[1].addr6 = (struct vw_ip){ 0 };
 	ok(hostnet_eni_setup(n->hn, &n->eni[1], &err));
-	assert_rules(n, "512:22103 1537:2 ");
+	assert_rules(n, "512:22103 1024:254 1537:2 ");
+	assert_nft(n, "list chain ip6 vpcwire own", NULL);
+	assert_nft(n, "list chain ip vpcwire own", "10.0.0.20");
 	ok(hostnet_verify(n->hn, n->eni, 2, &err));
 }
 
@@ -251,7 +270,7 @@ static void test_remove_and_down(void **state)
 
 	set_all_up(n);
 	ok(hostnet_eni_remove(n->hn, &n->eni[1], &err));
-	assert_rules(n, "512:22103 ");
+	assert_rules(n, "512:22103 1024:254 ");
 	assert_int_equal(routes_in(n, 2, 0), 0);
 	set_all_up(n);
 	ok(hostnet_down(n->hn, &err));
