@@ -330,7 +330,7 @@ static int open_local(struct daemon *d, struct vw_err *err)
 	if (r == 0)
 		r = vw_nl_open(&d->nl, err);
 	if (r == 0)
-		r = np_open(d->cfg->bpf_dir, &d->np, err);
+		r = np_open(d->cfg->bpf_dir, NULL, &d->np, err);
 	if (r == 0)
 		r = hostnet_new(&d->hostnet, err);
 	if (r == 0)

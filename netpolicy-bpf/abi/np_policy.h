@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 #pragma once
 
+#include "netpolicy-bpf/abi/np_abi.h"
+
+#include <linux/bpf.h>
 #include <linux/types.h>
 
 /**
@@ -146,14 +149,14 @@ enum np_port_proto { NP_PORT_TCP, NP_PORT_UDP, NP_PORT_SCTP, NP_PORT_PROTOS };
 struct np_ct4_key {
 	__u16 slot;
 	__u8 proto;
-	__u8 pad;
+	__u8 gen;               /* of the slot: struct np_slot */
 	__be32 remote;
 	__be16 rport, lport;
 };
 struct np_ct6_key {
 	__u16 slot;
 	__u8 proto;
-	__u8 pad;
+	__u8 gen;
 	__be16 rport, lport;
 	__u8 remote[16];
 };
@@ -168,6 +171,7 @@ enum np_ct_state {
 	NP_CT_ESTABLISHED,      /* TCP: handshake done. Others: two packets each way */
 	NP_CT_CLOSING,          /* FIN or, SCTP, SHUTDOWN */
 	NP_CT_CLOSED,           /* RST, ABORT */
+	NP_CT_DENIED,           /* was open when a later policy denied it: dropped until that changes again or a SYN comes */
 	NP_CT_STATES
 };
 #define NP_CT_EGRESS (1u << 0)  /* opened by the pod; else by the peer */
@@ -175,8 +179,14 @@ enum np_ct_state {
 #define NP_CT_VIP (1u << 2)     /* to a service's address: each packet from the pod is judged after DNAT */
 #define NP_CT_CHAIN (1u << 3)   /* let through by a domain name */
 #define NP_CT_AUDIT (1u << 4)   /* policy denies it; let through in audit mode */
+#define NP_CT_POST (1u << 5)    /* seen behind a service's address, on its way out; its answers have another entry */
 
-/** struct np_ct - the value. @pkts, @bytes: by enum np_dir (NP_EGRESS: from the pod); wrap. @rule: rule id. */
+/**
+ * struct np_ct - the value. @pkts, @bytes: by enum np_dir (NP_EGRESS: from the pod); wrap. @rule: rule id. The packet that
+ * opened the flow is in np_counts and not here, so a rule's packets are those in np_counts and all of its flows'.
+ * A flow in NP_CT_DENIED should be kept for 5 minutes after its last packet: longer than TCP waits between two attempts, so
+ * that what a policy has cut does not come back as a flow "in mid-stream" of the other direction.
+ */
 struct np_ct {
 	__u32 last;             /* tick */
 	__u32 rev;              /* np_slot's revision that let it through */
@@ -193,19 +203,25 @@ _Static_assert(sizeof(struct np_ct) == 40, "ABI");
 #define NP_CT6_MAX 65536u
 #define NP_FRAGS 8192u
 
-/** struct np_frag_key - LRU hash: where the later fragments of a datagram find its ports. IPv4 addresses: first 4 bytes. */
+/**
+ * struct np_frag_key - LRU hash: where the later fragments of a datagram find its ports. IPv4 addresses: first 4 bytes.
+ * @proto: as in the IPv4 header or the IPv6 fragment header.
+ */
 struct np_frag_key {
 	__u8 src[16], dst[16];
 	__u32 id;
 	__u16 slot;
 	__u8 proto;
 	__u8 family;            /* 4 or 6 */
-	__u8 dir;               /* enum np_dir: which hook saw it */
+	__u8 hook;              /* NP_FRAG_*: which program saw it */
 	__u8 pad[7];
 };
+enum np_frag_hook { NP_FRAG_FROM_POD, NP_FRAG_TO_POD, NP_FRAG_POST };
 struct np_frag {
-	__be16 sport, dport;
+	__be16 sport, dport;    /* ICMP: type and code, identifier */
 	__u32 last;             /* tick */
+	__u8 proto;             /* behind all extension headers */
+	__u8 pad[3];
 };
 _Static_assert(sizeof(struct np_frag_key) == 48, "ABI");
 
@@ -214,25 +230,34 @@ _Static_assert(sizeof(struct np_frag_key) == 48, "ABI");
 /**
  * struct np_conf - np_conf[0], mapped and changed at run time.
  * @ct_quota: entries a slot may have in np_ct4 and np_ct6 together; what is over is judged packet by packet.
- * @event_rate, @event_burst: DENY events a second and at once, for each slot.
+ * @event_rate, @event_burst: DENY events a second and at once, for each slot; at most 4096 and 65536.
+ * @dns_min_ttl: seconds that a learnt address is good for, even if its answer says less.
+ * @dns_key: for np_dns_hash(); random, made with the map and never changed.
  */
 struct np_conf {
 	__u32 flags;            /* NP_CONF_* */
 	__u32 ct_quota;
 	__u32 event_rate, event_burst;
-	__u32 pad[4];
+	__u32 dns_min_ttl;
+	__u32 pad;
+	__u64 dns_key[2];
 };
-_Static_assert(sizeof(struct np_conf) == 32, "ABI");
+_Static_assert(sizeof(struct np_conf) == 40, "ABI");
 #define NP_CONF_AUDIT (1u << 0)         /* let through and log what policy denies */
 #define NP_CONF_KEEP (1u << 1)          /* a change of policy leaves established flows alone; else (revoke) they are judged again */
 #define NP_CONF_NODE_IP (1u << 2)       /* aws-node's way: whatever comes from an address of this node may enter */
 #define NP_CONF_LOG_ALLOW (1u << 3)     /* an event for each allowed new flow */
+#define NP_CONF_LOG_DNS (1u << 4)       /* an event for each answer that something was learnt from */
 
-/** struct np_rt - np_rt[slot], written by the programs, mapped. @ct_used: entries, taken down by who deletes one. */
+/**
+ * struct np_rt - np_rt[slot], written by the programs, mapped.
+ * @ct_used: entries, counted up by who makes one and down (atomically) by who deletes one.
+ * @suppressed: events that found no token or no room; wraps.
+ */
 struct np_rt {
 	__u32 tokens;           /* of events, in 1/1024 */
 	__u32 refilled;         /* CLOCK_MONOTONIC ns >> 20 */
-	__u32 suppressed;       /* events that found no token; wraps */
+	__u32 suppressed;
 	__u32 ct_used;
 	__u32 pad[12];
 };
@@ -243,13 +268,36 @@ struct np_count {
 	__u64 pkts, bytes;
 };
 
+/** enum np_stat - np_stats (per CPU): what happened, apart from drops. */
+enum np_stat {
+	NP_STAT_CT_FULL,        /* new flow judged packet by packet: np_ct4 or np_ct6 is full */
+	NP_STAT_CT_QUOTA,       /* the same: the slot has its quota */
+	NP_STAT_PICKUP,         /* flows taken up in mid-stream */
+	NP_STAT_RELATED,        /* ICMP errors let through for a live flow */
+	NP_STAT_REJUDGED,       /* flows judged again after a change of policy */
+	NP_STAT_REVOKED,        /* of those: denied now */
+	NP_STAT_AUDIT,          /* packets let through by audit mode alone */
+	NP_STAT_EVENT_LOST,     /* events that found np_events full */
+	NP_STAT_DNS_ANSWERS,    /* answers that addresses were learnt from */
+	NP_STAT_DNS_TCP,        /* answers that could not be read: by TCP, */
+	NP_STAT_DNS_TRUNCATED,  /* cut short by the server, */
+	NP_STAT_DNS_TOO_LONG,   /* longer than NP_DNS_MAX or in fragments, */
+	NP_STAT_DNS_BROKEN,     /* against RFC 1035, */
+	NP_STAT_DNS_TOO_MANY,   /* with more than NP_DNS_ANSWERS records: the rest was not read */
+	NP_STAT_DNS_FULL,       /* np_fqdn4 or np_fqdn6 is full */
+	NP_STAT_MAX,
+};
+
 /* --- events: ring buffer np_events */
+
+#define NP_EVENTS_BYTES (1u << 20)
 
 enum np_event_kind { NP_EVENT_VERDICT = 1, NP_EVENT_DNS = 2 };
 /**
  * struct np_event - a verdict.
- * @ip_pod, @ip_peer: IPv4 in the first 4 bytes. @verdict: as found in the blob. @reason: enum np_drop, 0 for policy.
- * @suppressed: events of this slot that were not sent since the last one.
+ * @ip_pod, @ip_peer: IPv4 in the first 4 bytes. @verdict: as found in the blob (that of the entry, if a chain decided).
+ * @reason: enum np_drop that the packet was counted as, or would have been; NP_DROP_MAX for an allowed one.
+ * @suppressed: struct np_rt's at that moment: by how much it grew since the slot's last event, so many were not sent.
  */
 struct np_event {
 	__u64 ns;               /* CLOCK_MONOTONIC */
@@ -269,6 +317,26 @@ struct np_event {
 	__u16 cls, port_cls;
 };
 _Static_assert(sizeof(struct np_event) == 72, "ABI");
+
+/** struct np_event_dns - an answer to a pod. @names: patterns of @set that match @qname (wire format, lower case, @qlen bytes). */
+struct np_event_dns {
+	__u64 ns;
+	__u32 set;
+	__u32 rev;
+	__u32 len;
+	__u32 suppressed;
+	__u16 slot;
+	__u8 kind;              /* NP_EVENT_DNS; where struct np_event has it */
+	__u8 what;              /* enum np_stat: NP_STAT_DNS_* */
+	__u8 family;            /* of the packet */
+	__u8 n_addr;            /* addresses learnt */
+	__u16 qlen;
+	__u64 names;
+	__u8 ip_resolver[16];
+	__u8 qname[256];
+};
+_Static_assert(sizeof(struct np_event_dns) == 312, "ABI");
+_Static_assert(__builtin_offsetof(struct np_event_dns, kind) == __builtin_offsetof(struct np_event, kind), "tells them apart");
 #define NP_EVENT_AUDIT (1u << 0)
 #define NP_EVENT_POST_DNAT (1u << 1)    /* judged behind a service's address */
 
@@ -283,14 +351,25 @@ struct np_fqdn6_key {
 	__u32 set;
 	__u8 ip[16];
 };
-/** @names: bit n = the set's n-th pattern. @expires: tick; afterwards new flows are not let through by it. */
+/**
+ * @names[i]: bit n = the set's n-th pattern, good until tick @expires[i]; afterwards it lets no new flow through, but those
+ * that it did may stay. An address may be known by several names that end at different times.
+ * Written under @lock (user space: BPF_F_LOCK), read without. When a fifth end comes, it is joined to the nearest.
+ */
+#define NP_FQDN_ENDS 4
 struct np_fqdn {
-	__u64 names;
-	__u32 expires;
+	struct bpf_spin_lock lock;
 	__u32 pad;
+	__u64 names[NP_FQDN_ENDS];
+	__u32 expires[NP_FQDN_ENDS];
 };
+_Static_assert(sizeof(struct np_fqdn) == 56, "ABI");
 #define NP_FQDN_NAMES 64        /* patterns of one set */
 #define NP_FQDN_MAX 32768u
+#define NP_DNS_MAX 4096         /* bytes of a DNS message */
+#define NP_DNS_ANSWERS 32       /* records of its answer section that are read */
+#define NP_DNS_LABELS 16        /* labels of a pattern, at most: only so long suffixes are looked up, and the whole name */
+#define NP_DNS_NAMES 8192u
 /**
  * struct np_dns_key - np_dns: a suffix of a queried name, as np_dns_hash() of its lower-case wire format from that label to
  * the root, is of interest to @set. Value struct np_dns_names: @exact when it is the whole name, @wild when at least one
@@ -305,12 +384,31 @@ struct np_dns_names {
 	__u64 exact, wild;
 };
 
+/**
+ * np_dns_byte() - one step of np_dns_hash(), from the last byte to the first, so that one pass over a name gives the hashes
+ * of all its suffixes. Keyed, for whoever could choose names with equal hashes could reach what only another name may.
+ */
+static inline __u64 np_dns_byte(const __u64 key[2], __u64 h, __u8 byte)
+{
+	h = (h ^ byte) * (key[1] | 1);
+	return h ^ h >> 29;
+}
+
+/** np_dns_hash() - @name: wire format without compression, lower case, @len bytes, the root's 0 included. */
+static inline __u64 np_dns_hash(const __u64 key[2], const __u8 *name, __u32 len)
+{
+	__u64 h = key[0];
+
+	while (len--)
+		h = np_dns_byte(key, h, name[len]);
+	return h;
+}
+
+/* np_tails: parts of the programs that others jump to */
+enum np_tail { NP_TAIL_POST, NP_TAIL_TO_POD, NP_TAIL_DNS, NP_TAILS };
+
 /* --- marks on packets, above those of aws-node (0x80, ENI 0x7f) and kube-proxy (0x4000, 0x8000) */
 #define NP_MARK_PENDING 0x10000000u     /* egress is still to be judged, when the destination is the real one */
 #define NP_MARK_SLOT_SHIFT 16
 #define NP_MARK_SLOT_MASK 0x0fff0000u   /* slot that sent it, with NP_MARK_PENDING */
 _Static_assert((NP_MARK_SLOT_MASK >> NP_MARK_SLOT_SHIFT) == 4095, "NP_SLOTS fit");
-
-#define NP_MAP_ARENA "np_arena"
-#define NP_MAP_IDENTS "np_idents"
-#define NP_MAP_PORTS "np_ports"

@@ -18,7 +18,7 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
-#include "netpolicy-bpf/abi/np_abi.h"
+#include "netpolicy-bpf/bpf/np_maps.bpf.h"
 
 #define ND_SOLICIT 135
 #define ND_ADVERT 136
@@ -26,18 +26,11 @@
 char _license[] SEC("license") = "Dual BSD/GPL";
 
 struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, NP_SLOTS);
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, NP_TAILS);
 	__type(key, __u32);
-	__type(value, struct np_slot);
-} np_slots SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, NP_DROP_MAX);
-	__type(key, __u32);
-	__type(value, __u64);
-} np_drops SEC(".maps");
+	__type(value, __u32);
+} np_tails SEC(".maps");
 
 /* ARP for IPv4 over Ethernet, RFC 826 (linux/if_arp.h pulls in libc and lacks half of it) */
 #define ARPHRD_ETHER 1
@@ -205,4 +198,16 @@ int from_pod(struct __sk_buff *skb)
 	default:
 		return drop(NP_DROP_ETHERTYPE);
 	}
+}
+
+SEC("tc")
+int to_pod(struct __sk_buff *skb)
+{
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int to_wire(struct __sk_buff *skb)
+{
+	return TC_ACT_UNSPEC;
 }

@@ -8,36 +8,28 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
-#include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
 #include "lib/rpc/rpc.h"
+#include "netpolicy-bpf/user/np_priv.h"
 
 #include "np_pod.skel.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
 
 _Static_assert(NP_IFINDEX_BASE == VW_IFINDEX_BASE, "plugin and eBPF must agree on which index is which slot");
 
-#define NP_PATH_MAX 256
 #define NP_LOG_MAX (64 * 1024)
-#define NP_PROG_MAPS 8
+#define NP_PROG_MAPS 32
 
-struct np {
-	struct np_pod *skel;
-	int slots_fd, drops_fd;         /* owned by skel */
-	int prog_fd;                    /* ours */
-	bool replaced;
-	char dir[NP_PATH_MAX];          /* <bpf_dir>/v<NP_ABI> */
-	char prog_path[NP_PATH_MAX];
+static const char *const pinned_progs[NP_PROGS] = {
+	[NP_FROM_POD] = NP_PROG_FROM_POD,
+	[NP_TO_POD] = NP_PROG_TO_POD,
+	[NP_TO_WIRE] = NP_PROG_TO_WIRE,
 };
 
 /** to_log() - libbpf writes to stderr unless told otherwise. */
@@ -53,118 +45,75 @@ static int __attribute__((format(printf, 2, 0))) to_log(enum libbpf_print_level 
 	return 0;
 }
 
-/* --- the folder */
+/* --- what the kernel has */
 
-static bool on_bpffs(const char *path)
+static bool has_mapped_arrays(void)
 {
-	struct statfs st;
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
+	vw_auto_close int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "np_probe", 4, 8, 1, &opts);
 
-	return statfs(path, &st) == 0 && (unsigned long)st.f_type == BPF_FS_MAGIC;
+	return fd >= 0;
 }
 
-/** require_bpffs() - @bpf_dir or, where it is not there yet, its nearest ancestor must be on a bpf file system. */
-static int require_bpffs(const char *bpf_dir, struct vw_err *err)
+/** missing() - after a refusal: what the programs cannot do without and the kernel has not; NULL = nothing known. */
+static const char *missing(void)
 {
-	char path[NP_PATH_MAX];
-	struct stat st;
-	char *slash;
+	if (!has_mapped_arrays())
+		return "BPF arrays in mapped memory (Linux 5.5)";
+	if (libbpf_probe_bpf_map_type(BPF_MAP_TYPE_RINGBUF, NULL) == 0)
+		return "BPF ring buffers (Linux 5.8)";
+	return NULL;
+}
 
-	if (bpf_dir[0] != '/' || vw_fmt(path, sizeof(path), "%s", bpf_dir) < 0)
-		return vw_err_set(err, EINVAL, 0, "bpf_dir '%s' must be an absolute path of less than %d bytes", bpf_dir,
-				  NP_PATH_MAX);
-	while (stat(path, &st) < 0) {
-		slash = strrchr(path, '/');
-		if (errno != ENOENT || slash == path)
-			return vw_err_sys(err, errno, 0, "looking at bpf_dir '%s'", bpf_dir);
-		*slash = 0;
-	}
-	if (!on_bpffs(path))
-		return vw_err_set(err, EINVAL, 0,
-				  "bpf_dir '%s' is not on a bpf file system: run 'mount -t bpf bpf /sys/fs/bpf', or choose a "
-				  "folder on one",
-				  bpf_dir);
+static bool calls_helper(const struct bpf_insn *insn, int helper)
+{
+	return insn->code == (BPF_JMP | BPF_CALL) && insn->src_reg == 0 && insn->imm == helper;
+}
+
+/** use_precise_clock() - in the place of the coarse one, which is faster and came with Linux 5.11. */
+static int use_precise_clock(struct bpf_program *prog, struct vw_err *err)
+{
+	const struct bpf_insn *insns = bpf_program__insns(prog);
+	size_t n = bpf_program__insn_cnt(prog);
+	vw_auto_free struct bpf_insn *copy = calloc(n ? n : 1, sizeof(*copy));
+
+	if (!copy)
+		return vw_err_set(err, ENOMEM, 0, "out of memory for an eBPF program");
+	memcpy(copy, insns, n * sizeof(*copy));
+	for (size_t i = 0; i < n; i++)
+		if (calls_helper(&copy[i], BPF_FUNC_ktime_get_coarse_ns))
+			copy[i].imm = BPF_FUNC_ktime_get_ns;
+	if (bpf_program__set_insns(prog, copy, n) < 0)
+		return vw_err_sys(err, errno, 0, "fitting the eBPF program %s to this kernel", bpf_program__name(prog));
 	return 0;
 }
 
-static int make_dir(struct np *np, const char *bpf_dir, struct vw_err *err)
+/** fit_to_kernel() - do without what is missing; said once for each process. */
+static int fit_to_kernel(struct np *np, struct vw_err *err)
 {
-	int r = require_bpffs(bpf_dir, err);
+	struct bpf_program *prog;
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	if (vw_fmt(np->dir, sizeof(np->dir), "%s/v%d", bpf_dir, NP_ABI) < 0 ||
-	    vw_fmt(np->prog_path, sizeof(np->prog_path), "%s/%s", np->dir, NP_PROG_FROM_POD) < 0)
-		return vw_err_set(err, ENAMETOOLONG, 0, "bpf_dir '%s' is too long", bpf_dir);
-	return vw_mkdir_p(np->dir, 0700, err);
+	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_ktime_get_coarse_ns, NULL) != 0)
+		return 0;
+	vw_info("this kernel has no coarse clock for eBPF (Linux 5.11): the precise one is used, which takes longer");
+	bpf_object__for_each_program(prog, np->skel->obj)
+		if (r == 0)
+			r = use_precise_clock(prog, err);
+	return r;
 }
 
-/* --- maps */
-
-/** map_fits() - is the pinned object a map of the shape that @want declares? */
-static bool map_fits(int fd, const struct bpf_map *want)
+/** warn_if_interpreted() - correct, but each packet costs several times as much. */
+static void warn_if_interpreted(int prog_fd)
 {
-	struct bpf_map_info info = { 0 };
+	struct bpf_prog_info info = { 0 };
 	__u32 len = sizeof(info);
 
-	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
-		return false;
-	return info.type == bpf_map__type(want) && info.key_size == bpf_map__key_size(want) &&
-	       info.value_size == bpf_map__value_size(want) && info.max_entries == bpf_map__max_entries(want) &&
-	       info.map_flags == bpf_map__map_flags(want);
+	if (bpf_obj_get_info_by_fd(prog_fd, &info, &len) == 0 && info.jited_prog_len == 0)
+		vw_warn("this kernel interprets eBPF programs: set net.core.bpf_jit_enable=1, packets cost much more otherwise");
 }
 
-/** map_reuse() - before load: take the pinned one if it fits. Return: 1 = taken, 0 = ours will be pinned, -errno. */
-static int map_reuse(const struct np *np, struct bpf_map *map, struct vw_err *err)
-{
-	vw_auto_close int fd = -EBADF;
-	char path[NP_PATH_MAX];
-
-	if (vw_fmt(path, sizeof(path), "%s/%s", np->dir, bpf_map__name(map)) < 0)
-		return vw_err_set(err, ENAMETOOLONG, 0, "'%s' is too long", np->dir);
-	fd = bpf_obj_get(path);
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd >= 0 && map_fits(fd, map)) {
-		if (bpf_map__reuse_fd(map, fd) < 0)
-			return vw_err_sys(err, errno, 0, "taking over the pinned map %s", path);
-		return 1;
-	}
-	if (unlink(path) < 0 && errno != ENOENT)
-		return vw_err_sys(err, errno, 0, "removing %s, which is no map of this version", path);
-	return 0;
-}
-
-/** pin() - under a temporary name, then renamed over whatever is at @path. */
-static int pin(int fd, const char *path, struct vw_err *err)
-{
-	char temp[NP_PATH_MAX + 8];
-
-	/* bpffs refuses names with dots */
-	if (vw_fmt(temp, sizeof(temp), "%s_new", path) < 0)
-		return vw_err_set(err, ENAMETOOLONG, 0, "'%s' is too long", path);
-	if (unlink(temp) < 0 && errno != ENOENT)
-		return vw_err_sys(err, errno, 0, "removing %s", temp);
-	if (bpf_obj_pin(fd, temp) < 0)
-		return vw_err_sys(err, errno, 0, "pinning %s", temp);
-	if (rename(temp, path) < 0) {
-		int eno = errno;
-
-		(void)unlink(temp);
-		return vw_err_sys(err, eno, 0, "pinning %s", path);
-	}
-	return 0;
-}
-
-static int map_pin(const struct np *np, const struct bpf_map *map, struct vw_err *err)
-{
-	char path[NP_PATH_MAX];
-
-	if (vw_fmt(path, sizeof(path), "%s/%s", np->dir, bpf_map__name(map)) < 0)
-		return vw_err_set(err, ENAMETOOLONG, 0, "'%s' is too long", np->dir);
-	return pin(bpf_map__fd(map), path, err);
-}
-
-/* --- program */
+/* --- programs */
 
 struct prog_shape {
 	struct bpf_prog_info info;
@@ -203,23 +152,27 @@ static bool same_program(int a_fd, int b_fd)
 }
 
 /** prog_pin() - keep the pinned program if it is the one just loaded, else replace it. */
-static int prog_pin(struct np *np, struct vw_err *err)
+static int prog_pin(struct np *np, enum np_prog which, struct vw_err *err)
 {
-	int loaded = bpf_program__fd(np->skel->progs.from_pod);
-	vw_auto_close int pinned = bpf_obj_get(np->prog_path);
+	int loaded = bpf_program__fd(bpf_object__find_program_by_name(np->skel->obj, pinned_progs[which]));
+	struct np_prog_held *p = &np->prog[which];
+	vw_auto_close int pinned = -EBADF;
 	int r;
 
+	if (vw_fmt(p->path, sizeof(p->path), "%s/%s", np->dir, pinned_progs[which]) < 0)
+		return vw_err_set(err, ENAMETOOLONG, 0, "'%s' is too long", np->dir);
+	pinned = bpf_obj_get(p->path);
 	if (pinned >= 0 && same_program(pinned, loaded)) {
-		np->prog_fd = VW_TAKE_FD(pinned);
+		p->fd = VW_TAKE_FD(pinned);
 		return 0;
 	}
-	r = pin(loaded, np->prog_path, err);
+	r = np_pin(loaded, p->path, err);
 	if (r < 0)
 		return r;
 	np->replaced = true;
-	np->prog_fd = fcntl(loaded, F_DUPFD_CLOEXEC, 3);
-	if (np->prog_fd < 0)
-		return vw_err_sys(err, errno, 0, "keeping the program %s", np->prog_path);
+	p->fd = fcntl(loaded, F_DUPFD_CLOEXEC, 3);
+	if (p->fd < 0)
+		return vw_err_sys(err, errno, 0, "keeping the program %s", p->path);
 	return 0;
 }
 
@@ -236,64 +189,83 @@ static const char *last_line(char *log)
 	return nl ? nl + 1 : log;
 }
 
-static int load(struct np *np, struct vw_err *err)
+/** refused() - the kernel did not take the object: say why. @log: the verifier's words, or "". */
+static int refused(int r, const char *prog, char *log, struct vw_err *err)
 {
-	vw_auto_free char *log = calloc(1, NP_LOG_MAX);
-	int r;
+	const char *lacks;
 
-	if (!log)
-		return vw_err_set(err, ENOMEM, 0, "out of memory for the verifier's log");
-	(void)bpf_program__set_log_buf(np->skel->progs.from_pod, log, NP_LOG_MAX);
-	r = np_pod__load(np->skel);
-	(void)bpf_program__set_log_buf(np->skel->progs.from_pod, NULL, 0);
 	if (r == -EPERM)
 		return vw_err_set(err, EPERM, 0, "loading eBPF programs needs root (CAP_BPF, CAP_NET_ADMIN)");
-	if (r < 0)
-		return vw_err_set(err, EOPNOTSUPP, 0, "the kernel refused the eBPF program from_pod (errno %d): %s", -r,
-				  log[0] ? last_line(log) : "no reason given");
-	return 0;
+	if (r == -ENOMEM)
+		return vw_err_set(err, ENOMEM, 0, "the kernel has no memory for the eBPF maps");
+	lacks = missing();
+	if (lacks)
+		return vw_err_set(err, EOPNOTSUPP, 0, "the kernel has no %s: Linux 5.10 or later is needed", lacks);
+	return vw_err_set(err, EOPNOTSUPP, 0, "the kernel refused the eBPF program%s%s (errno %d): %s", prog ? " " : "s",
+			  prog ? prog : "", -r, log[0] ? last_line(log) : "no reason given");
 }
 
-static int open_all(struct np *np, struct vw_err *err)
+static int load(struct np *np, struct vw_err *err)
 {
-	struct bpf_map *maps[2];
-	bool reused[2];
+	vw_auto_free char *logs = calloc(NP_LOGS, NP_LOG_MAX);
+	struct bpf_program *prog;
+	const char *culprit = NULL;
+	char *log = logs;
+	int n = 0, r;
+
+	if (!logs)
+		return vw_err_set(err, ENOMEM, 0, "out of memory for the verifier's log");
+	bpf_object__for_each_program(prog, np->skel->obj)
+		if (n < NP_LOGS)
+			(void)bpf_program__set_log_buf(prog, logs + (size_t)n++ * NP_LOG_MAX, NP_LOG_MAX);
+	r = np_pod__load(np->skel);
+	n = 0;
+	bpf_object__for_each_program(prog, np->skel->obj) {
+		char *mine = logs + (size_t)n++ * NP_LOG_MAX;
+
+		(void)bpf_program__set_log_buf(prog, NULL, 0);
+		if (r < 0 && n <= NP_LOGS && mine[0]) {         /* the last one that the verifier spoke of */
+			culprit = bpf_program__name(prog);
+			log = mine;
+		}
+	}
+	return r < 0 ? refused(r, culprit, log, err) : 0;
+}
+
+static int open_all(struct np *np, const struct np_sizes *sizes, struct vw_err *err)
+{
 	int r;
 
 	np->skel = np_pod__open();
 	if (!np->skel)
 		return vw_err_sys(err, errno, 0, "opening the built-in eBPF object");
-	maps[0] = np->skel->maps.np_slots;
-	maps[1] = np->skel->maps.np_drops;
-	for (int i = 0; i < 2; i++) {
-		r = map_reuse(np, maps[i], err);
-		if (r < 0)
-			return r;
-		reused[i] = r;
-	}
-	r = load(np, err);
-	for (int i = 0; i < 2 && r == 0; i++)
-		if (!reused[i])
-			r = map_pin(np, maps[i], err);
-	if (r < 0)
-		return r;
-	np->slots_fd = bpf_map__fd(maps[0]);
-	np->drops_fd = bpf_map__fd(maps[1]);
-	return prog_pin(np, err);
+	r = np_maps_reuse(np, np->skel->obj, sizes, err);
+	if (r == 0)
+		r = fit_to_kernel(np, err);
+	if (r == 0)
+		r = load(np, err);
+	if (r == 0)
+		r = np_maps_take(np, np->skel->obj, err);
+	for (int i = 0; i < NP_PROGS && r == 0; i++)
+		r = prog_pin(np, i, err);
+	if (r == 0)
+		warn_if_interpreted(np->prog[NP_FROM_POD].fd);
+	return r;
 }
 
-int np_open(const char *bpf_dir, struct np **ret_np, struct vw_err *err)
+int np_open(const char *bpf_dir, const struct np_sizes *sizes, struct np **ret_np, struct vw_err *err)
 {
 	struct np *np = calloc(1, sizeof(*np));
 	int r;
 
 	if (!np)
 		return vw_err_set(err, ENOMEM, 0, "out of memory");
-	np->prog_fd = -EBADF;
+	for (int i = 0; i < NP_PROGS; i++)
+		np->prog[i].fd = -EBADF;
 	(void)libbpf_set_print(to_log);
-	r = make_dir(np, bpf_dir, err);
+	r = np_dir_make(np, bpf_dir, err);
 	if (r == 0)
-		r = open_all(np, err);
+		r = open_all(np, sizes, err);
 	if (r < 0) {
 		np_close(np);
 		return r;
@@ -305,182 +277,46 @@ int np_open(const char *bpf_dir, struct np **ret_np, struct vw_err *err)
 struct np *np_close(struct np *np)
 {
 	if (np) {
+		np_maps_unmap(np);
 		np_pod__destroy(np->skel);
-		vw_close_fd(&np->prog_fd);
+		for (int i = 0; i < NP_PROGS; i++)
+			vw_close_fd(&np->prog[i].fd);
 	}
 	free(np);
 	return NULL;
 }
 
-/* --- removal */
-
-/** empty_version_dir() - unlink the pins in one v<N> folder: regular names only, which is all that bpffs has. */
-static int empty_version_dir(int parent, const char *name)
-{
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	int r = 0;
-
-	if (!dir) {
-		r = -errno;
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
-	for (const struct dirent *e; r == 0 && (e = readdir(dir));)
-		if (e->d_name[0] != '.' && unlinkat(dirfd(dir), e->d_name, 0) < 0 && errno != ENOENT)
-			r = -errno;
-	closedir(dir);
-	if (r == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		r = -errno;
-	return r;
-}
-
-static bool is_version(const char *name)
-{
-	uint64_t v;
-
-	return name[0] == 'v' && vw_parse_u64(name + 1, 0, 1000000, &v) == 0;
-}
-
-int np_unpin(const char *bpf_dir, struct vw_err *err)
-{
-	DIR *dir;
-	int r = 0;
-
-	if (access(bpf_dir, F_OK) < 0 && errno == ENOENT)
-		return 0;
-	r = require_bpffs(bpf_dir, err);
-	if (r < 0)
-		return r;
-	dir = opendir(bpf_dir);
-	if (!dir)
-		return vw_err_sys(err, errno, 0, "opening '%s'", bpf_dir);
-	for (const struct dirent *e; r == 0 && (e = readdir(dir));)
-		if (is_version(e->d_name))
-			r = empty_version_dir(dirfd(dir), e->d_name);
-	closedir(dir);
-	if (r == 0 && rmdir(bpf_dir) < 0 && errno != ENOENT && errno != ENOTEMPTY && errno != EBUSY)
-		r = -errno;
-	return r < 0 ? vw_err_sys(err, r, 0, "removing the pins in '%s'", bpf_dir) : 0;
-}
-
-/* --- use */
-
 const char *np_from_pod_path(const struct np *np)
 {
-	return np->prog_path;
+	return np->prog[NP_FROM_POD].path;
+}
+
+const char *np_to_pod_path(const struct np *np)
+{
+	return np->prog[NP_TO_POD].path;
+}
+
+const char *np_to_wire_path(const struct np *np)
+{
+	return np->prog[NP_TO_WIRE].path;
 }
 
 int np_from_pod_fd(const struct np *np)
 {
-	return np->prog_fd;
+	return np->prog[NP_FROM_POD].fd;
+}
+
+int np_to_pod_fd(const struct np *np)
+{
+	return np->prog[NP_TO_POD].fd;
+}
+
+int np_to_wire_fd(const struct np *np)
+{
+	return np->prog[NP_TO_WIRE].fd;
 }
 
 bool np_replaced(const struct np *np)
 {
 	return np->replaced;
-}
-
-static int slot_in_range(unsigned int slot, struct vw_err *err)
-{
-	if (slot >= NP_SLOTS)
-		return vw_err_set(err, ERANGE, 0, "pod slot %u: there are %d", slot, NP_SLOTS);
-	return 0;
-}
-
-int np_slot_publish(struct np *np, unsigned int slot, const struct np_pod_conf *pod, struct vw_err *err)
-{
-	struct np_slot s;
-	int r = slot_in_range(slot, err);
-
-	if (r < 0)
-		return r;
-	memset(&s, 0, sizeof(s));
-	s.flags = NP_SLOT_USED;
-	if (pod->ip4.family == AF_INET) {
-		s.flags |= NP_SLOT_IP4;
-		memcpy(&s.ip4, pod->ip4.b, sizeof(s.ip4));
-	}
-	if (pod->ip6.family == AF_INET6) {
-		s.flags |= NP_SLOT_IP6;
-		memcpy(s.ip6, pod->ip6.b, sizeof(s.ip6));
-	}
-	if (!(s.flags & (NP_SLOT_IP4 | NP_SLOT_IP6)) || pod->eni > NP_MARK_ENI_MASK)
-		return vw_err_set(err, EINVAL, 0, "pod slot %u: needs an address and an ENI number up to %u", slot,
-				  NP_MARK_ENI_MASK);
-	s.eni = (__u8)pod->eni;
-	if (bpf_map_update_elem(np->slots_fd, &slot, &s, BPF_ANY) < 0)
-		return vw_err_sys(err, errno, 0, "publishing pod slot %u", slot);
-	return 0;
-}
-
-int np_slot_clear(struct np *np, unsigned int slot, struct vw_err *err)
-{
-	const struct np_slot empty = { 0 };
-	int r = slot_in_range(slot, err);
-
-	if (r < 0)
-		return r;
-	if (bpf_map_update_elem(np->slots_fd, &slot, &empty, BPF_ANY) < 0)
-		return vw_err_sys(err, errno, 0, "clearing pod slot %u", slot);
-	return 0;
-}
-
-int np_slot_get(struct np *np, unsigned int slot, struct np_pod_conf *ret_pod, struct vw_err *err)
-{
-	static const __u8 zero[sizeof(((struct np_slot *)0)->pad)];
-	const __u32 known = NP_SLOT_USED | NP_SLOT_IP4 | NP_SLOT_IP6;
-	struct np_pod_conf pod = { 0 };
-	struct np_slot s;
-	int r = slot_in_range(slot, err);
-
-	if (r < 0)
-		return r;
-	if (bpf_map_lookup_elem(np->slots_fd, &slot, &s) < 0)
-		return vw_err_sys(err, errno, 0, "reading pod slot %u", slot);
-	if (s.flags == 0)
-		return 0;
-	if ((s.flags & ~known) || !(s.flags & NP_SLOT_USED) || !(s.flags & (NP_SLOT_IP4 | NP_SLOT_IP6)) ||
-	    s.eni > NP_MARK_ENI_MASK || memcmp(s.pad, zero, sizeof(zero)) != 0)
-		return vw_err_set(err, EBADMSG, 0, "pod slot %u holds what this version never writes", slot);
-	if (s.flags & NP_SLOT_IP4) {
-		pod.ip4.family = AF_INET;
-		memcpy(pod.ip4.b, &s.ip4, sizeof(s.ip4));
-	}
-	if (s.flags & NP_SLOT_IP6) {
-		pod.ip6.family = AF_INET6;
-		memcpy(pod.ip6.b, s.ip6, sizeof(s.ip6));
-	}
-	pod.eni = s.eni;
-	*ret_pod = pod;
-	return 1;
-}
-
-int np_drops(struct np *np, uint64_t ret_drops[NP_DROP_MAX], struct vw_err *err)
-{
-	int cpus = libbpf_num_possible_cpus();
-	vw_auto_free __u64 *values = cpus > 0 ? calloc((size_t)cpus, sizeof(*values)) : NULL;
-
-	if (!values)
-		return vw_err_set(err, cpus > 0 ? ENOMEM : -cpus, 0, "reading drop counters");
-	for (__u32 i = 0; i < NP_DROP_MAX; i++) {
-		if (bpf_map_lookup_elem(np->drops_fd, &i, values) < 0)
-			return vw_err_sys(err, errno, 0, "reading drop counter %s", np_drop_name(i));
-		ret_drops[i] = 0;
-		for (int cpu = 0; cpu < cpus; cpu++)
-			ret_drops[i] += values[cpu];
-	}
-	return 0;
-}
-
-const char *np_drop_name(unsigned int reason)
-{
-	static const char *const names[NP_DROP_MAX] = {
-		[NP_DROP_NO_SLOT] = "no_slot",     [NP_DROP_TRUNCATED] = "truncated", [NP_DROP_MALFORMED] = "malformed",
-		[NP_DROP_ETHERTYPE] = "ethertype", [NP_DROP_VLAN] = "vlan",           [NP_DROP_SPOOF4] = "spoof_ip4",
-		[NP_DROP_SPOOF6] = "spoof_ip6",    [NP_DROP_SPOOF_ARP] = "spoof_arp", [NP_DROP_LOCAL6] = "local_ip6",
-	};
-
-	return reason < NP_DROP_MAX ? names[reason] : NULL;
 }

@@ -1,9 +1,10 @@
 #pragma once
 
 #include "lib/base/ip.h"
-#include "netpolicy-bpf/abi/np_abi.h"
+#include "netpolicy-bpf/abi/np_policy.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct vw_err;
@@ -20,13 +21,46 @@ struct vw_err;
  */
 struct np;
 
+/** enum np_map - the maps. What they hold: np_policy.h and np_abi.h. M: mapped memory. S: its size may be chosen. */
+enum np_map {
+	NP_M_SLOTS,     /* M struct np_slot */
+	NP_M_ARENA,     /* M struct np_line */
+	NP_M_IDENTS,    /* M struct np_ident */
+	NP_M_PORTS,     /* M struct np_line */
+	NP_M_CONF,      /* M struct np_conf, one */
+	NP_M_RT,        /* M struct np_rt */
+	NP_M_DROPS,     /* per CPU */
+	NP_M_STATS,     /* per CPU */
+	NP_M_COUNTS,    /* per CPU struct np_count */
+	NP_M_IP4,       /* S */
+	NP_M_IP6,       /* S */
+	NP_M_CIDR4,     /* S */
+	NP_M_CIDR6,     /* S */
+	NP_M_CT4,       /* S */
+	NP_M_CT6,       /* S */
+	NP_M_FRAG,      /* S */
+	NP_M_FQDN4,     /* S */
+	NP_M_FQDN6,     /* S */
+	NP_M_DNS,       /* S */
+	NP_M_EVENTS,    /* S, bytes: a power of 2, at least a page */
+	NP_M_TAILS,
+	NP_MAPS,
+};
+
+/** struct np_sizes - entries of maps marked S by enum np_map; 0 = as in np_policy.h. */
+struct np_sizes {
+	unsigned int max[NP_MAPS];
+};
+
 /**
  * np_open() - load, or take over what is pinned.
- * @bpf_dir: on a bpf file system, created if need be. Return: 0; -EINVAL: not on a bpf file system (the
- * message says what
- * to mount); -EPERM; -EOPNOTSUPP: the kernel refused the program (its last words are in @err); -errno.
+ * @bpf_dir: on a bpf file system, created if need be. @sizes: NULL = all as in np_policy.h. A pinned map of another size is
+ * replaced by an empty one. A new np_conf gets defaults: no flags, a random key.
+ * Return: 0; -EINVAL: not on a bpf file system (the message says what
+ * to mount), or a size for a map that has none to choose; -EPERM; -EOPNOTSUPP: the kernel refused the programs or a map (the
+ * message says what it lacks, or its last words); -errno. What the kernel lacks and can be done without is logged once.
  */
-int np_open(const char *bpf_dir, struct np **ret_np, struct vw_err *err);
+int np_open(const char *bpf_dir, const struct np_sizes *sizes, struct np **ret_np, struct vw_err *err);
 /** np_close() - pins stay. Accepts NULL. Return: NULL. */
 struct np *np_close(struct np *np);
 /**
@@ -35,15 +69,39 @@ struct np *np_close(struct np *np);
  */
 int np_unpin(const char *bpf_dir, struct vw_err *err);
 
-/** np_from_pod_path() - where the program for the host veth's ingress is pinned. Owned by @np. */
-const char *np_from_pod_path(const struct np *np);
-/** np_from_pod_fd() - the same as an fd, owned by @np: to attach it to the veths that exist. */
-int np_from_pod_fd(const struct np *np);
 /**
- * np_replaced() - the pinned program or a map was replaced (first start, upgrade): attach again to every
- * living veth.
+ * np_from_pod_path(), np_to_pod_path(), np_to_wire_path() - where the program for the host veth's ingress, the host veth's
+ * egress, an ENI's egress is pinned. Owned by @np.
+ */
+const char *np_from_pod_path(const struct np *np);
+const char *np_to_pod_path(const struct np *np);
+const char *np_to_wire_path(const struct np *np);
+/** np_from_pod_fd(), ... - the same as an fd, owned by @np: to attach it to the links that exist. */
+int np_from_pod_fd(const struct np *np);
+int np_to_pod_fd(const struct np *np);
+int np_to_wire_fd(const struct np *np);
+/**
+ * np_replaced() - a pinned program or a map was replaced (first start, upgrade): attach all programs again to every
+ * living link.
  */
 bool np_replaced(const struct np *np);
+
+/** np_map_name() - "np_slots", ...: name of the map and of its pin. */
+const char *np_map_name(enum np_map map);
+/** np_map_fd() - owned by @np. */
+int np_map_fd(const struct np *np, enum np_map map);
+/** np_map_max() - entries that it can have (np_events: bytes). */
+unsigned int np_map_max(const struct np *np, enum np_map map);
+/** np_map_kept() - its content is what an earlier process left; else it was made, empty, by np_open(). */
+bool np_map_kept(const struct np *np, enum np_map map);
+/**
+ * np_map_mem() - the mapped memory of a map marked M: an array of the structure that enum np_map names, shared with the
+ * programs, valid until np_close(). NULL for others.
+ */
+void *np_map_mem(const struct np *np, enum np_map map);
+
+/** np_tick() - what the programs take for now: CLOCK_MONOTONIC ns >> NP_TICK_SHIFT. */
+uint32_t np_tick(void);
 
 /** struct np_pod_conf - a slot's content. @ip4, @ip6: family 0 = none; at least one is set. @eni: 0..127. */
 struct np_pod_conf {
@@ -52,16 +110,23 @@ struct np_pod_conf {
 };
 
 /**
- * np_slot_publish() - before the veth with ifindex NP_IFINDEX_BASE + @slot exists. -EINVAL, -ERANGE,
- * -errno.
+ * np_slot_publish() - before the veth with ifindex NP_IFINDEX_BASE + @slot exists. Published again with the same content it
+ * changes nothing; with another one the slot is empty in between. The policy in force (np_slot.pub) is not touched: a slot
+ * that was cleared has none until the publisher says so. -EINVAL, -ERANGE.
  */
 int np_slot_publish(struct np *np, unsigned int slot, const struct np_pod_conf *pod, struct vw_err *err);
-/** np_slot_clear() - from here on every packet of that veth is dropped. */
+/** np_slot_clear() - from here on every packet of that veth is dropped, and no policy is in force. */
 int np_slot_clear(struct np *np, unsigned int slot, struct vw_err *err);
 /** np_slot_get() - Return: 1 = in use, 0 = empty, -EBADMSG = holds nonsense, -errno. */
 int np_slot_get(struct np *np, unsigned int slot, struct np_pod_conf *ret_pod, struct vw_err *err);
+/** np_slot_pickup() - for @seconds from now flows of @slot that are under way may be picked up in mid-stream; 0 = no more. */
+int np_slot_pickup(struct np *np, unsigned int slot, unsigned int seconds, struct vw_err *err);
 
 /** np_drops() - packets dropped since the map was made, all CPUs, by enum np_drop. */
 int np_drops(struct np *np, uint64_t ret_drops[NP_DROP_MAX], struct vw_err *err);
 /** np_drop_name() - "no_slot", "truncated", ...: for metrics; NULL when out of range. */
 const char *np_drop_name(unsigned int reason);
+/** np_stats() - what happened since the map was made, all CPUs, by enum np_stat. */
+int np_stats(struct np *np, uint64_t ret_stats[NP_STAT_MAX], struct vw_err *err);
+/** np_stat_name() - "ct_full", ...: for metrics; NULL when out of range. */
+const char *np_stat_name(unsigned int stat);

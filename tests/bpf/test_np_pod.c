@@ -222,7 +222,7 @@ static int setup(void **state)
 	if (bpf_fixture_setup(state) < 0 || !*state)
 		return 0;
 	f = *state;
-	ok(np_open(f->dir, &f->np, &err));
+	ok(np_open(f->dir, NULL, &f->np, &err));
 	/* no router solicitations and the like among the frames that are counted */
 	(void)vw_sysctl_if_set(AF_INET6, "default", "disable_ipv6", "1", &err);
 	ok(vw_nl_open(&nl, &err));

@@ -304,7 +304,7 @@ void rpc_conn_fail(struct rpc_conn *conn, const struct vw_err *failure)
 
 /* --- eBPF maps */
 
-int np_open(const char *bpf_dir, struct np **ret_np, struct vw_err *err)
+int np_open(const char *bpf_dir, const struct np_sizes *sizes, struct np **ret_np, struct vw_err *err)
 {
 	*ret_np = (struct np *)the_world;
 	return 0;

@@ -174,7 +174,7 @@ static int private_node(void **state)
 	n->pod = netns_new();
 	ok(vw_nl_open(&n->nl, &err));
 	ok(hostnet_new(&n->hn, &err));
-	ok(np_open(n->bpf_dir, &n->np, &err));
+	ok(np_open(n->bpf_dir, NULL, &n->np, &err));
 	build_fabric(n);
 	build_node(n);
 	*state = n;

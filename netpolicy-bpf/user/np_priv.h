@@ -1,0 +1,47 @@
+#pragma once
+
+#include "netpolicy-bpf/user/np_loader.h"
+
+#include <stddef.h>
+
+/* What the files of the loader share; nobody else includes this. */
+
+#define NP_PATH_MAX 256
+#define NP_LOGS 8               /* at least as many as there are programs */
+
+enum np_prog { NP_FROM_POD, NP_TO_POD, NP_TO_WIRE, NP_PROGS };
+
+struct bpf_object;
+struct np_pod;
+
+struct np_map_held {
+	int fd;                 /* owned by the skeleton */
+	bool kept;              /* taken over from a pin */
+	void *mem;              /* of mapped ones */
+	size_t bytes;
+	unsigned int max;
+};
+
+struct np_prog_held {
+	int fd;                 /* ours */
+	char path[NP_PATH_MAX];
+};
+
+struct np {
+	struct np_pod *skel;
+	struct np_map_held map[NP_MAPS];
+	struct np_prog_held prog[NP_PROGS];
+	bool replaced;
+	char dir[NP_PATH_MAX];  /* <bpf_dir>/v<NP_ABI> */
+};
+
+/** np_dir_make() - np->dir, on a bpf file system. */
+int np_dir_make(struct np *np, const char *bpf_dir, struct vw_err *err);
+/** np_pin() - under a temporary name, then renamed over whatever is at @path. */
+int np_pin(int fd, const char *path, struct vw_err *err);
+
+/** np_maps_reuse() - before the object is loaded: sizes, and pinned maps that fit in the place of its own. */
+int np_maps_reuse(struct np *np, struct bpf_object *obj, const struct np_sizes *sizes, struct vw_err *err);
+/** np_maps_take() - after: pin what is new, map what is mapped. */
+int np_maps_take(struct np *np, const struct bpf_object *obj, struct vw_err *err);
+void np_maps_unmap(struct np *np);
