@@ -131,7 +131,7 @@ static const struct setting settings[] = {
 	{ "node_name", "MY_NODE_NAME", NULL, K_TEXT, AT(node_name), "", 0, 0, NULL,
 	  "Name of this node's Node object. None = the one whose providerID ends in the instance id, else the host name." },
 	{ "policy_dir", "VPCWIRE_POLICY_DIR", NULL, K_TEXT, AT(policy_dir), "/etc/vpcwire/policy.d", 0, 0, NULL,
-	  "Kubernetes objects as *.json: an object, a List, or several one after another. Watched." },
+	  "Kubernetes objects as *.json, *.yaml or *.yml: an object, a List, or several one after another. Watched." },
 	{ "region", "AWS_REGION", "AWS_DEFAULT_REGION", K_TEXT, AT(region), "", 0, 0, NULL,
 	  "Region of the EC2 endpoint. None = what instance metadata says." },
 	{ "endpoint_ec2", "AWS_ENDPOINT_URL_EC2", "AWS_EC2_ENDPOINT", K_TEXT, AT(endpoint_ec2), "", 0, 0, NULL,

@@ -8,7 +8,7 @@
 #include "lib/base/err.h"
 #include "lib/base/file.h"
 #include "lib/base/parse.h"
-#include "lib/json/json.h"
+#include "lib/k8s/objects.h"
 #include "lib/rpc/rpc.h"
 
 #include <dirent.h>
@@ -16,20 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FILE_MAX_BYTES (64 * 1024 * 1024)
 #define MAX_ENICONFIGS 1024
 #define EXTERNAL_LABEL "vpc.amazonaws.com/externalEniConfig"
 
-static const struct vw_json_limits limits = {.max_bytes = FILE_MAX_BYTES};
-
 /* --- one object */
-
-static const char *text_at(const struct vw_json *obj, const char *key)
-{
-	const char *t = vw_json_string(vw_json_get(obj, key));
-
-	return t ? t : "";
-}
 
 static int take_group(struct manifest_eniconfig *c, const struct vw_json *v, struct vw_err *err)
 {
@@ -49,7 +39,7 @@ static int take_group(struct manifest_eniconfig *c, const struct vw_json *v, str
 static int read_eniconfig(const struct vw_json *obj, struct manifest_eniconfig *c, struct vw_err *err)
 {
 	const struct vw_json *spec = vw_json_get(obj, "spec"), *groups = vw_json_get(spec, "securityGroups");
-	const char *subnet = text_at(spec, "subnet");
+	const char *subnet = vw_k8s_text(spec, "subnet");
 	int r = 0;
 
 	if (strncmp(subnet, "subnet-", 7) || vw_fmt(c->subnet, sizeof(c->subnet), "%s", subnet) < 0)
@@ -101,7 +91,7 @@ static unsigned int node_fit(const struct vw_json *obj, const char *name, const 
 {
 	if (w->node_name[0])
 		return !strcmp(name, w->node_name) ? 3 : 0;
-	if (ends_in(text_at(vw_json_get(obj, "spec"), "providerID"), w->instance_id))
+	if (ends_in(vw_k8s_text(vw_json_get(obj, "spec"), "providerID"), w->instance_id))
 		return 2;
 	return *name && !strcmp(name, w->host_name) ? 1 : 0;
 }
@@ -131,7 +121,7 @@ static int add_node(struct manifests *m, const struct vw_json *obj, const char *
 	m->node_config[0] = m->node_from[0] = 0;
 	(void)!vw_fmt(m->node_name, sizeof(m->node_name), "%.*s", MANIFEST_NAME_MAX - 1, name);
 	for (size_t i = 0; i < VW_ARRAY_SIZE(places); i++) {
-		const char *value = text_at(places[i].in, places[i].key);
+		const char *value = vw_k8s_text(places[i].in, places[i].key);
 
 		if (!*value)
 			continue;
@@ -145,78 +135,40 @@ static int add_node(struct manifests *m, const struct vw_json *obj, const char *
 	return 0;
 }
 
-static bool is_of_group(const char *version, const char *group)
-{
-	return !strncmp(version, group, strlen(group)) && version[strlen(group)] == '/';
-}
+struct taking {
+	struct manifests *m;
+	const struct manifest_want *want;
+	const char *file;
+};
 
-/* @version, @kind: what the list says that its items are, "" where each says so itself */
-static int take_object(struct manifests *m, const struct manifest_want *w, const struct vw_json *obj,
-		       const char *version, const char *kind, const char *file, struct vw_err *err)
+static int take_object(void *arg, const struct vw_k8s_object *obj, struct vw_err *err)
 {
-	const char *name = text_at(vw_json_get(obj, "metadata"), "name");
+	const struct taking *t = arg;
+	const char *name = vw_k8s_text(vw_json_get(obj->json, "metadata"), "name");
 
-	if (*text_at(obj, "kind")) {
-		kind = text_at(obj, "kind");
-		version = text_at(obj, "apiVersion");
+	if (!strcmp(obj->kind, "ENIConfig") && vw_k8s_is_group(obj->version, "crd.k8s.amazonaws.com")) {
+		if (add_eniconfig(t->m, obj->json, name, t->file, err) < 0)
+			return vw_err_wrap(err, "%s", t->file);
+	} else if (!strcmp(obj->kind, "Node") && !strcmp(obj->version, "v1")) {
+		if (add_node(t->m, obj->json, name, t->want, err) < 0)
+			return vw_err_wrap(err, "%s", t->file);
 	}
-	if (!*kind)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "an object without 'kind'");
-	if (!strcmp(kind, "ENIConfig") && is_of_group(version, "crd.k8s.amazonaws.com"))
-		return add_eniconfig(m, obj, name, file, err);
-	if (!strcmp(kind, "Node") && !strcmp(version, "v1"))
-		return add_node(m, obj, name, w, err);
 	return 0;
-}
-
-/* "List", "NodeList", ...: objects under items; those of a typed list need not say their kind again */
-static int take_list(struct manifests *m, const struct manifest_want *w, const struct vw_json *obj,
-		     const char *file, struct vw_err *err)
-{
-	const struct vw_json *items = vw_json_get(obj, "items");
-	char kind[64];
-	int r = 0;
-
-	if (vw_json_type(items) != VW_JSON_ARRAY)
-		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "a %.32s without a list 'items'",
-				  text_at(obj, "kind"));
-	if (vw_fmt(kind, sizeof(kind), "%.*s", (int)strlen(text_at(obj, "kind")) - 4, text_at(obj, "kind")) <
-	    0)
-		return 0; /* no kind that we know */
-	for (size_t i = 0; r == 0 && i < vw_json_len(items); i++)
-		r = take_object(m, w, vw_json_at(items, i), text_at(obj, "apiVersion"), kind, file, err);
-	return r;
 }
 
 int manifests_take(struct manifests *m, const struct manifest_want *want, const char *text, size_t len,
 		   const char *file, struct vw_err *err)
 {
-	size_t pos = 0;
-	int r;
+	struct taking t = {m, want, file};
 
-	for (;;) {
-		vw_auto_json struct vw_json *obj = NULL;
-		size_t n;
-
-		r = vw_json_parse_next(text, len, &pos, &limits, file, &obj, err);
-		if (r <= 0)
-			return r;
-		n = strlen(text_at(obj, "kind"));
-		r = n >= 4 && !strcmp(text_at(obj, "kind") + n - 4, "List")
-			    ? take_list(m, want, obj, file, err)
-			    : take_object(m, want, obj, "", "", file, err);
-		if (r < 0)
-			return vw_err_wrap(err, "%s", file);
-	}
+	return vw_k8s_walk(file, text, len, take_object, &t, err);
 }
 
 /* --- the folder */
 
-static int is_json(const struct dirent *e)
+static int is_manifest(const struct dirent *e)
 {
-	size_t n = strlen(e->d_name);
-
-	return e->d_name[0] != '.' && n > 5 && !strcmp(e->d_name + n - 5, ".json");
+	return vw_k8s_is_manifest(e->d_name);
 }
 
 static int take_file(struct manifests *m, const struct manifest_want *want, const char *dir, const char *name,
@@ -229,7 +181,7 @@ static int take_file(struct manifests *m, const struct manifest_want *want, cons
 	if (vw_fmt(path, sizeof(path), "%s/%s", dir, name) < 0)
 		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG, "the path of %.64s is too long",
 				  name);
-	r = vw_read_file(path, FILE_MAX_BYTES, &text, err);
+	r = vw_read_file(path, VW_K8S_FILE_MAX_BYTES, &text, err);
 	return r < 0 ? r : manifests_take(m, want, vw_buf_str(&text), text.len, path, err);
 }
 
@@ -238,7 +190,7 @@ int manifests_read(const char *dir, const struct manifest_want *want, struct man
 {
 	struct manifests m = {0};
 	struct dirent **names = NULL;
-	int n = scandir(dir, &names, is_json, alphasort), r = 0;
+	int n = scandir(dir, &names, is_manifest, alphasort), r = 0;
 
 	if (n < 0)
 		return vw_err_sys(err, errno, VW_CNI_INVALID_CONFIG, "reading policy_dir '%s'", dir);

@@ -11,8 +11,8 @@ struct vw_err;
 /**
  * DOC: Kubernetes objects from a folder
  *
- * manifests_read() takes ENIConfigs (crd.k8s.amazonaws.com/v1alpha1) and this node's Node from every *.json
- * of a folder: an object, a List, or objects one after another, as `kubectl get ... -o json` prints them.
+ * manifests_read() takes ENIConfigs (crd.k8s.amazonaws.com/v1alpha1) and this node's Node from every *.json,
+ * *.yaml and *.yml of a folder: an object, a List, or objects one after another, as kubectl prints them.
  * Other kinds are passed over. Either all of it is taken or nothing, so that a bad file leaves the caller's
  * last good state in force.
  */

@@ -13,6 +13,8 @@ import sys
 MAY_INCLUDE = {
     "lib/base": [],
     "lib/json": ["lib/base"],
+    "lib/yaml": ["lib/base", "lib/json"],
+    "lib/k8s": ["lib/base", "lib/json", "lib/yaml"],
     "lib/net": ["lib/base"],
     "lib/crypto": ["lib/base"],
     "lib/cni": ["lib/base", "lib/json"],
@@ -33,6 +35,7 @@ MAY_INCLUDE = {
 # third-party headers -> the only places that may include them (tests may use all: they look from outside)
 FENCES = [
     (r"jansson\.h", ["lib/json/"]),
+    (r"yaml\.h", ["lib/yaml/"]),
     (r"(libmnl|netlink|nftables)/", ["lib/net/"]),
     (r"nettle/", ["lib/crypto/"]),
     (r"curl/", ["daemon/http.c"]),

@@ -6,7 +6,7 @@ set -eu
 
 build="gcc libc6-dev make pkg-config clang llvm bpftool linux-libc-dev libbpf-dev libmnl-dev libnl-3-dev libnl-route-3-dev
 libnftables-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libxml2-dev libsqlite3-dev libmicrohttpd-dev nettle-dev
-uthash-dev"
+uthash-dev libyaml-dev"
 tests="libcmocka-dev libclang-rt-14-dev python3 python3-pytest python3-boto3 awscli containerd runc busybox-static
 containernetworking-plugins strace nftables iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
 
@@ -17,7 +17,7 @@ elsewhere()
 		PATH="$PATH:/usr/sbin:/sbin" command -v "$cmd" >/dev/null 2>&1 || missing="$missing $cmd"
 	done
 	for pc in libbpf libmnl libnl-3.0 libnl-route-3.0 libnftables jansson libuv libcurl libxml-2.0 sqlite3 libmicrohttpd nettle \
-		cmocka; do
+		yaml-0.1 cmocka; do
 		pkg-config --exists "$pc" 2>/dev/null || missing="$missing $pc(development-files)"
 	done
 	for mod in pytest boto3; do

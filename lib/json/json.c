@@ -109,12 +109,21 @@ int vw_json_parse(const char *text, size_t len, const struct vw_json_limits *lim
 	return 0;
 }
 
+/* Only for a message: counted for each object, it would make a long concatenation quadratic. */
+static int lines_in(const char *text, size_t len)
+{
+	int lines = 0;
+
+	for (size_t i = 0; i < len; i++)
+		lines += text[i] == '\n';
+	return lines;
+}
+
 int vw_json_parse_next(const char *text, size_t len, size_t *pos, const struct vw_json_limits *lim, const char *what,
 		       struct vw_json **ret_json, struct vw_err *err)
 {
 	size_t max_bytes = lim && lim->max_bytes ? lim->max_bytes : DEFAULT_MAX_BYTES;
 	unsigned int max_depth = lim && lim->max_depth ? lim->max_depth : DEFAULT_MAX_DEPTH;
-	int lines_before = 0;
 	json_error_t why;
 	json_t *j;
 
@@ -124,16 +133,15 @@ int vw_json_parse_next(const char *text, size_t len, size_t *pos, const struct v
 		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is nested deeper than %u levels", what, max_depth);
 	if (is_blank(text + *pos, len - *pos))
 		return 0;
-	for (size_t i = 0; i < *pos; i++)
-		lines_before += text[i] == '\n';
 	seed_hash();
 	j = json_loadb(text + *pos, len - *pos, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &why);
 	if (!j)
 		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is not valid JSON: line %d: %s", what,
-				  why.line + lines_before, why.text);
+				  why.line + lines_in(text, *pos), why.text);
 	if (!json_is_object(j)) {
 		json_decref(j);
-		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s: line %d: wanted an object", what, lines_before + 1);
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s: line %d: wanted an object", what,
+				  lines_in(text, *pos) + 1);
 	}
 	*pos += (size_t)why.position;
 	*ret_json = wrap(j);
@@ -183,6 +191,11 @@ const struct vw_json *vw_json_get(const struct vw_json *j, const char *key)
 			return wrap(value);
 	}
 	return NULL;
+}
+
+bool vw_json_has(const struct vw_json *j, const char *key)
+{
+	return json_object_get(unwrap(j), key) != NULL;
 }
 
 size_t vw_json_len(const struct vw_json *j)

@@ -52,6 +52,7 @@ bool vw_json_is_null(const struct vw_json *j);          /* absent (NULL) or JSON
 
 /* Raw access. @j may be NULL or of another type: then nothing is found. */
 const struct vw_json *vw_json_get(const struct vw_json *j, const char *key);    /* NULL if absent */
+bool vw_json_has(const struct vw_json *j, const char *key);                     /* this very spelling */
 size_t vw_json_len(const struct vw_json *j);                                    /* entries of array or object */
 const struct vw_json *vw_json_at(const struct vw_json *j, size_t i);
 const char *vw_json_string(const struct vw_json *j);                            /* NULL unless a string */

@@ -1,5 +1,7 @@
 # a unit test links json and base unless it says otherwise: test_<x>_LIBS
 test_config_LIBS := daemon json base
+test_yaml_LIBS := yaml json base
+test_k8s_LIBS := k8s yaml json base
 test_ipam_planner_LIBS := ipam base
 test_ipam_planner_SRCS := tests/unit/ipam_node.c
 test_ipam_life_LIBS := ipam base
@@ -37,13 +39,13 @@ $(B)/tests/unit/test_cloud_sim: | $(B)/bin/vpcwire-sim
 test_sim_state_LIBS := sim netview net rpc crypto json base
 test_sim_sigv4_LIBS := sim netview net rpc crypto json base
 test_mnl_LIBS := mnl
-test_manifest_LIBS := daemon json base
-test_place_LIBS := daemon crypto json base
+test_manifest_LIBS := daemon k8s yaml json base
+test_place_LIBS := daemon crypto k8s yaml json base
 test_leak_LIBS := daemon crypto json base
 test_fleet_LIBS := ipam base
 test_fleet_SRCS := $(filter-out %/main.c,$(wildcard tests/bench/fleet/*.c)) daemon/backoff.c
 # the whole daemon on doubles of loop, socket, kernel and cloud, which stand before the daemon's own in the link
-test_model_LIBS := daemon np netview net rpc crypto ipam json base
+test_model_LIBS := daemon np netview net rpc crypto ipam k8s yaml json base
 test_model_SRCS := tests/unit/model_world.c tests/unit/model_ec2.c tests/unit/model_books.c
 test_model_LDFLAGS := -Wl,--wrap=vw_mono_ms -Wl,--wrap=vw_mono_us -Wl,--wrap=vw_log_at -Wl,--wrap=vw_link_get \
 	-Wl,--wrap=vw_link_wait_mac -Wl,--wrap=getrandom -Wl,-z,muldefs

@@ -97,8 +97,8 @@ static void test_refused(void **state)
 		{ "{", "x.json is not valid JSON" },
 		{ "{}", "x.json: an object without 'kind'" },
 		{ "[]", "wanted an object" },
-		{ "{\"kind\":\"List\"}", "x.json: a List without a list 'items'" },
-		{ "{\"kind\":\"List\",\"items\":[3]}", "an object without 'kind'" },
+		{ "{\"kind\":\"List\"}", "x.json: a list of objects without 'items'" },
+		{ "{\"kind\":\"List\",\"items\":[3]}", "x.json: items[0]: wanted an object" },
 		{ ENICONFIG("", "subnet-1"), "an ENIConfig without a usable metadata.name" },
 		{ ENICONFIG("a", "sub-1"), "ENIConfig a: spec.subnet is 'sub-1', wanted an id like subnet-0123abcd" },
 		{ ENICONFIG("a", "subnet-1") ENICONFIG("a", "subnet-2"), "ENIConfig a is there twice, the first in x.json" },
@@ -142,13 +142,14 @@ static void put(const char *dir, const char *name, const char *text)
 
 static void test_folder(void **state)
 {
-	static const char *const names[] = { "b.json", "a.json", "notes.txt", ".hidden.json" };
+	static const char *const names[] = { "b.json", "a.yaml", "notes.txt", ".hidden.json" };
 	char dir[] = "/tmp/vpcwire-test-manifest-XXXXXX", path[128];
 	auto_manifests m = { 0 };
 	struct vw_err err;
 
 	assert_non_null(mkdtemp(dir));
-	put(dir, "a.json", ENICONFIG("a", "subnet-a"));
+	put(dir, "a.yaml", "---\napiVersion: crd.k8s.amazonaws.com/v1alpha1\nkind: ENIConfig\n"
+			   "metadata: {name: a}\nspec: {subnet: subnet-a, securityGroups: [sg-1]}\n");
 	put(dir, "b.json", NODE("host1", "\"" KEY "\":\"a\"", "", ""));
 	put(dir, "notes.txt", "not JSON");
 	put(dir, ".hidden.json", "not JSON");
