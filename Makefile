@@ -10,7 +10,7 @@
 #   make bench          our ADD and DEL beside other plugins' in the same run -> build/bench.json (as root);
 #                       then a fleet of 1,000 nodes on one account, simulated -> build/fleet.json, build/fleet-*.svg
 #   make bench-fleet    the latter alone (NODES=, at most 5000)
-#   make unit|fuzz-replay|bpf|sim-tests|fabric-tests|conformance|e2e|check-layers|check-headers    one suite alone
+#   make unit|fuzz-replay|bpf|policy|sim-tests|fabric-tests|conformance|e2e|check-layers|check-headers    one suite alone
 #   make fuzz           coverage-guided fuzzing of each parser for FUZZ_TIME seconds (clang)
 #   make install        DESTDIR=, PREFIX=
 #   Knobs: V=1  CC=clang  DEVELOPER=1 (-Werror)  SANITIZE=address,undefined  COVERAGE=1  BUILD=dir
@@ -86,6 +86,7 @@ include $(sort $(wildcard lib/*/module.mk lib/*/*/module.mk ipam/module.mk netpo
 PROGS       := $(foreach p,$(PROGS),$(if $(strip $($p_SRCS)),$p))
 UNIT_TESTS  := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
 BPF_TESTS   := $(patsubst tests/bpf/%.c,%,$(wildcard tests/bpf/test_*.c))
+POLICY_TESTS := $(patsubst tests/policy/%.c,%,$(wildcard tests/policy/test_*.c))
 FUZZERS     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BPF_SRC_DIR := netpolicy-bpf/bpf
 BPF_SKELS   := $(BPF_PROGS:%=$(B)/gen/%.skel.h)
@@ -157,12 +158,15 @@ endef
 $(foreach p,$(PROGS),$(eval $(call link_rules,$p,$(B)/bin/$p,$($p_SRCS))))
 
 # Tests: one cmocka program per test_<x>.c. They may break the rules about banned calls as little as anyone else.
-$(foreach t,$(UNIT_TESTS) $(BPF_TESTS) $(FUZZERS),$(if $(filter undefined,$(origin $t_LIBS)),$(eval $t_LIBS := json base)))
+$(foreach t,$(UNIT_TESTS) $(BPF_TESTS) $(POLICY_TESTS) $(FUZZERS),$(if $(filter undefined,$(origin $t_LIBS)),$(eval $t_LIBS := json base)))
 $(foreach t,$(UNIT_TESTS) $(BPF_TESTS),$(eval $t_PKGS += cmocka))
 $(foreach t,$(UNIT_TESTS),$(eval $(call link_rules,$t,$(B)/tests/unit/$t,tests/unit/$t.c $($t_SRCS))))
 $(foreach t,$(BPF_TESTS),$(eval $(call link_rules,$t,$(B)/tests/bpf/$t,tests/bpf/$t.c $($t_SRCS))))
 unit_programs := $(UNIT_TESTS:%=$(B)/tests/unit/%)
 bpf_programs  := $(BPF_TESTS:%=$(B)/tests/bpf/%)
+# Network policy: programs that say TAP themselves, one line for each case, family and executor.
+$(foreach t,$(POLICY_TESTS),$(eval $(call link_rules,$t,$(B)/tests/policy/$t,tests/policy/$t.c $(policy_shared) $($t_SRCS))))
+policy_programs := $(POLICY_TESTS:%=$(B)/tests/policy/%)
 
 # Fuzzers are linked twice: with replay.c, which feeds them their corpus (part of check), and by `make fuzz` with libFuzzer.
 $(if $(FUZZ_ENGINE),$(foreach f,$(FUZZERS),$(eval $f_LDFLAGS += -fsanitize=fuzzer)))
@@ -198,7 +202,7 @@ $(B)/headers-bpf/%.h.ok: %.h $(B)/.flags
 
 # --- tests --------------------------------------------------------------------------------------------------------------
 
-.PHONY: check check-all unit bpf fuzz-replay sim-tests fabric-tests conformance e2e check-layers check-headers build-tests demo demo-run bench bench-run bench-fleet fuzz deps
+.PHONY: check check-all unit bpf policy fuzz-replay sim-tests fabric-tests conformance e2e check-layers check-headers build-tests demo demo-run bench bench-run bench-fleet fuzz deps
 export VPCWIRE_BUILD := $(abspath $(B))
 runner := $(PYTHON) mk/run-tests.py
 # folders of Python tests, each a pytest run; K='expression' picks some of a folder's, as pytest -k does
@@ -207,19 +211,21 @@ PYTEST_DIRS := $(sort $(patsubst %/,%,$(dir $(wildcard tests/*/test_*.py))))
 # all processors for the build, unless the caller has said how many
 jobs = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 
-build-tests: all $(unit_programs) $(bpf_programs) $(fuzz_programs)
+build-tests: all $(unit_programs) $(bpf_programs) $(policy_programs) $(fuzz_programs)
 
 # deps first, on its own, so that nothing starts to compile before its headers are there
 check: deps
 	+@$(MAKE) $(jobs) build-tests
 	+@$(MAKE) check-all
 check-all: build-tests
-	@$(runner) --log-dir $(B)/test-logs unit $(unit_programs) -- bpf $(bpf_programs) -- fuzz $(fuzz_programs) -- \
-		layers -- headers $(HEADERS) $(foreach d,$(PYTEST_DIRS),-- pytest $d)
+	@$(runner) --log-dir $(B)/test-logs unit $(unit_programs) -- bpf $(bpf_programs) -- \
+		policy $(policy_programs) -- fuzz $(fuzz_programs) -- layers -- headers $(HEADERS) $(foreach d,$(PYTEST_DIRS),-- pytest $d)
 unit: $(unit_programs)
 	@$(runner) --log-dir $(B)/test-logs unit $^
 bpf: $(bpf_programs)
 	@$(runner) --log-dir $(B)/test-logs bpf $^
+policy: $(policy_programs)
+	@$(runner) --log-dir $(B)/test-logs policy $^
 fuzz-replay: $(fuzz_programs)
 	@$(runner) --log-dir $(B)/test-logs fuzz $^
 e2e: all

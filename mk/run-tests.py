@@ -6,6 +6,7 @@ usage: run-tests.py [--log-dir DIR] SUITE ARG... [-- SUITE ARG...]...
 
   unit PROGRAM...    cmocka programs (TAP on stdout), one process each, as is
   bpf PROGRAM...     the same, with root
+  policy PROGRAM...  programs that say TAP themselves; what needs root in them skips itself
   fuzz PROGRAM...    replay programs: each is given the files of its corpus folder, one test per file
   layers             mk/check-layers.py
   headers FILE...    `make check-headers`, one test per header
@@ -198,7 +199,7 @@ def main():
     for name, *rest in suites:
         start = time.monotonic()
         print(f"== {name}", flush=True)
-        if name in ("unit", "bpf"):
+        if name in ("unit", "bpf", "policy"):
             totals = run_tap(name, rest, logs)
         elif name == "fuzz":
             totals = run_fuzz(rest, logs)
