@@ -14,6 +14,7 @@
 #include "daemon/hostnet.h"
 #include "ipam/pool.h"
 #include "ipam/v6.h"
+#include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
@@ -422,21 +423,25 @@ static bool listed(const struct vw_rpc_req *req, const struct vw_attach_key *key
 	return false;
 }
 
-/* the peer lives in the pod's namespace: the veth is there as long as that namespace is, and up while it is in use */
+/*
+ * The peer lives in the pod's namespace: the veth is there as long as that namespace is, and up while it is in use. A kernel
+ * that does not answer has not said that it is gone.
+ */
 static bool interface_alive(struct daemon *d, const struct attachment *a)
 {
 	struct vw_link link;
 	struct vw_err err;
+	int r = vw_link_get(&d->nl, VW_IFINDEX_BASE + a->row.slot, &link, &err);
 
-	return vw_link_get(&d->nl, VW_IFINDEX_BASE + a->row.slot, &link, &err) == 0 && (link.flags & IFF_RUNNING);
+	return r < 0 ? r != -ENODEV : (link.flags & IFF_RUNNING) != 0;
 }
 
 int attach_gc(struct daemon *d, const struct vw_rpc_req *req, struct vw_err *err)
 {
+	vw_auto_buf struct vw_buf causes = VW_BUF_INIT;
 	struct attachment *a, *tmp;
-	struct vw_err one;
 	unsigned int freed = 0, kept = 0;
-	int r = 0;
+	struct vw_err one, first = { 0 };
 
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
 		/* one that was adopted from the kernel does not know its network: any list that names it keeps it */
@@ -447,16 +452,18 @@ int attach_gc(struct daemon *d, const struct vw_rpc_req *req, struct vw_err *err
 				"container_id=%s ifname=%s", a->row.key.container_id, a->row.host_ifname);
 			kept++;
 		} else if (release(d, a, false, &one) < 0) {
-			if (r == 0)
-				*err = one;
-			r = -one.eno;
+			/* go on, and tell all, as far as they fit into one message */
+			if (causes.len < sizeof(one.msg))
+				vw_buf_printf(&causes, "%s%s: %s", causes.len ? "; " : "", a->key_text, one.msg);
+			if (!first.eno)
+				first = one;
 		} else {
 			freed++;
 		}
 	}
 	if (freed || kept)
 		vw_info("garbage collected", "network=%s freed=%u kept=%u", req->network, freed, kept);
-	return r;
+	return first.eno ? vw_err_set(err, first.eno, first.cni, "%s", vw_buf_str(&causes)) : 0;
 }
 
 /* --- start */

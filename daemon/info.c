@@ -9,10 +9,12 @@
 #include "daemon/placement.h"
 #include "ipam/pool.h"
 #include "ipam/targets.h"
+#include "ipam/v6.h"
 #include "lib/base/buf.h"
 #include "lib/base/clock.h"
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
+#include "lib/net/link.h"
 
 #include <errno.h>
 #include <string.h>
@@ -23,14 +25,26 @@ static void say(struct vw_rpc_status *st, int cni, const char *msg)
 	(void)!vw_fmt(st->msg, sizeof(st->msg), "%.*s", (int)sizeof(st->msg) - 1, msg);
 }
 
-/* rules, tables or NAT that somebody removed: pods are cut off */
+/* its link went away (EC2 detached it) and no pod has an address of it: nobody suffers, the next survey forgets it */
+static bool is_done_with(struct daemon *d, const struct eni *e)
+{
+	const struct ipam_eni *p = ipam_pool_eni(d->pool, e->row.id);
+	const struct vw_cidr *block = ipam_v6_block(d->v6, e->row.id);
+	struct vw_link link;
+	struct vw_err err;
+
+	return !(p && p->n.assigned) && !(block && ipam_v6_in_use(d->v6, block)) &&
+	       vw_link_get(&d->nl, e->ifindex, &link, &err) == -ENODEV;
+}
+
+/* rules, tables or NAT that somebody removed, an ENI that was taken away: pods are cut off */
 static bool network_broken(struct daemon *d, struct vw_err *err)
 {
 	struct hostnet_eni enis[ENI_MAX];
 	size_t n = 0;
 
 	for (size_t i = 0; i < d->enis.n; i++)
-		if (d->enis.v[i].wired)
+		if (d->enis.v[i].wired && !is_done_with(d, &d->enis.v[i]))
 			eni_hostnet(d, &d->enis.v[i], &enis[n++]);
 	return hostnet_verify(d->hostnet, enis, n, err) < 0;
 }
@@ -52,6 +66,12 @@ void info_status(struct daemon *d, struct vw_rpc_status *ret_st)
 	}
 	ipam_pool_advance(d->pool, vw_mono_ms());
 	ipam_pool_stats(d->pool, &s);
+	if (s.orphaned) {
+		vw_err_set(&err, ESTALE, VW_CNI_LIMITED, "EC2 has taken away the addresses of %u pods: delete them, their controllers make "
+			   "new ones", s.orphaned);
+		say(ret_st, VW_CNI_LIMITED, err.msg);
+		return;
+	}
 	if (d->cfg->enable_ipv4 ? s.available > d->n_hungry : eni_for_v6(d) != NULL)
 		return;
 	if (grow_cause(d, NULL, &err))

@@ -1,36 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each test gets a node of its own: the test's process moves into a new network namespace (a new one for every test, none
-of them the machine's) and runs the plugin there, as a runtime would. Pods are further namespaces.
+"""What the rows and the plugins' own tests are run on: `subject` is a node of a lab, with vpcwired; `bare_subject` and `node` are
+network namespaces of the test's own process, with a scripted daemon. Pods are further namespaces.
 """
 import ctypes
-import json
 import os
 import pathlib
 import subprocess
 import sys
-import uuid
 
 import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 
-from tests.harness import cni, proc  # noqa: E402
-from tests.harness.fakedaemon import FakeDaemon  # noqa: E402
+from tests.conformance.plugins import PLUGINS  # noqa: E402
+from tests.conformance.subject import Bare, Whole  # noqa: E402
+from tests.harness import proc  # noqa: E402
+from tests.harness.lab import Lab  # noqa: E402
+from tests.harness.limits import (pytest_collection_modifyitems, pytest_configure,  # noqa: E402, F401 - hooks
+                                  pytest_runtest_call, pytest_runtest_makereport)
 
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 def unshare(flags):
     if libc.unshare(flags) < 0:
         raise OSError(ctypes.get_errno(), "unshare")
-
-
-def pytest_collection_modifyitems(items):
-    if os.geteuid() != 0:
-        for item in items:
-            item.add_marker(pytest.mark.skip(reason="makes network namespaces: run as root"))
 
 
 @pytest.fixture(scope="session")
@@ -40,109 +35,79 @@ def private_mounts():
     proc.run(["mount", "--make-rprivate", "/"])
 
 
-class Pod:
-    def __init__(self, path):
-        self.path = str(path)
-        path.touch()
-        proc.run(["unshare", f"--net={path}", "true"])
-
-    def run(self, *argv, check=True):
-        return proc.run(["nsenter", f"--net={self.path}", *argv], check=check)
-
-    def json(self, *argv):
-        out = self.run("ip", "-j", *argv, check=False).stdout
-        return json.loads(out) if out.strip() else []
-
-    def links(self):
-        return {link["ifname"]: link for link in self.json("-d", "link", "show")}
-
-    def addresses(self, ifname):
-        return [a["local"] for link in self.json("-4", "addr", "show", "dev", ifname) for a in link["addr_info"]]
-
-    def remove(self):
-        proc.run(["umount", "-l", self.path], check=False)
-
-
-class Node:
-    """A runtime's view: a conflist's one plugin, pods, and the plugin called exactly as libcni calls it."""
-
-    def __init__(self, tmp_path):
-        self.tmp, self.pods = tmp_path, []
-        proc.run(["ip", "link", "set", "lo", "up"])
-        proc.run(["ip", "rule", "add", "prio", "512", "lookup", "22103"])
-        self.daemon = FakeDaemon(tmp_path / "d.sock")
-
-    def pod(self):
-        self.pods.append(Pod(self.tmp / f"netns{len(self.pods)}"))
-        return self.pods[-1]
-
-    def conf(self, version="1.1.0", **more):
-        base = {"cniVersion": version, "name": "vpc", "type": "vpcwire", "socket": self.daemon.path}
-        return {k: v for k, v in {**base, **more}.items() if v is not None}
-
-    @staticmethod
-    def env(command, pod=None, cid="c1", ifname="eth0", args=None, **more):
-        env = {"PATH": PATH, "CNI_COMMAND": command, "CNI_PATH": "/opt/cni/bin"}
-        if command in ("ADD", "DEL", "CHECK"):
-            env.update(CNI_CONTAINERID=cid, CNI_IFNAME=ifname, CNI_NETNS=pod.path if isinstance(pod, Pod) else pod or "")
-        if args is not None:
-            env["CNI_ARGS"] = args
-        env.update(more)
-        return {k: v for k, v in env.items() if v is not None}
-
-    def exec(self, env, stdin, **kwargs):
-        data = json.dumps(stdin) if isinstance(stdin, (dict, list)) else stdin
-        return proc.run([proc.PLUGIN], input=data, env=env, check=False, timeout=20, **kwargs)
-
-    def call(self, command, conf, pod=None, **kwargs):
-        """The answer as an object, or CniError; either way held to the protocol (one document, quiet stderr on success)."""
-        done = self.exec(self.env(command, pod, **kwargs), conf)
-        return cni.judge(done, conf.get("cniVersion") if isinstance(conf, dict) else None, command)
-
-    def add(self, pod, version="1.1.0", prev=None, **kwargs):
-        conf = self.conf(version, prevResult=prev, **kwargs.pop("conf", {}))
-        return self.call("ADD", conf, pod, **kwargs)
-
-    def delete(self, pod, version="1.1.0", prev=None, **kwargs):
-        conf = self.conf(version, prevResult=prev, **kwargs.pop("conf", {}))
-        return self.call("DEL", conf, pod, **kwargs)
-
-    def check(self, pod, prev, version="1.1.0", **kwargs):
-        conf = self.conf(version, prevResult=prev, **kwargs.pop("conf", {}))
-        return self.call("CHECK", conf, pod, **kwargs)
-
-    def json(self, *argv):
-        out = proc.run(["ip", "-j", *argv], check=False).stdout
-        return json.loads(out) if out.strip() else []
-
-    def state(self):
-        """What an ADD that failed, or a DEL, must have put back: every link and route of node and pods."""
-        rows = [(l["ifname"], l.get("address"), l["mtu"], l.get("ifalias")) for l in self.json("link", "show")]
-        rows += [("route", json.dumps(r, sort_keys=True)) for r in self.json("route", "show", "table", "all")]
-        for pod in self.pods:
-            rows += [(pod.path, l["ifname"], l.get("address"), l["mtu"]) for l in pod.json("link", "show")]
-            rows += [(pod.path, json.dumps(r, sort_keys=True)) for r in pod.json("route", "show", "table", "all")]
-        return sorted(map(str, rows))
-
-    def close(self):
-        self.daemon.stop()
-        for pod in self.pods:
-            pod.remove()
+def bare(plugin, tmp_path):
+    unshare(CLONE_NEWNET)
+    # addresses are usable at once: what is compared must not depend on how far the kernel has got with its own
+    proc.run(["sysctl", "-qw", "net.ipv6.conf.default.accept_dad=0"])
+    return Bare(plugin, tmp_path)
 
 
 @pytest.fixture
 def bare_node(private_mounts, tmp_path):
-    """No daemon runs."""
-    unshare(CLONE_NEWNET)
-    node = Node(tmp_path)
+    """vpcwire, and no daemon runs."""
+    node = bare(PLUGINS["vpcwire"], tmp_path)
     yield node
     node.close()
 
 
 @pytest.fixture
 def node(bare_node):
+    """vpcwire and a scripted daemon: for what is its own business."""
     bare_node.daemon.start()
     return bare_node
+
+
+# --- for the rows: each plugin of the table in turn
+
+@pytest.fixture(params=PLUGINS.values(), ids=PLUGINS)
+def plugin(request):
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def labs(private_mounts):
+    """plugin -> its lab, started when a row first asks for it."""
+    up = {}
+
+    def get(plugin):
+        if plugin.name not in up:
+            up[plugin.name] = Lab(**plugin.lab).start()
+        return up[plugin.name]
+
+    yield get
+    for lab in up.values():
+        lab.__exit__()
+
+
+@pytest.fixture
+def lab(plugin, labs):
+    return labs(plugin)
+
+
+@pytest.fixture
+def subject(plugin, lab, tmp_path):
+    """The plugin on a node of its lab, everything behind it real."""
+    made = Whole(plugin, lab, lab.nodes[0], tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def tight(plugin, private_mounts, tmp_path):
+    """The plugin on a node with room for few pods, in a lab of the test's own."""
+    with Lab(**plugin.tight_lab) as lab:
+        made = Whole(plugin, lab, lab.nodes[0], tmp_path)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def bare_subject(plugin, private_mounts, tmp_path):
+    """The plugin on a bare node, where nobody mends what a row breaks."""
+    made = bare(plugin, tmp_path)
+    made.backend(True)
+    yield made
+    made.close()
 
 
 # --- eBPF: a program that lets everything pass, pinned, so that filters can be hung and looked for
@@ -174,20 +139,16 @@ def load_and_pin(path):
 
 
 @pytest.fixture
-def pins(node):
-    """Two pinned programs, which the daemon tells the plugin to attach."""
-    where = node.tmp / "bpf"
+def pins(request):
+    """Two pinned programs, which the scripted daemon tells the plugin to attach."""
+    on = request.getfixturevalue("bare_subject" if "bare_subject" in request.fixturenames else "node")
+    where = on.tmp / "bpf"
     where.mkdir()
     done = subprocess.run(["mount", "-t", "bpf", "bpf", str(where)], capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"no bpf file system here: {done.stderr}")
     for name in ("from_pod", "to_pod"):
         load_and_pin(where / name)
-    node.daemon.pins = {"pin_from_pod": str(where / "from_pod"), "pin_to_pod": str(where / "to_pod")}
+    on.daemon.pins = {"pin_from_pod": str(where / "from_pod"), "pin_to_pod": str(where / "to_pod")}
     yield where
     proc.run(["umount", str(where)])
-
-
-@pytest.fixture
-def cid():
-    return uuid.uuid4().hex * 2

@@ -11,6 +11,10 @@ PODS_TABLE = 22103
 VOLATILE = {"preferred_life_time", "valid_life_time", "stats", "stats64", "txqlen", "expires", "age", "operstate", "carrier_changes"}
 
 
+def _json(where, *argv):
+    return json.loads(where.run(*argv).stdout or "[]")
+
+
 def _clean(value):
     if isinstance(value, dict):
         return {k: _clean(v) for k, v in sorted(value.items()) if k not in VOLATILE}
@@ -42,12 +46,12 @@ def kernel(node):
     """Links, addresses, routes of all tables, rules, neighbours we pinned, nftables, pinned eBPF objects of a node."""
     _no_tentative(node)
     state = []
-    state += _lines("link", node.json("ip", "-d", "-j", "link", "show"))
-    state += _lines("addr", node.json("ip", "-j", "addr", "show"))
-    state += _lines("route", node.json("ip", "-d", "-j", "route", "show", "table", "all"))
-    state += _lines("rule", node.json("ip", "-j", "rule", "show"))
-    state += _lines("neigh", node.json("ip", "-j", "neigh", "show", "nud", "permanent"))
-    rules = node.json("nft", "-j", "list", "ruleset").get("nftables", [])
+    state += _lines("link", _json(node, "ip", "-d", "-j", "link", "show"))
+    state += _lines("addr", _json(node, "ip", "-j", "addr", "show"))
+    state += _lines("route", _json(node, "ip", "-d", "-j", "route", "show", "table", "all"))
+    state += _lines("rule", _json(node, "ip", "-j", "rule", "show"))
+    state += _lines("neigh", _json(node, "ip", "-j", "neigh", "show", "nud", "permanent"))
+    rules = _json(node, "nft", "-j", "list", "ruleset").get("nftables", [])
     for rule in rules:
         rule.pop("metainfo", None)
     state += [f"nft: {json.dumps(_without_counters(r), sort_keys=True)}" for r in rules]
@@ -58,8 +62,8 @@ def kernel(node):
 
 def pod_objects(node):
     """Host ends of pods and their routes: what must be empty when no pod is left."""
-    links = [l["ifname"] for l in node.json("ip", "-j", "link", "show") if l.get("ifalias", "").startswith("vpcwire:")]
-    routes = [r["dst"] for r in node.json("ip", "-j", "route", "show", "table", "all") if r.get("table") == str(PODS_TABLE)]
+    links = [l["ifname"] for l in _json(node, "ip", "-j", "link", "show") if l.get("ifalias", "").startswith("vpcwire:")]
+    routes = [r["dst"] for r in _json(node, "ip", "-j", "route", "show", "table", "all") if r.get("table") == str(PODS_TABLE)]
     return links + routes
 
 
@@ -73,9 +77,9 @@ def _without_counters(value):
 
 def netns(pod):
     """The same for a pod's own namespace."""
-    return sorted(_lines("link", pod.json("ip", "-d", "-j", "link", "show")) + _lines("addr", pod.json("ip", "-j", "addr", "show")) +
-                  _lines("route", pod.json("ip", "-j", "route", "show", "table", "all")) +
-                  _lines("neigh", pod.json("ip", "-j", "neigh", "show", "nud", "permanent")))
+    return sorted(_lines("link", _json(pod, "ip", "-d", "-j", "link", "show")) + _lines("addr", _json(pod, "ip", "-j", "addr", "show")) +
+                  _lines("route", _json(pod, "ip", "-j", "route", "show", "table", "all")) +
+                  _lines("neigh", _json(pod, "ip", "-j", "neigh", "show", "nud", "permanent")))
 
 
 def books(node):

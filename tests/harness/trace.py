@@ -96,10 +96,10 @@ class Trace:
 class Attached:
     """strace on a running process of a node, from when it has really attached to when it has let go."""
 
-    def __init__(self, node, pid, path):
+    def __init__(self, node, pid, path, *options):
         self.node, self.path = node, path
         script = 'echo $$; exec "$@"'
-        self.proc = subprocess.Popen(node.argv("sh", "-c", script, "-", *FLAGS, path, "-p", pid), stdin=subprocess.DEVNULL,
+        self.proc = subprocess.Popen(node.argv("sh", "-c", script, "-", *FLAGS, path, *options, "-p", pid), stdin=subprocess.DEVNULL,
                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=node.env())
 
     def __enter__(self):

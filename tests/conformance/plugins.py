@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plugin binaries that the 60 rows are put to: one entry each, with what a row has to know of a plugin."""
+
+
+import contextlib
+
+from tests.harness import trace
+
+
+class Vpcwire:
+    name = "vpcwire"
+    lab = {"instance_type": "m5.2xlarge", "prefix_delegation": True, "daemon_config": {"ip_cooldown_s": 1}}
+    # few pods fit on this one: two ENIs with one address each beside their own
+    tight_lab = {"instance_type": "t2.micro", "daemon_config": {"ip_cooldown_s": 1}}
+    tight_room = 2
+
+    # system calls that it cannot do without
+    must_fail = {"connect", "sendto", "recvmsg", "setns", "socket", "write"}
+    # an address behind the pod's gateway
+    beyond = "192.0.2.200"
+    # damages to the node that would be in the way of the next one
+    undo = {"ip rule del prio 512": "ip rule add prio 512 lookup 22103"}
+
+    @staticmethod
+    def conf(subject, _pod, _ifname):
+        """The keys of its own that this attachment needs."""
+        return {"socket": subject.socket}
+
+    @staticmethod
+    def damages(pod):
+        """(where, command, words of CHECK's complaint): everything that CHECK must miss, one at a time."""
+        address = pod.results["eth0"]["ips"][0]["address"].split("/")[0]
+        host, host_mac = (pod.results["eth0"]["interfaces"][0][key] for key in ("name", "mac"))
+        return [
+            ("pod", "ip link set eth0 down", "down"),
+            ("pod", f"ip addr del {address}/32 dev eth0", f"address {address}/32"),
+            ("pod", "ip route del default", "default route"),
+            ("pod", "ip route del 169.254.1.1", "route"),
+            ("pod", "ip neigh del 169.254.1.1 dev eth0", "neighbour"),
+            ("pod", "ip neigh replace 169.254.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent", "neighbour"),
+            ("pod", f"ip neigh replace 169.254.1.1 lladdr {host_mac} dev eth0 nud stale", "permanent"),
+            ("pod", "ip link set eth0 mtu 1280", "MTU 1280"),
+            ("pod", "ip link set eth0 address 02:00:00:00:00:99", "02:00:00:00:00:99"),
+            ("pod", "ip link set eth0 name eth7", "eth0"),
+            ("pod", "ip link del eth0", host),
+            ("node", f"ip link set {host} down", "down"),
+            ("node", f"ip link set {host} mtu 1280", "MTU 1280"),
+            ("node", f"ip link set {host} address 02:00:00:00:00:99", "MAC"),
+            ("node", f"ip link set {host} name gone0", host),
+            ("node", f"ip route del {address} table 22103", f"route to {address}"),
+            ("node", f"ip route replace {address} dev lo table 22103", f"route to {address}"),
+            ("node", "ip rule del prio 512", f"route to {address}"),
+            ("node", f"tc qdisc del dev {host} clsact", "leaves the pod"),
+            ("node", f"tc filter del dev {host} ingress", "leaves the pod"),
+            ("node", f"tc filter del dev {host} egress", "enters the pod"),
+        ]
+
+
+    @staticmethod
+    def lose_an_eni(subject):
+        """EC2 takes a secondary ENI, with a pod's address on it, behind the node's back."""
+        eni = next(e for e in subject.node.info()["enis"] if not e["primary"])
+        subject.lab.control("detach-eni", eni=eni["id"])
+
+    @staticmethod
+    def status_fails(subject):
+        subject.daemon.on("status", {"v": 1, "cni": 50, "msg": "no address in any subnet"})
+
+    @staticmethod
+    @contextlib.contextmanager
+    def undeletable(subject, times):
+        """The kernel refuses the daemon's next requests to remove something, so many times; to each belongs a look at the link."""
+        path = subject.tmp / "refusals.strace"
+        with trace.Attached(subject.node, subject.node.daemon_pid(), path, "-e", f"inject=sendto:error=EPERM:when=2..{2 * times}+2"):
+            yield
+
+    @staticmethod
+    @contextlib.contextmanager
+    def blinded(subject):
+        """The kernel does not tell the daemon whether a link is there."""
+        path = subject.tmp / "blind.strace"
+        with trace.Attached(subject.node, subject.node.daemon_pid(), path, "-e", "inject=sendto:error=ENOBUFS:when=1"):
+            yield
+
+    @staticmethod
+    def reported_as_living(subject, pod):
+        return any("interface lives" in line and pod.cid in line for line in subject.node.daemon_log().splitlines())
+
+
+PLUGINS = {p.name: p for p in (Vpcwire,)}

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""pytest hooks that the folders of tests share: a conftest.py imports them by name."""
+import os
+import signal
+
+import pytest
+
+from tests.harness.lab import Lab
+
+DEFAULT_LIMIT_S = 60
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", f"limit(seconds): a test's time limit, {DEFAULT_LIMIT_S} when not given")
+
+
+def pytest_collection_modifyitems(items):
+    if os.geteuid() != 0:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason="makes network namespaces: run as root"))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    """No test may hang: past its limit it is interrupted where it stands, and fails."""
+    marker = item.get_closest_marker("limit")
+    seconds = marker.args[0] if marker else DEFAULT_LIMIT_S
+
+    def too_long(_signal, _frame):
+        raise AssertionError(f"the test did not end within {seconds} s")
+
+    old = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Beside a failure: what the lab and the daemons in it had to say."""
+    outcome = yield
+    report = outcome.get_result()
+    if not report.failed:
+        return
+    for value in list(getattr(item, "funcargs", {}).values()):
+        if isinstance(value, Lab):
+            report.sections.append(("the lab's own output", value.log()[-8000:]))
+            for node in value.nodes if value.proc else []:
+                try:
+                    report.sections.append((f"vpcwired of {node.name}", node.daemon_log()[-8000:]))
+                except AssertionError as exc:
+                    report.sections.append((f"vpcwired of {node.name}", f"no log: {exc}"))
