@@ -116,7 +116,7 @@ static int survey_links(struct survey *s, struct vw_err *err)
 	for (int i = 0; i < n; i++) {
 		struct eni_link *l = &s->links[s->n_links];
 
-		if (links[i].ifindex >= VW_IFINDEX_BASE || vw_mac_is_zero(&links[i].mac))
+		if (links[i].ifindex >= VW_IFINDEX_BASE || vw_mac_is_zero(&links[i].mac) || !vw_link_is_device(&links[i]))
 			continue;
 		l->mac = links[i].mac;
 		l->ifindex = links[i].ifindex;

@@ -11,6 +11,7 @@
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
 #include "daemon/loop.h"
+#include "daemon/monitor.h"
 #include "daemon/placement.h"
 #include "daemon/rpc_server.h"
 #include "daemon/serve.h"
@@ -48,6 +49,8 @@ static void on_pool_timer(void *arg)
 		grow_plan(d);
 	/* the planner may have found out that nothing can come: those who wait in vain hear it now */
 	serve_waiters(d);
+	if (eni_gone_unused(d))
+		discover_start(d);
 	next = ipam_pool_next_free_ms(d->pool);
 	if (next != IPAM_NEVER)
 		loop_timer_set(d->cool_timer, next > now ? next - now : 0);
@@ -333,6 +336,9 @@ static int open_local(struct daemon *d, struct vw_err *err)
 		r = np_open(d->cfg->bpf_dir, NULL, &d->np, err);
 	if (r == 0)
 		r = hostnet_new(&d->hostnet, err);
+	/* before anything is looked at in the kernel, so that no change falls between */
+	if (r == 0)
+		r = monitor_new(d, &d->monitor, err);
 	if (r == 0)
 		r = apply_hostnet(d, err);
 	return r;
@@ -450,6 +456,7 @@ void daemon_free(struct daemon *d)
 	d->stopping = true;
 	serve_done(d);
 	rpc_server_free(d->server);
+	monitor_free(d->monitor);
 	/* ends jobs under way; their results still find the store and the pool */
 	loop_free(d->loop);
 	grow_save(d);

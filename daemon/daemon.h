@@ -18,6 +18,7 @@ struct ipam_pool;
 struct ipam_v6;
 struct loop;
 struct loop_timer;
+struct monitor;
 struct np;
 struct placement;
 struct rpc_server;
@@ -63,6 +64,7 @@ struct daemon {
 	struct grow *grow;
 	struct placement *placement;
 	struct sweep *sweep;
+	struct monitor *monitor;
 
 	struct waiter_list waiters;
 	unsigned int n_waiters;

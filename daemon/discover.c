@@ -2,9 +2,11 @@
  * Taking in a survey: identity -> store, each managed ENI -> eni_learn(), what both EC2 and IMDS no longer show -> dropped
  * unless in use, VPC ranges -> NAT. Then the daemon is ready, open intents are resumed and the planner runs.
  *
- * EC2 and IMDS are two witnesses. Something new counts when either shows it attached. Something old goes only when nothing
- * uses it, EC2 answered and does not show it, and no change of ours was under way meanwhile (the answer may be older than
- * its result); an ENI only when IMDS does not show it either.
+ * EC2 and IMDS are two witnesses, for ENIs the kernel is a third. Something new counts when EC2 or IMDS show it attached.
+ * Something old goes only when nothing uses it, EC2 answered and does not show it, and no change of ours was under way
+ * meanwhile (the answer may be older than its result). An ENI goes when IMDS does not show it either, or there is no link;
+ * a young one only when all three agree, because what EC2 shows may be older than itself. Where they do not agree, a survey
+ * follows until they do.
  */
 #include "daemon/discover.h"
 
@@ -24,6 +26,7 @@
 #include <string.h>
 
 #define SURVEY_DEADLINE_MS 60000
+#define YOUNG_MS 60000          /* an attachment that EC2 or IMDS may not show yet */
 #define IMDS_ONLY_MS 60000      /* nothing else tells of an ENI that was attached since; costs no call to EC2 */
 
 struct discover_job {
@@ -236,6 +239,45 @@ static bool is_primary(uint32_t card, uint32_t device)
 	return card == 0 && device == 0;
 }
 
+/* of one that EC2 does not show, or was not asked about: does the rest agree? */
+static bool others_agree(struct daemon *d, const struct survey *s, const struct eni *e)
+{
+	const struct ipam_eni *p = ipam_pool_eni(d->pool, e->row.id);
+	bool young = p && vw_mono_ms() - p->created_ms < YOUNG_MS, imds = imds_by_id(s, e->row.id) != NULL;
+	bool link = survey_link(s, &e->row.mac) != NULL;
+
+	return s->ec2_ok ? !link || (!imds && !young) : !link && !imds;
+}
+
+/* false: what the witnesses say is not the same yet */
+static bool drop_enis(struct daemon *d, const struct survey *s, bool may_drop)
+{
+	bool whole = true;
+
+	for (size_t i = d->enis.n; (s->ec2_ok || s->imds_only) && i-- > 0;) {
+		struct eni *e = &d->enis.v[i];
+		char id[sizeof(e->row.id)];
+		struct vw_err err;
+
+		e->at_ec2 = ec2_by_id(s, e->row.id) != NULL;
+		if (e->at_ec2 || (s->imds_only && imds_by_id(s, e->row.id)))
+			continue;
+		if (!may_drop || !others_agree(d, s, e)) {
+			whole = false;
+			continue;
+		}
+		memcpy(id, e->row.id, sizeof(id));
+		if (eni_forget(d, id, &err) < 0) {
+			vw_warn("an ENI is gone while pods use it, keeping what is known of it", "eni=%s err=\"%s\"", id,
+				err.msg);
+			eni_gone(d, id);
+		} else {
+			vw_info("an ENI that is not attached any more is forgotten", "eni=%s", id);
+		}
+	}
+	return whole;
+}
+
 static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop)
 {
 	bool whole = true;
@@ -256,27 +298,7 @@ static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop)
 			    s->imds_enis[i].n_ipv4 > 0 && (!s->imds_enis[i].card || d->cfg->multi_nic))
 				whole &= take_eni(d, s, NULL, &s->imds_enis[i], false);
 	}
-	/* without EC2 the second witness is the kernel: neither IMDS nor a link shows it */
-	for (size_t i = d->enis.n; s->imds_only && i-- > 0;) {
-		const struct eni *e = &d->enis.v[i];
-		struct vw_err err;
-
-		if (!imds_by_id(s, e->row.id) && !survey_link(s, &e->row.mac) && eni_forget(d, e->row.id, &err) < 0)
-			vw_warn("an ENI is gone while pods use it", "eni=%s err=\"%s\"", e->row.id, err.msg);
-	}
-	for (size_t i = 0; s->ec2_ok && i < d->enis.n; i++)
-		d->enis.v[i].at_ec2 = ec2_by_id(s, d->enis.v[i].row.id) != NULL;
-	for (size_t i = d->enis.n; s->ec2_ok && may_drop && i-- > 0;) {
-		const char *id = d->enis.v[i].row.id;
-		struct vw_err err;
-
-		if (ec2_by_id(s, id) || imds_by_id(s, id))
-			continue;
-		if (eni_forget(d, id, &err) < 0)
-			vw_warn("an ENI is gone while pods use it, keeping what is known of it", "eni=%s err=\"%s\"", id,
-				err.msg);
-	}
-	return whole;
+	return drop_enis(d, s, may_drop) && whole;
 }
 
 /* an ENI that carries an intent's token and is attached here: that intent is done, whichever life carried it out */

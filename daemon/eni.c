@@ -71,6 +71,8 @@ static int wire(struct daemon *d, struct eni *e, const struct eni_link *link, st
 	eni_hostnet(d, e, &h);
 	r = hostnet_eni_setup(d->hostnet, &h, err);
 	e->wired = r == 0;
+	if (r == 0)
+		e->lost_ms = 0;
 	return r;
 }
 
@@ -94,7 +96,7 @@ const struct eni *eni_for_v6(const struct daemon *d)
 	for (size_t i = 0; i < d->enis.n; i++) {
 		const struct eni *e = &d->enis.v[i];
 
-		if (e->wired && e->row.block6.ip.family && eni_serves(d, e) && (!best || e->row.number < best->row.number))
+		if (e->wired && !e->gone && e->row.block6.ip.family && eni_serves(d, e) && (!best || e->row.number < best->row.number))
 			best = e;
 	}
 	return best;
@@ -109,7 +111,7 @@ static bool complete(const struct daemon *d, const struct eni *e)
 static int pool_add(struct daemon *d, struct eni *e, struct vw_err *err)
 {
 	const struct ipam_eni *known = ipam_pool_eni(d->pool, e->row.id);
-	uint64_t now = vw_mono_ms(), since = known ? known->created_ms : now;
+	uint64_t now = vw_mono_ms(), since = known ? known->created_ms : now, missed = e->lost_ms ? e->lost_ms : since;
 	struct ipam_eni p = {
 		.number = e->row.number,
 		.device = e->row.device,
@@ -117,9 +119,9 @@ static int pool_add(struct daemon *d, struct eni *e, struct vw_err *err)
 		.max_slots = d->node.ips_per_eni ? d->node.ips_per_eni - 1 : (unsigned int)e->row.n_slots,
 		.primary = e->row.primary,
 		/* addresses behind a link, or beside a /80, that does not come must not be waited for for ever */
-		.usable = eni_serves(d, e) && (complete(d, e) || now - since < LINK_PATIENCE_MS),
-		.state = !complete(d, e) ? IPAM_ENI_ATTACHING :
-			 known && known->state == IPAM_ENI_REMOVING ? IPAM_ENI_REMOVING : IPAM_ENI_READY,
+		.usable = eni_serves(d, e) && !e->gone && (complete(d, e) || now - missed < LINK_PATIENCE_MS),
+		.state = known && known->state == IPAM_ENI_REMOVING ? IPAM_ENI_REMOVING :
+			 !complete(d, e) ? IPAM_ENI_ATTACHING : IPAM_ENI_READY,
 		.created_ms = since,
 		.blocked_until_ms = known ? known->blocked_until_ms : 0,
 	};
@@ -194,7 +196,7 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 		*e = (struct eni){ 0 };
 		e->row.number = (unsigned int)number;
 	}
-	e->left_alone = false;
+	e->left_alone = e->gone = e->gone_asked = false;
 	slots = e->row.slots;
 	n_slots = e->row.n_slots;
 	number = (int)e->row.number;
@@ -208,7 +210,7 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 	if (merge_slots(e, facts) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the addresses of ENI %s", facts->id);
 	r = eni_save(d, e, err);
-	if (r == 0 && link && (!e->wired || e->ifindex != link->ifindex || !vw_ip_eq(&ip6, &e->row.ip6)))
+	if (r == 0 && link && (!e->wired || e->ifindex != link->ifindex || strcmp(e->ifname, link->ifname) || !vw_ip_eq(&ip6, &e->row.ip6)))
 		r = wire(d, e, link, err);
 	if (r == 0)
 		r = block6_put(d, e, err);
@@ -305,6 +307,59 @@ void eni_refresh(struct daemon *d)
 	for (size_t i = 0; i < d->enis.n; i++)
 		if (pool_add(d, &d->enis.v[i], &err) < 0)
 			vw_warn("the pool could not be told of a change", "eni=%s err=\"%s\"", d->enis.v[i].row.id, err.msg);
+}
+
+int eni_relink(struct daemon *d, struct eni *e, const struct eni_link *link, struct vw_err *err)
+{
+	int r = 0;
+
+	if (link) {
+		r = wire(d, e, link, err);
+	} else {
+		e->ifindex = 0;
+		e->wired = false;
+		e->lost_ms = vw_mono_ms();
+	}
+	return r < 0 ? r : pool_add(d, e, err);
+}
+
+void eni_gone(struct daemon *d, const char *id)
+{
+	struct eni *e = eni_by_id(d, id);
+	struct vw_err err;
+
+	if (!e)
+		return;
+	e->gone = true;
+	if (pool_add(d, e, &err) < 0)
+		vw_warn("the pool could not be told of a change", "eni=%s err=\"%s\"", id, err.msg);
+}
+
+bool eni_gone_unused(struct daemon *d)
+{
+	bool due = false;
+
+	for (size_t i = 0; i < d->enis.n; i++) {
+		struct eni *e = &d->enis.v[i];
+		const struct ipam_eni *p = ipam_pool_eni(d->pool, e->row.id);
+
+		if (!e->gone || e->gone_asked || (p && p->n.assigned) || ipam_v6_in_use(d->v6, &e->row.block6))
+			continue;
+		e->gone_asked = due = true;
+	}
+	return due;
+}
+
+void eni_keep(struct daemon *d, const char *id)
+{
+	struct eni *e = eni_by_id(d, id);
+	struct vw_err err;
+
+	/* whether it is ready follows from its link */
+	if (!e || ipam_pool_eni_state(d->pool, id, IPAM_ENI_ATTACHING) < 0)
+		return;
+	if (pool_add(d, e, &err) < 0)
+		vw_warn("the pool could not be told of a change", "eni=%s err=\"%s\"", id, err.msg);
 }
 
 void eni_leave_alone(struct daemon *d, const char *id)

@@ -27,13 +27,18 @@ struct vw_err;
  * @ifindex: 0 while its link has not been seen.
  * @wired:   address, table and rules are set up.
  * @at_ec2:  EC2 showed it attached when last asked.
+ * @gone:    detached, by the word of two witnesses, and kept only because pods use it. @gone_asked: none does any more, and a
+ *           survey was asked for to forget it.
+ * @lost_ms: when its link went away, 0 = it has not.
+ * @grown_ms: when it last got addresses: for a while after that EC2 may not show them yet.
  * @left_alone: it is not ours any more (a tag, say); pods that are there stay, no new ones come.
  */
 struct eni {
 	struct store_eni row;
 	char ifname[IFNAMSIZ];
 	unsigned int ifindex;
-	bool wired, at_ec2, left_alone;
+	bool wired, at_ec2, left_alone, gone, gone_asked;
+	uint64_t lost_ms, grown_ms;
 };
 
 /** struct eni_table - @unmanaged: what is taken by ENIs that are not ours to use. @n_unmanaged: of them, on cards in use. */
@@ -79,6 +84,14 @@ int eni_save(struct daemon *d, const struct eni *e, struct vw_err *err);
 int eni_forget(struct daemon *d, const char *id, struct vw_err *err);
 /** eni_refresh() - whether each serves pods follows from configuration, placement and time; tell the pool again. */
 void eni_refresh(struct daemon *d);
+/** eni_relink() - the link of @e is now @link: it is set up. NULL: it is gone, and no address of it is given out until it is back. */
+int eni_relink(struct daemon *d, struct eni *e, const struct eni_link *link, struct vw_err *err);
+/** eni_gone() - @id is detached, and pods use it: it gives out nothing more, and goes when the last of them does. */
+void eni_gone(struct daemon *d, const char *id);
+/** eni_gone_unused() - Return: the last pod of an ENI that is gone has left: a survey is due. Says so once for each. */
+bool eni_gone_unused(struct daemon *d);
+/** eni_keep() - what was about to be removed (IPAM_ENI_REMOVING) stays, and serves if it can. */
+void eni_keep(struct daemon *d, const char *id);
 /** eni_leave_alone() - @id is not ours any more: forget it, or while pods use it, give it no new ones. */
 void eni_leave_alone(struct daemon *d, const char *id);
 /** eni_by_id() - NULL when unknown. */

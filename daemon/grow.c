@@ -90,7 +90,7 @@ static void undo_shrink(struct daemon *d, const struct grow_job *j)
 	if (j->kind == GROW_UNASSIGN)
 		(void)save_eni(d, j->eni_id);
 	if (j->kind == GROW_DELETE_ENI)
-		(void)ipam_pool_eni_state(d->pool, j->eni_id, IPAM_ENI_READY);
+		eni_keep(d, j->eni_id);
 }
 
 /* EC2 has nothing of it, or all of it is ours, or nothing of it was done; otherwise the next survey's end goes on with it */
@@ -331,7 +331,7 @@ static int start_remove(struct daemon *d, const struct ipam_action *a)
 			return 0;
 		(void)store_intent_del(d->store, i.token, &err);
 	}
-	(void)ipam_pool_eni_state(d->pool, a->eni_id, IPAM_ENI_READY);
+	eni_keep(d, a->eni_id);
 	return -EAGAIN;
 }
 
@@ -644,7 +644,7 @@ static int resume_delete(struct daemon *d, const char *eni_id)
 		return 0;
 	}
 	if (e && e->at_ec2) {
-		(void)ipam_pool_eni_state(d->pool, eni_id, IPAM_ENI_READY);
+		eni_keep(d, eni_id);
 		if (store_intent_del(d->store, eni_id, &err) < 0)
 			vw_warn("a void intent could not be removed, retrying", "eni=%s err=\"%s\"", eni_id, err.msg);
 		return 0;

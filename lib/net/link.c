@@ -324,11 +324,14 @@ int vw_link_get_name(struct vw_nl *nl, const char *name, struct vw_link *ret_lin
 
 /* --- waiting */
 
-/** has_mac() - a real or simulated ENI with this MAC; VLANs, bridges and macvlans on top of one carry its MAC
- * too. */
+bool vw_link_is_device(const struct vw_link *l)
+{
+	return l->kind[0] == 0 || strcmp(l->kind, "veth") == 0;
+}
+
 static bool has_mac(const struct vw_link *l, const struct vw_mac *mac)
 {
-	return vw_mac_eq(&l->mac, mac) && (l->kind[0] == 0 || strcmp(l->kind, "veth") == 0);
+	return vw_mac_eq(&l->mac, mac) && vw_link_is_device(l);
 }
 
 static int parse_wanted(const struct nlmsghdr *nlh, void *item, const void *arg)

@@ -106,6 +106,12 @@ int vw_link_get(struct vw_nl *nl, unsigned int ifindex, struct vw_link *ret_link
 int vw_link_get_name(struct vw_nl *nl, const char *name, struct vw_link *ret_link, struct vw_err *err);
 
 /**
+ * vw_link_is_device() - a network card, or a veth, which stands for one in a lab: not a bridge, bond, VLAN or macvlan, which may
+ * have taken over the MAC of the card below it.
+ */
+bool vw_link_is_device(const struct vw_link *l);
+
+/**
  * vw_link_wait_mac() - the link with hardware address @mac, now or when it appears (an ENI being attached).
  * Subscribes, then lists, then waits for events, so that none is missed. Ignores veths' dying twins
  * (links that go away).

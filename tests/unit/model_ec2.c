@@ -76,6 +76,8 @@ void world_take_slot(struct world *w, struct world_eni *e, size_t i)
 
 void world_detach(struct world *w, struct world_eni *e)
 {
+	if (e->attached)
+		world_link(w, e, true);
 	while (e->n_slots)
 		world_take_slot(w, e, 0);
 	*e = (struct world_eni){ 0 };
@@ -265,8 +267,10 @@ int ec2_attach(struct ec2 *ec2, uint64_t deadline_ms, const char *eni_id, uint32
 		return refuse(err, EC2_IN_USE, false);
 	if (!e->attached && attached >= WORLD_MAX_ENIS)
 		return refuse(err, EC2_ATTACH_LIMIT, false);
-	e->attached = true;
 	e->device = device;
+	if (!e->attached)
+		world_link(w, e, false);
+	e->attached = true;
 	(void)!vw_fmt(e->attachment, sizeof(e->attachment), "att-%u", e->serial);
 	if (heard(w, f, err) < 0)
 		return -EAGAIN;
@@ -287,6 +291,7 @@ int ec2_detach(struct ec2 *ec2, uint64_t deadline_ms, const char *attachment_id,
 		if (e->exists && e->attached && !strcmp(e->attachment, attachment_id)) {
 			assert_false(e->primary);
 			e->attached = false;
+			world_link(w, e, true);
 		}
 	}
 	return heard(w, f, err);

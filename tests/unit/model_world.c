@@ -10,6 +10,7 @@
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
 #include "lib/net/link.h"
+#include "lib/net/view/view.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -112,6 +113,8 @@ int loop_new(struct loop **ret_loop, struct vw_err *err)
 void world_forget_loop(struct world *w)
 {
 	w->n_jobs = 0;
+	w->n_events = 0;
+	w->link_event = NULL;
 	memset(w->timers, 0, sizeof(w->timers));
 }
 
@@ -355,6 +358,77 @@ int np_slot_clear(struct np *np, unsigned int slot, struct vw_err *err)
 	return 0;
 }
 
+/* --- changes of links: they wait until the daemon's loop comes round to them */
+
+int vw_monitor_new(const struct vw_monitor_want *want, void (*fn)(const struct vw_event *ev, void *arg), void *arg,
+		   struct vw_monitor **ret_monitor, struct vw_err *err)
+{
+	struct world *w = the_world;
+
+	assert_true(want->kinds & VW_EVENT_BIT(VW_EVENT_LINK));
+	w->link_event = fn;
+	w->link_arg = arg;
+	w->n_events = 0;
+	*ret_monitor = (struct vw_monitor *)w;
+	return 0;
+}
+
+struct vw_monitor *vw_monitor_free(struct vw_monitor *m)
+{
+	the_world->link_event = NULL;
+	return NULL;
+}
+
+int vw_monitor_fd(const struct vw_monitor *m)
+{
+	return -1;
+}
+
+int vw_monitor_read(struct vw_monitor *m, struct vw_err *err)
+{
+	return 0;
+}
+
+int loop_fd_watch(struct loop *l, int fd, void (*fn)(void *arg), void *arg, struct loop_fd **ret_watch)
+{
+	*ret_watch = (struct loop_fd *)the_world;
+	return 0;
+}
+
+void loop_fd_unwatch(struct loop_fd *w)
+{
+}
+
+void world_link(struct world *w, const struct world_eni *e, bool gone)
+{
+	struct vw_event *ev;
+
+	if (!w->link_event)
+		return;
+	/* a socket holds only so much */
+	if (w->n_events == WORLD_EVENTS || !world_rnd(w, 16)) {
+		w->n_events = 1;
+		w->events[0] = (struct vw_event){ .kind = VW_EVENT_LOST };
+		return;
+	}
+	ev = &w->events[w->n_events++];
+	*ev = (struct vw_event){ .kind = VW_EVENT_LINK, .gone = gone };
+	ev->link.ifindex = 100 + e->serial;
+	ev->link.mac = (struct vw_mac){ { 2, 0, 0, 0, (uint8_t)(e->serial >> 8), (uint8_t)e->serial } };
+	(void)!vw_fmt(ev->link.name, sizeof(ev->link.name), "eth%u", e->device);
+}
+
+void world_events(struct world *w)
+{
+	for (size_t i = 0; i < w->n_events && w->link_event; i++) {
+		const struct vw_event ev = w->events[i];
+
+		world_point(w);
+		w->link_event(&ev, w->link_arg);
+	}
+	w->n_events = 0;
+}
+
 /* --- kernel */
 
 int hostnet_new(struct hostnet **ret_hn, struct vw_err *err)
@@ -545,5 +619,5 @@ int __wrap_vw_link_wait_mac(int netns_fd, const struct vw_mac *mac, uint64_t dea
 		(void)!vw_fmt(ret_link->name, sizeof(ret_link->name), "eth%u", e->device);
 		return 0;
 	}
-	return vw_err_set(err, ENODEV, 0, "no link with this MAC");
+	return vw_err_set(err, ETIMEDOUT, 0, "no link with this MAC");
 }

@@ -9,6 +9,7 @@
 #include "daemon/cloud.h"
 #include "daemon/daemon.h"
 #include "daemon/rpc_server.h"
+#include "lib/net/view/view.h"
 #include "netpolicy-bpf/user/np_loader.h"
 #include "tests/unit/cm.h"
 
@@ -21,6 +22,7 @@
 #define WORLD_ENIS 16
 #define WORLD_MAX_ENIS 4        /* of the instance type */
 #define WORLD_SLOTS 6           /* per ENI */
+#define WORLD_EVENTS 8          /* of links, that the daemon has not heard of yet */
 #define WORLD_ADDRS 4096        /* 10.0.0.0/20 */
 
 struct loop_timer {
@@ -68,6 +70,10 @@ struct world {
 	void *rpc_arg;
 	void (*heard)(void *arg, struct rpc_conn *conn);        /* an answer has come */
 	void *heard_arg;
+	void (*link_event)(const struct vw_event *ev, void *arg);
+	void *link_arg;
+	struct vw_event events[WORLD_EVENTS];
+	size_t n_events;
 	struct world_veth veth[NP_SLOTS];
 	struct np_pod_conf np[NP_SLOTS];
 	bool np_used[NP_SLOTS];
@@ -100,6 +106,9 @@ void world_advance(struct world *w, uint64_t ms);
 uint64_t world_next_timer(const struct world *w);
 /** world_job_step() - carry one job, chosen by chance, a step on: the work, or what follows it. false: none is there. */
 bool world_job_step(struct world *w);
+/** world_link() - the link of @e comes or goes; the daemon hears of it with the next world_events(). */
+void world_link(struct world *w, const struct world_eni *e, bool gone);
+void world_events(struct world *w);
 /** world_forget_loop() - timers and jobs went with the process. */
 void world_forget_loop(struct world *w);
 /** world_imds_refresh() - IMDS catches up. */

@@ -120,7 +120,8 @@ static void told(struct model *m, struct box *b, bool repeated)
 	if (!a->existing && m->freed[addr] && m->w->now < m->freed[addr] + COOL_MS)
 		fail_msg("address %u was given out %llu ms after it was given back", addr,
 			 (unsigned long long)(m->w->now - m->freed[addr]));
-	if (!a->existing && !m->behind && !at_ec2(m, &a->addr[0].ip))
+	/* what the kernel told a moment ago the daemon may not have heard yet */
+	if (!a->existing && !m->behind && !m->w->n_events && !at_ec2(m, &a->addr[0].ip))
 		fail_msg("address %u is on no ENI of this node", addr);
 	m->holder[addr] = b;
 	b->addr = addr;
@@ -424,9 +425,11 @@ static void again(struct model *m)
 
 static void finish_jobs(struct model *m)
 {
+	world_events(m->w);
 	for (unsigned int n = 0; world_job_step(m->w); n++) {
 		if (n > 2000)
 			fail_msg("the daemon spins: jobs follow jobs, and no time passes");
+		world_events(m->w);
 		world_turn(m->w);
 	}
 }
@@ -474,6 +477,12 @@ static void check_rest(struct model *m)
 		}
 		room += WORLD_SLOTS - (unsigned int)w->n_slots;
 	}
+	for (size_t i = 0; i < m->d->enis.n; i++) {
+		const struct ipam_eni *p = ipam_pool_eni(m->d->pool, m->d->enis.v[i].row.id);
+
+		if (!world_eni(m->w, p->id) && !p->n.assigned)
+			fail_msg("%s is gone, no pod uses it, and the node has not noticed", p->id);
+	}
 	ipam_pool_stats(m->d->pool, &st);
 	if (!m->w->full && room && st.available < (m->prefixes ? 16 : 1))
 		fail_msg("at rest %u addresses are available", st.available);
@@ -503,8 +512,6 @@ static void calm(struct model *m)
 	check_books(m);
 	check_rest(m);
 	m->behind = false;
-	for (size_t i = 0; i < m->d->enis.n; i++)       /* as long as pods keep what EC2 has taken, it is not all well */
-		m->behind |= !world_eni(m->w, m->d->enis.v[i].row.id);
 	m->w->faults = true;
 }
 
@@ -520,11 +527,13 @@ static void meddle(struct model *m)
 	}
 	if (!e->exists || !e->attached)
 		return;
-	m->behind = true;
-	if (e->n_slots && (e->primary || world_rnd(m->w, 2)))
+	/* of an address nobody tells; of a link the kernel does */
+	if (e->n_slots && (e->primary || world_rnd(m->w, 2))) {
+		m->behind = true;
 		world_take_slot(m->w, e, world_rnd(m->w, (unsigned int)e->n_slots));
-	else if (!e->primary)
+	} else if (!e->primary) {
 		world_detach(m->w, e);
+	}
 	if (world_rnd(m->w, 2))
 		discover_start(m->d);
 }
@@ -555,6 +564,8 @@ static void act(struct model *m)
 	} else {
 		(void)world_job_step(m->w);
 	}
+	if (world_rnd(m->w, 4))
+		world_events(m->w);
 	if (world_rnd(m->w, 4))
 		world_turn(m->w);
 }

@@ -106,8 +106,13 @@ static void test_dumps(void **state)
 	unmake(&nl);
 }
 
+static const struct vw_monitor_want everything = {
+	.kinds = VW_EVENT_BIT(VW_EVENT_LINK) | VW_EVENT_BIT(VW_EVENT_ADDR) | VW_EVENT_BIT(VW_EVENT_ROUTE) |
+		 VW_EVENT_BIT(VW_EVENT_RULE),
+};
+
 struct seen {
-	int link_new, link_gone, route_new, route_gone, rule_new, rule_gone, lost;
+	int link_new, link_gone, route_new, route_gone, rule_new, rule_gone, lost, high;
 };
 
 static void note(const struct vw_event *ev, void *arg)
@@ -116,6 +121,7 @@ static void note(const struct vw_event *ev, void *arg)
 
 	if (ev->kind == VW_EVENT_LOST)
 		s->lost++;
+	s->high += ev->kind == VW_EVENT_LINK && ev->link.ifindex >= 0x20000000;
 	if (ev->kind == VW_EVENT_LINK && strcmp(ev->link.name, "va") == 0)
 		*(ev->gone ? &s->link_gone : &s->link_new) += 1;
 	if (ev->kind == VW_EVENT_ROUTE && ev->route.table == 22103)
@@ -135,7 +141,7 @@ static void test_monitor(void **state)
 
 	NETNS_OR_SKIP(state);
 	ok(vw_nl_open(&nl, &err));
-	ok(vw_monitor_new(note, &s, &m, &err));
+	ok(vw_monitor_new(&everything, note, &s, &m, &err));
 	assert_int_equal(ok(vw_monitor_read(m, &err)), 0);      /* does not block */
 	world(&nl);
 	/* the route goes by itself, so that its event does not depend on how the kernel reports a dying link */
@@ -165,7 +171,7 @@ static void test_monitor_says_when_events_are_lost(void **state)
 
 	NETNS_OR_SKIP(state);
 	ok(vw_nl_open(&nl, &err));
-	ok(vw_monitor_new(note, &s, &m, &err));
+	ok(vw_monitor_new(&everything, note, &s, &m, &err));
 	assert_int_equal(setsockopt(vw_monitor_fd(m), SOL_SOCKET, SO_RCVBUFFORCE, &small, sizeof(small)), 0);
 	for (int i = 0; i < 4; i++) {
 		world(&nl);
@@ -174,6 +180,41 @@ static void test_monitor_says_when_events_are_lost(void **state)
 	while (ok(vw_monitor_read(m, &err)) > 0)
 		;
 	assert_true(s.lost > 0);
+	vw_monitor_free(m);
+}
+
+/* Links of pods are the most of all events, and nobody's business; another kind than asked for does not come at all. */
+static void test_monitor_hears_only_what_it_wants(void **state)
+{
+	static const struct vw_monitor_want odd = { .links_below = 48 },
+					    want = { .kinds = VW_EVENT_BIT(VW_EVENT_LINK), .links_below = 0x20000000 };
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	struct vw_monitor *m = NULL;
+	struct seen s = { 0 };
+	struct vw_err err;
+	struct pollfd pfd = { .events = POLLIN };
+
+	NETNS_OR_SKIP(state);
+	ok(vw_nl_open(&nl, &err));
+	assert_int_equal(vw_monitor_new(&odd, note, &s, &m, &err), -EINVAL);
+	ok(vw_monitor_new(&want, note, &s, &m, &err));
+	world(&nl);                                             /* va has index 0x20000003 */
+	unmake(&nl);
+	(void)vw_link_add_veth(&b, &(struct vw_link_end){ .name = "va", .ifindex = 0x1fffffff },
+			       &(struct vw_link_end){ .name = "vb" });
+	ok(vw_nl_commit(&nl, &b, &err));
+	vw_nl_batch_reset(&b);
+	(void)vw_link_del_name(&b, "va");
+	ok(vw_nl_commit(&nl, &b, &err));
+	pfd.fd = vw_monitor_fd(m);
+	while (!s.link_gone) {                                  /* events come in order */
+		assert_int_equal(poll(&pfd, 1, 20000), 1);
+		ok(vw_monitor_read(m, &err));
+	}
+	assert_int_equal(s.link_gone, 1);
+	assert_int_equal(s.high, 0);
+	assert_int_equal(s.route_new + s.route_gone + s.rule_new + s.rule_gone + s.lost, 0);
 	vw_monitor_free(m);
 }
 
@@ -214,6 +255,7 @@ int main(void)
 		cmocka_unit_test(test_dumps),
 		cmocka_unit_test(test_monitor),
 		cmocka_unit_test(test_monitor_says_when_events_are_lost),
+		cmocka_unit_test(test_monitor_hears_only_what_it_wants),
 		cmocka_unit_test(test_nft),
 	};
 

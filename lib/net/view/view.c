@@ -5,17 +5,21 @@
  */
 #include "lib/net/view/view.h"
 
+#include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/net/items.h"
 #include "lib/net/view/convert.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/fib_rules.h>
+#include <linux/filter.h>
 #include <linux/rtnetlink.h>
 #include <netlink/errno.h>
 #include <netlink/msg.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -244,13 +248,55 @@ static int monitor_msg(struct nl_msg *msg, void *arg)
 	return NL_OK;
 }
 
-int vw_monitor_new(void (*fn)(const struct vw_event *ev, void *arg), void *arg, struct vw_monitor **ret_monitor,
-		   struct vw_err *err)
+static int monitor_join(struct nl_sock *sk, unsigned int kinds)
+{
+	static const struct {
+		enum vw_event_kind kind;
+		int group;
+	} groups[] = {
+		{ VW_EVENT_LINK, RTNLGRP_LINK },
+		{ VW_EVENT_ADDR, RTNLGRP_IPV4_IFADDR },
+		{ VW_EVENT_ADDR, RTNLGRP_IPV6_IFADDR },
+		{ VW_EVENT_ROUTE, RTNLGRP_IPV4_ROUTE },
+		{ VW_EVENT_ROUTE, RTNLGRP_IPV6_ROUTE },
+		{ VW_EVENT_RULE, RTNLGRP_IPV4_RULE },
+		{ VW_EVENT_RULE, RTNLGRP_IPV6_RULE },
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < VW_ARRAY_SIZE(groups); i++)
+		if (kinds & VW_EVENT_BIT(groups[i].kind))
+			r = nl_socket_add_membership(sk, groups[i].group);
+	return r;
+}
+
+/* An event is one message, its header first: the type is at byte 4, a link's index at byte 20, both in host order. */
+static int monitor_leave_out(int fd, unsigned int links_below)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_H | BPF_ABS, offsetof(struct nlmsghdr, nlmsg_type)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_NEWLINK), 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htons(RTM_DELLINK), 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, NLMSG_HDRLEN + offsetof(struct ifinfomsg, ifi_index)),
+		BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, htonl(~(links_below - 1)), 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+	};
+	const struct sock_fprog prog = { .len = VW_ARRAY_SIZE(code), .filter = code };
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &prog, sizeof(prog)) < 0 ? -errno : 0;
+}
+
+int vw_monitor_new(const struct vw_monitor_want *want, void (*fn)(const struct vw_event *ev, void *arg), void *arg,
+		   struct vw_monitor **ret_monitor, struct vw_err *err)
 {
 	int rcvbuf = MONITOR_RCVBUF;
-	struct vw_monitor *m = calloc(1, sizeof(*m));
+	struct vw_monitor *m;
 	int r;
 
+	if (want->links_below & (want->links_below - 1))
+		return vw_err_set(err, EINVAL, 0, "a monitor of the kernel: %u is no power of two", want->links_below);
+	m = calloc(1, sizeof(*m));
 	if (!m)
 		return vw_err_set(err, ENOMEM, 0, "out of memory for a monitor of the kernel");
 	m->fn = fn;
@@ -261,10 +307,10 @@ int vw_monitor_new(void (*fn)(const struct vw_event *ev, void *arg), void *arg, 
 		nl_socket_disable_seq_check(m->sk);     /* events answer no request */
 		r = nl_connect(m->sk, NETLINK_ROUTE);
 	}
+	if (r == 0 && want->links_below && monitor_leave_out(nl_socket_get_fd(m->sk), want->links_below) < 0)
+		r = -NLE_FAILURE;
 	if (r == 0)
-		r = nl_socket_add_memberships(m->sk, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR,
-					      RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,
-					      RTNLGRP_IPV6_RULE, 0);
+		r = monitor_join(m->sk, want->kinds);
 	if (r == 0)
 		r = nl_socket_set_nonblocking(m->sk);
 	if (r == 0)

@@ -62,13 +62,26 @@ struct vw_event {
 
 struct vw_monitor;
 
+#define VW_EVENT_BIT(kind) (1u << (kind))
+
 /**
- * vw_monitor_new() - subscribe to links, IPv4/IPv6 addresses, routes and rules of the current namespace.
- * @fn: called from vw_monitor_read() only. @arg: handed to it.
+ * struct vw_monitor_want - what to hear of.
+ * @kinds:       VW_EVENT_BIT() of each; VW_EVENT_LOST always comes.
+ * @links_below: a power of two: links with this index or a higher one are left out, by the kernel, before anybody is
+ *               woken for them; 0 = all links.
  */
-int vw_monitor_new(void (*fn)(const struct vw_event *ev, void *arg), void *arg,
-		   struct vw_monitor **ret_monitor,
-		   struct vw_err *err);
+struct vw_monitor_want {
+	unsigned int kinds;
+	unsigned int links_below;
+};
+
+/**
+ * vw_monitor_new() - subscribe to changes in the current namespace, IPv4 and IPv6.
+ * @fn: called from vw_monitor_read() only. @arg: handed to it.
+ * Return: 0, -EINVAL (@want), -errno.
+ */
+int vw_monitor_new(const struct vw_monitor_want *want, void (*fn)(const struct vw_event *ev, void *arg), void *arg,
+		   struct vw_monitor **ret_monitor, struct vw_err *err);
 struct vw_monitor *vw_monitor_free(struct vw_monitor *m);
 /** vw_monitor_fd() - non-blocking; poll for input. Owned by @m. */
 int vw_monitor_fd(const struct vw_monitor *m);
