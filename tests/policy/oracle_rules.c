@@ -14,12 +14,16 @@
 #define PORTS_ALL_LO 0
 #define PORTS_ALL_HI 65535
 
+/** bad_key() - fail at a member, or at element @i of it. */
+#define bad_key(r, key, ...) ((void)o_enter(r, key, 0), o_fail(r, __VA_ARGS__))
+#define bad_item(r, key, i, ...) ((void)o_enter(r, key, 0), (void)o_enter(r, NULL, (long)(i)), o_fail(r, __VA_ARGS__))
+
 static int number(struct o_reader *r, const struct vw_json *obj, const char *key, int64_t min, int64_t max, int64_t *ret)
 {
 	struct vw_err ignored = { 0 };
 	int got = vw_json_get_int(obj, key, min, max, ret, &ignored);
 
-	return got < 0 ? o_fail(r, "%s is not a number from %lld to %lld", key, (long long)min, (long long)max) : got;
+	return got < 0 ? bad_key(r, key, "not a number from %lld to %lld", (long long)min, (long long)max) : got;
 }
 
 static int read_cidr(struct o_reader *r, const char *text, struct vw_cidr *ret)
@@ -30,12 +34,18 @@ static int read_cidr(struct o_reader *r, const char *text, struct vw_cidr *ret)
 	return 0;
 }
 
-static int read_cidrs(struct o_reader *r, const struct vw_json *list, struct vw_cidr **ret, size_t *ret_n)
+static int read_cidrs(struct o_reader *r, const struct vw_json *obj, const char *key, struct vw_cidr **ret, size_t *ret_n)
 {
+	const struct vw_json *list = vw_json_get(obj, key);
+
 	*ret = o_alloc(r->o, vw_json_len(list), sizeof(**ret));
 	for (size_t i = 0; i < vw_json_len(list); i++) {
+		size_t mark = o_enter(r, key, 0), at = o_enter(r, NULL, (long)i);
+
 		if (read_cidr(r, vw_json_string(vw_json_at(list, i)), &(*ret)[(*ret_n)++]) < 0)
 			return -EINVAL;
+		o_leave(r, at);
+		o_leave(r, mark);
 	}
 	return 0;
 }
@@ -49,11 +59,11 @@ static int read_ipblock(struct o_reader *r, const struct vw_json *block, struct 
 	ret->n_cidr = 1;
 	if (read_cidr(r, vw_json_string(vw_json_get(block, "cidr")), ret->cidr) < 0)
 		return -EINVAL;
-	if (read_cidrs(r, vw_json_get(block, "except"), &ret->except, &ret->n_except) < 0)
+	if (read_cidrs(r, block, "except", &ret->except, &ret->n_except) < 0)
 		return -EINVAL;
 	for (size_t i = 0; i < ret->n_except; i++) {
 		if (!vw_cidr_covers(ret->cidr, &ret->except[i]))
-			return o_fail(r, "except[%zu] is not inside cidr", i);
+			return bad_item(r, "except", i, "not inside cidr");
 	}
 	o_leave(r, mark);
 	return 0;
@@ -70,7 +80,7 @@ static int read_domains(struct o_reader *r, const struct vw_json *list, struct o
 
 		if (!text || strlen(text) >= sizeof(lower) || (strchr(text, '*') && strncmp(text, "*.", 2) != 0) ||
 		    strchr(text + 1, '*'))
-			return o_fail(r, "domainNames[%zu] is not a domain name", i);
+			return bad_item(r, "domainNames", i, "not a domain name");
 		for (n = 0; text[n]; n++)
 			lower[n] = (char)tolower((unsigned char)text[n]);
 		if (n && lower[n - 1] == '.')
@@ -131,11 +141,11 @@ static int read_cluster_peer(struct o_reader *r, const struct vw_json *p, enum o
 		return 0;
 	if (egress && !vw_json_is_null(networks)) {
 		ret->kind = O_PEER_NETWORKS;
-		return read_cidrs(r, networks, &ret->cidr, &ret->n_cidr);
+		return read_cidrs(r, p, "networks", &ret->cidr, &ret->n_cidr);
 	}
 	if (egress && !vw_json_is_null(domains)) {
 		if (action != O_ALLOW)
-			return o_fail(r, "domainNames is for Accept alone");
+			return bad_key(r, "domainNames", "for Accept alone");
 		return read_domains(r, domains, ret);
 	}
 	if (egress && !vw_json_is_null(vw_json_get(p, "nodes"))) {
@@ -217,7 +227,7 @@ static int read_old_port(struct o_reader *r, const struct vw_json *p, struct o_p
 		return -EINVAL;
 	if (in == one) {
 		if (number(r, in, "port", 1, 65535, &lo) <= 0)
-			return o_fail(r, "portNumber.port is not 1..65535");
+			return bad_key(r, "portNumber", "port is not 1..65535");
 		hi = lo;
 	} else if (number(r, in, "start", 1, 65535, &lo) <= 0 || number(r, in, "end", 1, 65535, &hi) <= 0 || hi < lo) {
 		return o_fail(r, "portRange wants start and end, in order");
@@ -274,7 +284,7 @@ static int read_action(struct o_reader *r, const struct vw_json *rule, enum o_ac
 	else if (text && strcmp(text, "Pass") == 0)
 		*ret = O_PASS;
 	else
-		return o_fail(r, "action '%s' is none of Accept, Deny, Pass", text ? text : "");
+		return bad_key(r, "action", "'%s' is none of Accept, Deny, Pass", text ? text : "");
 	return 0;
 }
 
@@ -293,7 +303,7 @@ static int read_rule(struct o_reader *r, const struct vw_json *j, enum oracle_di
 	if (!s->np && read_action(r, j, &ret->action) < 0)
 		return -EINVAL;
 	if (!s->np && vw_json_len(peers) == 0)
-		return o_fail(r, "%s needs at least one peer", side);
+		return bad_key(r, side, "needs at least one peer");
 	ret->peer = o_alloc(r->o, vw_json_len(peers), sizeof(*ret->peer));
 	ret->port = o_alloc(r->o, vw_json_len(ports), sizeof(*ret->port));
 	for (size_t i = 0; i < vw_json_len(peers); i++) {
@@ -368,7 +378,7 @@ static int read_np(struct o_reader *r, const struct vw_json *spec, bool aws, str
 		else if (t && strcmp(t, "Egress") == 0)
 			p->isolates[ORACLE_EGRESS] = true;
 		else
-			return o_fail(r, "policyTypes[%zu] '%s' is neither Ingress nor Egress", i, t ? t : "");
+			return bad_item(r, "policyTypes", i, "'%s' is neither Ingress nor Egress", t ? t : "");
 	}
 	return 0;
 }
@@ -380,11 +390,13 @@ static int read_cluster(struct o_reader *r, const struct vw_json *spec, const st
 	int64_t priority = INT32_MAX;   /* BaselineAdminNetworkPolicy has none; we choose: after those that have one */
 	size_t mark;
 
-	if (ranked && number(r, spec, "priority", 0, 1000, &priority) <= 0)
-		return o_fail(r, "priority is not 0..1000");
+	if (ranked && number(r, spec, "priority", 0, 1000, &priority) < 0)
+		return -EINVAL;
+	if (ranked && priority == INT32_MAX)
+		return bad_key(r, "priority", "missing");
 	p->priority = (long)priority;
 	if (by_ns == !vw_json_is_null(pods))
-		return o_fail(r, "subject wants namespaces or pods");
+		return bad_key(r, "subject", "wants namespaces or pods");
 	mark = o_enter(r, "subject", 0);
 	if (by_ns ? o_read_selector(r, subject, "namespaces", &p->subject_ns) < 0 :
 		    read_pods(r, pods, &p->subject_ns, &p->subject_pod) < 0)
@@ -427,7 +439,7 @@ int o_read_policy(struct o_reader *r, const struct vw_json *obj, const char *kin
 		const char *tier = vw_json_string(vw_json_get(spec, "tier"));
 
 		if (cnp && (!tier || (strcmp(tier, "Admin") != 0 && strcmp(tier, "Baseline") != 0)))
-			return o_fail(r, "tier is neither Admin nor Baseline");
+			return bad_key(r, "tier", "neither Admin nor Baseline");
 		ret->tier = anp || (cnp && strcmp(tier, "Admin") == 0) ? ORACLE_ADMIN : ORACLE_BASELINE;
 		if (read_cluster(r, spec, cnp && !aws ? &v2 : &old, !banp, ret) < 0)
 			return -EINVAL;
