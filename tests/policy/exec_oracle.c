@@ -63,6 +63,30 @@ struct px px_oracle(void)
 			    .refuse = refuse };
 }
 
+/** load_reversed() - the order of objects means nothing: neither of policies nor of pods. */
+static int load_reversed(void *ctx, const struct vw_json *const *objs, size_t n, bool strict, struct vw_err *err)
+{
+	const struct vw_json **turned = calloc(n + 1, sizeof(*turned));
+	int r;
+
+	if (!turned)
+		return vw_err_set(err, ENOMEM, 0, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		turned[i] = objs[n - 1 - i];
+	r = load(ctx, turned, n, strict, err);
+	free(turned);
+	return r;
+}
+
+struct px px_oracle_reversed(void)
+{
+	struct px x = px_oracle();
+
+	x.name = "oracle-reversed";
+	x.load = load_reversed;
+	return x;
+}
+
 void px_oracle_done(struct px *x)
 {
 	if (x->ctx)

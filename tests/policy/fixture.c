@@ -49,20 +49,16 @@ static int bad(struct vw_err *err, const struct fx_run *r, const char *fmt, ...)
 	return vw_err_set(err, EINVAL, 0, "%s: case %s: %s", r->file->path, vw_json_string(vw_json_get(r->the_case, "name")), why);
 }
 
-int fx_open(const char *path, struct fx_file **ret, struct vw_err *err)
+static int parse(const char *text, size_t len, const char *path, struct fx_file **ret, struct vw_err *err)
 {
 	const struct vw_json_limits lim = { .max_bytes = FX_FILE_MAX, .max_depth = 64 };
-	vw_auto_buf struct vw_buf text = VW_BUF_INIT_MAX(FX_FILE_MAX);
-	struct fx_file *f;
-	int r = vw_read_file(path, FX_FILE_MAX, &text, err);
+	struct fx_file *f = calloc(1, sizeof(*f));
+	int r;
 
-	if (r < 0)
-		return r;
-	f = calloc(1, sizeof(*f));
 	if (!f)
 		return vw_err_set(err, ENOMEM, 0, "out of memory");
 	f->path = path;
-	r = vw_json_parse(text.data, text.len, &lim, path, &f->json, err);
+	r = vw_json_parse(text, len, &lim, path, &f->json, err);
 	if (r == 0 && (!vw_json_string(vw_json_get(f->json, "suite")) || vw_json_len(vw_json_get(f->json, "cases")) == 0))
 		r = vw_err_set(err, EINVAL, 0, "%s: no suite or no cases", path);
 	if (r < 0) {
@@ -71,6 +67,19 @@ int fx_open(const char *path, struct fx_file **ret, struct vw_err *err)
 	}
 	*ret = f;
 	return 0;
+}
+
+int fx_parse(const char *text, struct fx_file **ret, struct vw_err *err)
+{
+	return parse(text, strlen(text), "a fixture", ret, err);
+}
+
+int fx_open(const char *path, struct fx_file **ret, struct vw_err *err)
+{
+	vw_auto_buf struct vw_buf text = VW_BUF_INIT_MAX(FX_FILE_MAX);
+	int r = vw_read_file(path, FX_FILE_MAX, &text, err);
+
+	return r < 0 ? r : parse(text.data, text.len, path, ret, err);
 }
 
 void fx_close(struct fx_file *f)
@@ -98,6 +107,15 @@ size_t fx_n_cases(const struct fx_file *f)
 const char *fx_case_name(const struct fx_file *f, size_t i)
 {
 	return vw_json_string(vw_json_get(case_at(f, i), "name"));
+}
+
+bool fx_has_family(const struct fx_file *f, size_t i, int family)
+{
+	int64_t only = 0;
+	struct vw_err err;
+
+	vw_json_get_int(case_at(f, i), "family", 4, 6, &only, &err);
+	return only == 0 || only == (family ? 6 : 4);
 }
 
 size_t fx_n_steps(const struct fx_file *f, size_t i)

@@ -26,11 +26,15 @@ struct vw_json;
 struct fx_file;
 struct fx_run;
 
+/** fx_open() - @path: borrowed until fx_close(). fx_parse() - the same from a text. */
 int fx_open(const char *path, struct fx_file **ret, struct vw_err *err);
+int fx_parse(const char *text, struct fx_file **ret, struct vw_err *err);
 void fx_close(struct fx_file *f);
 const char *fx_suite(const struct fx_file *f);
 size_t fx_n_cases(const struct fx_file *f);
 const char *fx_case_name(const struct fx_file *f, size_t i);
+/** fx_has_family() - 0 = IPv4, 1 = IPv6: the case is of that family too. */
+bool fx_has_family(const struct fx_file *f, size_t i, int family);
 size_t fx_n_steps(const struct fx_file *f, size_t i);
 
 int fx_start(const struct fx_file *f, size_t i, struct fx_run **ret, struct vw_err *err);

@@ -45,6 +45,7 @@ unsigned int px_run_case(const struct px *x, const struct fx_file *f, size_t i, 
  */
 int px_main(int argc, char **argv, const struct px *x, size_t n_x);
 
-/** px_oracle() - the oracle as an executor. px_oracle_done() when it is not needed any more. */
+/** px_oracle() - the oracle as an executor; _reversed(): it gets all objects in reverse order. px_oracle_done() in the end. */
 struct px px_oracle(void);
+struct px px_oracle_reversed(void);
 void px_oracle_done(struct px *x);
