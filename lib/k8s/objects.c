@@ -53,14 +53,15 @@ bool vw_k8s_is_group(const char *version, const char *group)
 
 static int refuse(const struct walk *w, const char *why, struct vw_err *err)
 {
-	return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "%s: %s%s%s", w->file, w->path, w->path[0] ? ": " : "", why);
+	return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "%s: %s%s%s", w->file, w->path,
+			  w->path[0] ? ": " : "", why);
 }
 
-static int walk_object(struct walk *w, const struct vw_json *json, const char *kind, const char *version, unsigned int lists,
-		       struct vw_err *err);
+static int walk_object(struct walk *w, const struct vw_json *json, const char *kind, const char *version,
+		       unsigned int lists, struct vw_err *err);
 
-static int walk_list(struct walk *w, const struct vw_json *list, const char *kind, const char *version, unsigned int lists,
-		     struct vw_err *err)
+static int walk_list(struct walk *w, const struct vw_json *list, const char *kind, const char *version,
+		     unsigned int lists, struct vw_err *err)
 {
 	const struct vw_json *items = vw_json_get(list, "items");
 	size_t before = strlen(w->path);
@@ -74,7 +75,8 @@ static int walk_list(struct walk *w, const struct vw_json *list, const char *kin
 	if (vw_fmt(of, sizeof(of), "%.*s", (int)strlen(kind) - 4, kind) < 0)
 		return 0; /* no kind that anybody knows */
 	for (size_t i = 0; r == 0 && i < vw_json_len(items); i++) {
-		if (vw_fmt(w->path + before, sizeof(w->path) - before, "%sitems[%zu]", before ? "." : "", i) < 0)
+		if (vw_fmt(w->path + before, sizeof(w->path) - before, "%sitems[%zu]", before ? "." : "", i) <
+		    0)
 			return refuse(w, "too many lists in lists", err);
 		r = walk_object(w, vw_json_at(items, i), of, version, lists + 1, err);
 	}
@@ -83,8 +85,8 @@ static int walk_list(struct walk *w, const struct vw_json *list, const char *kin
 }
 
 /* @kind, @version: what the list says that its items are, "" where each says so itself */
-static int walk_object(struct walk *w, const struct vw_json *json, const char *kind, const char *version, unsigned int lists,
-		       struct vw_err *err)
+static int walk_object(struct walk *w, const struct vw_json *json, const char *kind, const char *version,
+		       unsigned int lists, struct vw_err *err)
 {
 	if (vw_json_type(json) != VW_JSON_OBJECT)
 		return refuse(w, "wanted an object", err);
@@ -146,7 +148,8 @@ static int walk_yaml(struct walk *w, const char *text, size_t len, struct vw_err
 }
 
 int vw_k8s_walk(const char *file, const char *text, size_t len,
-		int (*fn)(void *arg, const struct vw_k8s_object *obj, struct vw_err *err), void *arg, struct vw_err *err)
+		int (*fn)(void *arg, const struct vw_k8s_object *obj, struct vw_err *err), void *arg,
+		struct vw_err *err)
 {
 	struct walk w = {.file = file, .fn = fn, .arg = arg};
 

@@ -10,16 +10,18 @@ struct vw_err;
 /**
  * DOC: Kubernetes objects in a file
  *
- * One object, a List or a typed list, or several of them one after another, as `kubectl get ... -o json` prints them; in YAML, any
- * number of documents of the same. Items of a typed list need not say their kind again.
+ * One object, a List or a typed list, or several of them one after another, as `kubectl get ... -o json`
+ * prints them; in YAML, any number of documents of the same. Items of a typed list need not say their
+ * kind again.
  */
 #define VW_K8S_FILE_MAX_BYTES (64 * 1024 * 1024)
-#define VW_K8S_PATH_MAX 64
+#define VW_K8S_PATH_MAX       64
 
 /**
- * struct vw_k8s_object - one of them. @kind, @version ("networking.k8s.io/v1"): never NULL, @version may be "".
- * @path: where it stands, as jq would name it: "" for the only object of a file, "items[3]", "[1].items[3]" when it is not in the
- * file's first document (as after `jq -s`). All borrowed.
+ * struct vw_k8s_object - one of them. @kind, @version ("networking.k8s.io/v1"): never NULL, @version may
+ * be "".
+ * @path: where it stands, as jq would name it: "" for the only object of a file, "items[3]",
+ * "[1].items[3]" when it is not in the file's first document (as after `jq -s`). All borrowed.
  */
 struct vw_k8s_object {
 	const struct vw_json *json;
@@ -35,7 +37,8 @@ bool vw_k8s_is_manifest(const char *name);
  * Return: 0; -EBADMSG, -EINVAL (no kind, a list without items), -ENOMEM, or what @fn returned.
  */
 int vw_k8s_walk(const char *file, const char *text, size_t len,
-		int (*fn)(void *arg, const struct vw_k8s_object *obj, struct vw_err *err), void *arg, struct vw_err *err);
+		int (*fn)(void *arg, const struct vw_k8s_object *obj, struct vw_err *err), void *arg,
+		struct vw_err *err);
 
 /** vw_k8s_text() - member @key of @obj as a text, "" when it is none. */
 const char *vw_k8s_text(const struct vw_json *obj, const char *key);

@@ -1,7 +1,8 @@
 /*
- * YAML to JSON values. libyaml's events are put together on a stack of open containers, never by recursion, so depth is a
- * number that is compared. A value with an anchor is copied where its alias stands; what an alias may copy is bounded for the
- * whole text, so that a few lines of nested aliases cannot fill the memory.
+ * YAML to JSON values. libyaml's events are put together on a stack of open containers, never by
+ * recursion, so depth is a number that is compared. A value with an anchor is copied where its alias
+ * stands; what an alias may copy is bounded for the whole text, so that a few lines of nested aliases
+ * cannot fill the memory.
  */
 #include "lib/yaml/yaml.h"
 
@@ -18,10 +19,11 @@
 
 #define DEFAULT_MAX_BYTES ((size_t)1024 * 1024)
 #define DEFAULT_MAX_DEPTH 64u
-#define DEPTH_CAP 128u
-#define TAG_PREFIX "tag:yaml.org,2002:"
+#define DEPTH_CAP         128u
+#define TAG_PREFIX        "tag:yaml.org,2002:"
 
-/* An open mapping or sequence. @key: the key whose value comes next (a mapping). @merge: what << said, until the end. */
+/* An open mapping or sequence. @key: the key whose value comes next (a mapping). @merge: what << said,
+ * until the end. */
 struct frame {
 	struct vw_json *value;
 	struct vw_json *merge;
@@ -52,7 +54,8 @@ struct vw_yaml {
 
 static int bad(const struct vw_yaml *y, const yaml_mark_t *at, const char *why, struct vw_err *err)
 {
-	return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is not valid YAML: line %zu: %s", y->what, at->line + 1, why);
+	return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is not valid YAML: line %zu: %s", y->what,
+			  at->line + 1, why);
 }
 
 static int no_memory(const struct vw_yaml *y, struct vw_err *err)
@@ -60,14 +63,15 @@ static int no_memory(const struct vw_yaml *y, struct vw_err *err)
 	return vw_err_set(err, ENOMEM, 0, "no memory for %s", y->what);
 }
 
-int vw_yaml_new(const char *text, size_t len, const struct vw_json_limits *lim, const char *what, struct vw_yaml **ret_yaml,
-		struct vw_err *err)
+int vw_yaml_new(const char *text, size_t len, const struct vw_json_limits *lim, const char *what,
+		struct vw_yaml **ret_yaml, struct vw_err *err)
 {
 	size_t max_bytes = lim && lim->max_bytes ? lim->max_bytes : DEFAULT_MAX_BYTES;
 	struct vw_yaml *y;
 
 	if (len > max_bytes)
-		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is larger than %zu bytes", what, max_bytes);
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is larger than %zu bytes", what,
+				  max_bytes);
 	y = calloc(1, sizeof(*y));
 	if (!y || !yaml_parser_initialize(&y->parser)) {
 		free(y);
@@ -171,8 +175,10 @@ static struct vw_json *real_number(const char *text)
 static struct vw_json *typed_scalar(const char *text, const char *want)
 {
 	static const char *const nulls[] = {"", "~", "null", "Null", "NULL", NULL};
-	static const char *const truths[] = {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", NULL};
-	static const char *const lies[] = {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", NULL};
+	static const char *const truths[] = {"true", "True", "TRUE", "yes", "Yes",
+					     "YES",  "on",   "On",   "ON",  NULL};
+	static const char *const lies[] = {"false", "False", "FALSE", "no",  "No",
+					   "NO",    "off",   "Off",   "OFF", NULL};
 	struct vw_json *real;
 	int64_t n;
 
@@ -191,7 +197,8 @@ static struct vw_json *typed_scalar(const char *text, const char *want)
 
 static int make_scalar(struct vw_yaml *y, const yaml_event_t *e, struct vw_json **ret, struct vw_err *err)
 {
-	const char *text = (const char *)e->data.scalar.value, *tag = (const char *)e->data.scalar.tag, *want = NULL;
+	const char *text = (const char *)e->data.scalar.value, *tag = (const char *)e->data.scalar.tag,
+		   *want = NULL;
 
 	if (strlen(text) != e->data.scalar.length)
 		return bad(y, &e->start_mark, "a NUL character in a text", err);
@@ -214,7 +221,8 @@ static int remember(struct vw_yaml *y, char *take_name, const struct vw_json *va
 	struct anchor *grown;
 
 	for (size_t i = 0; i < y->n_anchor; i++) {
-		if (!strcmp(y->anchor[i].name, take_name)) { /* a name given again means the new value from here on */
+		if (!strcmp(y->anchor[i].name,
+			    take_name)) { /* a name given again means the new value from here on */
 			y->anchor[i].value = value;
 			free(take_name);
 			return 0;
@@ -222,7 +230,8 @@ static int remember(struct vw_yaml *y, char *take_name, const struct vw_json *va
 	}
 	if (y->n_anchor >= VW_YAML_MAX_COPIED / 64) {
 		free(take_name);
-		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s has more than %d anchors", y->what, VW_YAML_MAX_COPIED / 64);
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s has more than %d anchors", y->what,
+				  VW_YAML_MAX_COPIED / 64);
 	}
 	grown = reallocarray(y->anchor, y->n_anchor + 1, sizeof(*grown));
 	if (!grown) {
@@ -293,7 +302,8 @@ static int on_scalar(struct vw_yaml *y, const yaml_event_t *e, struct vw_err *er
 
 static int on_open(struct vw_yaml *y, const yaml_event_t *e, bool is_map, struct vw_err *err)
 {
-	const char *anchor = (const char *)(is_map ? e->data.mapping_start.anchor : e->data.sequence_start.anchor);
+	const char *anchor =
+		(const char *)(is_map ? e->data.mapping_start.anchor : e->data.sequence_start.anchor);
 	const char *tag = (const char *)(is_map ? e->data.mapping_start.tag : e->data.sequence_start.tag);
 	struct frame *up = y->depth ? &y->stack[y->depth - 1] : NULL, *f;
 	struct vw_json *value;
@@ -304,7 +314,8 @@ static int on_open(struct vw_yaml *y, const yaml_event_t *e, bool is_map, struct
 	if (tag && strcmp(tag, is_map ? TAG_PREFIX "map" : TAG_PREFIX "seq") != 0)
 		return bad(y, &e->start_mark, "a tag of its own kind", err);
 	if (y->depth >= y->max_depth)
-		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is nested deeper than %u levels", y->what, y->max_depth);
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is nested deeper than %u levels", y->what,
+				  y->max_depth);
 	value = is_map ? vw_json_new_object() : vw_json_new_array();
 	r = place(y, value, &e->start_mark, err);
 	if (r < 0)
@@ -339,17 +350,20 @@ static size_t weigh(const struct vw_json *j, size_t cap, unsigned int depth, uns
 	return n;
 }
 
-static int copy_of(struct vw_yaml *y, const struct vw_json *value, const yaml_mark_t *at, struct vw_json **ret, struct vw_err *err)
+static int copy_of(struct vw_yaml *y, const struct vw_json *value, const yaml_mark_t *at,
+		   struct vw_json **ret, struct vw_err *err)
 {
 	unsigned int deepest = 0;
 
 	y->copied += weigh(value, VW_YAML_MAX_COPIED - y->copied, 0, &deepest);
 	if (y->copied > VW_YAML_MAX_COPIED)
-		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s: line %zu: aliases copy more than %d values", y->what, at->line + 1,
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE,
+				  "%s: line %zu: aliases copy more than %d values", y->what, at->line + 1,
 				  VW_YAML_MAX_COPIED);
 	if (y->depth + deepest > y->max_depth)
-		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s: line %zu: an alias nests deeper than %u levels", y->what,
-				  at->line + 1, y->max_depth);
+		return vw_err_set(err, EBADMSG, VW_CNI_DECODE,
+				  "%s: line %zu: an alias nests deeper than %u levels", y->what, at->line + 1,
+				  y->max_depth);
 	*ret = vw_json_copy(value);
 	return *ret ? 0 : no_memory(y, err);
 }
@@ -372,7 +386,8 @@ static int on_alias(struct vw_yaml *y, const yaml_event_t *e, struct vw_err *err
 }
 
 /* Members of @from that @f has not. A list is taken from its first to its last. */
-static int merge_into(struct vw_yaml *y, struct frame *f, const struct vw_json *from, const yaml_mark_t *at, struct vw_err *err)
+static int merge_into(struct vw_yaml *y, struct frame *f, const struct vw_json *from, const yaml_mark_t *at,
+		      struct vw_err *err)
 {
 	const struct vw_json *value;
 	const char *key;
@@ -454,7 +469,8 @@ static int next_event(struct vw_yaml *y, struct vw_err *err)
 	if (!yaml_parser_parse(&y->parser, &e)) {
 		if (y->parser.error == YAML_MEMORY_ERROR)
 			return no_memory(y, err);
-		return bad(y, &y->parser.problem_mark, y->parser.problem ? y->parser.problem : "not readable", err);
+		return bad(y, &y->parser.problem_mark, y->parser.problem ? y->parser.problem : "not readable",
+			   err);
 	}
 	r = on_event(y, &e, err);
 	yaml_event_delete(&e);

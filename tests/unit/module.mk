@@ -2,6 +2,10 @@
 test_config_LIBS := daemon json base
 test_yaml_LIBS := yaml json base
 test_k8s_LIBS := k8s yaml json base
+test_np_read_LIBS := npc k8s yaml json base
+test_np_read_SRCS := tests/unit/np_dump.c
+test_np_world_LIBS := npc k8s yaml json base
+test_np_world_SRCS := tests/unit/np_dump.c
 test_ipam_planner_LIBS := ipam base
 test_ipam_planner_SRCS := tests/unit/ipam_node.c
 test_ipam_life_LIBS := ipam base
