@@ -286,9 +286,9 @@ static int add_service(struct fx_run *r, const char *ns, const char *pod, unsign
 
 		vw_buf_reset(&b);
 		vw_buf_printf(&b, "{\"apiVersion\":\"discovery.k8s.io/v1\",\"kind\":\"EndpointSlice\",\"metadata\":{\"namespace\":\"%s\","
-				  "\"name\":\"s-%s-%s\",\"labels\":{\"kubernetes.io/service-name\":\"s-%s\"}},\"addressType\":\"%s\","
+				  "\"name\":\"s-%s-v%c\",\"labels\":{\"kubernetes.io/service-name\":\"s-%s\"}},\"addressType\":\"%s\","
 				  "\"endpoints\":[{\"addresses\":[\"%s\"]}],\"ports\":[",
-			      ns, pod, family, pod, family, ip);
+			      ns, pod, family[3], pod, family, ip);
 		for (int k = 0; k < n_ports; k++)
 			vw_buf_printf(&b, "%s{\"name\":\"%s\",\"port\":%u,\"protocol\":\"%s\"}", k ? "," : "", ports[k].name,
 				      ports[k].at.port, proto_name(ports[k].at.proto));

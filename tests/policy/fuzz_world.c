@@ -16,7 +16,7 @@ static const char *const keys[] = { "app", "team", "env" };
 static const char *const values[] = { "a", "b", "c" };
 static const char *const port_names[] = { "http", "web", "dns", "metrics" };
 static const char *const protos[] = { "TCP", "UDP", "SCTP" };
-static const char *const domains[] = { "www.example.com", "*.example.com", "example.com", "*.com", "api.example.org" };
+static const char *const domains[] = { "www.example.com", "*.example.com", "example.com", "*.b.example.com", "api.example.org" };
 static const char *const known_as[] = { "www.example.com", "example.com", "a.b.example.com", "api.example.org", "Example.ORG." };
 /* few, and neighbours: ranges begin, end and overlap there */
 static const uint16_t ports[] = { 1, 52, 53, 54, 79, 80, 81, 82, 443, 8079, 8080, 8081, 32767, 65534, 65535 };

@@ -301,7 +301,7 @@ def of_tiers():
     out.append(case("S-domain-names", "a name stands for itself alone, *.name for what has more labels before it; case and the last dot do not matter",
                     *[step(fqdn(*domains), names=names, expect=says((ALL, shut, *[(O, "x/*", e) for e in who])))
                       for domains, who in ((["www.example.com"], ["out/web"]), (["*.example.com"], ["out/web"]), (["example.com"], ["out/other"]), (["EXAMPLE.com."], ["out/other"]),
-                                           (["*.example.org"], ["out/other"]), (["*.in.example.org", "*.com"], ["out/web", "out/other"]), (["ww.example.com", "*.www.example.com", "ample.com"], []))],
+                                           (["*.example.org"], ["out/other"]), (["*.in.example.org", "*.example.com"], ["out/web", "out/other"]), (["ww.example.com", "*.www.example.com", "ample.com"], []))],
                     step(fqdn("www.example.com", protocols=[{"tcp": {"destinationPort": {"number": 80}}}]), names=names, expect=says((("80/TCP",), shut, (O, "x/*", "out/web")), (("81/TCP", *REST), shut))),
                     step(fqdn("www.example.com"), expect=says((ALL, shut)))))
     aws = {"apiVersion": "networking.k8s.aws/v1alpha1", "kind": "ApplicationNetworkPolicy", "metadata": {"namespace": "x", "name": "app"},
