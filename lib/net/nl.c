@@ -358,7 +358,7 @@ int vw_nl_commit(struct vw_nl *nl, struct vw_nl_batch *b, struct vw_err *err)
 static int ask_send(struct vw_nl *nl, struct nlmsghdr *req, uint16_t flags, const char *what,
 		    struct vw_err *err)
 {
-	req->nlmsg_flags = NLM_F_REQUEST | flags;
+	req->nlmsg_flags |= NLM_F_REQUEST | flags;
 	req->nlmsg_seq = nl->seq++;
 	req->nlmsg_pid = nl->portid;
 	if (nl_send(nl, req, req->nlmsg_len, err) < 0)

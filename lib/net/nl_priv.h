@@ -45,7 +45,7 @@ void vw_nl_get_str(const struct nlattr *attr, char *buf, size_t size);
 typedef int (*vw_nl_parse_fn)(const struct nlmsghdr *nlh, void *item, const void *arg);
 
 /**
- * vw_nl_ask() - send the request @req (built in a buffer of the caller, REQUEST and ACK are added) and read
+ * vw_nl_ask() - send the request @req (built in a buffer of the caller, REQUEST and ACK are added to its flags) and read
  * its one answer. Return: 0 with @item filled, -ENOENT when the kernel answered with nothing that @parse
  * kept, -errno.
  */

@@ -141,3 +141,88 @@ int vw_filter_get(struct vw_nl *nl, const struct vw_filter *f, struct vw_filter_
 		err->eno = ENOENT;
 	return r < 0 ? -err->eno : 0;
 }
+
+/* --- token bucket */
+
+int vw_tbf_add(struct vw_nl_batch *b, const struct vw_tbf *tbf)
+{
+	struct tcmsg tcm = {
+		.tcm_family = AF_UNSPEC,
+		.tcm_ifindex = (int)tbf->ifindex,
+		.tcm_handle = TC_H_MAKE(VW_TC_HANDLE << 16, 0),
+		.tcm_parent = TC_H_ROOT,
+	};
+	/* Ethernet: the kernel counts frames as they are, and wants no table of rates from us. */
+	struct tc_tbf_qopt opt = {.rate.linklayer = TC_LINKLAYER_ETHERNET, .limit = tbf->queue_bytes};
+	struct nlattr *options;
+	struct nlmsghdr *nlh;
+	char dev[16];
+
+	if (!tbf->bytes_per_s || !tbf->burst_bytes)
+		return vw_nl_sour(b, EINVAL, "a token bucket needs a rate and a size");
+	nlh = vw_nl_begin(b, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, &tcm, sizeof(tcm));
+	if (!nlh)
+		return -b->sour_eno;
+	opt.rate.rate = tbf->bytes_per_s > UINT32_MAX ? UINT32_MAX : (uint32_t)tbf->bytes_per_s;
+	mnl_attr_put_strz(nlh, TCA_KIND, "tbf");
+	options = mnl_attr_nest_start(nlh, TCA_OPTIONS);
+	mnl_attr_put(nlh, TCA_TBF_PARMS, sizeof(opt), &opt);
+	mnl_attr_put(nlh, TCA_TBF_RATE64, sizeof(tbf->bytes_per_s), &tbf->bytes_per_s);
+	mnl_attr_put_u32(nlh, TCA_TBF_BURST, tbf->burst_bytes);
+	mnl_attr_nest_end(nlh, options);
+	return vw_nl_end(b, nlh, "limiting the rate of %s", vw_dev_name(tbf->dev, tbf->ifindex, dev));
+}
+
+static int tbf_parse(const struct nlmsghdr *nlh, void *item, const void *arg)
+{
+	const struct nlattr *attr, *opt;
+	struct tc_tbf_qopt parms;
+	uint64_t *rate = item;
+	char kind[16] = "";
+
+	if (nlh->nlmsg_type != RTM_NEWQDISC || mnl_nlmsg_get_payload_len(nlh) < sizeof(struct tcmsg))
+		return 0;
+	mnl_attr_for_each(attr, nlh, sizeof(struct tcmsg))
+	{
+		if (mnl_attr_get_type(attr) == TCA_KIND)
+			vw_nl_get_str(attr, kind, sizeof(kind));
+		if (mnl_attr_get_type(attr) != TCA_OPTIONS || strcmp(kind, "tbf") != 0)
+			continue;
+		mnl_attr_for_each_nested(opt, attr)
+		{
+			if (mnl_attr_get_type(opt) == TCA_TBF_PARMS && mnl_attr_get_payload_len(opt) >= sizeof(parms)) {
+				memcpy(&parms, mnl_attr_get_payload(opt), sizeof(parms));
+				*rate = parms.rate.rate;
+			}
+		}
+		/* only there when the rate does not fit 32 bits */
+		mnl_attr_for_each_nested(opt, attr)
+		{
+			if (mnl_attr_get_type(opt) == TCA_TBF_RATE64 && mnl_attr_get_payload_len(opt) >= sizeof(*rate))
+				memcpy(rate, mnl_attr_get_payload(opt), sizeof(*rate));
+		}
+	}
+	return strcmp(kind, "tbf") == 0;
+}
+
+int vw_tbf_get(struct vw_nl *nl, unsigned int ifindex, const char *dev, uint64_t *ret_bytes_per_s, struct vw_err *err)
+{
+	alignas(struct nlmsghdr) char buf[96] = {0};
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct tcmsg tcm = {.tcm_family = AF_UNSPEC, .tcm_ifindex = (int)ifindex, .tcm_parent = TC_H_ROOT};
+	char what[64], name[16];
+	uint64_t rate;
+	int r;
+
+	nlh->nlmsg_type = RTM_GETQDISC;
+	nlh->nlmsg_flags = NLM_F_ECHO; /* else only those who listen to changes hear the answer (net/sched/sch_api.c) */
+	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(tcm)), &tcm, sizeof(tcm));
+	(void)snprintf(what, sizeof(what), "looking up the rate limit of %s", vw_dev_name(dev, ifindex, name));
+	r = vw_nl_ask(nl, nlh, tbf_parse, &rate, sizeof(rate), NULL, what, err);
+	if (r == -EINVAL) /* what every interface has by default is not shown */
+		err->eno = ENOENT;
+	if (r < 0)
+		return -err->eno;
+	*ret_bytes_per_s = rate;
+	return 0;
+}

@@ -40,6 +40,27 @@ struct vw_filter_info {
 	char name[32];
 };
 
+/**
+ * struct vw_tbf - a token bucket as an interface's root qdisc: what leaves by it goes no faster than this.
+ * @bytes_per_s:  at least 1.
+ * @burst_bytes:  the bucket; what is larger than it and no GSO packet never passes, so at least a frame.
+ * @queue_bytes:  what may wait; more is dropped.
+ * @dev: interface name for messages, may be NULL.
+ */
+struct vw_tbf {
+	unsigned int ifindex;
+	uint64_t bytes_per_s;
+	uint32_t burst_bytes, queue_bytes;
+	const char *dev;
+};
+
+/** vw_tbf_add() - EEXIST when another root qdisc was set up. On an interface that is up the kernel waits for RCU (16 ms). */
+int vw_tbf_add(struct vw_nl_batch *b, const struct vw_tbf *tbf);
+/**
+ * vw_tbf_get() - the rate of interface @ifindex' token bucket. Return: 0, -ENOENT (no root qdisc of this kind), -ENODEV, -errno.
+ */
+int vw_tbf_get(struct vw_nl *nl, unsigned int ifindex, const char *dev, uint64_t *ret_bytes_per_s, struct vw_err *err);
+
 /** vw_clsact_add() - EEXIST when there (also when another qdisc holds the place: then the filter fails). */
 int vw_clsact_add(struct vw_nl_batch *b, unsigned int ifindex, const char *dev);
 /** vw_clsact_del() - takes every filter on it along. ENOENT, EINVAL when there is none. */

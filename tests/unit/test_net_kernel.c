@@ -457,6 +457,48 @@ static void test_filters(void **state)
 	drop_link(&nl, "va");
 }
 
+static void test_token_bucket(void **state)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	struct vw_tbf tbf = { .bytes_per_s = 125, .burst_bytes = 3000, .queue_bytes = 6000, .dev = "va" };
+	uint64_t rate = 0;
+	struct vw_link l;
+	struct vw_err err;
+
+	NETNS_OR_SKIP(state);
+	ok(vw_nl_open(&nl, &err));
+	(void)vw_link_add_veth(&b, PAIR("va", "vb"));
+	commit(&nl, &b);
+	ok(vw_link_get_name(&nl, "va", &l, &err));
+	tbf.ifindex = l.ifindex;
+	assert_int_equal(vw_tbf_get(&nl, l.ifindex, "va", &rate, &err), -ENOENT);
+	(void)vw_tbf_add(&b, &tbf);
+	commit(&nl, &b);
+	ok(vw_tbf_get(&nl, l.ifindex, "va", &rate, &err));
+	assert_int_equal(rate, 125);
+	(void)vw_tbf_add(&b, &tbf);
+	assert_int_equal(vw_nl_commit(&nl, &b, &err), -EEXIST);
+	vw_nl_batch_reset(&b);
+	drop_link(&nl, "va");
+
+	(void)vw_link_add_veth(&b, PAIR("va", "vb"));
+	commit(&nl, &b);
+	ok(vw_link_get_name(&nl, "va", &l, &err));
+	tbf.ifindex = l.ifindex;
+	tbf.bytes_per_s = UINT64_C(12500000000);
+	(void)vw_tbf_add(&b, &tbf);
+	commit(&nl, &b);
+	ok(vw_tbf_get(&nl, l.ifindex, "va", &rate, &err));
+	assert_true(rate == tbf.bytes_per_s);
+	assert_int_equal(vw_tbf_get(&nl, 4711, "gone0", &rate, &err), -ENODEV);
+	tbf.bytes_per_s = 0;
+	(void)vw_tbf_add(&b, &tbf);
+	assert_int_equal(vw_nl_commit(&nl, &b, &err), -EINVAL);
+	vw_nl_batch_reset(&b);
+	drop_link(&nl, "va");
+}
+
 static int lo_is_up(void *arg, struct vw_err *err)
 {
 	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
@@ -553,6 +595,7 @@ int main(void)
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_neighbours),
 		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_token_bucket),
 		cmocka_unit_test(test_namespaces),
 		cmocka_unit_test(test_wait_for_mac),
 	};
