@@ -12,6 +12,7 @@
 #include "daemon/daemon.h"
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
+#include "daemon/lease.h"
 #include "ipam/pool.h"
 #include "ipam/v6.h"
 #include "lib/base/buf.h"
@@ -256,47 +257,6 @@ static void fill_wiring(struct daemon *d, const struct attachment *a, bool exist
 	(void)!vw_fmt(w->pin_from_pod, sizeof(w->pin_from_pod), "%s", np_from_pod_path(d->np));
 }
 
-/* struct lease - the addresses of an ADD under way; both are on the one ENI. */
-struct lease {
-	struct vw_ip ip4, ip6;
-	const char *eni_id;
-};
-
-static void lease_end(struct daemon *d, const char *key, const struct lease *l)
-{
-	if (l->ip4.family)
-		(void)ipam_pool_release(d->pool, key, vw_mono_ms(), 0, NULL);
-	if (l->ip6.family)
-		ipam_v6_release(d->v6, &l->ip6);
-}
-
-static int lease_take(struct daemon *d, const char *key, struct lease *l, struct vw_err *err)
-{
-	const struct eni *e;
-	struct ipam_addr a;
-	int r = 0;
-
-	*l = (struct lease){ 0 };
-	if (d->cfg->enable_ipv4) {
-		r = ipam_pool_assign(d->pool, key, vw_mono_ms(), &a);
-		if (r < 0)
-			return r == -EAGAIN ? vw_err_set(err, EAGAIN, VW_CNI_TRY_AGAIN, "no free address in the pool") :
-					      vw_err_sys(err, r, 0, "taking an address from the pool");
-		l->ip4 = a.ip;
-		l->eni_id = a.eni->id;
-	} else {
-		e = eni_for_v6(d);
-		l->eni_id = e ? e->row.id : "";
-	}
-	if (d->cfg->enable_ipv6)
-		r = ipam_v6_assign(d->v6, l->eni_id, &l->ip6);
-	if (r >= 0)
-		return 0;
-	lease_end(d, key, l);
-	return r == -EAGAIN ? vw_err_set(err, EAGAIN, VW_CNI_TRY_AGAIN, "this node's network interfaces have no IPv6 prefix yet") :
-			      vw_err_sys(err, r, 0, "taking an IPv6 address");
-}
-
 static int row_of(const struct vw_rpc_req *req, const struct lease *lease, int slot, const char *ifname,
 		  struct store_attachment *row, struct vw_err *err)
 {
@@ -323,7 +283,7 @@ static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct atta
 		r = name_claim(d, ifname, err);
 	if (r < 0)
 		return r;
-	r = lease_take(d, a->key_text, &lease, err);
+	r = lease_take(d, req, a->key_text, &lease, err);
 	if (r < 0)
 		return r;
 	slot = slot_take(&d->attach);
@@ -348,6 +308,14 @@ undo_lease:
 	return r;
 }
 
+static bool has_wanted(const struct attachment *a, const struct vw_rpc_req *req)
+{
+	for (unsigned int i = 0; i < req->n_want && !req->want_optional; i++)
+		if (!vw_ip_eq(&req->want[i], &a->row.addr) && !vw_ip_eq(&req->want[i], &a->row.addr6))
+			return false;
+	return true;
+}
+
 int attach_add(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wiring *ret_w, struct vw_err *err)
 {
 	struct attachment *a = by_key(d, &req->key);
@@ -356,6 +324,10 @@ int attach_add(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wir
 	if (a && a->superseded)
 		return vw_err_set(err, EEXIST, VW_CNI_INTERFACE_EXISTS,
 				  "container %s was replaced by a newer sandbox of its pod; delete it first", req->key.container_id);
+	if (a && !has_wanted(a, req))
+		return vw_err_set(err, EEXIST, VW_CNI_INTERFACE_EXISTS,
+				  "container %s has interface %s already, with another address than the one asked for",
+				  req->key.container_id, req->key.ifname);
 	if (a) {
 		fill_wiring(d, a, true, ret_w);
 		return 0;

@@ -116,6 +116,18 @@ static int key_is_sane(const char *container_id, const char *ifname, struct vw_e
 	return 0;
 }
 
+static int set_want(struct vw_json *j, const struct vw_rpc_req *req)
+{
+	struct vw_json *arr = vw_json_new_array();
+	char text[VW_IP_STRLEN];
+	int failed = 0;
+
+	for (unsigned int i = 0; arr && i < req->n_want && i < VW_ARRAY_SIZE(req->want); i++)
+		failed |= vw_json_append(arr, vw_json_new_string(vw_ip_str(&req->want[i], text)));
+	failed |= vw_json_set(j, "want", arr);
+	return req->want_optional ? failed | vw_json_set_bool(j, "want_optional", true) : failed;
+}
+
 /* "<container id>/<ifname>": an id holds no '/', and 800 of these still fit in one packet. */
 static int set_valid(struct vw_json *j, const struct vw_rpc_req *req)
 {
@@ -150,6 +162,8 @@ int vw_rpc_req_encode(const struct vw_rpc_req *req, struct vw_buf *buf, struct v
 	failed |= set_unless_empty(j, "pod_uid", req->pod_uid);
 	if (req->deadline_ms)
 		failed |= set_u32(j, "deadline_ms", req->deadline_ms);
+	if (req->n_want)
+		failed |= set_want(j, req);
 	if (req->failed)
 		failed |= vw_json_set_bool(j, "failed", true);
 	if (req->op == VW_RPC_GC)
@@ -168,6 +182,27 @@ static int decode_version(const struct vw_json *j, struct vw_rpc_req *req, struc
 				  "the plugin speaks protocol versions %u to %u, vpcwired %d to %d: install "
 				  "both from one release",
 				  req->vmin, req->vmax, VW_RPC_VERSION_MIN, VW_RPC_VERSION_MAX);
+	return 0;
+}
+
+static int decode_want(const struct vw_json *j, struct vw_rpc_req *req, struct vw_err *err)
+{
+	const struct vw_json *arr = NULL;
+
+	if (vw_json_get_bool(j, "want_optional", &req->want_optional, err) < 0 ||
+	    vw_json_get_arr(j, "want", &arr, err) < 0)
+		return -err->eno;
+	if (vw_json_len(arr) > VW_ARRAY_SIZE(req->want))
+		return vw_err_set(err, EINVAL, VW_CNI_DAEMON, "key 'want' has more than two addresses");
+	for (size_t i = 0; i < vw_json_len(arr); i++) {
+		const char *text = vw_json_string(vw_json_at(arr, i));
+
+		if (!text || vw_ip_parse(text, &req->want[i]) < 0 ||
+		    (i && req->want[i].family == req->want[0].family))
+			return vw_err_set(err, EINVAL, VW_CNI_DAEMON,
+					  "entry %zu of 'want' is no address, or a second one of its family", i);
+		req->n_want++;
+	}
 	return 0;
 }
 
@@ -215,7 +250,7 @@ static int decode_fields(const struct vw_json *j, struct vw_rpc_req *req, struct
 	    get_text(j, "pod_name", req->pod_name, VW_ID_MAX, err) < 0 ||
 	    get_text(j, "pod_uid", req->pod_uid, VW_ID_MAX, err) < 0 ||
 	    get_u32(j, "deadline_ms", INT_MAX, &req->deadline_ms, err) < 0 ||
-	    vw_json_get_bool(j, "failed", &req->failed, err) < 0)
+	    vw_json_get_bool(j, "failed", &req->failed, err) < 0 || decode_want(j, req, err) < 0)
 		return -err->eno;
 	if (req->op == VW_RPC_ADD || req->op == VW_RPC_DEL || req->op == VW_RPC_CHECK)
 		return key_is_sane(req->key.container_id, req->key.ifname, err);

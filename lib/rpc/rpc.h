@@ -42,6 +42,8 @@ struct vw_attach_key {
  * @network:     the conflist's name. ADD, DEL, GC.
  * @pod_*:       from CNI_ARGS, "" outside Kubernetes. ADD.
  * @deadline_ms: how long the caller waits; the daemon gives up a little earlier. ADD.
+ * @want:        ADD: addresses that the attachment is to have, @n_want of them, at most one of each family. @want_optional: any
+ *               others will do as well.
  * @failed:      DEL: an ADD undoes itself (the address was never used: no cool-down).
  * @valid:       GC: attachments that live, @n_valid of them; NULL with @valid_unknown when the runtime sent none.
  */
@@ -53,6 +55,9 @@ struct vw_rpc_req {
 	char network[VW_ID_MAX];
 	char pod_namespace[VW_ID_MAX], pod_name[VW_ID_MAX], pod_uid[VW_ID_MAX];
 	unsigned int deadline_ms;
+	struct vw_ip want[2];
+	unsigned int n_want;
+	bool want_optional;
 	bool failed;
 	struct vw_attach_key *valid;
 	size_t n_valid;

@@ -61,6 +61,12 @@ static void requests_survive(void **state)
 		struct vw_err err;
 
 		in.op = ops[i];
+		if (ops[i] == VW_RPC_ADD) {
+			assert_int_equal(vw_ip_parse("10.0.0.7", &in.want[0]), 0);
+			assert_int_equal(vw_ip_parse("2001:db8::7", &in.want[1]), 0);
+			in.n_want = 2;
+			in.want_optional = true;
+		}
 		in.failed = ops[i] == VW_RPC_DEL;
 		assert_int_equal(vw_rpc_req_encode(&in, &b, &err), 0);
 		memset(&out, 0xff, sizeof(out));
@@ -135,6 +141,11 @@ static void bad_requests(void **state)
 		{"{\"op\":\"add\",\"container_id\":\"a\",\"ifname\":\"a b\"}", "interface name"},
 		{"{\"op\":\"add\",\"container_id\":\"a\",\"ifname\":\"e\",\"deadline_ms\":-1}",
 		 "deadline_ms"},
+		{"{\"op\":\"add\",\"container_id\":\"a\",\"ifname\":\"e\",\"want\":[\"x\"]}", "entry 0 of 'want'"},
+		{"{\"op\":\"add\",\"container_id\":\"a\",\"ifname\":\"e\",\"want\":[\"10.0.0.1\",\"10.0.0.2\"]}",
+		 "entry 1 of 'want'"},
+		{"{\"op\":\"add\",\"container_id\":\"a\",\"ifname\":\"e\",\"want\":[1,2,3]}", "more than two"},
+		{"{\"op\":\"add\",\"container_id\":\"a\",\"ifname\":\"e\",\"want\":5}", "'want'"},
 		{"{\"op\":\"gc\",\"valid\":[1]}", "entry 0"},
 		{"{\"op\":\"gc\",\"valid\":[\"a/e\",\"a\"]}", "entry 1"},
 		{"{\"op\":\"gc\",\"valid\":[\"/eth0\"]}", "entry 0"},
