@@ -148,22 +148,79 @@ static int take_logging(struct vw_cni_conf *c, struct vw_err *err)
 	return 0;
 }
 
+/* Texts alone: what a runtime leaves empty is as the network has it. */
+static int copy_texts(struct vw_json *dns, const char *key, const struct vw_json *from, const char *from_key,
+		      struct vw_err *err)
+{
+	const struct vw_json *arr = NULL;
+	struct vw_json *copy;
+
+	if (vw_json_get_arr(from, from_key, &arr, err) < 0)
+		return vw_err_wrap(err, "runtimeConfig.dns");
+	for (size_t i = 0; i < vw_json_len(arr); i++) {
+		if (!vw_json_string(vw_json_at(arr, i)))
+			return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+					  "runtimeConfig.dns: %s[%zu] is no text", from_key, i);
+	}
+	if (!vw_json_len(arr))
+		return 0;
+	(void)vw_json_del(dns, key);
+	copy = vw_json_copy(arr);
+	return vw_json_set(dns, key, copy) < 0 ? vw_err_sys(err, ENOMEM, 0, "merging dns") : 0;
+}
+
+/*
+ * The network's own, and over it the dns capability (CONVENTIONS.md: other names than in a result). The merged object
+ * takes the place of the former in @c->root, which owns it.
+ */
 static int take_dns(struct vw_cni_conf *c, struct vw_err *err)
 {
-	return vw_json_get_obj(c->root, "dns", &c->dns, err) < 0 ? -err->eno : 0;
+	vw_auto_json struct vw_json *merged = NULL;
+	const struct vw_json *dns = NULL, *rc = NULL;
+
+	if (vw_json_get_obj(c->root, "dns", &dns, err) < 0 ||
+	    vw_json_get_obj(vw_json_get(c->root, "runtimeConfig"), "dns", &rc, err) < 0)
+		return -err->eno;
+	c->dns = dns;
+	if (!vw_json_len(rc))
+		return 0;
+	merged = dns ? vw_json_copy(dns) : vw_json_new_object();
+	if (!merged)
+		return vw_err_sys(err, ENOMEM, 0, "merging dns");
+	if (copy_texts(merged, "nameservers", rc, "servers", err) < 0 ||
+	    copy_texts(merged, "search", rc, "searches", err) < 0 ||
+	    copy_texts(merged, "options", rc, "options", err) < 0)
+		return -err->eno;
+	if (!vw_json_len(merged))
+		return 0;
+	(void)vw_json_del(c->root, "dns");
+	if (vw_json_set(c->root, "dns", VW_TAKE_PTR(merged)) < 0)
+		return vw_err_sys(err, ENOMEM, 0, "merging dns");
+	c->dns = vw_json_get(c->root, "dns");
+	return 0;
+}
+
+static int take_ipam(struct vw_cni_conf *c, struct vw_err *err)
+{
+	const struct vw_json *ipam = NULL;
+
+	if (vw_json_get_obj(c->root, "ipam", &ipam, err) < 0)
+		return -err->eno;
+	return vw_json_get_str(ipam, "type", &c->ipam, err) < 0 ? vw_err_wrap(err, "ipam") : 0;
 }
 
 int vw_cni_conf_parse(const char *text, size_t len, bool tolerant, struct vw_cni_conf *ret_conf,
 		      struct vw_err *err)
 {
 	static int (*const takers[])(struct vw_cni_conf *, struct vw_err *) = {
-		take_mtu, take_timeout, take_attach, take_socket, take_logging, take_dns,
+		take_mtu, take_timeout, take_attach, take_socket, take_logging, take_dns, take_ipam,
 	};
 	static const struct vw_json_limits lim = {VW_CNI_CONF_MAX_BYTES, VW_CNI_CONF_MAX_DEPTH};
 	vw_auto_json struct vw_json *root = NULL;
 	struct vw_cni_conf c = {
 		.name = "",
 		.type = "",
+		.ipam = "",
 		.timeout_ms = VW_CNI_TIMEOUT_MS_DEFAULT,
 		.log_level = VW_LOG_INFO,
 	};

@@ -17,7 +17,9 @@ enum vw_cni_attach { VW_CNI_ATTACH_DEFAULT, VW_CNI_ATTACH_CLSACT, VW_CNI_ATTACH_
  * @version:     of "cniVersion"; absent or "" means 0.1.0.
  * @name:        the network's; checked.
  * @prev_result: as given, unchecked (vw_cni_result_parse() does that); NULL when absent or null.
- * @dns:         "dns" of the network, an object; NULL when absent.
+ * @dns:         "dns" of the network, an object, with what "runtimeConfig" says of servers, searches and options instead of
+ *               its own; NULL when absent.
+ * @ipam:        "ipam"."type", the plugin to delegate the choice of addresses to; "" when there is none.
  * The rest are keys of ours:
  * @socket:      vpcwired's; NULL = the built-in path.
  * @mtu:         0 = as the daemon says.
@@ -27,7 +29,7 @@ enum vw_cni_attach { VW_CNI_ATTACH_DEFAULT, VW_CNI_ATTACH_CLSACT, VW_CNI_ATTACH_
 struct vw_cni_conf {
 	struct vw_json *root;
 	enum vw_cni_version version;
-	const char *name, *type;
+	const char *name, *type, *ipam;
 	const struct vw_json *prev_result, *dns;
 	const char *socket;
 	unsigned int mtu;

@@ -133,6 +133,8 @@ static int take_pair(const char *pair, size_t len, struct vw_cni_args *args, boo
 		{"K8S_POD_NAMESPACE", args->pod_namespace},
 		{"K8S_POD_NAME", args->pod_name},
 		{"K8S_POD_UID", args->pod_uid},
+		{"IP", args->ip},
+		{"MAC", args->mac},
 		{"K8S_POD_INFRA_CONTAINER_ID", NULL},
 		{"IgnoreUnknown", NULL},
 	};

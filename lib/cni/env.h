@@ -34,9 +34,10 @@ enum vw_cni_version vw_cni_cmd_since(enum vw_cni_cmd cmd);
 
 #define VW_CNI_ARG_MAX 320      /* an argument's value, with NUL */
 
-/** struct vw_cni_args - what Kubernetes' runtimes say in CNI_ARGS; "" where they do not. */
+/** struct vw_cni_args - what Kubernetes' runtimes and podman (@ip, @mac; unchecked) say in CNI_ARGS; "" where they do not. */
 struct vw_cni_args {
 	char pod_namespace[VW_CNI_ARG_MAX], pod_name[VW_CNI_ARG_MAX], pod_uid[VW_CNI_ARG_MAX];
+	char ip[VW_CNI_ARG_MAX], mac[VW_CNI_ARG_MAX];
 };
 
 /**

@@ -143,8 +143,7 @@ static int answer_version(struct vw_cni_call *call, struct vw_err *err)
 
 static int read_conf(struct vw_cni_call *call, bool tolerant, struct vw_err *err)
 {
-	vw_auto_buf struct vw_buf in = VW_BUF_INIT_MAX(VW_CNI_CONF_MAX_BYTES);
-	int r = read_stdin(&in, call->start_ms + STDIN_WAIT_MS);
+	int r = read_stdin(call->in, call->start_ms + STDIN_WAIT_MS);
 
 	if (r == -EFBIG)
 		return vw_err_set(err, EFBIG, VW_CNI_DECODE,
@@ -155,7 +154,7 @@ static int read_conf(struct vw_cni_call *call, bool tolerant, struct vw_err *err
 				  STDIN_WAIT_MS / 1000);
 	if (r < 0)
 		return vw_err_sys(err, r, VW_CNI_IO, "error reading from stdin");
-	return vw_cni_conf_parse(vw_buf_str(&in), in.len, tolerant, &call->conf, err);
+	return vw_cni_conf_parse(vw_buf_str(call->in), call->in->len, tolerant, &call->conf, err);
 }
 
 static int check_version(const struct vw_cni_call *call, struct vw_err *err)
@@ -200,6 +199,9 @@ static int dispatch(const struct vw_cni_plugin *plugin, struct vw_cni_call *call
 	if (vw_cni_args_parse(call->env.args, &call->args, call->env.cmd == VW_CNI_CMD_ADD ? err : &ignored) <
 		    0 &&
 	    call->env.cmd == VW_CNI_CMD_ADD)
+		return -err->eno;
+	if ((call->env.cmd == VW_CNI_CMD_ADD || call->env.cmd == VW_CNI_CMD_CHECK) &&
+	    vw_cni_wish_parse(&call->conf, &call->args, plugin->caps, &call->wish, err) < 0)
 		return -err->eno;
 	switch (call->env.cmd) {
 	case VW_CNI_CMD_ADD:
@@ -247,12 +249,14 @@ static int run(const struct vw_cni_plugin *plugin, struct vw_cni_call *call)
 
 int vw_cni_main(const struct vw_cni_plugin *plugin, int argc, char *const argv[], char *const envp[])
 {
-	vw_auto_buf struct vw_buf out = VW_BUF_INIT;
+	vw_auto_buf struct vw_buf out = VW_BUF_INIT, in = VW_BUF_INIT_MAX(VW_CNI_CONF_MAX_BYTES);
 	struct vw_cni_call call = {
 		.env = {.container_id = "", .netns = "", .ifname = "", .args = "", .path = ""},
-		.conf = {.version = VW_CNI_NEWEST, .name = "", .type = ""},
+		.conf = {.version = VW_CNI_NEWEST, .name = "", .type = "", .ipam = ""},
 		.start_ms = vw_mono_ms(),
 		.out = &out,
+		.in = &in,
+		.envp = envp,
 	};
 	struct vw_err err;
 	int status;

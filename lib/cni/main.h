@@ -2,6 +2,7 @@
 
 #include "lib/cni/conf.h"
 #include "lib/cni/env.h"
+#include "lib/cni/wish.h"
 
 #include <stdint.h>
 
@@ -10,25 +11,31 @@ struct vw_err;
 
 /**
  * struct vw_cni_call - one invocation, checked.
+ * @wish:     what this attachment is to be like. ADD and CHECK.
  * @start_ms: when it began, vw_mono_ms() scale. @out: where ADD puts its result, empty at first.
+ * @in, @envp: stdin and environment as they came, for delegates.
  */
 struct vw_cni_call {
 	struct vw_cni_env env;
 	struct vw_cni_args args;
 	struct vw_cni_conf conf;
+	struct vw_cni_wish wish;
 	uint64_t start_ms;
-	struct vw_buf *out;
+	struct vw_buf *out, *in;
+	char *const *envp;
 };
 
 /**
  * struct vw_cni_plugin - a plugin is its verbs. Each returns 0, or -errno with @err filled; a newline in its message
  * parts the CNI error's "msg" from its "details". None prints.
  * @about: one line; runtimes read it from stderr when they call without a command.
+ * @caps:  enum vw_cni_cap, the capabilities that it acts on; others that ask for something are refused.
  * @undo:  an ADD succeeded, but its result could not be written: nobody will ever know of it. Best effort.
  */
 struct vw_cni_plugin {
 	const char *name;
 	const char *about;
+	unsigned int caps;
 	int (*add)(struct vw_cni_call *call, struct vw_err *err);
 	int (*del)(struct vw_cni_call *call, struct vw_err *err);
 	int (*check)(struct vw_cni_call *call, struct vw_err *err);

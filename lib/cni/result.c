@@ -200,15 +200,21 @@ static int parse_any(const struct vw_json *j, enum vw_cni_version version, struc
 	return 0;
 }
 
-int vw_cni_result_parse(const struct vw_json *j, enum vw_cni_version version, struct vw_cni_result *ret,
-			struct vw_err *err)
+int vw_cni_result_parse_of(const char *what, const struct vw_json *j, enum vw_cni_version version,
+			   struct vw_cni_result *ret, struct vw_err *err)
 {
 	struct vw_cni_result r = VW_CNI_RESULT_INIT;
 
 	if (parse_any(j, version, &r, err) < 0) {
 		vw_cni_result_done(&r);
-		return vw_err_wrap(err, "prevResult");
+		return vw_err_wrap(err, "%s", what);
 	}
 	*ret = r;
 	return 0;
+}
+
+int vw_cni_result_parse(const struct vw_json *j, enum vw_cni_version version, struct vw_cni_result *ret,
+			struct vw_err *err)
+{
+	return vw_cni_result_parse_of("prevResult", j, version, ret, err);
 }

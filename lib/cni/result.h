@@ -63,6 +63,9 @@ int vw_cni_result_add_route(struct vw_cni_result *r, const struct vw_cni_route *
  */
 int vw_cni_result_parse(const struct vw_json *j, enum vw_cni_version version, struct vw_cni_result *ret,
 			struct vw_err *err);
+/** vw_cni_result_parse_of() - the same for the result of another plugin; @what names it in messages instead of "prevResult". */
+int vw_cni_result_parse_of(const char *what, const struct vw_json *j, enum vw_cni_version version, struct vw_cni_result *ret,
+			   struct vw_err *err);
 
 /**
  * vw_cni_result_print() - append as JSON in the shape of @version.

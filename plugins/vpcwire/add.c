@@ -22,7 +22,7 @@
  * Gives the address back: it was never used, so it need not cool down. A daemon that cannot be reached gets a
  * tombstone: the runtime's own DEL comes later, but not from every runtime.
  */
-void vpcwire_undo(struct vw_cni_call *call)
+static void give_back(struct vw_cni_call *call)
 {
 	vw_auto_json struct vw_json *reply = NULL;
 	struct vw_rpc_req req;
@@ -32,6 +32,13 @@ void vpcwire_undo(struct vw_cni_call *call)
 	req.failed = true;
 	if (vw_rpc_call(socket_of(call), &req, vw_mono_ms() + UNDO_MS, &reply, &ignored) < 0)
 		(void)vw_tombstone_write(socket_of(call), &req, &ignored);
+}
+
+/* The result could not be written. We are back in the node's namespace when there is a delegate to tell. */
+void vpcwire_undo(struct vw_cni_call *call)
+{
+	give_back(call);
+	ipam_undo(call);
 }
 
 /*
@@ -68,6 +75,9 @@ static int reserve(struct vw_cni_call *call, struct vw_rpc_wiring *ret_w, struct
 		return -err->eno;
 	request_of(call, VW_RPC_ADD, &req);
 	req.deadline_ms = (unsigned int)vw_deadline_left(deadline);
+	req.n_want = call->wish.n_ip;
+	req.want_optional = call->wish.ip_optional;
+	memcpy(req.want, call->wish.ip, sizeof(req.want));
 	snprintf(req.netns, sizeof(req.netns), "%s", call->env.netns);
 	snprintf(req.pod_namespace, sizeof(req.pod_namespace), "%s", call->args.pod_namespace);
 	snprintf(req.pod_name, sizeof(req.pod_name), "%s", call->args.pod_name);
@@ -78,7 +88,7 @@ static int reserve(struct vw_cni_call *call, struct vw_rpc_wiring *ret_w, struct
 		return 0;
 	(void)vw_json_get_bool(reply, "existing", &existing, &ignored);
 	if (!existing)
-		vpcwire_undo(call);
+		give_back(call);
 	return -err->eno;
 }
 
@@ -110,6 +120,10 @@ static int add_ours(const struct vw_cni_call *call, const struct wiring_job *job
 		    (!job->second && vw_cni_result_add_route(r, &route) < 0))
 			return -ENOMEM;
 	}
+	for (size_t i = 0; i < job->n_routes; i++) {
+		if (vw_cni_result_add_route(r, &job->routes[i]) < 0)
+			return -ENOMEM;
+	}
 	if (call->conf.dns)
 		r->dns = call->conf.dns;
 	return 0;
@@ -125,8 +139,26 @@ static int answer(struct vw_cni_call *call, const struct wiring_job *job, struct
 	return vw_cni_result_print(r, call->conf.version, call->out, err);
 }
 
-static int add_to(struct vw_cni_call *call, struct wiring_job *job, struct vw_cni_result *result,
-		  struct vw_err *err)
+/* A delegate's routes lead by the only neighbour that a pod has; the default ones are made anyway. */
+static void take_routes(struct wiring_job *job, struct delegated *ipam, const struct vw_rpc_wiring *w)
+{
+	struct vw_cni_route *routes = ipam->result.routes;
+	size_t n = 0;
+
+	for (size_t i = 0; i < ipam->result.n_routes; i++) {
+		for (unsigned int g = 0; g < w->n_addr; g++) {
+			if (!routes[i].dst.len || w->gateway[g].family != routes[i].dst.ip.family)
+				continue;
+			routes[n] = routes[i];
+			routes[n++].gw = w->gateway[g];
+		}
+	}
+	job->routes = routes;
+	job->n_routes = n;
+}
+
+static int add_to(struct vw_cni_call *call, struct wiring_job *job, struct delegated *ipam,
+		  struct vw_cni_result *result, struct vw_err *err)
 {
 	struct vw_rpc_wiring w;
 	int r;
@@ -134,7 +166,12 @@ static int add_to(struct vw_cni_call *call, struct wiring_job *job, struct vw_cn
 	if (vw_nl_open(&job->host, err) < 0 || reserve(call, &w, err) < 0)
 		return -err->eno;
 	apply_overrides(call, &w);
+	take_routes(job, ipam, &w);
+	if (!call->conf.dns)
+		call->conf.dns = ipam->result.dns;
 	job->w = &w;
+	job->to_pod = call->wish.to_pod;
+	job->from_pod = call->wish.from_pod;
 	r = wire(job, err);
 	if (r == 0)
 		r = answer(call, job, result, err);
@@ -143,20 +180,57 @@ static int add_to(struct vw_cni_call *call, struct wiring_job *job, struct vw_cn
 	/* An attachment of an earlier ADD, and we did not make its link: not ours to take away. */
 	if (!w.existing || job->made) {
 		unwire(job);
-		vpcwire_undo(call);
+		give_back(call);
 	}
 	vw_buf_reset(call->out);
+	return r;
+}
+
+/* Before a delegate is asked: it might take a second question about one container for a mistake, and forget the first. */
+static int refuse_existing(struct wiring_job *job, struct vw_err *err)
+{
+	vw_auto_nl struct vw_nl pod = VW_NL_INIT;
+	struct vw_err ignored;
+	struct vw_link link;
+
+	if (vw_nl_open_at(&pod, job->netns_fd, err) < 0)
+		return -err->eno;
+	return vw_link_get_name(&pod, job->key.ifname, &link, &ignored) == 0 ? interface_exists(job, err) : 0;
+}
+
+/* A delegate is told of a failure in the namespace that it was asked in. */
+static int add_delegated(struct vw_cni_call *call, struct wiring_job *job, struct vw_cni_result *result,
+			 struct vw_err *err)
+{
+	vw_auto_close int own = vw_netns_open_self(err);
+	struct delegated ipam = {.result = VW_CNI_RESULT_INIT};
+	struct vw_err lost;
+	int r = own < 0 ? own : refuse_existing(job, err);
+
+	if (r == 0)
+		r = ipam_choose(call, &ipam, err);
+	if (r == 0)
+		r = add_to(call, job, &ipam, result, err);
+	if (own >= 0 && vw_netns_enter(own, &lost) < 0)
+		r = r < 0 ? r : (*err = lost, -lost.eno);
+	else if (r < 0 && ipam.active)
+		ipam_undo(call);
+	vw_cni_result_done(&ipam.result);
+	vw_json_freep(&ipam.json);
 	return r;
 }
 
 int vpcwire_add(struct vw_cni_call *call, struct vw_err *err)
 {
 	vw_auto_cni_result struct vw_cni_result result = VW_CNI_RESULT_INIT;
+	struct delegated nobody = {.result = VW_CNI_RESULT_INIT};
 	vw_auto_close int netns_fd = -EBADF;
 	struct wiring_job job = {.netns_path = call->env.netns, .host = VW_NL_INIT, .pod = VW_NL_INIT};
 	struct vw_rpc_req names;
 	int r;
 
+	if (refuse_to_be_ipam(call, err) < 0)
+		return -err->eno;
 	if (strlen(call->env.netns) >= VW_PATH_MAX)
 		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_ENV, "CNI_NETNS is longer than %d bytes",
 				  VW_PATH_MAX - 1);
@@ -170,7 +244,8 @@ int vpcwire_add(struct vw_cni_call *call, struct vw_err *err)
 	request_of(call, VW_RPC_ADD, &names);
 	job.key = names.key;
 	job.netns_fd = netns_fd;
-	r = add_to(call, &job, &result, err);
+	r = is_delegated(call) ? add_delegated(call, &job, &result, err)
+			       : add_to(call, &job, &nobody, &result, err);
 	vw_nl_close(&job.pod);
 	vw_nl_close(&job.host);
 	return r;

@@ -13,6 +13,7 @@
 #include "lib/net/link.h"
 #include "lib/net/netns.h"
 #include "lib/net/route.h"
+#include "lib/net/tc.h"
 #include "lib/pod/pod.h"
 
 #include <string.h>
@@ -23,6 +24,7 @@ struct expected {
 	const struct vw_rpc_wiring *w;
 	struct vw_pod_net net;
 	struct vw_pod_expect pod;
+	const struct vw_cni_wish *wish;
 };
 
 static int check_filter(struct vw_nl *nl, const struct expected *e, enum vw_tc_dir dir, const char *pin,
@@ -55,6 +57,24 @@ static int check_filter(struct vw_nl *nl, const struct expected *e, enum vw_tc_d
 	return 0;
 }
 
+static int check_rate(struct vw_nl *nl, const struct vw_cni_rate *rate, unsigned int ifindex, const char *dev,
+		      const char *where, struct vw_err *err)
+{
+	struct vw_tbf want = tbf_of(rate, 0, ifindex, dev);
+	uint64_t bytes_per_s;
+	int r;
+
+	if (!rate->bits_per_s)
+		return 0;
+	r = vw_tbf_get(nl, ifindex, dev, &bytes_per_s, err);
+	if (r < 0)
+		return vw_absent_or(err, r, "the bandwidth limit", where);
+	if (bytes_per_s != want.bytes_per_s)
+		return vw_differs(err, "the bandwidth limit %s is %llu bytes a second, not %llu", where,
+				  (unsigned long long)bytes_per_s, (unsigned long long)want.bytes_per_s);
+	return 0;
+}
+
 static int check_host(struct vw_nl *nl, const struct expected *e, struct vw_err *err)
 {
 	const struct vw_rpc_wiring *w = e->w;
@@ -84,7 +104,7 @@ static int check_host(struct vw_nl *nl, const struct expected *e, struct vw_err 
 	if (check_filter(nl, e, VW_TC_INGRESS, w->pin_from_pod, err) < 0 ||
 	    check_filter(nl, e, VW_TC_EGRESS, w->pin_to_pod, err) < 0)
 		return -err->eno;
-	return 0;
+	return check_rate(nl, &e->wish->to_pod, w->host_ifindex, w->host_ifname, "on the node", err);
 }
 
 static int check_pod(struct vw_nl *nl, struct expected *e, struct vw_err *err)
@@ -98,7 +118,9 @@ static int check_pod(struct vw_nl *nl, struct expected *e, struct vw_err *err)
 		return vw_differs(err, "interface %s in the pod is not the other end of %s", link.name,
 				  e->w->host_ifname);
 	e->net.ifindex = link.ifindex;
-	return vw_pod_check(nl, &link, &e->pod, err);
+	if (vw_pod_check(nl, &link, &e->pod, err) < 0)
+		return -err->eno;
+	return check_rate(nl, &e->wish->from_pod, link.ifindex, link.name, "in the pod", err);
 }
 
 static int ask(const struct vw_cni_call *call, struct vw_rpc_wiring *ret_w, struct vw_err *err)
@@ -118,7 +140,7 @@ int vpcwire_check(struct vw_cni_call *call, struct vw_err *err)
 	vw_auto_nl struct vw_nl host = VW_NL_INIT, pod = VW_NL_INIT;
 	vw_auto_close int netns_fd = -EBADF;
 	struct vw_rpc_wiring w;
-	struct expected e = {.w = &w};
+	struct expected e = {.w = &w, .wish = &call->wish};
 
 	if (!call->conf.prev_result)
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
@@ -128,7 +150,8 @@ int vpcwire_check(struct vw_cni_call *call, struct vw_err *err)
 	netns_fd = vw_netns_open(call->env.netns, err);
 	if (netns_fd < 0 || vw_call_refuse_own_netns(call, netns_fd, err) < 0)
 		return -err->eno;
-	if (ask(call, &w, err) < 0)
+	/* while we are in the node's namespace */
+	if (ask(call, &w, err) < 0 || ipam_forward(call, VW_CNI_CMD_CHECK, CHECK_MS, err) < 0)
 		return -err->eno;
 	apply_overrides(call, &w);
 	e.net = net_of(call->env.ifname, &w);

@@ -45,6 +45,8 @@ void apply_overrides(const struct vw_cni_call *call, struct vw_rpc_wiring *w)
 {
 	if (call->conf.mtu)
 		w->mtu = call->conf.mtu;
+	if (call->wish.has_mac)
+		w->pod_mac = call->wish.mac;
 	if (call->conf.attach == VW_CNI_ATTACH_CLSACT)
 		w->attach = VW_ATTACH_CLSACT;
 	else if (call->conf.attach == VW_CNI_ATTACH_TCX)
@@ -115,7 +117,20 @@ static int leave_tombstone(const struct vw_cni_call *call, const struct vw_rpc_r
 	return 0;
 }
 
-int vpcwire_del(struct vw_cni_call *call, struct vw_err *err)
+/* Both are done, whatever the other says: ours in reverse order, the addresses of a delegate last. */
+static int both(int ours, const struct vw_cni_call *call, enum vw_cni_cmd cmd, unsigned int max_ms, struct vw_err *err)
+{
+	struct vw_err theirs;
+
+	if (ipam_forward(call, cmd, max_ms, &theirs) == 0)
+		return ours;
+	if (ours < 0)
+		return vw_err_wrap(err, "%.200s; and", theirs.msg);
+	*err = theirs;
+	return -err->eno;
+}
+
+static int del_ours(struct vw_cni_call *call, struct vw_err *err)
 {
 	vw_auto_json struct vw_json *reply = NULL;
 	vw_auto_close int netns_fd = -EBADF;
@@ -135,6 +150,11 @@ int vpcwire_del(struct vw_cni_call *call, struct vw_err *err)
 	return is_absent(err) ? leave_tombstone(call, &req, netns_fd, err) : -err->eno;
 }
 
+int vpcwire_del(struct vw_cni_call *call, struct vw_err *err)
+{
+	return both(del_ours(call, err), call, VW_CNI_CMD_DEL, DEL_MS, err);
+}
+
 /* --- STATUS, GC */
 
 int vpcwire_status(struct vw_cni_call *call, struct vw_err *err)
@@ -151,10 +171,10 @@ int vpcwire_status(struct vw_cni_call *call, struct vw_err *err)
 	}
 	if (st.cni)
 		return vw_err_set(err, EAGAIN, st.cni, "%s", st.msg);
-	return 0;
+	return ipam_forward(call, VW_CNI_CMD_STATUS, STATUS_MS, err);
 }
 
-int vpcwire_gc(struct vw_cni_call *call, struct vw_err *err)
+static int gc_ours(struct vw_cni_call *call, struct vw_err *err)
 {
 	vw_auto_free struct vw_cni_attachment *list = NULL;
 	vw_auto_json struct vw_json *reply = NULL;
@@ -184,11 +204,17 @@ int vpcwire_gc(struct vw_cni_call *call, struct vw_err *err)
 	return r;
 }
 
+int vpcwire_gc(struct vw_cni_call *call, struct vw_err *err)
+{
+	return both(gc_ours(call, err), call, VW_CNI_CMD_GC, GC_MS, err);
+}
+
 int main(int argc, char *argv[], char *envp[])
 {
 	static const struct vw_cni_plugin plugin = {
-		.name = "vpcwire",
-		.about = "CNI vpcwire plugin v" VW_VERSION,
+		.name = PLUGIN_NAME,
+		.about = "CNI " PLUGIN_NAME " plugin v" VW_VERSION,
+		.caps = VW_CNI_CAP_IPS | VW_CNI_CAP_MAC | VW_CNI_CAP_BANDWIDTH,
 		.add = vpcwire_add,
 		.del = vpcwire_del,
 		.check = vpcwire_check,

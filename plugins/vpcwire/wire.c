@@ -19,9 +19,20 @@
 #include "lib/net/tc.h"
 #include "lib/pod/pod.h"
 
+#include <linux/if_ether.h>
 #include <linux/rtnetlink.h>
 #include <string.h>
 #include <sys/socket.h>
+
+#define BURST_MS 10 /* of the rate, where no burst was said */
+#define QUEUE_MS 50 /* what may wait */
+
+int interface_exists(const struct wiring_job *job, struct vw_err *err)
+{
+	return vw_err_set(err, EEXIST, VW_CNI_INTERFACE_EXISTS,
+			  "interface %s already exists in '%s'; it was left as it is", job->key.ifname,
+			  job->netns_path);
+}
 
 /* NEWLINK said EEXIST or EBUSY: which of the three things that may not be there twice is it? */
 static int explain_taken(struct wiring_job *job, struct vw_err *err)
@@ -33,9 +44,7 @@ static int explain_taken(struct wiring_job *job, struct vw_err *err)
 	if (vw_netns_enter(job->netns_fd, err) < 0 || vw_nl_open(&job->pod, err) < 0)
 		return -err->eno;
 	if (vw_link_get_name(&job->pod, job->key.ifname, &link, &ignored) == 0)
-		return vw_err_set(err, EEXIST, VW_CNI_INTERFACE_EXISTS,
-				  "interface %s already exists in '%s'; it was left as it is",
-				  job->key.ifname, job->netns_path);
+		return interface_exists(job, err);
 	if (vw_link_get_name(&job->host, w->host_ifname, &link, &ignored) == 0 ||
 	    vw_link_get(&job->host, w->host_ifindex, &link, &ignored) == 0)
 		return vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN,
@@ -68,7 +77,8 @@ static int make_pair(struct wiring_job *job, struct vw_err *err)
 		.mtu = w->mtu,
 		.group = VW_GROUP_PODS,
 		.netns_fd = -1,
-		.up = true,
+		/* a qdisc on an interface that is up costs an RCU wait */
+		.up = !job->to_pod.bits_per_s,
 	};
 	struct vw_link_end pod = {
 		.name = job->key.ifname,
@@ -135,6 +145,12 @@ static int wire_host(struct wiring_job *job, struct vw_err *err)
 
 	alias_of(&job->key, alias);
 	vw_link_set(&b, &mark);
+	if (job->to_pod.bits_per_s) {
+		struct vw_tbf tbf = tbf_of(&job->to_pod, w->mtu, w->host_ifindex, w->host_ifname);
+
+		vw_tbf_add(&b, &tbf);
+		vw_link_set_up(&b, w->host_ifindex, w->host_ifname);
+	}
 	if (w->attach == VW_ATTACH_CLSACT && (w->pin_from_pod[0] || w->pin_to_pod[0]))
 		vw_clsact_add(&b, w->host_ifindex, w->host_ifname);
 	if (attach(&b, job, VW_TC_INGRESS, w->pin_from_pod, &from_pod, err) < 0 ||
@@ -171,6 +187,57 @@ struct vw_pod_net net_of(const char *ifname, const struct vw_rpc_wiring *w)
 	};
 }
 
+struct vw_tbf tbf_of(const struct vw_cni_rate *rate, unsigned int mtu, unsigned int ifindex, const char *dev)
+{
+	uint64_t bytes_per_s = rate->bits_per_s / 8, frame = mtu + ETH_HLEN;
+	uint64_t burst = rate->burst_bits ? rate->burst_bits / 8 : bytes_per_s * BURST_MS / 1000;
+	uint64_t least = rate->burst_bits ? frame : 2 * frame;
+	uint64_t queue;
+
+	burst = burst < least ? least : burst > UINT32_MAX ? UINT32_MAX : burst;
+	queue = burst + bytes_per_s * QUEUE_MS / 1000;
+	return (struct vw_tbf){
+		.ifindex = ifindex,
+		.bytes_per_s = bytes_per_s,
+		.burst_bytes = (uint32_t)burst,
+		.queue_bytes = queue > UINT32_MAX ? UINT32_MAX : (uint32_t)queue,
+		.dev = dev,
+	};
+}
+
+/* What leaves the pod is held back at its own end: its sockets notice, and no third interface is needed on the node. */
+static int limit_pod(struct wiring_job *job, unsigned int ifindex, struct vw_err *err)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	struct vw_tbf tbf;
+
+	if (!job->from_pod.bits_per_s)
+		return 0;
+	tbf = tbf_of(&job->from_pod, job->w->mtu, ifindex, job->key.ifname);
+	vw_tbf_add(&b, &tbf);
+	return vw_nl_commit(&job->pod, &b, err);
+}
+
+/* Further destinations. In main they may be there already, made by whoever wired an earlier interface. */
+static int add_routes(struct wiring_job *job, unsigned int ifindex, struct vw_err *err)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+
+	for (size_t i = 0; i < job->n_routes; i++) {
+		struct vw_route route = {
+			.dst = job->routes[i].dst,
+			.via = job->routes[i].gw,
+			.onlink = true,
+			.ifindex = ifindex,
+			.dev = job->key.ifname,
+		};
+
+		vw_route_add(&b, &route);
+		vw_nl_tolerate(&b, VW_NL_OK_EXISTS);
+	}
+	return vw_nl_commit(&job->pod, &b, err);
+}
+
 static int wire_pod(struct wiring_job *job, struct vw_err *err)
 {
 	struct vw_pod_net net = net_of(job->key.ifname, job->w);
@@ -181,7 +248,10 @@ static int wire_pod(struct wiring_job *job, struct vw_err *err)
 		return -err->eno;
 	net.ifindex = link.ifindex;
 	job->pod_mac = link.mac;
-	return vw_pod_configure(&job->pod, &net, &job->second, err);
+	if (limit_pod(job, link.ifindex, err) < 0 ||
+	    vw_pod_configure(&job->pod, &net, &job->second, err) < 0)
+		return -err->eno;
+	return add_routes(job, link.ifindex, err);
 }
 
 int wire(struct wiring_job *job, struct vw_err *err)

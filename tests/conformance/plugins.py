@@ -3,8 +3,9 @@
 
 
 import contextlib
+import ipaddress
 
-from tests.harness import trace
+from tests.harness import proc, trace
 
 
 class Vpcwire:
@@ -14,6 +15,10 @@ class Vpcwire:
     tight_lab = {"instance_type": "t2.micro", "daemon_config": {"ip_cooldown_s": 1}}
     tight_room = 2
 
+    # what a runtime may send and it cannot serve
+    unsupported = {"runtimeConfig": {"ipRanges": [[{"subnet": "192.0.2.0/24"}]], "deviceID": "0000:04:00.5",
+                                     "infinibandGUID": "c2:11:22:33:44",
+                                     "portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}]}}
     # system calls that it cannot do without
     must_fail = {"connect", "sendto", "recvmsg", "setns", "socket", "write"}
     # an address behind the pod's gateway
@@ -55,6 +60,18 @@ class Vpcwire:
             ("node", f"tc filter del dev {host} egress", "enters the pod"),
         ]
 
+
+    @staticmethod
+    def addresses(subject, count):
+        """Addresses of one prefix that a pod could ask for: the node's, free, and rested."""
+        proc.wait_until(lambda: subject.node.info()["pool"]["cooling"] == 0, "freed addresses to have rested")
+        info = subject.node.info()
+        taken = {p["address"] for p in info["pods"]}
+        for slot in [s for eni in info["enis"] for s in eni["slots"] if s.endswith("/28")]:
+            free = [str(a) for a in ipaddress.ip_network(slot) if str(a) not in taken][1:-1]
+            if len(free) >= count:
+                return free[:count]
+        raise AssertionError(f"no prefix with {count} free addresses: {info}")
 
     @staticmethod
     def lose_an_eni(subject):

@@ -22,8 +22,11 @@ class Pod:
     def __init__(self, subject, path, cid):
         self.subject, self.path, self.cid, self.results = subject, str(path), cid, {}
 
+    def run_argv(self, *argv):
+        return ["nsenter", f"--net={self.path}", *argv]
+
     def run(self, *argv, check=True):
-        return self.subject.run("nsenter", f"--net={self.path}", *argv, check=check)
+        return self.subject.run(*self.run_argv(*argv), check=check)
 
     def json(self, *argv):
         out = self.run("ip", "-j", *argv, check=False).stdout

@@ -9,4 +9,4 @@ FILES = ("test_rows_01_22", "test_rows_23_38", "test_rows_39_60")
 def test_every_row_is_one_test():
     found = [re.match(r"test_row_(\d\d)_", name)[1] for file in FILES for name in vars(importlib.import_module(f"tests.conformance.{file}"))
              if name.startswith("test_row")]
-    assert sorted(found) == [f"{n:02}" for n in range(1, 61) if n not in (49, 50, 51, 52, 54)]
+    assert sorted(found) == [f"{n:02}" for n in range(1, 61)]

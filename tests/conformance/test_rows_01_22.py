@@ -54,6 +54,7 @@ def test_row_03_errors_are_objects_on_stdout(subject):
     conf = subject.conf(pod=pod)
     cases = [
         (1, {}, {**conf, "cniVersion": "9.9.9"}, ()),
+        (2, {}, {**conf, **subject.plugin.unsupported}, ()),
         (4, {"CNI_IFNAME": None}, conf, ()),
         (5, {}, "", CLOSED_STDIN),
         (6, {}, "{", ()),
@@ -254,7 +255,10 @@ def test_row_20_unknown_keys_are_ignored(subject):
 def test_row_21_keys_match_in_any_letter_case(subject):
     pod = subject.pod()
     conf = {(k.upper() if i % 2 else k.capitalize()): v for i, (k, v) in enumerate(subject.conf(pod=pod, mtu=1400).items())}
+    # go-cni's structs have no tags: containerd sends their Go names
+    conf["runtimeConfig"] = {"dns": {"Servers": ["192.0.2.53"], "Searches": ["a.example"], "Options": ["ndots:2"]}}
     result = subject.call("ADD", conf, pod)
+    assert result["dns"] == {"nameservers": ["192.0.2.53"], "search": ["a.example"], "options": ["ndots:2"]}
     assert {i["mtu"] for i in result["interfaces"]} == {1400} and pod.links()["eth0"]["mtu"] == 1400
     subject.call("DEL", conf, pod)
 

@@ -8,6 +8,7 @@ import re
 
 import pytest
 
+from tests.conformance.delegate import Delegate
 from tests.harness import audit, proc, trace
 from tests.harness.cni import CniError, Result, strict_object
 
@@ -18,6 +19,12 @@ def refused(call, *args, **kwargs):
     with pytest.raises(CniError) as caught:
         call(*args, **kwargs)
     return caught.value
+
+
+def with_lo_up(subject):
+    pod = subject.pod()
+    pod.run("ip", "link", "set", "lo", "up")
+    return pod
 
 
 def entry(pod, ifname="eth0"):
@@ -246,6 +253,148 @@ def test_row_48_chained_it_passes_on_what_was_there(subject):
     assert subject.snapshot() == before
 
 
+def ipam_result(*addresses, **more):
+    return {"cniVersion": "1.1.0", "ips": [{"address": f"{a}/24", "gateway": "192.0.2.1"} for a in addresses], **more}
+
+
+def names(error):
+    return f"{error.msg} {error.details}"
+
+
+def test_row_49_a_delegate_is_found_in_order_and_gets_what_we_got(subject):
+    folders = [subject.tmp / name for name in ("first", "second", "third")]
+    unusable, used, other = (Delegate(folder) for folder in folders)
+    os.chmod(unusable.path, 0o644)
+    (address,) = subject.plugin.addresses(subject, 1)
+    for each in (used, other):
+        each.answer("ADD", ipam_result(address, routes=[{"dst": "198.51.100.0/24"}], dns={"nameservers": ["192.0.2.53"]}))
+    pod = subject.pod()
+    conf = subject.conf(pod=pod, ipam={"type": "recorder", "some": ["thing", {"else": None}]}, runtimeConfig={"its": "own"})
+    path = ":".join(["/nonexistent", "", *map(str, folders)])
+    env = subject.env("ADD", pod, CNI_PATH=path, CNI_ARGS="IgnoreUnknown=1;X=y", SOMETHING="of the runtime's")
+    done = subject.exec(env, json.dumps(conf))
+    assert done.returncode == 0, done
+    assert done.stderr == f"{used.path} runs ADD\n"                     # passed through, and nothing of ours
+    ((command, stdin, seen, netns),) = used.calls()
+    assert (command, stdin) == ("ADD", json.dumps(conf)) and env.items() <= seen.items()
+    assert netns == subject.run("readlink", "/proc/self/ns/net").stdout.strip()
+    assert not unusable.calls() and not other.calls()
+    result = json.loads(done.stdout)
+    pod.results["eth0"] = result
+    assert [i["address"].split("/")[0] for i in result["ips"]] == [address] == pod.addresses("eth0")
+    assert "198.51.100.0/24" in [r["dst"] for r in result["routes"]] and result["dns"] == {"nameservers": ["192.0.2.53"]}
+    assert "198.51.100.0/24" in [r["dst"] for r in pod.json("route", "show")]
+    used.calls()
+    for name in ("../second/recorder", "nobody-has-this", ".."):
+        error = refused(subject.call, "ADD", subject.conf(pod=pod, ipam={"type": name}), subject.pod(), CNI_PATH=path)
+        assert error.code == 7 and name in names(error), error
+
+
+def test_row_50_a_delegate_is_told_of_every_failure(subject):
+    delegate = Delegate(subject.tmp / "bin")
+    pod = with_lo_up(subject)
+    conf = subject.conf(pod=pod, ipam={"type": "recorder"})
+    path = {"CNI_PATH": str(subject.tmp / "bin")}
+    before = subject.snapshot()
+
+    def add():
+        done = subject.exec(subject.env("ADD", pod, **path), conf)
+        assert done.returncode != 0
+        return CniError(*[strict_object(done.stdout, "ADD").get(k) for k in ("code", "msg", "details")], raw=None)
+
+    delegate.fail("ADD", 123, "out of addresses", "all 3 of them")
+    error = add()                                               # it fails itself
+    assert error.code == 123 and "out of addresses" in error.msg and error.details == "all 3 of them"
+    assert delegate.commands() == ["ADD", "DEL"]
+    (address,) = subject.plugin.addresses(subject, 1)
+    broken = {
+        "no JSON": "hello", "no result": "[]", "two documents": json.dumps(ipam_result(address)) * 2, "no address": ipam_result(),
+        "no version of ours": {**ipam_result(address), "cniVersion": "9.9.9"}, "two of a family": ipam_result(address, "192.0.2.9"),
+        "not ours": ipam_result("192.0.2.77"),                  # the main part refuses
+        "a route that cannot be": ipam_result(address, routes=[{"dst": "198.51.100.7/24"}]),           # after the interface was made
+    }
+    for case, answer in broken.items():
+        delegate.answer("ADD", answer)
+        assert add().code in (6, 7, 101), case
+        assert delegate.commands() == ["ADD", "DEL"], case
+        subject.settled(before)
+    # an interface that is there: the delegate is not asked, or it would lose what the first ADD has
+    delegate.answer("ADD", ipam_result(address))
+    pod.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "x0")
+    assert add().code == 100 and delegate.commands() == []
+    pod.run("ip", "link", "del", "eth0")
+    # and one that does not end is ended
+    (delegate.dir / "ADD.out").unlink()
+    os.mkfifo(delegate.dir / "ADD.out")
+    conf["timeout_ms"] = 500
+    error = add()
+    assert error.code == 11 and "in time" in error.msg
+    subject.settled(before)
+
+
+def test_row_51_other_verbs_are_forwarded(subject):
+    delegate = Delegate(subject.tmp / "bin")
+    pod = with_lo_up(subject)
+    before = subject.snapshot()
+    (address,) = subject.plugin.addresses(subject, 1)
+    delegate.answer("ADD", ipam_result(address))
+    path = {"CNI_PATH": str(subject.tmp / "bin")}
+
+    def run(verb, prev=None):
+        conf = subject.conf(pod=pod, ipam={"type": "recorder"}, prevResult=prev, **{"cni.dev/valid-attachments": [entry(pod)]})
+        done = subject.exec(subject.env(verb, pod, **path), conf)
+        ((command, stdin, _, _),) = delegate.calls()
+        assert command == verb and json.loads(stdin) == conf
+        return done
+
+    result = json.loads(run("ADD").stdout)
+    for verb in ("CHECK", "STATUS", "GC"):
+        done = run(verb, result)
+        assert done.returncode == 0 and done.stdout == "", (verb, done)
+    for verb in ("CHECK", "STATUS", "GC", "DEL"):
+        delegate.fail(verb, 107, f"no {verb} today", "come again")
+        done = run(verb, result)
+        error = strict_object(done.stdout, verb)
+        assert done.returncode != 0 and (error["code"], error["details"]) == (107, "come again")
+        assert f"no {verb} today" in error["msg"]
+    assert f"{pod.cid}/eth0" not in subject.held()              # our part of the DEL was done all the same
+    delegate.answer("DEL", "")
+    assert run("DEL", result).returncode == 0
+    subject.settled(before)
+
+
+def test_row_52_addresses_of_ipam_plugins(subject):
+    """Debian's host-local and static say no interface; our result does. And what is no IPAM plugin does not pretend to be one."""
+    addresses = subject.plugin.addresses(subject, 6)
+    net = ipaddress.ip_network(f"{addresses[0]}/28", strict=False)
+    ipams = {
+        "host-local": {"type": "host-local", "dataDir": str(subject.tmp / "leases"),
+                       "ranges": [[{"subnet": str(net), "rangeStart": addresses[0], "rangeEnd": addresses[-1]}]]},
+        "static": {"type": "static", "addresses": [{"address": f"{addresses[0]}/28"}],
+                   "routes": [{"dst": "198.51.100.0/24"}, {"dst": "0.0.0.0/0"}]},
+    }
+    for name, ipam in ipams.items():
+        for version in ("0.3.1", "0.4.0", "1.0.0"):
+            pod = subject.pod()
+            conf = subject.conf(version, pod, ipam=ipam)
+            env = subject.env("ADD", pod, CNI_PATH="/usr/lib/cni")
+            raw = strict_object(subject.run_exact(env, [f"/usr/lib/cni/{name}"], json.dumps(conf)).stdout, name)
+            assert "interfaces" not in raw and all("interface" not in ip for ip in raw["ips"])
+            assert subject.run_exact({**env, "CNI_COMMAND": "DEL"}, [f"/usr/lib/cni/{name}"], json.dumps(conf)).returncode == 0
+            result = Result(subject.call("ADD", conf, pod, CNI_PATH="/usr/lib/cni"), version)
+            assert result.address in addresses and [ip["interface"] for ip in result.ips] == [1]
+            assert pod.addresses("eth0") == [result.address]
+            if version >= "0.4.0":
+                subject.call("CHECK", {**conf, "prevResult": result.raw}, pod, CNI_PATH="/usr/lib/cni")
+            subject.call("DEL", {**conf, "prevResult": result.raw}, pod, CNI_PATH="/usr/lib/cni")
+            proc.wait_until(lambda: subject.node.info()["pool"]["cooling"] == 0, "the address to have rested")
+    pod = subject.pod()
+    before = subject.snapshot()
+    error = refused(subject.call, "ADD", {**subject.conf("1.0.0", pod), "type": "ptp", "ipam": {"type": subject.plugin.name}}, pod)
+    assert error.code == 2 and subject.plugin.name in error.msg
+    assert subject.snapshot() == before
+
+
 KUBERNETES = ["K8S_POD_NAMESPACE=ns", "K8S_POD_NAME=p", "K8S_POD_INFRA_CONTAINER_ID=i", "K8S_POD_UID=u", "IgnoreUnknown=1"]
 
 
@@ -263,6 +412,62 @@ def test_row_53_cni_args(subject):
         assert error.code == 4 and "CNI_ARGS" in error.msg, args
         subject.delete(pod, args=args)          # but nothing may keep a DEL from its work
     assert subject.snapshot() == before
+
+
+MACS = ["02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03"]
+
+
+def test_row_54_addresses_and_macs_that_are_asked_for(subject):
+    """The capability beats args, args beats CNI_ARGS; what cannot be had is refused, but for args, which are hints."""
+    one, two, three = subject.plugin.addresses(subject, 3)
+    capability = {"runtimeConfig": {"ips": [f"{one}/28"], "mac": MACS[0]}}
+    args = {"args": {"cni": {"ips": [two], "mac": MACS[1]}}}
+    env = f"IP={three};MAC={MACS[2]};K8S_POD_NAME=p"
+    for conf, cni_args, want in (({**capability, **args}, env, 0), (capability, env, 0), (args, env, 1), ({}, env, 2),
+                                 ({"runtimeConfig": {}}, env, 2)):
+        pod = subject.pod()
+        result = subject.add(pod, conf=conf, args=cni_args)
+        assert pod.addresses("eth0") == [(one, two, three)[want]] == [i["address"].split("/")[0] for i in result["ips"]]
+        assert pod.links()["eth0"]["address"] == MACS[want] == result["interfaces"][1]["mac"]
+        subject.check(pod, conf=conf, args=cni_args)
+        pod.run("ping", "-c1", "-W5", subject.reachable())
+        subject.delete(pod, conf=conf)
+        proc.wait_until(lambda: subject.node.info()["pool"]["cooling"] == 0, "the address to have rested")
+
+    held = subject.pod()
+    subject.add(held, conf={"runtimeConfig": {"ips": [one]}})
+    pod = with_lo_up(subject)
+    before = subject.snapshot()
+
+    def asks(**runtime):
+        return refused(subject.add, pod, conf={"runtimeConfig": runtime})
+
+    assert asks(ips=[one]).code == 11 and one in asks(ips=[one]).msg            # somebody has it
+    assert asks(ips=["192.0.2.9"]).code == 7 and "192.0.2.9" in asks(ips=["192.0.2.9"]).msg
+    assert asks(ips=["2001:db8::9"]).code == 7                                  # a family that pods here do not get
+    assert asks(ips=[one, two]).code == 2                                       # one of each family is what there is
+    for bad in ("nonsense", "", "10.0.0.300", f"{one}/33", 5, None, {}):
+        error = asks(ips=[bad])
+        assert error.code == 7 and "runtimeConfig.ips[0]" in error.msg, bad
+    for bad in ("nonsense", "01:00:5e:00:00:01", "00:00:00:00:00:00", "02:00:00:00:00", 5):
+        error = asks(mac=bad)
+        assert error.code == 7 and "mac" in error.msg, bad
+    assert asks(ips="x").code == 7 and refused(subject.add, pod, conf={"runtimeConfig": []}).code == 7
+    for cni_args, code in (("IP=nonsense", 4), ("MAC=nonsense", 4), (f"IP={two},{three}", 4), ("IP=192.0.2.9", 7),
+                           (f"IP={one}", 11)):
+        assert refused(subject.add, pod, args=cni_args).code == code, cni_args
+    for key, value in subject.plugin.unsupported["runtimeConfig"].items():
+        error = asks(**{key: value})
+        assert error.code == 2 and f"runtimeConfig.{key} is {json.dumps(value, separators=(',', ':'))}" in error.msg, error
+        subject.add(pod, conf={"runtimeConfig": {key: type(value)()}})          # empty: nothing is asked for
+        subject.delete(pod, conf={"runtimeConfig": {key: value}})               # and no DEL fails for it
+        subject.settled(before)
+    # hints: what cannot be had, or is not understood, is given up
+    for hint in ({"ips": [one]}, {"ips": ["192.0.2.9"]}, {"ips": ["nonsense", 5]}, {"ips": 5}, {"mac": "nonsense"}, 5):
+        subject.add(pod, conf={"args": {"cni": hint}})
+        assert pod.addresses("eth0") not in ([one], ["192.0.2.9"])
+        subject.delete(pod)
+        subject.settled(before)
 
 
 def test_row_55_interfaces_are_in_order_and_true(subject):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -365,3 +366,99 @@ def test_add_asks_little_of_the_kernel(node):
 def test_version_flag(bare_node):
     done = proc.run([proc.PLUGIN, "--version"], env={})
     assert re.fullmatch(r"vpcwire \S+\n", done.stdout)
+
+
+# --- the bandwidth capability
+
+def qdiscs(run, dev):
+    return {q["kind"]: q.get("options", {}) for q in json.loads(run("tc", "-j", "qdisc", "show", "dev", dev).stdout) if q["kind"] != "noqueue"}
+
+
+def limits(**rates):
+    return {"runtimeConfig": {"bandwidth": rates}}
+
+
+@pytest.mark.parametrize("attach", ["clsact", "tcx"])
+def test_bandwidth_is_a_bucket_at_each_end(node, pins, attach):
+    """Towards the pod at the node's end, from the pod at its own: no third interface, and the filters stay."""
+    pod = node.pod()
+    conf = {"attach": attach, **limits(IngressRate=8_000_000, IngressBurst=4294967295, EgressRate="16000000", EgressBurst=4294967295 * 8 - 1)}
+    result = node.add(pod, conf=conf)
+    outside, inside = qdiscs(node.run, HOST), qdiscs(pod.run, "eth0")
+    assert outside["tbf"]["rate"] == 1_000_000 and inside["tbf"]["rate"] == 2_000_000      # bytes
+    assert all(2 * 9001 <= q["tbf"]["burst"] < 64 << 10 for q in (outside, inside))       # "none given" is no 4 GiB bucket
+    assert ("clsact" in outside) == (attach == "clsact")
+    assert [l["ifname"] for l in node.json("link", "show")] == ["lo", HOST]
+    assert all("UP" in l["flags"] for l in (pod.links()["eth0"], node.json("link", "show", "dev", HOST)[0]))
+    node.check(pod, result, conf=conf)
+    proc.run(["ip", "addr", "add", "10.9.9.9/32", "dev", "lo"])
+    pod.run("ping", "-c1", "-W5", "-s8000", "10.9.9.9")
+
+
+def test_bandwidth_of_one_direction_and_none(node):
+    for cid, rates, want in (("a", {"ingressRate": 1000}, (True, False)), ("b", {"egressRate": 1000, "egressBurst": 8}, (False, True)),
+                             ("c", {"ingressRate": 0, "egressRate": 0}, (False, False)), ("d", {}, (False, False))):
+        pod = node.pod(cid)
+        host = node.add(pod, conf=limits(**rates))["interfaces"][0]["name"]
+        found = "tbf" in qdiscs(node.run, host), "tbf" in qdiscs(pod.run, "eth0")
+        assert found == want, rates
+        node.check(pod, conf=limits(**rates))
+
+
+def test_bandwidth_beyond_32_bits(node):
+    pod = node.pod()
+    rates = limits(ingressRate=100_000_000_000, ingressBurst=800_000)
+    node.add(pod, conf=rates)
+    assert qdiscs(node.run, HOST)["tbf"]["rate"] == 12_500_000_000
+    node.check(pod, conf=rates)
+
+
+@pytest.mark.parametrize("rates", [{"ingressRate": -1}, {"ingressRate": 999}, {"ingressRate": "fast"}, {"ingressBurst": 1000}, {"egressRate": 1.5},
+                                   {"egressRate": 1 << 63}])
+def test_bandwidth_that_is_none(node, rates):
+    error = refused(node.add, node.pod(), conf=limits(**rates))
+    assert error.code in (6, 7) and node.daemon.requests == []
+
+
+@pytest.mark.parametrize("where, command", [("node", f"tc qdisc del dev {HOST} root"), ("pod", "tc qdisc del dev eth0 root"),
+                                            ("node", f"tc qdisc replace dev {HOST} root tbf rate 9mbit burst 20000 latency 25ms"),
+                                            ("pod", "tc qdisc replace dev eth0 root pfifo")])
+def test_check_misses_no_bandwidth(node, where, command):
+    pod = node.pod()
+    rates = limits(ingressRate=8_000_000, egressRate=8_000_000)
+    node.add(pod, conf=rates)
+    node.check(pod, conf=rates)
+    (pod.run if where == "pod" else node.run)(*command.split())
+    error = refused(node.check, pod, conf=rates)
+    assert error.code == 103 and "bandwidth" in error.msg
+
+
+def test_bandwidth_holds_packets_back(node):
+    """A mebibyte each way at 8 Mbit/s, less the burst, cannot take less than 0.9 s, however busy or idle the machine is."""
+    proc.run(["ip", "addr", "add", "10.9.9.9/32", "dev", "lo"])
+    pod = node.pod()
+    node.add(pod, conf=limits(ingressRate=8_000_000, egressRate=8_000_000))
+    for sender, receiver, address in ((pod.run_argv(), [], "10.9.9.9"), ([], pod.run_argv(), pod.addresses("eth0")[0])):
+        sink = subprocess.Popen([*receiver, sys.executable, "-c", SINK, address], stdout=subprocess.PIPE, text=True)
+        assert sink.stdout.readline() == "ready\n"
+        proc.run([*sender, sys.executable, "-c", SOURCE, address])
+        taken = float(sink.communicate(timeout=20)[0])
+        assert 0.9 < taken, address
+
+
+SINK = """
+import socket, sys, time
+s = socket.create_server((sys.argv[1], 5001))
+print("ready", flush=True)
+c, _ = s.accept()
+n, began = 0, time.monotonic()
+while data := c.recv(65536):
+    n += len(data)
+assert n == 1 << 20, n
+print(time.monotonic() - began)
+"""
+SOURCE = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 5001), 10) as c:
+    c.sendall(bytes(1 << 20))
+"""

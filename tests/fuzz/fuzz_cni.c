@@ -10,6 +10,7 @@
 #include "lib/cni/env.h"
 #include "lib/cni/main.h"
 #include "lib/cni/result.h"
+#include "lib/cni/wish.h"
 #include "lib/json/json.h"
 
 #include <stdint.h>
@@ -48,6 +49,8 @@ static void conf(const char *text, size_t len, bool tolerant)
 	vw_auto_free struct vw_cni_attachment *list = NULL;
 	vw_auto_cni_result struct vw_cni_result r = VW_CNI_RESULT_INIT;
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	struct vw_cni_args args = {0};
+	struct vw_cni_wish wish;
 	struct vw_cni_conf c;
 	struct vw_err err;
 	bool unknown;
@@ -61,6 +64,8 @@ static void conf(const char *text, size_t len, bool tolerant)
 	}
 	if (c.prev_result && vw_cni_result_parse(c.prev_result, c.version, &r, &err) == 0)
 		print_and_read_back(&r);
+	if (vw_cni_wish_parse(&c, &args, len & 15, &wish, &err) < 0 && (!err.cni || !err.msg[0]))
+		abort();
 	(void)vw_cni_conf_attachments(&c, &list, &n, &unknown, &err);
 	vw_cni_result_done(&r); /* before what it borrows from */
 	vw_cni_conf_done(&c);

@@ -6,6 +6,7 @@
 #include "lib/cni/env.h"
 #include "lib/cni/main.h"
 #include "lib/cni/result.h"
+#include "lib/cni/wish.h"
 #include "lib/json/json.h"
 #include "tests/unit/cm.h"
 
@@ -198,6 +199,10 @@ static void bad_conf(void **state)
 		{"{\"name\":\"v\",\"log_level\":\"x\"}", 7, true},
 		{"{\"name\":\"v\",\"log_file\":5}", 7, true},
 		{"{\"name\":\"v\",\"dns\":[]}", 7, true},
+		{"{\"name\":\"v\",\"ipam\":[]}", 7, true},
+		{"{\"name\":\"v\",\"ipam\":{\"type\":5}}", 7, true},
+		{"{\"name\":\"v\",\"runtimeConfig\":{\"dns\":[]}}", 7, true},
+		{"{\"name\":\"v\",\"runtimeConfig\":{\"dns\":{\"servers\":[5]}}}", 7, true},
 	};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
@@ -213,6 +218,151 @@ static void bad_conf(void **state)
 				 rows[i].ok_when_tolerant);
 		if (rows[i].ok_when_tolerant)
 			vw_cni_conf_done(&c);
+	}
+}
+
+static void dns_of_network_and_runtime(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} rows[] = {
+		{"{\"name\":\"v\"}", NULL},
+		{"{\"name\":\"v\",\"dns\":{\"domain\":\"d\"},\"runtimeConfig\":{}}", "{\"domain\":\"d\"}"},
+		{"{\"name\":\"v\",\"dns\":{\"domain\":\"d\",\"nameservers\":[\"a\"]},\"runtimeConfig\":{\"dns\":{\"Servers\":[\"b\"],"
+		 "\"searches\":[]}}}",
+		 "{\"domain\":\"d\",\"nameservers\":[\"b\"]}"},
+		{"{\"name\":\"v\",\"DNS\":{\"NameServers\":[\"a\"]},\"runtimeConfig\":{\"dns\":{\"servers\":[\"b\"],\"searches\":[\"s\"],"
+		 "\"options\":[\"o\"]}}}",
+		 "{\"nameservers\":[\"b\"],\"search\":[\"s\"],\"options\":[\"o\"]}"},
+		{"{\"name\":\"v\",\"runtimeConfig\":{\"dns\":{\"servers\":null}}}", NULL},
+	};
+
+	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
+		vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+		struct vw_cni_conf c;
+		struct vw_err err;
+
+		assert_int_equal(vw_cni_conf_parse(rows[i].text, strlen(rows[i].text), false, &c, &err), 0);
+		assert_int_equal(c.dns != NULL, rows[i].want != NULL);
+		if (c.dns) {
+			assert_int_equal(vw_json_print(c.dns, 0, &b), 0);
+			assert_string_equal(vw_buf_str(&b), rows[i].want);
+		}
+		vw_cni_conf_done(&c);
+	}
+}
+
+/* --- wishes */
+
+static int wish_of(const char *members, const char *args, unsigned int caps, struct vw_cni_wish *ret, struct vw_err *err)
+{
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	struct vw_cni_args a = {0};
+	struct vw_cni_conf c;
+	int r;
+
+	vw_buf_printf(&b, "{\"name\":\"v\"%s%s}", *members ? "," : "", members);
+	assert_int_equal(vw_cni_conf_parse(vw_buf_str(&b), b.len, false, &c, err), 0);
+	assert_int_equal(vw_cni_args_parse(args, &a, err), 0);
+	r = vw_cni_wish_parse(&c, &a, caps, ret, err);
+	vw_cni_conf_done(&c);
+	return r;
+}
+
+#define EVERYTHING (VW_CNI_CAP_IPS | VW_CNI_CAP_MAC | VW_CNI_CAP_BANDWIDTH | VW_CNI_CAP_PORT_MAPPINGS)
+
+static void wishes(void **state)
+{
+	static const struct {
+		const char *members, *args;
+		const char *ip4, *ip6, *mac;
+		bool optional;
+	} rows[] = {
+		{"", "", "", "", "", false},
+		{"\"runtimeConfig\":null,\"args\":null", "", "", "", "", false},
+		{"\"runtimeConfig\":{\"ips\":[\"10.0.0.1/24\",\"2001:db8::1\"],\"mac\":\"02:00:00:00:00:01\"}", "IP=10.0.0.9;MAC=x", "10.0.0.1",
+		 "2001:db8::1", "02:00:00:00:00:01", false},
+		{"\"runtimeConfig\":{\"ips\":[]},\"args\":{\"cni\":{\"ips\":[\"10.0.0.2\"]}}", "IP=10.0.0.9", "10.0.0.2", "", "", true},
+		{"\"args\":{\"cni\":{\"ips\":[\"bad\",5,\"10.0.0.2\",\"10.0.0.3\"],\"mac\":\"bad\"}}", "MAC=02:00:00:00:00:02", "10.0.0.2", "",
+		 "02:00:00:00:00:02", true},
+		{"\"args\":{\"cni\":[]}", "IP=2001:db8::1,10.0.0.9", "10.0.0.9", "2001:db8::1", "", false},
+		{"\"args\":[]", "IP=10.0.0.9/8", "10.0.0.9", "", "", false},
+	};
+
+	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
+		char ip[VW_IP_STRLEN], mac[VW_MAC_STRLEN];
+		const char *ip4 = "", *ip6 = "";
+		struct vw_cni_wish w;
+		struct vw_err err;
+		char ip2[VW_IP_STRLEN];
+
+		assert_int_equal(wish_of(rows[i].members, rows[i].args, EVERYTHING, &w, &err), 0);
+		for (unsigned int k = 0; k < w.n_ip; k++) {
+			if (w.ip[k].family == AF_INET)
+				ip4 = vw_ip_str(&w.ip[k], ip);
+			else
+				ip6 = vw_ip_str(&w.ip[k], ip2);
+		}
+		assert_string_equal(ip4, rows[i].ip4);
+		assert_string_equal(ip6, rows[i].ip6);
+		assert_int_equal(w.ip_optional, rows[i].optional);
+		assert_string_equal(w.has_mac ? vw_mac_str(&w.mac, mac) : "", rows[i].mac);
+	}
+}
+
+static void rates(void **state)
+{
+	struct vw_cni_wish w;
+	struct vw_err err;
+
+	assert_int_equal(wish_of("\"runtimeConfig\":{\"Bandwidth\":{\"IngressRate\":\"1000\",\"ingressburst\":4294967294,\"egressRate\":"
+				 "9223372036854775807,\"egressBurst\":34359738359}}", "", EVERYTHING, &w, &err), 0);
+	assert_int_equal(w.to_pod.bits_per_s, 1000);
+	assert_int_equal(w.to_pod.burst_bits, 4294967294);
+	assert_int_equal(w.from_pod.bits_per_s, INT64_MAX);
+	assert_int_equal(w.from_pod.burst_bits, 0);
+}
+
+static void wishes_that_cannot_be_met(void **state)
+{
+	static const struct {
+		const char *members, *args;
+		unsigned int caps;
+		int code;
+		const char *why;
+	} rows[] = {
+		{"\"runtimeConfig\":[]", "", EVERYTHING, 7, "runtimeConfig"},
+		{"\"runtimeConfig\":{\"ips\":5}", "", EVERYTHING, 7, "ips"},
+		{"\"runtimeConfig\":{\"ips\":[\"x\"]}", "", EVERYTHING, 7, "ips[0] is \"x\""},
+		{"\"runtimeConfig\":{\"ips\":[\"10.0.0.1\",\"10.0.0.2\"]}", "", EVERYTHING, 2, "[\"10.0.0.1\",\"10.0.0.2\"]"},
+		{"\"runtimeConfig\":{\"ips\":[\"10.0.0.1\"]}", "", 0, 2, "runtimeConfig.ips is [\"10.0.0.1\"]"},
+		{"\"runtimeConfig\":{\"mac\":\"02:00:00:00:00:01\"}", "", 0, 2, "runtimeConfig.mac"},
+		{"\"runtimeConfig\":{\"mac\":\"01:00:00:00:00:01\"}", "", EVERYTHING, 7, "unicast"},
+		{"\"runtimeConfig\":{\"bandwidth\":{\"ingressRate\":1000}}", "", 0, 2, "runtimeConfig.bandwidth"},
+		{"\"runtimeConfig\":{\"bandwidth\":[1]}", "", EVERYTHING, 7, "bandwidth"},
+		{"\"runtimeConfig\":{\"bandwidth\":{\"ingressRate\":999}}", "", EVERYTHING, 7, "at least 1000"},
+		{"\"runtimeConfig\":{\"bandwidth\":{\"egressBurst\":8}}", "", EVERYTHING, 7, "egressRate is not"},
+		{"\"runtimeConfig\":{\"portMappings\":[{\"hostPort\":1}]}", "", 0, 2, "portMappings is [{\"hostPort\":1}]"},
+		{"\"runtimeConfig\":{\"ipRanges\":[[{}]]}", "", EVERYTHING, 2, "runtimeConfig.ipRanges"},
+		{"\"runtimeConfig\":{\"deviceID\":\"0000:04:00.5\"}", "", EVERYTHING, 2, "0000:04:00.5"},
+		{"", "IP=x", EVERYTHING, 4, "IP"},
+		{"", "IP=10.0.0.1,10.0.0.2", EVERYTHING, 4, "IP"},
+		{"", "IP=10.0.0.1", 0, 2, "IP=10.0.0.1"},
+		{"", "MAC=x", EVERYTHING, 4, "MAC"},
+		{"", "MAC=02:00:00:00:00:01", 0, 2, "MAC=02:00:00:00:00:01"},
+	};
+
+	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
+		struct vw_cni_wish w, before;
+		struct vw_err err;
+
+		memset(&w, 0xa5, sizeof(w));
+		before = w;
+		assert_true(wish_of(rows[i].members, rows[i].args, rows[i].caps, &w, &err) < 0);
+		assert_int_equal(err.cni, rows[i].code);
+		if (!strstr(err.msg, rows[i].why))
+			fail_msg("row %zu: %s", i, err.msg);
+		assert_memory_equal(&w, &before, sizeof(w));
 	}
 }
 
@@ -462,6 +612,10 @@ int main(void)
 		cmocka_unit_test(good_conf),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(bad_conf),
+		cmocka_unit_test(dns_of_network_and_runtime),
+		cmocka_unit_test(wishes),
+		cmocka_unit_test(rates),
+		cmocka_unit_test(wishes_that_cannot_be_met),
 		cmocka_unit_test(attachments),
 		cmocka_unit_test(results_in_every_version),
 		cmocka_unit_test(old_results_are_understood),
