@@ -178,8 +178,7 @@ static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *e
 		(void)slot_publish(d, a, &again);
 		return r;
 	}
-	if (r)
-		daemon_links_dying(d);
+	daemon_links_dying(d);          /* its addresses' connections wait even where the link is gone */
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "daemon/placement.h"
 #include "daemon/rpc_server.h"
 #include "daemon/serve.h"
+#include "daemon/stale.h"
 #include "daemon/store.h"
 #include "daemon/sweep.h"
 #include "ipam/pool.h"
@@ -72,14 +73,14 @@ static void on_cool_timer(void *arg)
 struct reap_job {
 	struct daemon *d;
 	int r;
-	struct vw_err err;
+	struct vw_err err, ct;
 };
 
 static void reap_work(void *arg)
 {
 	struct reap_job *j = arg;
 
-	j->r = hostnet_reap_work(&j->err);
+	j->r = hostnet_reap_work(j->d->hostnet, &j->ct, &j->err);
 }
 
 static void reap_done(void *arg)
@@ -88,6 +89,8 @@ static void reap_done(void *arg)
 	struct daemon *d = j->d;
 
 	hostnet_reap_end(d->hostnet, j->r, attach_reaped, d);
+	if (j->ct.eno)
+		vw_warn("connections of stopped pods could not be forgotten, ignoring", "err=\"%s\"", j->ct.msg);
 	if (j->r < 0)
 		vw_error("links of stopped pods could not be deleted, retrying", "err=\"%s\"", j->err.msg);
 	if (!d->stopping && hostnet_dying(d->hostnet) > 0)
@@ -394,6 +397,9 @@ static int restore(struct daemon *d, struct vw_err *err)
 	r = vw_tombstone_replay(d->socket_path, replay_tombstone, d, err);
 	if (r < 0)
 		vw_warn("tombstones could not be read, ignoring", "err=\"%s\"", err->msg);
+	if (hostnet_free_prune(d->hostnet, err) < 0)
+		vw_warn("routes of former addresses could not be removed, ignoring", "err=\"%s\"", err->msg);
+	stale_sweep(d);
 	for (size_t i = 0; i < d->enis.n; i++)
 		if (d->enis.v[i].row.primary && d->enis.v[i].wired && daemon_nat_apply(d, err) == 0)
 			d->ready = true;

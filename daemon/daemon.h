@@ -57,6 +57,7 @@ struct daemon {
 	bool discovering;               /* a survey is under way */
 	bool discover_again;            /* and what it saw may be old: another one follows */
 	bool stopping;
+	bool all_stale;                 /* what a former life left to be forgotten is not yet known to be: see stale.h */
 	uint64_t discover_wait_ms;      /* before the next survey after one that failed or was incomplete */
 	struct vw_err trouble;          /* why not ready, or the last failure of the cloud; eno 0 = none */
 	struct eni_table enis;

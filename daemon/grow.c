@@ -322,6 +322,7 @@ static int start_remove(struct daemon *d, const struct ipam_action *a)
 
 	if (ipam_pool_eni_state(d->pool, a->eni_id, IPAM_ENI_REMOVING) < 0)
 		return -EAGAIN;
+	eni_free_routes(d, eni_by_id(d, a->eni_id));
 	/* between detach and delete nothing at EC2 says that it was this node's */
 	(void)!vw_fmt(i.token, sizeof(i.token), "%s", a->eni_id);
 	if (store_intent_put(d->store, &i, &err) < 0) {

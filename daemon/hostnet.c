@@ -46,6 +46,9 @@ struct hostnet *hostnet_free(struct hostnet *hn)
 		vw_nl_batch_done(&hn->batch);
 		free(hn->dying.items);
 		free(hn->reaping.items);
+		free(hn->stale.items);
+		free(hn->purging.items);
+		free(hn->frees);
 		hostnet_nat_done(hn);
 	}
 	free(hn);
@@ -396,6 +399,8 @@ int hostnet_down(struct hostnet *hn, struct vw_err *err)
 {
 	const struct vw_addr gw = gateway();
 	int r = family_down(hn, AF_INET, err);
+
+	hn->frees_known = false;
 
 	(void)vw_addr_del(&hn->batch, &gw);
 	vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);

@@ -43,6 +43,7 @@ struct vw_err;
 #define HOSTNET_PRIO_ENI 1536           /* + n */
 #define HOSTNET_NFT_TABLE "vpcwire"
 #define HOSTNET_ROUTER6 "fe80:ec2::1"   /* the VPC router on every link (VPC User Guide; aws-node uses it too) */
+#define HOSTNET_METRIC_FREE 65535       /* of the routes that make free addresses unreachable: behind any pod's */
 #define HOSTNET_ALIAS_PREFIX "vpcwire:" /* ifalias of a pod's host veth: "vpcwire:<container id>/<ifname>" */
 
 struct hostnet;
@@ -141,6 +142,18 @@ struct hostnet_nat {
 /** hostnet_nat_apply() - replace the tables in one transaction; connections keep their NAT. @nat is copied. */
 int hostnet_nat_apply(struct hostnet *hn, const struct hostnet_nat *nat, struct vw_err *err);
 
+/* --- addresses that no pod has */
+
+/**
+ * hostnet_free_set() - the addresses, prefixes and blocks that ENI @eni_id has for pods; where no pod has one, it is
+ * unreachable (route in the pods table). Else packets for it would go by main back to the VPC, which sends them here again, and
+ * conntrack would take notes of them for the next owner.
+ * Replaces what was said of @eni_id before; @n 0 before somebody else may get them. Unchanged: no kernel call.
+ */
+int hostnet_free_set(struct hostnet *hn, const char *eni_id, const struct vw_cidr *slots, size_t n, struct vw_err *err);
+/** hostnet_free_prune() - after a start: remove what a former life left and nobody has said again. */
+int hostnet_free_prune(struct hostnet *hn, struct vw_err *err);
+
 /* --- pods that go */
 
 /**
@@ -156,20 +169,22 @@ struct hostnet_pod {
 
 /**
  * hostnet_pod_forget() - delete its routes and put its host veth into the dying group: ~0.1 ms, no RCU wait.
- * Anything that is gone already is fine. The link goes with the next reap; until then its name and slot
- * are taken.
+ * Anything that is gone already is fine. The link goes with the next round of the reaper, and so do the tracked connections
+ * of its addresses; until then its name and slot are taken, and its addresses stale.
  * Return: 1 = the link now waits for the reaper, 0 = there was no link, -errno.
  */
 int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct vw_err *err);
 
-/** hostnet_dying() - how many links wait for the reaper (those being reaped included). */
+/** hostnet_dying() - how much waits for the reaper: links and addresses (what it is at included). */
 size_t hostnet_dying(const struct hostnet *hn);
 /** hostnet_is_dying() - a link with this name (NULL: none) or index (0: none) waits: reap before making one. */
 bool hostnet_is_dying(const struct hostnet *hn, const char *ifname, unsigned int ifindex);
+/** hostnet_is_stale() - connections of a former owner may still be tracked: reap before a pod gets it. */
+bool hostnet_is_stale(const struct hostnet *hn, const struct vw_ip *ip);
 
 /**
- * hostnet_reap() - delete every dying link in one request (16 ms for one, ~50 ms for 100: RCU waits in
- * the kernel).
+ * hostnet_reap() - forget the connections of stale addresses, then delete every dying link in one request (16 ms for one, ~50 ms
+ * for 100: RCU waits in the kernel).
  * @reaped: called for each link that is gone now, in this thread. May be NULL. Return: how many, -errno
  * (none is forgotten).
  * Blocks; a loop that cannot afford it uses the three below: _begin here, _work in any thread, _end here.
@@ -177,21 +192,24 @@ bool hostnet_is_dying(const struct hostnet *hn, const char *ifname, unsigned int
 int hostnet_reap(struct hostnet *hn, void (*reaped)(unsigned int ifindex, void *arg), void *arg,
 		 struct vw_err *err);
 /**
- * hostnet_reap_begin() - fix which links this round is about. Return: how many (0: do not go on), -EBUSY
+ * hostnet_reap_begin() - fix which links and addresses this round is about. Return: how many (0: do not go on), -EBUSY
  * (one runs).
  */
 int hostnet_reap_begin(struct hostnet *hn);
 /**
- * hostnet_reap_work() - touches no struct hostnet: safe in a worker thread (of the same network
+ * hostnet_reap_work() - reads only what _begin has fixed: safe in a worker thread (of the same network
  * namespace).
+ * @ret_ct: why connections could not be forgotten, eno 0 = they are; the round goes on and the addresses are given out.
  */
-int hostnet_reap_work(struct vw_err *err);
+int hostnet_reap_work(const struct hostnet *hn, struct vw_err *ret_ct, struct vw_err *err);
 /**
  * hostnet_reap_end() - @result: what _work returned; on failure the links wait for the next round.
- * Return: how many.
+ * Return: how many links are gone.
  */
 int hostnet_reap_end(struct hostnet *hn, int result, void (*reaped)(unsigned int ifindex, void *arg),
 		     void *arg);
+/** hostnet_purge() - forget the tracked connections of all addresses of which @gone says so. Any thread. Return: how many. */
+int hostnet_purge(bool (*gone)(const struct vw_ip *ip, const void *arg), const void *arg, struct vw_err *err);
 
 /* --- restart and truth */
 
@@ -209,8 +227,7 @@ struct hostnet_found {
 };
 
 /**
- * struct hostnet_scan - @pods: links with index >= VW_IFINDEX_BASE. @orphans: routes of ours in the pods
- * table without one.
+ * struct hostnet_scan - @pods: links with index >= VW_IFINDEX_BASE. @orphans: routes of ours to pods without one.
  */
 struct hostnet_scan {
 	struct hostnet_found *pods;

@@ -2,6 +2,11 @@
 /*
  * The host side of pods that go, and what a restarted daemon finds.
  *
+ * A tracked connection outlives its pod: a client of a node port that goes on sending would be translated to the address for as
+ * long as it does, whoever has it then. So the entries of an address go before anybody else gets it. First the route goes (from
+ * then on nothing to the address gets as far as being tracked, see hostnet_free.c) and the slot (nothing from it does), then the
+ * entries, a round at a time; in between the address is stale.
+ *
  * Deleting one veth waits ~16 ms for RCU, a whole group little more. So a DEL takes the routes away, moves the link into
  * the dying group; the reaper deletes the group. (It stays up: bringing it down waits for RCU as well, and with its slot
  * cleared and its routes gone it carries nothing.) A link is listed from then until it is surely gone: `dying`, then
@@ -10,6 +15,7 @@
 #include "daemon/hostnet_priv.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
+#include "lib/net/ct.h"
 #include "lib/net/link.h"
 #include "lib/net/route.h"
 #include "lib/net/view/view.h"
@@ -54,6 +60,40 @@ static int dying_add(struct hostnet *hn, unsigned int ifindex, const char *ifnam
 	return 0;
 }
 
+static bool among(const struct hostnet_ips *l, const struct vw_ip *ip)
+{
+	for (size_t i = 0; i < l->n; i++)
+		if (vw_ip_eq(&l->items[i], ip))
+			return true;
+	return false;
+}
+
+static int stale_add(struct hostnet *hn, const struct hostnet_pod *pod, struct vw_err *err)
+{
+	struct hostnet_ips *l = &hn->stale;
+
+	for (unsigned int i = 0; i < pod->n_addr && i < 2; i++) {
+		if (among(l, &pod->addr[i].ip))
+			continue;
+		if (l->n == l->cap) {
+			size_t cap = l->cap ? l->cap * 2 : 32;
+			struct vw_ip *grown = reallocarray(l->items, cap, sizeof(*grown));
+
+			if (!grown)
+				return vw_err_set(err, ENOMEM, 0, "out of memory for the reaper's list");
+			l->items = grown;
+			l->cap = cap;
+		}
+		l->items[l->n++] = pod->addr[i].ip;
+	}
+	return 0;
+}
+
+bool hostnet_is_stale(const struct hostnet *hn, const struct vw_ip *ip)
+{
+	return among(&hn->stale, ip) || among(&hn->purging, ip);
+}
+
 static void put_route_del(struct hostnet *hn, const struct hostnet_pod *pod)
 {
 	for (unsigned int i = 0; i < pod->n_addr && i < 2; i++) {
@@ -81,6 +121,8 @@ int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct
 
 	if (pod->ifindex < VW_IFINDEX_BASE)
 		return vw_err_set(err, EINVAL, 0, "%s (index %u) is no pod's interface", pod->ifname, pod->ifindex);
+	if (stale_add(hn, pod, err) < 0)
+		return -err->eno;
 	put_route_del(hn, pod);
 	op = vw_link_set(&hn->batch, &set);
 	vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
@@ -98,7 +140,7 @@ int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct
 
 size_t hostnet_dying(const struct hostnet *hn)
 {
-	return hn->dying.n + hn->reaping.n;
+	return hn->dying.n + hn->reaping.n + hn->stale.n + hn->purging.n;
 }
 
 bool hostnet_is_dying(const struct hostnet *hn, const char *ifname, unsigned int ifindex)
@@ -115,8 +157,11 @@ int hostnet_reap_begin(struct hostnet *hn)
 	/* Out of memory: the others are in the group and die with these, but are only reported by the round after. */
 	while (hn->dying.n > 0 && list_add(&hn->reaping, &hn->dying.items[hn->dying.n - 1]) == 0)
 		hn->dying.n--;
-	hn->running = hn->reaping.n > 0;
-	return (int)hn->reaping.n;
+	free(hn->purging.items);
+	hn->purging = hn->stale;
+	hn->stale = (struct hostnet_ips){ 0 };
+	hn->running = hn->reaping.n > 0 || hn->purging.n > 0;
+	return (int)(hn->reaping.n + hn->purging.n);
 }
 
 static int reap(struct vw_nl *nl, struct vw_err *err)
@@ -128,11 +173,21 @@ static int reap(struct vw_nl *nl, struct vw_err *err)
 	return vw_nl_commit(nl, &b, err);
 }
 
-int hostnet_reap_work(struct vw_err *err)
+int hostnet_purge(bool (*gone)(const struct vw_ip *ip, const void *arg), const void *arg, struct vw_err *err)
+{
+	return vw_ct_purge_if(gone, arg, err);
+}
+
+int hostnet_reap_work(const struct hostnet *hn, struct vw_err *ret_ct, struct vw_err *err)
 {
 	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
-	int r = vw_nl_open(&nl, err);
+	int r = 0;
 
+	if (vw_ct_purge(hn->purging.items, hn->purging.n, ret_ct) >= 0)
+		*ret_ct = (struct vw_err){ 0 };
+	if (hn->reaping.n == 0)
+		return 0;
+	r = vw_nl_open(&nl, err);
 	return r < 0 ? r : reap(&nl, err);
 }
 
@@ -141,6 +196,7 @@ int hostnet_reap_end(struct hostnet *hn, int result, void (*reaped)(unsigned int
 	struct hostnet_dying_list gone = hn->reaping;
 
 	hn->running = false;
+	hn->purging.n = 0;
 	if (result < 0)
 		return 0;
 	/* Off the list before anybody is told: @reaped may make a pod of the same name, or forget another. */
@@ -153,13 +209,14 @@ int hostnet_reap_end(struct hostnet *hn, int result, void (*reaped)(unsigned int
 
 int hostnet_reap(struct hostnet *hn, void (*reaped)(unsigned int ifindex, void *arg), void *arg, struct vw_err *err)
 {
+	struct vw_err ct;
 	int r = hostnet_reap_begin(hn);
 
 	if (r == -EBUSY)
 		return vw_err_set(err, EBUSY, 0, "a reaper is at work already");
 	if (r == 0)
 		return 0;
-	r = reap(&hn->nl, err);
+	r = hostnet_reap_work(hn, &ct, err);
 	if (r < 0) {
 		(void)hostnet_reap_end(hn, r, NULL, NULL);
 		return r;
@@ -235,7 +292,7 @@ static int scan_routes(struct vw_view *v, struct hostnet_scan *scan, struct vw_e
 	for (int i = 0; i < n; i++) {
 		struct hostnet_found key = { .pod.ifindex = routes[i].ifindex }, *f;
 
-		if (routes[i].protocol != VW_RTPROT)
+		if (routes[i].protocol != VW_RTPROT || routes[i].type != RTN_UNICAST)
 			continue;
 		f = bsearch(&key, scan->pods, scan->n_pods, sizeof(key), by_ifindex);
 		if (f && f->pod.n_addr < 2) {

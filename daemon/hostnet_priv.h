@@ -17,6 +17,18 @@ struct hostnet_dying_list {
 	size_t n, cap;
 };
 
+/** struct hostnet_ips - addresses whose former owners' connections are still tracked. */
+struct hostnet_ips {
+	struct vw_ip *items;
+	size_t n, cap;
+};
+
+/** struct hostnet_free - a route that makes free addresses unreachable. @owner: ENI, "" = of a former life. */
+struct hostnet_free {
+	struct vw_cidr cidr;
+	char owner[32];
+};
+
 /**
  * struct hostnet_nat_state - what the nftables tables were last made from.
  * @conf:   its networks are in @cidrs, owned. @known: hostnet_nat_apply() was called.
@@ -37,7 +49,9 @@ struct hostnet_nat_state {
  * @batch:   scratch; empty between calls.
  * @dying:   links that wait for the next round of the reaper.
  * @reaping: links that the round which runs, or the last one if it failed, is about.
+ * @stale:   addresses that wait for it. @purging: those that the round is about.
  * @running: a round runs.
+ * @frees:   unreachable routes that are in the kernel, @n_frees of them; read from it at the first use (@frees_known).
  * @mark:    of what leaves by the primary ENI, in packets and connections.
  * @ipv6:    hostnet_init6() was called.
  */
@@ -45,10 +59,14 @@ struct hostnet {
 	struct vw_nl nl;
 	struct vw_nl_batch batch;
 	struct hostnet_dying_list dying, reaping;
+	struct hostnet_ips stale, purging;
 	bool running;
 	uint32_t mark;
 	bool ipv6;
 	struct hostnet_nat_state nat;
+	struct hostnet_free *frees;
+	size_t n_frees;
+	bool frees_known;
 };
 
 /** hostnet_commit() - send the scratch batch and empty it, whatever happens. */

@@ -6,6 +6,7 @@
 #include "daemon/lease.h"
 
 #include "daemon/daemon.h"
+#include "daemon/stale.h"
 #include "ipam/pool.h"
 #include "ipam/v6.h"
 #include "lib/base/clock.h"
@@ -118,6 +119,8 @@ static int take(struct daemon *d, const char *key, const struct vw_ip *ip4, cons
 		return cannot_have(ip6, EAFNOSUPPORT, VW_CNI_INVALID_CONFIG, "is of a family that this node's pods do not get", err);
 	if (d->cfg->enable_ipv4)
 		r = ip4 ? want4(d, key, ip4, &l, err) : take4(d, key, &l, err);
+	if (r == 0 && l.ip4.family && stale_address(d, &l.ip4))
+		r = vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN, "connections of the address's former pod are still being forgotten");
 	if (r == 0 && d->cfg->enable_ipv6)
 		r = ip6 ? want6(d, ip6, &l, err) : take6(d, &l, err);
 	if (r < 0)
@@ -131,5 +134,5 @@ int lease_take(struct daemon *d, const struct vw_rpc_req *req, const char *key, 
 {
 	int r = take(d, key, wanted(req, AF_INET), wanted(req, AF_INET6), ret, err);
 
-	return r < 0 && r != -EAGAIN && req->want_optional ? take(d, key, NULL, NULL, ret, err) : r;
+	return r < 0 && r != -EAGAIN && r != -EBUSY && req->want_optional ? take(d, key, NULL, NULL, ret, err) : r;
 }

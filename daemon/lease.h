@@ -18,7 +18,8 @@ struct lease {
 
 /**
  * lease_take() - addresses of the families that this node's pods get: those that @req wants, else what pool and /80 give.
- * @key: whose they are in the pool. Return: 0; -EAGAIN: none is there, growth may bring some; -EADDRNOTAVAIL, -EADDRINUSE,
+ * @key: whose they are in the pool. Return: 0; -EAGAIN: none is there, growth may bring some;
+ * -EBUSY: what its former pod left is being forgotten, try again after the reap; -EADDRNOTAVAIL, -EADDRINUSE,
  * -EAFNOSUPPORT: a wanted one cannot be had, and why. Nothing is taken on failure.
  */
 int lease_take(struct daemon *d, const struct vw_rpc_req *req, const char *key, struct lease *ret, struct vw_err *err);

@@ -8,7 +8,7 @@ build="gcc libc6-dev make pkg-config clang llvm bpftool linux-libc-dev libbpf-de
 libnftables-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libxml2-dev libsqlite3-dev libmicrohttpd-dev nettle-dev
 uthash-dev libyaml-dev"
 tests="libcmocka-dev libclang-rt-14-dev python3 python3-pytest python3-boto3 awscli containerd runc busybox-static
-containernetworking-plugins strace nftables iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
+containernetworking-plugins strace nftables iptables conntrack iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
 
 elsewhere()
 {

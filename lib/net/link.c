@@ -382,7 +382,7 @@ struct wait_open {
 static int wait_open(void *arg, struct vw_err *err)
 {
 	const struct wait_open *w = arg;
-	int r = vw_nl_socket(w->events, RTMGRP_LINK, err);
+	int r = vw_nl_socket(w->events, NETLINK_ROUTE, RTMGRP_LINK, err);
 
 	return r < 0 ? r : vw_nl_open(w->query, err);
 }

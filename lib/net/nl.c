@@ -25,28 +25,28 @@
 #define NETLINK_GET_STRICT_CHK 12
 #endif
 
-int vw_nl_socket(struct vw_nl *nl, uint32_t groups, struct vw_err *err)
+int vw_nl_socket(struct vw_nl *nl, int protocol, uint32_t groups, struct vw_err *err)
 {
-	vw_auto_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	vw_auto_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
 	struct sockaddr_nl addr = { .nl_family = AF_NETLINK, .nl_groups = groups };
 	socklen_t len = sizeof(addr);
 	int on = 1;
 
 	if (fd < 0)
-		return vw_err_sys(err, errno, VW_CNI_KERNEL, "opening a route-netlink socket");
+		return vw_err_sys(err, errno, VW_CNI_KERNEL, "opening a netlink socket");
 	/* Both are about the quality of error messages; without them a failure is still a failure. */
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ||
 	    getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
-		return vw_err_sys(err, errno, VW_CNI_KERNEL, "binding a route-netlink socket");
+		return vw_err_sys(err, errno, VW_CNI_KERNEL, "binding a netlink socket");
 	*nl = (struct vw_nl){ .fd = VW_TAKE_FD(fd), .portid = addr.nl_pid, .seq = 1, .timeout_ms = 5000};
 	return 0;
 }
 
 int vw_nl_open(struct vw_nl *nl, struct vw_err *err)
 {
-	return vw_nl_socket(nl, 0, err);
+	return vw_nl_socket(nl, NETLINK_ROUTE, 0, err);
 }
 
 static int open_there(void *arg, struct vw_err *err)
@@ -88,13 +88,13 @@ int vw_nl_recv(struct vw_nl *nl, void *buf, size_t size, uint64_t deadline_ms, s
 		if (errno == EINTR)
 			continue;
 		if (errno != EAGAIN)
-			return vw_err_sys(err, errno, VW_CNI_KERNEL, "reading from the route-netlink socket");
+			return vw_err_sys(err, errno, VW_CNI_KERNEL, "reading from a netlink socket");
 		left = vw_deadline_left(deadline_ms);
 		if (left == 0)
 			return vw_err_set(err, ETIMEDOUT, VW_CNI_KERNEL,
 					  "the kernel did not answer a netlink request in time");
 		if (poll(&pfd, 1, left) < 0 && errno != EINTR)
-			return vw_err_sys(err, errno, VW_CNI_KERNEL, "waiting on the route-netlink socket");
+			return vw_err_sys(err, errno, VW_CNI_KERNEL, "waiting on a netlink socket");
 	}
 }
 

@@ -60,8 +60,8 @@ int vw_nl_dump(struct vw_nl *nl, struct nlmsghdr *req, vw_nl_parse_fn parse, siz
 
 /** vw_nl_recv() - one datagram from the kernel, whole. Return: its length, -ETIMEDOUT, -errno. */
 int vw_nl_recv(struct vw_nl *nl, void *buf, size_t size, uint64_t deadline_ms, struct vw_err *err);
-/** vw_nl_socket() - open a socket subscribed to @groups (RTMGRP_*), in the current namespace. */
-int vw_nl_socket(struct vw_nl *nl, uint32_t groups, struct vw_err *err);
+/** vw_nl_socket() - open a socket of @protocol (NETLINK_*) subscribed to @groups (RTMGRP_*), in the current namespace. */
+int vw_nl_socket(struct vw_nl *nl, int protocol, uint32_t groups, struct vw_err *err);
 
 /** vw_link_parse() - RTM_NEWLINK and RTM_DELLINK -> struct vw_link. Safe on any bytes that mnl_nlmsg_ok()
  * passed. */

@@ -2,7 +2,7 @@
 """What must hold on the hot path: what ADD and DEL may not do, seen by strace, and what must not grow with pods."""
 import pytest
 
-from tests.harness import proc, trace
+from tests.harness import audit, proc, trace
 
 # targets of its own: what the test waits for must not depend on how fast pods came
 LAB = {"instance_type": "m5.2xlarge", "prefix_delegation": True, "daemon_config": {"warm_prefix_target": 1}}
@@ -113,6 +113,8 @@ def test_the_daemon_keeps_no_descriptor_of_a_pod(node):
     def open_files():
         return sorted(node.run("sh", "-c", f"ls -l /proc/{node.daemon_pid()}/fd | sed 's/.* -> //; s/:\\[.*//'").stdout.splitlines())
 
+    # the reaper has a socket of its own for as long as it is at work
+    proc.wait_until(lambda: len(audit.pod_objects(node)) == 2 * node.info()["n_pods"], "what earlier tests left to be reaped")
     before = open_files()
     for _ in range(3):
         pods = node.pods(5)

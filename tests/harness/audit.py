@@ -29,6 +29,11 @@ def _own_business(name, row):
         name == "addr_info" and row.get("family") == "inet6" and row.get("scope") == "link"
 
 
+def _free(route):
+    """What ENIs have for pods is unreachable where no pod has it: comes and goes with growth, not with pods."""
+    return route.get("table") == str(PODS_TABLE) and route.get("type") == "unreachable"
+
+
 def _lines(name, value):
     rows = [r for r in (value if isinstance(value, list) else [value]) if not _own_business(name, r)]
     for row in rows:
@@ -48,7 +53,7 @@ def kernel(node):
     state = []
     state += _lines("link", _json(node, "ip", "-d", "-j", "link", "show"))
     state += _lines("addr", _json(node, "ip", "-j", "addr", "show"))
-    state += _lines("route", _json(node, "ip", "-d", "-j", "route", "show", "table", "all"))
+    state += _lines("route", [r for r in _json(node, "ip", "-d", "-j", "route", "show", "table", "all") if not _free(r)])
     state += _lines("rule", _json(node, "ip", "-j", "rule", "show"))
     state += _lines("neigh", _json(node, "ip", "-j", "neigh", "show", "nud", "permanent"))
     rules = _json(node, "nft", "-j", "list", "ruleset").get("nftables", [])
@@ -63,7 +68,8 @@ def kernel(node):
 def pod_objects(node):
     """Host ends of pods and their routes: what must be empty when no pod is left."""
     links = [l["ifname"] for l in _json(node, "ip", "-j", "link", "show") if l.get("ifalias", "").startswith("vpcwire:")]
-    routes = [r["dst"] for r in _json(node, "ip", "-j", "route", "show", "table", "all") if r.get("table") == str(PODS_TABLE)]
+    routes = [r["dst"] for r in _json(node, "ip", "-j", "route", "show", "table", "all")
+              if r.get("table") == str(PODS_TABLE) and not _free(r)]
     return links + routes
 
 

@@ -24,8 +24,12 @@ def make_lab():
 
 @pytest.fixture(scope="module")
 def lab(request):
-    """A lab that a module's tests share; the module says LAB = dict(...) when one node of the default kind is not enough."""
-    with Lab(**getattr(request.module, "LAB", {})) as up:
+    """A lab that a module's tests share; the module says LAB = dict(...) when one node of the default kind is not enough.
+
+    LAB["args"] are further words for `vpcwire-sim lab`.
+    """
+    how = dict(getattr(request.module, "LAB", {}))
+    with Lab(*how.pop("args", ()), **how) as up:
         yield up
         for node in up.nodes:
             assert up.stop_daemon(node.name) == 0, f"vpcwired of {node.name} did not end well: {node.daemon_log()}"

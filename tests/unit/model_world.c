@@ -259,6 +259,12 @@ bool world_job_step(struct world *w)
 	return true;
 }
 
+/* 10.0.0.0/20 */
+static unsigned int addr_index(const struct vw_ip *ip)
+{
+	return ((unsigned int)ip->b[2] << 8 | ip->b[3]) % WORLD_ADDRS;
+}
+
 /* --- socket */
 
 int rpc_server_new(struct loop *loop, const char *socket_path, const struct rpc_server_ops *ops, void *arg,
@@ -289,6 +295,8 @@ void rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message)
 	if (vw_rpc_reply_decode(message->data, message->len, &reply, &err) < 0)
 		fail_msg("the reply cannot be read: %s", err.msg);
 	conn->have_wiring = vw_rpc_wiring_decode(reply, &conn->w, &err) == 0;
+	if (conn->have_wiring && !conn->w.existing && the_world->tracked[addr_index(&conn->w.addr[0].ip)])
+		fail_msg("a pod got an address that connections of its former pod still lead to");
 	the_world->heard(the_world->heard_arg, conn);
 }
 
@@ -433,6 +441,10 @@ void world_events(struct world *w)
 
 int hostnet_new(struct hostnet **ret_hn, struct vw_err *err)
 {
+	/* the lists went with the former life, what the kernel tracks did not */
+	memset(the_world->stale, 0, sizeof(the_world->stale));
+	memset(the_world->purging, 0, sizeof(the_world->purging));
+	the_world->n_stale = the_world->n_purging = 0;
 	*ret_hn = (struct hostnet *)the_world;
 	return 0;
 }
@@ -475,6 +487,43 @@ int hostnet_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_
 	return 0;
 }
 
+static void make_stale(struct world *w, unsigned int addr)
+{
+	w->tracked[addr] = true;
+	w->n_stale += !w->stale[addr];
+	w->stale[addr] = true;
+}
+
+bool hostnet_is_stale(const struct hostnet *hn, const struct vw_ip *ip)
+{
+	return the_world->stale[addr_index(ip)] || the_world->purging[addr_index(ip)];
+}
+
+int hostnet_free_set(struct hostnet *hn, const char *eni_id, const struct vw_cidr *slots, size_t n, struct vw_err *err)
+{
+	world_point(the_world);
+	return 0;
+}
+
+int hostnet_free_prune(struct hostnet *hn, struct vw_err *err)
+{
+	return 0;
+}
+
+int hostnet_purge(bool (*gone)(const struct vw_ip *ip, const void *arg), const void *arg, struct vw_err *err)
+{
+	struct world *w = the_world;
+
+	world_point(w);
+	for (uint32_t i = 0; i < WORLD_ADDRS; i++) {
+		const struct vw_ip ip = vw_ip4(0x0a000000u + i);
+
+		if (w->tracked[i] && gone(&ip, arg))
+			w->tracked[i] = false;
+	}
+	return 0;
+}
+
 int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct vw_err *err)
 {
 	struct world *w = the_world;
@@ -484,6 +533,8 @@ int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct
 		return 0;
 	world_point(w);
 	v->route = false;
+	for (unsigned int i = 0; i < pod->n_addr; i++)
+		make_stale(w, addr_index(&pod->addr[i].ip));
 	if (!v->exists)
 		return 0;
 	v->dying = true;
@@ -497,7 +548,7 @@ size_t hostnet_dying(const struct hostnet *hn)
 
 	for (unsigned int s = 0; s < NP_SLOTS; s++)
 		n += the_world->veth[s].exists && the_world->veth[s].dying;
-	return n;
+	return n + the_world->n_stale + the_world->n_purging;
 }
 
 bool hostnet_is_dying(const struct hostnet *hn, const char *ifname, unsigned int ifindex)
@@ -521,18 +572,27 @@ int hostnet_reap_begin(struct hostnet *hn)
 		if (v->begun)
 			return -EBUSY;
 	}
+	if (the_world->n_purging)
+		return -EBUSY;
 	for (unsigned int s = 0; s < NP_SLOTS; s++) {
 		struct world_veth *v = &the_world->veth[s];
 
 		v->begun = v->exists && v->dying;
 		n += v->begun;
 	}
-	return n;
+	for (unsigned int i = 0; i < WORLD_ADDRS && the_world->n_stale; i++) {
+		the_world->purging[i] = the_world->stale[i];
+		the_world->stale[i] = false;
+		the_world->n_purging += the_world->purging[i];
+	}
+	the_world->n_stale = 0;
+	return n + (int)the_world->n_purging;
 }
 
-int hostnet_reap_work(struct vw_err *err)
+int hostnet_reap_work(const struct hostnet *hn, struct vw_err *ret_ct, struct vw_err *err)
 {
 	world_point(the_world);
+	*ret_ct = (struct vw_err){ 0 };
 	return 0;
 }
 
@@ -542,6 +602,12 @@ int hostnet_reap_end(struct hostnet *hn, int result, void (*reaped)(unsigned int
 
 	if (the_world->dead)
 		return 0;
+	for (unsigned int i = 0; i < WORLD_ADDRS && the_world->n_purging; i++) {
+		if (the_world->purging[i])
+			the_world->tracked[i] = false;
+		the_world->purging[i] = false;
+	}
+	the_world->n_purging = 0;
 	for (unsigned int s = 0; s < NP_SLOTS; s++) {
 		struct world_veth *v = &the_world->veth[s];
 

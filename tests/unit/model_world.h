@@ -80,6 +80,9 @@ struct world {
 	struct world_eni enis[WORLD_ENIS], imds[WORLD_ENIS];    /* @imds: as IMDS shows them, maybe old */
 	unsigned int n_made;
 	bool taken[WORLD_ADDRS];        /* at EC2 */
+	/* by address: connections of a former pod are tracked; the daemon's list says so, its present round is about it */
+	bool tracked[WORLD_ADDRS], stale[WORLD_ADDRS], purging[WORLD_ADDRS];
+	unsigned int n_stale, n_purging;
 	uint64_t calls, commits_unheard, surveys_half;
 };
 

@@ -632,8 +632,10 @@ static void test_scan_forget_reap(void **state)
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 	struct hostnet_scan scan;
 	struct hostnet_pod pod;
+	const struct vw_ip addr = ip("10.0.1.30");
 	struct reaped seen = { 0 };
 	struct vw_link link;
+	struct vw_err ct;
 
 	NODE_OR_SKIP(state);
 	(void)vw_route_add(&b, &(struct vw_route){ .dst = cidr("10.0.1.31/32"), .table = HOSTNET_TABLE_PODS,
@@ -664,7 +666,8 @@ static void test_scan_forget_reap(void **state)
 	assert_true(hostnet_is_dying(n->hn, "other", POD_IFINDEX));
 	assert_false(hostnet_is_dying(n->hn, "other", POD_IFINDEX + 1));
 	assert_int_equal(ok(hostnet_pod_forget(n->hn, &pod, &err)), 1);         /* again: still one link */
-	assert_int_equal(hostnet_dying(n->hn), 1);
+	assert_int_equal(hostnet_dying(n->hn), 2);                              /* and its address */
+	assert_true(hostnet_is_stale(n->hn, &addr));
 
 	/* a daemon that starts now finds the dying link by its group */
 	ok(hostnet_scan(n->hn, &scan, &err));
@@ -672,21 +675,76 @@ static void test_scan_forget_reap(void **state)
 	hostnet_scan_done(&scan);
 
 	/* a round that fails forgets nothing */
-	assert_int_equal(hostnet_reap_begin(n->hn), 1);
+	assert_int_equal(hostnet_reap_begin(n->hn), 2);
 	assert_int_equal(hostnet_reap_begin(n->hn), -EBUSY);
+	assert_true(hostnet_is_stale(n->hn, &addr));
 	assert_int_equal(hostnet_reap_end(n->hn, -EIO, note_reaped, &seen), 0);
 	assert_int_equal(hostnet_dying(n->hn), 1);
 	assert_int_equal(hostnet_reap_begin(n->hn), 1);
-	ok(hostnet_reap_work(&err));
+	ok(hostnet_reap_work(n->hn, &ct, &err));
+	assert_int_equal(ct.eno, 0);
 	assert_int_equal(hostnet_reap_end(n->hn, 0, note_reaped, &seen), 1);
 	assert_int_equal(seen.count, 1);
 	assert_int_equal(seen.last, POD_IFINDEX);
 	assert_int_equal(hostnet_dying(n->hn), 0);
+	assert_false(hostnet_is_stale(n->hn, &addr));
 	assert_int_equal(vw_link_get(&n->nl, POD_IFINDEX, &link, &err), -ENODEV);
 	assert_int_equal(ok(hostnet_pod_forget(n->hn, &pod, &err)), 0);         /* DEL of what is gone */
 	assert_int_equal(hostnet_reap(n->hn, note_reaped, &seen, &err), 0);
 	pod.ifindex = n->eni[0].ifindex;
 	assert_int_equal(hostnet_pod_forget(n->hn, &pod, &err), -EINVAL);       /* never an ENI */
+}
+
+static int way_to(struct node *n, const char *addr, struct vw_route *ret)
+{
+	struct vw_route_query q = { .dst = ip(addr) };
+	struct vw_err err;
+
+	return vw_route_lookup(&n->nl, &q, ret, &err);
+}
+
+static void test_free_addresses_are_unreachable(void **state)
+{
+	const struct vw_cidr slots[] = { cidr("10.0.1.16/28"), cidr("10.0.1.40/32"), cidr("10.0.1.30/32"), cidr("2001:db8:0:1::/80") };
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	struct vw_route found, lo = { .dst = cidr("10.0.1.30/32"), .table = HOSTNET_TABLE_PODS, .scope = RT_SCOPE_LINK, .ifindex = 1 };
+	struct hostnet *next = NULL;
+	struct hostnet_scan scan;
+
+	NODE_OR_SKIP(state);
+	setup_all(n);
+	ok(hostnet_free_set(n->hn, "eni-second", slots, 4, &err));
+	assert_int_equal(way_to(n, "10.0.1.17", &found), -EHOSTUNREACH);
+	assert_int_equal(way_to(n, "10.0.1.40", &found), -EHOSTUNREACH);
+	assert_int_equal(way_to(n, "2001:db8:0:1::5", &found), -EHOSTUNREACH);
+	ok(way_to(n, "10.0.1.41", &found));                     /* not ours */
+	/* a pod's route goes before it, is no orphan's business, and leaves it in place when it goes */
+	(void)vw_route_replace(&b, &lo);
+	commit(&n->nl, &b);
+	ok(way_to(n, "10.0.1.30", &found));
+	assert_int_equal(found.ifindex, 1);
+	ok(hostnet_scan(n->hn, &scan, &err));
+	assert_int_equal(scan.n_orphans, 1);
+	ok(hostnet_orphan_del(n->hn, &scan.orphans[0], &err));
+	hostnet_scan_done(&scan);
+	assert_int_equal(way_to(n, "10.0.1.30", &found), -EHOSTUNREACH);
+	/* less of it; what belongs to another ENI stays */
+	ok(hostnet_free_set(n->hn, "eni-primary", &slots[1], 1, &err));
+	ok(hostnet_free_set(n->hn, "eni-second", slots, 1, &err));
+	assert_int_equal(routes_in(n, HOSTNET_TABLE_PODS, 0), 2);
+	/* the next life says the one again and not the other */
+	ok(hostnet_new(&next, &err));
+	ok(hostnet_free_set(next, "eni-second", slots, 1, &err));
+	assert_int_equal(routes_in(n, HOSTNET_TABLE_PODS, 0), 2);
+	ok(hostnet_free_prune(next, &err));
+	assert_int_equal(routes_in(n, HOSTNET_TABLE_PODS, 0), 1);
+	assert_int_equal(way_to(n, "10.0.1.17", &found), -EHOSTUNREACH);
+	ok(hostnet_free_set(next, "eni-second", NULL, 0, &err));
+	ok(way_to(n, "10.0.1.17", &found));
+	ok(hostnet_down(next, &err));
+	hostnet_free(next);
+	ok(hostnet_down(n->hn, &err));
+	setup_all(n);
 }
 
 static void test_many_die_at_once(void **state)
@@ -769,6 +827,7 @@ int main(void)
 		cmocka_unit_test(test_another_mark),
 		cmocka_unit_test(test_gateway_answers_arp),
 		cmocka_unit_test(test_scan_forget_reap),
+		cmocka_unit_test(test_free_addresses_are_unreachable),
 		cmocka_unit_test(test_many_die_at_once),
 		cmocka_unit_test(test_eni_remove_and_down),
 	};

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host datapath in what is not plain reachability (test_traffic.py): ports, SNAT, the node's own sockets, what is left behind."""
+import contextlib
+
+import pytest
+
+from tests.harness import kubeproxy, proc, traffic
+from tests.harness.traffic import PORT, Place
+
+LAB = {"args": ("--ipv6",), "nodes": 2, "instance_type": "t3.small"}
+PODS_OF_A_NODE = 9              # a t3.small: 3 ENIs of 4 IPv4 addresses each, one of them the ENI's own
+INTERNET = "203.0.113.10"
+
+
+@contextlib.contextmanager
+def pods(node, count):
+    made = [node.pod() for _ in range(count)]
+    try:
+        for pod in made:
+            pod.add()
+        yield made
+    finally:
+        for pod in made:
+            pod.delete()
+            pod.remove()
+
+
+@contextlib.contextmanager
+def behind_both(node):
+    """A pod behind the first ENI of a node, and one behind another: which ENI a pod gets is the pool's own business."""
+    found, made = {}, []
+    try:
+        while set(found) != {True, False} and len(made) < PODS_OF_A_NODE:
+            made.append(node.pod())
+            found.setdefault(node.eni_of(made[-1].add().address)["primary"], made[-1])
+        yield found[True], found[False]
+    finally:
+        for pod in made:
+            pod.delete()
+            pod.remove()
+
+
+@pytest.fixture(scope="module")
+def two_enis(lab):
+    with behind_both(lab.nodes[0]) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def outside(lab):
+    with traffic.serving([Place.outside(lab, which) for which in ("internet", "peered")]) as places:
+        yield {p.name: p for p in places}
+
+
+def secondary(node):
+    return next(e for e in node.info()["enis"] if not e["primary"])
+
+
+# --- the node's own sockets
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp", "icmp"])
+def test_a_second_enis_own_address_answers_and_asks_by_it(lab, two_enis, outside, proto):
+    node, other = lab.nodes[0], Place.node(lab.nodes[1])
+    eni = secondary(node)
+    with traffic.serving([Place.node(node), other]):
+        for client in (other, outside["peered"]):
+            assert client.reaches(eni["address"], proto=proto), f"{client.name} to {eni['address']}"
+        answer = Place.node(node).reaches(other.address, proto=proto, **{"from": eni["address"]})
+        assert answer and (proto == "icmp" or answer["seen"] == eni["address"])
+
+
+# --- node ports and host ports
+
+
+def public(node):
+    return node.imds("public-ipv4")
+
+
+@pytest.mark.parametrize("dialect", kubeproxy.DIALECTS)
+@pytest.mark.parametrize("kind", ["node port, Cluster", "node port, Local", "host port"])
+def test_ports_lead_to_pods_behind_any_eni_and_back(lab, two_enis, outside, dialect, kind):
+    node = lab.nodes[0]
+    services = [kubeproxy.Service(f"10.96.0.{n}", f"fd00:10:96::{n}", 30080 + n, p.result.address, p.result.address6,
+                                  local=kind == "node port, Local", host_port=kind == "host port")
+                for n, p in enumerate(two_enis)]
+    clients = [Place.node(lab.nodes[1]), *outside.values()]
+    kubeproxy.install(node, services, dialect)
+    try:
+        with traffic.serving([Place.pod(p) for p in two_enis]) as servers:
+            for client in clients:
+                v4 = public(node) if client.name == "internet" else node.imds("local-ipv4")
+                probes = [(s, {"proto": proto, "to": to, "port": s.node_port})
+                          for s in services for proto in ("tcp", "udp") for to in (v4, traffic.node_address6(node))]
+                for (service, probe), answer in zip(probes, client.ask([p for _, p in probes])):
+                    where = f"{client.name} by {kind} ({dialect}): {probe}: {answer}"
+                    assert answer.get("name") == servers[services.index(service)].name, where
+                    kept = answer["seen"] in (client.address, client.address6)
+                    assert kept == (kind != "node port, Cluster"), where
+    finally:
+        kubeproxy.remove(node, dialect)
+
+
+# --- SNAT
+
+
+def ports_seen(pod, server, count=8):
+    """Source ports from which `count` sockets of a pod, bound to known ports, are seen outside -> {bound: seen}."""
+    script = ("import json, socket, sys\n"
+              "for n in range(int(sys.argv[2])):\n"
+              "    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+              "    s.bind(('', 40000 + n)); s.connect((sys.argv[1], 9000)); s.settimeout(5); s.send(b'?')\n"
+              "    print(40000 + n, json.loads(s.recv(4096))['port'])\n")
+    done = pod.run("/usr/bin/python3", "-c", script, server, str(count))
+    return dict(tuple(map(int, line.split())) for line in done.stdout.splitlines())
+
+
+@pytest.mark.parametrize("mode,kept", [("prng", False), ("none", True)])
+def test_source_ports_are_random_unless_told(make_lab, mode, kept):
+    lab = make_lab(daemon_config={"randomize_snat": mode})
+    with pods(lab.nodes[0], 1) as (pod,), traffic.serving([Place.outside(lab, "internet")]):
+        seen = ports_seen(pod, INTERNET)
+        same = [port for port, outer in seen.items() if port == outer]
+        assert len(same) == len(seen) if kept else len(same) <= 1, seen
+
+
+def test_external_snat_leaves_everything_to_others(make_lab):
+    """Pods keep their address and leave by their own ENI: the peered network sees it; a node port still works."""
+    lab = make_lab(instance_type="t3.small", daemon_config={"external_snat": True})
+    node = lab.nodes[0]
+    with behind_both(node) as made, traffic.serving([Place.outside(lab, "peered"), Place.pod(made[1])]) as (peered, server):
+        for pod in made:
+            assert Place.pod(pod).reaches(peered.address)["seen"] == pod.result.address
+        service = kubeproxy.Service("10.96.0.1", None, 30080, made[-1].result.address, None, local=True)
+        kubeproxy.install(node, [service], "nftables")
+        answer = peered.reaches(node.imds("local-ipv4"), 30080)
+        assert answer and answer["name"] == server.name and answer["seen"] == peered.address
+
+
+# --- what a pod leaves behind
+
+
+@contextlib.contextmanager
+def with_address(node, address):
+    """A new pod with this address, beside as many others as it takes until the pool gives it out again."""
+    made = []
+    try:
+        while not made or made[-1].result.address != address:
+            assert len(made) < PODS_OF_A_NODE, f"{address} was not given out again"
+            made.append(node.pod())
+            made[-1].add()
+        yield made[-1]
+    finally:
+        for pod in made:
+            pod.delete()
+            pod.remove()
+
+
+ASK_TWICE = """import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], int(sys.argv[2])))
+for line in sys.stdin:
+    s.settimeout(float(line))
+    try:
+        s.send(b'?')
+        print(s.recv(4096).decode(), flush=True)
+    except OSError as exc:
+        print(type(exc).__name__, flush=True)
+"""
+
+
+def test_the_next_owner_of_an_address_inherits_no_connection(make_lab):
+    """A client of a node port goes on sending after the pod is gone and its address has gone to another pod."""
+    lab = make_lab(instance_type="t3.small", daemon_config={"ip_cooldown_s": 0})
+    node, peered = lab.nodes[0], Place.outside(lab, "peered")
+    first = node.pod()
+    first.add()
+    service = kubeproxy.Service("10.96.0.1", None, 30080, first.result.address, None, local=True)
+    kubeproxy.install(node, [service], "nftables")
+    client = peered.popen("/usr/bin/python3", "-uc", ASK_TWICE, node.imds("local-ipv4"), "30080")
+    try:
+        with traffic.serving([Place.pod(first)]):
+            assert '"name"' in client.say("5\n")
+        kubeproxy.remove(node, "nftables")
+        assert tracked(node, first.result.address), "the connection is tracked while its pod lives"
+        first.delete()
+        first.remove()
+        proc.wait_until(lambda: not tracked(node, first.result.address), "the pod's connections to be forgotten", timeout=5)
+        with with_address(node, first.result.address) as second:
+            assert not tracked(node, second.result.address)
+            with traffic.serving([Place.pod(second)]) as (server,):
+                assert peered.reaches(second.result.address, proto="udp")["name"] == server.name, "by its own address it is heard"
+                # refused by the node, which has no such port any more: at once, so no time has to pass
+                assert client.say("5\n") == "ConnectionRefusedError"
+    finally:
+        client.close()
+
+
+def tracked(node, address):
+    return [l for l in node.run("conntrack", "-L", check=False).stdout.splitlines() if f"={address} " in l]
+
+
+def test_connections_left_by_a_killed_daemon_are_forgotten_at_its_start(make_lab):
+    lab = make_lab(daemon_config={"ip_cooldown_s": 0})
+    node, peered = lab.nodes[0], Place.outside(lab, "peered")
+    with pods(node, 2) as (gone, stays):
+        with traffic.serving([Place.pod(gone), Place.pod(stays)]):
+            for pod in (gone, stays):
+                assert peered.reaches(pod.result.address, proto="udp")
+        lab.kill_daemon(node.name)
+        gone.delete()                   # a tombstone: nobody is there to forget anything
+        assert tracked(node, gone.result.address) and tracked(node, stays.result.address)
+        lab.start_daemon(node.name)
+        proc.wait_until(node.serves, "the daemon to serve again")
+        proc.wait_until(lambda: not tracked(node, gone.result.address), "the former pod's connections to be forgotten")
+        assert tracked(node, stays.result.address), "those of a living pod stay"
+
+
+def test_a_free_address_is_unreachable_and_not_sent_back(lab, two_enis):
+    """A packet for an address that the node has for pods, and no pod has, is refused here; the VPC would send it here again."""
+    node = lab.nodes[0]
+    free = [s.split("/")[0] for e in node.info()["enis"] for s in e["slots"]
+            if s.split("/")[0] not in {p.get("address") for p in node.info()["pods"]}]
+    assert free
+    # one: the kernel limits how many such answers one host gets
+    answers = Place.node(lab.nodes[1]).ask([{"proto": "tcp", "to": free[0], "port": PORT}])
+    assert answers == [{"error": "No route to host"}], answers

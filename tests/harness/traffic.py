@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who reaches whom, and as whom: places of a lab that ask and answer (agent.py), and how a test talks to them."""
+import json
+import pathlib
+import subprocess
+
+from tests.harness import proc
+
+AGENT = pathlib.Path(__file__).with_name("agent.py")
+PORT = 9000
+
+
+class Place:
+    """A network namespace of a lab from which probes are sent and in which servers run.
+
+    A pod, a node, a host-network pod (a node's network, but processes, mounts and host name of its own), or a host outside:
+    "internet", "peered".
+    """
+
+    def __init__(self, name, argv, env, address=None, address6=None):
+        self.name, self._argv, self._env = name, argv, env
+        self.address, self.address6 = address, address6
+        self.server = None
+
+    @classmethod
+    def pod(cls, pod):
+        address6 = pod.result.address6 if any(":" in i["address"] for i in pod.result.ips) else None
+        address = pod.result.address if any("." in i["address"] for i in pod.result.ips) else None
+        return cls(f"{pod.name}@{pod.node.name}", pod.node.argv("nsenter", f"--net={pod.netns}"), pod.node.env(), address, address6)
+
+    @classmethod
+    def node(cls, node):
+        return cls(node.name, node.argv(), node.env(), node.imds("local-ipv4"), node_address6(node))
+
+    @classmethod
+    def host_network_pod(cls, node):
+        unshare = ("unshare", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc")
+        return cls(f"host-network@{node.name}", node.argv(*unshare), node.env(), node.imds("local-ipv4"), node_address6(node))
+
+    @classmethod
+    def outside(cls, lab, which):
+        v4, v6 = {"internet": ("203.0.113.10", "2001:db8:ffff::10"), "peered": ("192.168.100.10", "fd00:db8:100::10")}[which]
+        node = lab.nodes[0]
+        return cls(which, [proc.SIM, "exec", which, "--"], node.env(), v4, v6)
+
+    def of(self, family):
+        return self.address if family == 4 else self.address6
+
+    def run(self, *argv, **kwargs):
+        return proc.run([*self._argv, *[str(a) for a in argv]], env=self._env, **kwargs)
+
+    def popen(self, *argv):
+        """A program that stays and answers lines with lines: say(), close()."""
+        return Talker(subprocess.Popen([*self._argv, *[str(a) for a in argv]], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       text=True, bufsize=1, env=self._env))
+
+    def serve(self, port=PORT):
+        """Answer on `port` until stop(); a context manager."""
+        self.server = subprocess.Popen([*self._argv, "/usr/bin/python3", str(AGENT), "serve", self.name, str(port)],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=self._env)
+        assert self.server.stdout.readline() == "ready\n", f"no server in {self.name}"
+        return self
+
+    def stop(self):
+        if self.server:
+            self.server.stdin.close()
+            self.server.wait(10)
+            self.server.stdout.close()
+            self.server = None
+
+    __enter__ = serve
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def ask(self, probes):
+        """Many probes at once -> answers in their order: what the server said, or {"error": ...}."""
+        done = self.run("/usr/bin/python3", AGENT, "ask", input=json.dumps(probes), timeout=60)
+        return json.loads(done.stdout)
+
+    def reaches(self, to, port=PORT, proto="tcp", **more):
+        """-> the server's answer, or None."""
+        answer = self.ask([{"proto": proto, "to": to, "port": port, **more}])[0]
+        return None if "error" in answer else answer
+
+
+class Talker:
+    def __init__(self, process):
+        self.process = process
+
+    def say(self, line):
+        self.process.stdin.write(line)
+        answer = self.process.stdout.readline()
+        assert answer, "it has ended"
+        return answer.strip()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait(10)
+        self.process.stdout.close()
+
+
+def node_address6(node):
+    return next((e.get("address6") for e in node.info()["enis"] if e["primary"]), None)
+
+
+def serving(places, port=PORT):
+    """Servers in all of them; ends them again. A context manager."""
+    return _Serving(places, port)
+
+
+class _Serving:
+    def __init__(self, places, port):
+        self.places, self.port = places, port
+
+    def __enter__(self):
+        try:
+            for place in self.places:
+                place.serve(self.port)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self.places
+
+    def __exit__(self, *_):
+        for place in self.places:
+            place.stop()
