@@ -178,7 +178,7 @@ fuzz_programs := $(FUZZERS:%=$(B)/tests/fuzz/%)
 $(B)/gen/%.bpf.o: $(BPF_SRC_DIR)/%.bpf.c $(B)/.flags
 	@mkdir -p $(@D)
 	@$(call say,BPF,$<)
-	$(Q)$(CLANG) -target bpf -O2 -g -std=gnu17 -Wall -Wextra -Wno-unused-parameter $(if $(filter-out 0,$(DEVELOPER)),-Werror) \
+	$(Q)$(CLANG) -target bpf -mcpu=v3 -O2 -g -std=gnu17 -Wall -Wextra -Wno-unused-parameter $(if $(filter-out 0,$(DEVELOPER)),-Werror) \
 		-I. -idirafter /usr/include/$$(uname -m)-linux-gnu -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 
 $(B)/gen/%.skel.h: $(B)/gen/%.bpf.o

@@ -144,7 +144,8 @@ enum np_port_proto { NP_PORT_TCP, NP_PORT_UDP, NP_PORT_SCTP, NP_PORT_PROTOS };
  * struct np_ct4_key, struct np_ct6_key - seen from the pod: @remote, @rport the peer's, @lport the pod's; so both
  * directions have one key. The pod's own address is not in it: a slot has one per family.
  * ICMP echo: @lport = identifier, @rport = NP_CT_ECHO_OUT when the pod asks, NP_CT_ECHO_IN when it is asked, so that an
- * identifier used again by the other side is another flow. Other ICMP queries and other protocols: type or 0.
+ * identifier used again by the other side is another flow; the other questions of ICMP (timestamp 13, information 15, mask 17)
+ * likewise, with NP_CT_ECHO_* | type << 8. Other protocols: 0. ICMP that neither asks nor answers has no entry.
  */
 struct np_ct4_key {
 	__u16 slot;
@@ -179,6 +180,7 @@ enum np_ct_state {
 #define NP_CT_VIP (1u << 2)     /* to a service's address: each packet from the pod is judged after DNAT */
 #define NP_CT_CHAIN (1u << 3)   /* let through by a domain name */
 #define NP_CT_AUDIT (1u << 4)   /* policy denies it; let through in audit mode */
+#define NP_CT_NODE (1u << 6)    /* opened by this node itself, or by the pod towards itself through a service: always let through */
 #define NP_CT_POST (1u << 5)    /* seen behind a service's address, on its way out; its answers have another entry */
 
 /**
@@ -221,7 +223,8 @@ struct np_frag {
 	__be16 sport, dport;    /* ICMP: type and code, identifier */
 	__u32 last;             /* tick */
 	__u8 proto;             /* behind all extension headers */
-	__u8 pad[3];
+	__u8 pad;
+	__u16 end;              /* bytes that it brought: later ones must not reach into them */
 };
 _Static_assert(sizeof(struct np_frag_key) == 48, "ABI");
 
@@ -404,11 +407,21 @@ static inline __u64 np_dns_hash(const __u64 key[2], const __u8 *name, __u32 len)
 	return h;
 }
 
-/* np_tails: parts of the programs that others jump to */
-enum np_tail { NP_TAIL_POST, NP_TAIL_TO_POD, NP_TAIL_DNS, NP_TAILS };
-
 /* --- marks on packets, above those of aws-node (0x80, ENI 0x7f) and kube-proxy (0x4000, 0x8000) */
 #define NP_MARK_PENDING 0x10000000u     /* egress is still to be judged, when the destination is the real one */
 #define NP_MARK_SLOT_SHIFT 16
 #define NP_MARK_SLOT_MASK 0x0fff0000u   /* slot that sent it, with NP_MARK_PENDING */
 _Static_assert((NP_MARK_SLOT_MASK >> NP_MARK_SLOT_SHIFT) == 4095, "NP_SLOTS fit");
+
+/* np_tails: the programs that those on the hooks jump to for whatever is not a plain packet of an established flow */
+enum np_tail {
+	NP_TAIL_FROM4,
+	NP_TAIL_FROM6,
+	NP_TAIL_TO4,
+	NP_TAIL_TO6,
+	NP_TAIL_POST4,
+	NP_TAIL_POST6,
+	NP_TAIL_TO_POD,         /* to_pod itself, once what was pending is judged */
+	NP_TAIL_DNS,
+	NP_TAILS,
+};

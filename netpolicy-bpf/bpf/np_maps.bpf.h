@@ -50,6 +50,13 @@ NP_PERCPU(np_drops, __u64, NP_DROP_MAX);
 NP_PERCPU(np_stats, __u64, NP_STAT_MAX);
 NP_PERCPU(np_counts, struct np_count, NP_RULES);
 
+/* for one packet at a time: programs of this kind run with softirqs off, so none comes in between on its CPU */
+#define NP_SCRATCH 512
+struct np_scratch {
+	__u64 q[NP_SCRATCH / 8];
+};
+NP_PERCPU(np_scratch, struct np_scratch, 1);
+
 NP_HASH(np_ip4, BPF_MAP_TYPE_HASH, __be32, __u32, NP_IPS, 0);
 NP_HASH(np_ip6, BPF_MAP_TYPE_HASH, struct np_ip6_key, __u32, NP_IPS, 0);
 NP_HASH(np_cidr4, BPF_MAP_TYPE_LPM_TRIE, struct np_cidr4_key, __u32, NP_CIDRS, BPF_F_NO_PREALLOC);

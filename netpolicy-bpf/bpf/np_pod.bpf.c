@@ -1,171 +1,145 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * from_pod: clsact ingress of every pod's host veth, so it sees what the pod sends.
+ * to_pod:   clsact egress of the same: what the pod is sent.
+ * to_wire:  clsact egress of each ENI.
  *
- * The slot follows from the interface's index. A packet must come from the pod's own address; then the number of its
- * ENI goes into the low bits of the mark, where the rules at 1536+n find it. What cannot be judged is dropped with a
- * counted reason. A pass is TC_ACT_UNSPEC, so that filters of other tools on the same hook still run.
+ * The slot follows from the interface's index. A packet must come from the pod's own address; then the pod's egress policy
+ * and conntrack judge it, and the number of its ENI goes into the low bits of the mark, where the rules at 1536+n find it.
+ * What goes to a service's address is not judged there but marked NP_MARK_PENDING: after DNAT, where it leaves the node
+ * (to_wire) or enters another pod (to_pod), its real destination is judged for the pod that sent it. What a pod is sent is
+ * judged by its ingress policy. Without a policy (np_slot.pub has no blob) only the guard of addresses is left.
+ *
+ * What cannot be judged is dropped with a counted reason. A pass is TC_ACT_UNSPEC, so that filters of other tools on the
+ * same hook still run.
+ *
+ * The three do the guard and the common case (hot()); the rest is in programs that they jump to. There are no functions: kernels
+ * before 6.2 lose track of what matters in programs that have some, and arm64 before 6.0 refuses them beside tail calls.
  */
-#include <linux/types.h>
-
-#include <linux/bpf.h>
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/pkt_cls.h>
-
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
-
-#include "netpolicy-bpf/bpf/np_maps.bpf.h"
-
-#define ND_SOLICIT 135
-#define ND_ADVERT 136
+#include "netpolicy-bpf/bpf/np_flow.bpf.h"
+#include "netpolicy-bpf/bpf/np_hot.bpf.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
+
+#define NP_MARK_OURS (NP_MARK_PENDING | NP_MARK_SLOT_MASK)
+
+int from4(struct __sk_buff *skb);
+int from6(struct __sk_buff *skb);
+int to4(struct __sk_buff *skb);
+int to6(struct __sk_buff *skb);
+int post4(struct __sk_buff *skb);
+int post6(struct __sk_buff *skb);
+int to_pod(struct __sk_buff *skb);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
 	__uint(max_entries, NP_TAILS);
 	__type(key, __u32);
-	__type(value, __u32);
-} np_tails SEC(".maps");
-
-/* ARP for IPv4 over Ethernet, RFC 826 (linux/if_arp.h pulls in libc and lacks half of it) */
-#define ARPHRD_ETHER 1
-struct arp_ip4 {
-	__be16 hrd, pro;
-	__u8 hln, pln;
-	__be16 op;
-	__u8 sha[ETH_ALEN];
-	__u8 spa[4];
-	__u8 tha[ETH_ALEN];
-	__u8 tpa[4];
+	__array(values, int(void *));
+} np_tails SEC(".maps") = {
+	.values = {
+		[NP_TAIL_FROM4] = (void *)&from4,
+		[NP_TAIL_FROM6] = (void *)&from6,
+		[NP_TAIL_TO4] = (void *)&to4,
+		[NP_TAIL_TO6] = (void *)&to6,
+		[NP_TAIL_POST4] = (void *)&post4,
+		[NP_TAIL_POST6] = (void *)&post6,
+		[NP_TAIL_TO_POD] = (void *)&to_pod,
+	},
 };
-_Static_assert(sizeof(struct arp_ip4) == 28, "as on the wire");
 
-static __always_inline int drop(__u32 reason)
+static __always_inline int jump(struct __sk_buff *skb, const __u32 where)
 {
-	__u64 *n = bpf_map_lookup_elem(&np_drops, &reason);
-
-	if (n)
-		(*n)++;
-	return TC_ACT_SHOT;
+	bpf_tail_call(skb, &np_tails, where);
+	return drop(NP_DROP_TAIL);
 }
 
-/** reach() - the first @len bytes can be read directly; pulls them into the linear part if they are elsewhere. */
-static __always_inline int reach(struct __sk_buff *skb, __u32 len)
+static __always_inline int in_force(__u64 pub)
 {
-	if ((void *)(long)skb->data + len <= (void *)(long)skb->data_end)
-		return 1;
-	return bpf_skb_pull_data(skb, len) == 0;
+	return !!(pub & NP_PUB_LINE_MASK);
 }
 
-static __always_inline int pass(struct __sk_buff *skb, const struct np_slot *slot)
+static __always_inline int parse_ip(struct __sk_buff *skb, struct np_pkt *p, const int family)
 {
-	skb->mark = (skb->mark & ~NP_MARK_ENI_MASK) | (slot->eni & NP_MARK_ENI_MASK);
+	return family == 4 ? parse_ip4(skb, p) : parse_ip6(skb, p);
+}
+
+/** side_of() - @s for slot @index, whose policy is in force. Return: 0 = it is not. */
+static __always_inline int side_of(struct np_side *s, __u32 index)
+{
+	s->index = index;
+	s->slot = bpf_map_lookup_elem(&np_slots, &index);
+	if (!s->slot)
+		return 0;
+	s->pub = READ_ONCE(s->slot->pub);
+	return in_force(s->pub);
+}
+
+/** complete() - all that there is to see about a packet. Return: NP_GO, or it was counted as dropped. */
+static __always_inline int complete(struct __sk_buff *skb, const struct np_side *s, __u8 *saw, const int family)
+{
+	struct np_work *w = work();
+	int r;
+
+	*saw = 0;
+	if (!w)
+		return NP_GO;
+	r = parse_ip(skb, &w->p, family);
+	forget();
+	if (r == NP_GO)
+		r = parse_rest(skb, &w->p, s->index, s->hook, family);
+	forget();
+	if (r != NP_GO && s->node)
+		return NP_GO;
+	if (r == NP_GO)
+		r = flow(skb, w, s, saw, family);
+	if (r == NP_GO && w->p.fragment == NP_FIRST)
+		frag_remember(&w->p, s->index, s->hook, family);
+	if (r != NP_GO)
+		drop(r);
+	return r;
+}
+
+/* --- what a pod sends */
+
+static __always_inline int pass(struct __sk_buff *skb, const struct np_slot *slot, __u32 pending)
+{
+	skb->mark = (skb->mark & ~(NP_MARK_ENI_MASK | NP_MARK_OURS)) | (slot->eni & NP_MARK_ENI_MASK) | pending;
 	return TC_ACT_UNSPEC;
 }
 
-static __always_inline int from_ip4(struct __sk_buff *skb, const struct np_slot *slot)
+static __always_inline __u32 pending_mark(__u32 ct_flags, __u32 index)
 {
-	struct iphdr *ip;
-	__u32 hlen, total;
-
-	if (!reach(skb, ETH_HLEN + sizeof(*ip)))
-		return drop(NP_DROP_TRUNCATED);
-	ip = (void *)(long)skb->data + ETH_HLEN;
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-		return drop(NP_DROP_TRUNCATED);
-	hlen = ip->ihl * 4;
-	total = bpf_ntohs(ip->tot_len);
-	if (ip->version != 4 || hlen < sizeof(*ip))
-		return drop(NP_DROP_MALFORMED);
-	if (total == 0 && skb->gso_segs > 1)    /* BIG TCP: does not fit 16 bits */
-		total = skb->len - ETH_HLEN;
-	if (total < hlen)
-		return drop(NP_DROP_MALFORMED);
-	if (total > skb->len - ETH_HLEN)
-		return drop(NP_DROP_TRUNCATED);
-	if (!(slot->flags & NP_SLOT_IP4) || ip->saddr != slot->ip4)
-		return drop(NP_DROP_SPOOF4);
-	return pass(skb, slot);
+	return ct_flags & NP_CT_VIP ? NP_MARK_PENDING | index << NP_MARK_SLOT_SHIFT : 0;
 }
 
-/** local6() - link-local or unspecified. */
-static __always_inline int local6(const struct in6_addr *a)
+static __always_inline int from_ip(struct __sk_buff *skb, struct np_slot *slot, __u32 index, const int family)
 {
-	if (a->s6_addr[0] == 0xfe && (a->s6_addr[1] & 0xc0) == 0x80)
-		return 1;
-	return !(a->s6_addr32[0] | a->s6_addr32[1] | a->s6_addr32[2] | a->s6_addr32[3]);
-}
+	struct np_side s = { .slot = slot, .index = index, .dir = NP_EGRESS };
+	struct np_pkt p;
+	__u32 saw;
+	int r;
 
-static __always_inline int same6(const struct in6_addr *a, const __u8 *bytes)
-{
-	const __u32 *b = (const __u32 *)bytes;  /* aligned: offset 8 of struct np_slot */
-
-	return !((a->s6_addr32[0] ^ b[0]) | (a->s6_addr32[1] ^ b[1]) | (a->s6_addr32[2] ^ b[2]) |
-		 (a->s6_addr32[3] ^ b[3]));
-}
-
-/** from_local6() - neighbour discovery between pod and host; everything else from such an address is noise. */
-static __always_inline int from_local6(struct __sk_buff *skb, const struct np_slot *slot)
-{
-	const __u32 end = ETH_HLEN + sizeof(struct ipv6hdr) + 1;
-	struct ipv6hdr *ip;
-	__u8 *type;
-
-	if (!reach(skb, end) || (void *)(long)skb->data + end > (void *)(long)skb->data_end)
-		return drop(NP_DROP_LOCAL6);
-	ip = (void *)(long)skb->data + ETH_HLEN;
-	type = (__u8 *)(ip + 1);
-	/* hop limit 255: RFC 4861, 7.1; no router advertisements or redirects from a pod to the host */
-	if (ip->nexthdr != IPPROTO_ICMPV6 || ip->hop_limit != 255 || (*type != ND_SOLICIT && *type != ND_ADVERT))
-		return drop(NP_DROP_LOCAL6);
-	return pass(skb, slot);
-}
-
-static __always_inline int from_ip6(struct __sk_buff *skb, const struct np_slot *slot)
-{
-	struct ipv6hdr *ip;
-
-	if (!reach(skb, ETH_HLEN + sizeof(*ip)))
-		return drop(NP_DROP_TRUNCATED);
-	ip = (void *)(long)skb->data + ETH_HLEN;
-	if ((void *)(ip + 1) > (void *)(long)skb->data_end)
-		return drop(NP_DROP_TRUNCATED);
-	if (ip->version != 6)
-		return drop(NP_DROP_MALFORMED);
-	if (bpf_ntohs(ip->payload_len) > skb->len - ETH_HLEN - sizeof(*ip))
-		return drop(NP_DROP_TRUNCATED);
-	if ((slot->flags & NP_SLOT_IP6) && same6(&ip->saddr, slot->ip6))
-		return pass(skb, slot);
-	if (!local6(&ip->saddr))
-		return drop(NP_DROP_SPOOF6);
-	if (!(slot->flags & NP_SLOT_IP6))
-		return drop(NP_DROP_LOCAL6);
-	return from_local6(skb, slot);
-}
-
-static __always_inline int from_arp(struct __sk_buff *skb, const struct np_slot *slot)
-{
-	struct arp_ip4 *arp;
-	__be32 sender;
-
-	if (!reach(skb, ETH_HLEN + sizeof(*arp)))
-		return drop(NP_DROP_TRUNCATED);
-	arp = (void *)(long)skb->data + ETH_HLEN;
-	if ((void *)(arp + 1) > (void *)(long)skb->data_end)
-		return drop(NP_DROP_TRUNCATED);
-	if (arp->hrd != bpf_htons(ARPHRD_ETHER) || arp->pro != bpf_htons(ETH_P_IP) ||
-	    arp->hln != ETH_ALEN || arp->pln != 4)
-		return drop(NP_DROP_MALFORMED);
-	__builtin_memcpy(&sender, arp->spa, sizeof(sender));
-	/* 0.0.0.0 asks whether an address is taken (RFC 5227) and claims nothing */
-	if (sender && (!(slot->flags & NP_SLOT_IP4) || sender != slot->ip4))
-		return drop(NP_DROP_SPOOF_ARP);
-	return pass(skb, slot);
+	r = parse_ip(skb, &p, family);
+	if (r != NP_GO)
+		return drop(r);
+	if (family == 4) {
+		r = guard_ip4(slot, &p);
+	} else if (unlikely(!(slot->flags & NP_SLOT_IP6) || !same6(p.src, slot->ip6))) {
+		if (!local6(p.src))
+			return drop(NP_DROP_SPOOF6);
+		r = slot->flags & NP_SLOT_IP6 ? guard_local6(skb, &p) : NP_DROP_LOCAL6;
+		return r == NP_GO ? pass(skb, slot, 0) : drop(r);
+	}
+	if (r != NP_GO)
+		return drop(r);
+	s.pub = READ_ONCE(slot->pub);
+	if (!in_force(s.pub))
+		return pass(skb, slot, 0);
+	saw = hot(skb, &s, &p, family);
+	if (likely(saw))
+		return pass(skb, slot, pending_mark(saw, index));
+	return jump(skb, family == 4 ? NP_TAIL_FROM4 : NP_TAIL_FROM6);
 }
 
 SEC("tc")
@@ -174,24 +148,23 @@ int from_pod(struct __sk_buff *skb)
 	__u32 index = skb->ifindex - NP_IFINDEX_BASE;
 	struct np_slot *slot;
 	struct ethhdr *eth;
+	int r;
 
 	slot = bpf_map_lookup_elem(&np_slots, &index);
 	if (!slot || !(slot->flags & NP_SLOT_USED))
 		return drop(NP_DROP_NO_SLOT);
-	if (!reach(skb, ETH_HLEN))
-		return drop(NP_DROP_TRUNCATED);
-	eth = (void *)(long)skb->data;
-	if ((void *)(eth + 1) > (void *)(long)skb->data_end)
+	if (!NP_AT(skb, eth, 0))
 		return drop(NP_DROP_TRUNCATED);
 	if (skb->vlan_present)
 		return drop(NP_DROP_VLAN);
 	switch (eth->h_proto) {
 	case bpf_htons(ETH_P_IP):
-		return from_ip4(skb, slot);
+		return from_ip(skb, slot, index, 4);
 	case bpf_htons(ETH_P_IPV6):
-		return from_ip6(skb, slot);
+		return from_ip(skb, slot, index, 6);
 	case bpf_htons(ETH_P_ARP):
-		return from_arp(skb, slot);
+		r = guard_arp(skb, slot);
+		return r == NP_GO ? pass(skb, slot, 0) : drop(r);
 	case bpf_htons(ETH_P_8021Q):
 	case bpf_htons(ETH_P_8021AD):
 		return drop(NP_DROP_VLAN);
@@ -200,14 +173,164 @@ int from_pod(struct __sk_buff *skb)
 	}
 }
 
-SEC("tc")
-int to_pod(struct __sk_buff *skb)
+static __always_inline int from_complete(struct __sk_buff *skb, const int family)
 {
-	return TC_ACT_UNSPEC;
+	struct np_side s = { .dir = NP_EGRESS, .hook = NP_FRAG_FROM_POD };
+	__u8 saw = 0;
+
+	if (side_of(&s, skb->ifindex - NP_IFINDEX_BASE) && complete(skb, &s, &saw, family) != NP_GO)
+		return TC_ACT_SHOT;
+	return s.slot ? pass(skb, s.slot, pending_mark(saw, s.index)) : drop(NP_DROP_NO_SLOT);
+}
+
+SEC("tc")
+int from4(struct __sk_buff *skb)
+{
+	return from_complete(skb, 4);
+}
+
+SEC("tc")
+int from6(struct __sk_buff *skb)
+{
+	return from_complete(skb, 6);
+}
+
+/* --- behind a service's address */
+
+/** sender_of() - the slot that a pending packet comes from, or NP_SLOTS: the mark is not ours. Its veth is where it came in. */
+static __always_inline __u32 sender_of(const struct __sk_buff *skb)
+{
+	__u32 mark = skb->mark, index = (mark & NP_MARK_SLOT_MASK) >> NP_MARK_SLOT_SHIFT;
+
+	if (likely(!(mark & NP_MARK_PENDING)) || skb->ingress_ifindex != NP_IFINDEX_BASE + index)
+		return NP_SLOTS;
+	return index;
+}
+
+static __always_inline int pending_hot(struct __sk_buff *skb, const struct np_side *s, const int family)
+{
+	struct np_pkt p;
+
+	return parse_ip(skb, &p, family) == NP_GO && hot(skb, s, &p, family);
+}
+
+/**
+ * pending() - the egress of slot @index, on its real destination. Return: 1 = judged, and the mark is taken off. Else it is for
+ * post4() or post6().
+ */
+static __always_inline int pending(struct __sk_buff *skb, __u32 index)
+{
+	struct np_side s = { .dir = NP_EGRESS, .post = 1 };
+	int done;
+
+	if (side_of(&s, index)) {
+		if (skb->protocol == bpf_htons(ETH_P_IP))
+			done = pending_hot(skb, &s, 4);
+		else
+			done = pending_hot(skb, &s, 6);
+		if (!done)
+			return 0;
+	}
+	skb->mark &= ~NP_MARK_OURS;
+	return 1;
+}
+
+static __always_inline int jump_post(struct __sk_buff *skb)
+{
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return jump(skb, NP_TAIL_POST4);
+	return jump(skb, NP_TAIL_POST6);
 }
 
 SEC("tc")
 int to_wire(struct __sk_buff *skb)
 {
+	__u32 index = sender_of(skb);
+
+	if (likely(index == NP_SLOTS) || pending(skb, index))
+		return TC_ACT_UNSPEC;
+	return jump_post(skb);
+}
+
+static __always_inline int post_complete(struct __sk_buff *skb, const int family)
+{
+	struct np_side s = { .dir = NP_EGRESS, .post = 1, .hook = NP_FRAG_POST };
+	__u8 saw;
+
+	if (side_of(&s, (skb->mark & NP_MARK_SLOT_MASK) >> NP_MARK_SLOT_SHIFT) && complete(skb, &s, &saw, family) != NP_GO)
+		return TC_ACT_SHOT;
+	skb->mark &= ~NP_MARK_OURS;
+	if (skb->ifindex - NP_IFINDEX_BASE < NP_SLOTS)
+		return jump(skb, NP_TAIL_TO_POD);
 	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int post4(struct __sk_buff *skb)
+{
+	return post_complete(skb, 4);
+}
+
+SEC("tc")
+int post6(struct __sk_buff *skb)
+{
+	return post_complete(skb, 6);
+}
+
+/* --- what a pod is sent */
+
+/** from_here() - sent by this node, or (@sender) by the pod to a service that is itself. */
+static __always_inline int from_here(const struct __sk_buff *skb, __u32 sender)
+{
+	return skb->ingress_ifindex == 0 || sender == skb->ifindex - NP_IFINDEX_BASE;
+}
+
+static __always_inline int to_ip(struct __sk_buff *skb, const struct np_side *s, const int family)
+{
+	struct np_pkt p;
+
+	if (parse_ip(skb, &p, family) == NP_GO && hot(skb, s, &p, family))
+		return TC_ACT_UNSPEC;
+	return jump(skb, family == 4 ? NP_TAIL_TO4 : NP_TAIL_TO6);
+}
+
+SEC("tc")
+int to_pod(struct __sk_buff *skb)
+{
+	__u32 index = skb->ifindex - NP_IFINDEX_BASE, sender = sender_of(skb);
+	struct np_side s = { .dir = NP_INGRESS };
+
+	if (unlikely(sender != NP_SLOTS && sender != index) && !pending(skb, sender))
+		return jump_post(skb);
+	if (!side_of(&s, index))
+		return s.slot && s.slot->flags & NP_SLOT_USED ? TC_ACT_UNSPEC : drop(NP_DROP_NO_SLOT);
+	if (skb->protocol == bpf_htons(ETH_P_IP))
+		return to_ip(skb, &s, 4);
+	if (skb->protocol == bpf_htons(ETH_P_IPV6))
+		return to_ip(skb, &s, 6);
+	if (skb->protocol == bpf_htons(ETH_P_ARP) || from_here(skb, sender))
+		return TC_ACT_UNSPEC;
+	return drop(NP_DROP_ETHERTYPE);
+}
+
+static __always_inline int to_complete(struct __sk_buff *skb, const int family)
+{
+	struct np_side s = { .dir = NP_INGRESS, .hook = NP_FRAG_TO_POD, .node = from_here(skb, sender_of(skb)) };
+	__u8 saw;
+
+	if (side_of(&s, skb->ifindex - NP_IFINDEX_BASE) && complete(skb, &s, &saw, family) != NP_GO)
+		return TC_ACT_SHOT;
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int to4(struct __sk_buff *skb)
+{
+	return to_complete(skb, 4);
+}
+
+SEC("tc")
+int to6(struct __sk_buff *skb)
+{
+	return to_complete(skb, 6);
 }

@@ -7,7 +7,7 @@
 /* What the files of the loader share; nobody else includes this. */
 
 #define NP_PATH_MAX 256
-#define NP_LOGS 8               /* at least as many as there are programs */
+#define NP_LOGS 16             /* at least as many as there are programs */
 
 enum np_prog { NP_FROM_POD, NP_TO_POD, NP_TO_WIRE, NP_PROGS };
 

@@ -22,7 +22,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define MARK_IN 0xabcd0085u     /* what is above the low 7 bits must stay */
+#define MARK_IN 0xabcd0085u     /* of what is above the low 7 bits, only the bits for services go */
 #define PASS (-1)
 
 enum { SLOT_V4 = 5, SLOT_BOTH = 6, SLOT_EMPTY = 7, SLOT_V6 = 8, SLOT_LAST = NP_SLOTS - 1 };
@@ -170,7 +170,7 @@ static void check_row(struct np *np, const struct row *row)
 	if (row->verdict == PASS) {
 		if (r != TC_ACT_UNSPEC)
 			fail_msg("%s: verdict %d, not a pass", row->what, r);
-		if (mark != ((MARK_IN & ~NP_MARK_ENI_MASK) | row->eni))
+		if (mark != ((MARK_IN & ~(NP_MARK_ENI_MASK | NP_MARK_PENDING | NP_MARK_SLOT_MASK)) | row->eni))
 			fail_msg("%s: mark %#x", row->what, mark);
 	} else if (r != TC_ACT_SHOT) {
 		fail_msg("%s: verdict %d, not a drop", row->what, r);

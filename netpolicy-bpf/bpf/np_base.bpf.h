@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#pragma once
+
+/* What every part of the programs uses: counters, clock, reach into a packet. */
+#include <linux/types.h>
+
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/pkt_cls.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "netpolicy-bpf/bpf/np_maps.bpf.h"
+
+#define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
+#define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/**
+ * forget() - what was computed goes to memory, and comes from there again. In mapped memory that is a fresh start for the verifier
+ * too: everything is any number, so that it looks at what follows once and not for each way that led there.
+ */
+#define forget() asm volatile("" ::: "memory")
+
+/* what functions that may refuse a packet return: an enum np_drop, or this */
+#define NP_GO (-1)
+
+static __always_inline int drop(__u32 reason)
+{
+	__u64 *n = bpf_map_lookup_elem(&np_drops, &reason);
+
+	if (n)
+		(*n)++;
+	return TC_ACT_SHOT;
+}
+
+static __always_inline void stat(__u32 what)
+{
+	__u64 *n = bpf_map_lookup_elem(&np_stats, &what);
+
+	if (n)
+		(*n)++;
+}
+
+static __always_inline __u32 tick(void)
+{
+	return bpf_ktime_get_coarse_ns() >> NP_TICK_SHIFT;
+}
+
+/** past() - is @tick before @now? Ticks wrap. */
+static __always_inline int past(__u32 tick, __u32 now)
+{
+	return (__s32)(tick - now) < 0;
+}
+
+/** reach() - make @len bytes at offset @off of the frame linear, if they are not and the frame has them. */
+static __always_inline void reach(struct __sk_buff *skb, __u32 off, const __u32 len)
+{
+	if (unlikely((void *)(long)skb->data + off + len > (void *)(long)skb->data_end))
+		(void)bpf_skb_pull_data(skb, off + len);
+}
+
+/** NP_AT() - true: @ptr points to its structure at offset @off. A macro, for the verifier wants to see the comparison itself. */
+#define NP_AT(skb, ptr, off) \
+	({ \
+		reach(skb, off, sizeof(*(ptr))); \
+		(ptr) = (void *)(long)(skb)->data + (off); \
+		(void *)((ptr) + 1) <= (void *)(long)(skb)->data_end; \
+	})
+
+static __always_inline struct np_conf *conf(void)
+{
+	const __u32 zero = 0;
+
+	return bpf_map_lookup_elem(&np_conf, &zero);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#pragma once
+
+#include "netpolicy-bpf/bpf/np_ct.bpf.h"
+
+/*
+ * The shortest way: a whole TCP or UDP packet without options or extension headers, of an established flow that the policy in force
+ * let through. One look-up, one cache line written. Everything else is for flow(), in another program, so that the verifier and the
+ * instruction cache see little here.
+ */
+
+/** hot() - @p: from parse_ip4() or parse_ip6(). Return: NP_CT_* of its entry | NP_HOT, or 0: ask flow(). */
+#define NP_HOT (1u << 8)
+static __always_inline __u32 hot(struct __sk_buff *skb, const struct np_side *s, struct np_pkt *p, const int family)
+{
+	union np_ct_key key;
+	struct np_ct *ct;
+	__u32 now;
+
+	if (unlikely(p->fragment != NP_WHOLE || p->l4 != ETH_HLEN + (family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr))))
+		return 0;
+	if (p->proto == IPPROTO_TCP) {
+		struct tcp_start *tcp;
+
+		if (p->room < sizeof(*tcp) || !NP_AT(skb, tcp, p->l4) || tcp->flags & (TCP_FIN | TCP_SYN | TCP_RST))
+			return 0;
+		p->sport = tcp->sport;
+		p->dport = tcp->dport;
+	} else if (p->proto == IPPROTO_UDP) {
+		struct udp_start {
+			__be16 sport, dport, len, sum;
+		} *udp;
+
+		if (p->room < sizeof(*udp) || !NP_AT(skb, udp, p->l4))
+			return 0;
+		p->sport = udp->sport;
+		p->dport = udp->dport;
+	} else {
+		return 0;
+	}
+	p->what = NP_L4_PORTS;
+	ct_key(&key, s, p, s->dir, family);
+	ct = ct_find(&key, family);
+	if (unlikely(!ct || ct->rev != rev_of(s) || ct->flags & NP_CT_AUDIT))
+		return 0;
+	if (unlikely(ct->state != NP_CT_ESTABLISHED) &&
+	    !(ct->state == NP_CT_NEW && p->proto == IPPROTO_UDP && ct_opener(ct) == s->dir))
+		return 0;
+	now = tick();
+	if (unlikely(ct->last != now))
+		ct->last = now;
+	ct->pkts[s->dir & 1]++;
+	ct->bytes[s->dir & 1] += p->len;
+	return NP_HOT | ct->flags;
+}
