@@ -136,7 +136,14 @@ static int take_socket(struct vw_cni_conf *c, struct vw_err *err)
 static int take_logging(struct vw_cni_conf *c, struct vw_err *err)
 {
 	const char *level = "", *file = NULL;
+	struct vw_err ignored;
 
+	/* aws-node's names first, so that its conflist serves as it is; what it may say there and we do not know, we leave */
+	if (vw_json_get_str(c->root, "pluginLogFile", &file, &ignored) > 0 && !strcmp(file, "stderr"))
+		file = NULL;
+	if (vw_json_get_str(c->root, "pluginLogLevel", &level, &ignored) > 0)
+		(void)vw_log_level_parse(level, &c->log_level);
+	level = "";
 	if (vw_json_get_str(c->root, "log_level", &level, err) < 0 ||
 	    vw_json_get_str(c->root, "log_file", &file, err) < 0)
 		return -err->eno;

@@ -72,14 +72,30 @@ static void add_routes(struct vw_nl_batch *b, const struct vw_pod_net *net, cons
 		vw_nl_tolerate(b, VW_NL_OK_EXISTS);
 }
 
-/* A second interface: a table of its own, for what comes from its addresses. Main stays as it was before. */
+/*
+ * A second interface: a table of its own, for what comes from its addresses. In main there is only its way to the gateway, last
+ * in line, so that others can make routes by it (`sbr` does): the kernel looks for a gateway there.
+ */
 static int configure_second(struct vw_nl *nl, const struct vw_pod_net *net, struct vw_err *err)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 	uint32_t table = vw_pod_table(net->ifindex);
 
-	for (size_t i = 0; i < net->n_gw; i++)
+	for (size_t i = 0; i < net->n_gw; i++) {
+		struct vw_route to_gw = {
+			.dst = vw_cidr_host(&net->gw[i]),
+			.scope = net->gw[i].family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+			.ifindex = net->ifindex,
+			.priority = table,
+			.dev = net->ifname,
+		};
+
 		add_routes(&b, net, &net->gw[i], table);
+		if (vw_pod_gw_is_near(net, &net->gw[i]))
+			continue;
+		vw_route_add(&b, &to_gw);
+		vw_nl_tolerate(&b, VW_NL_OK_EXISTS);
+	}
 	for (size_t i = 0; i < net->n_addr; i++) {
 		struct vw_rule rule = {
 			.family = net->addr[i].ip.family,

@@ -62,7 +62,7 @@ int vw_pod_configure(struct vw_nl *nl, const struct vw_pod_net *net, bool *ret_s
 
 /**
  * struct vw_pod_expect - how the interface has to look.
- * @mac, @mtu: as we made it. @reported: what the final result (prevResult) says of it: a plugin chained after us may have
+ * @mac, @mtu: as we made it; in the container a smaller MTU will do, for plugins that change it and do not say so. @reported: what the final result (prevResult) says of it: a plugin chained after us may have
  * changed MAC and MTU, and then says so there. @other_mac: set by vw_pod_check(): one did.
  */
 struct vw_pod_expect {
@@ -82,7 +82,7 @@ int vw_absent_or(struct vw_err *err, int r, const char *what, const char *where)
  * Fails with VW_CNI_INVALID_CONFIG when there is no such interface. @by: who gave the addresses, for the message.
  */
 int vw_pod_reported(const struct vw_cni_result *prev, const char *by, struct vw_pod_expect *e, struct vw_err *err);
-/** vw_pod_check_link() - up, and with the right MTU. @where: "in the pod", "on the node". */
+/** vw_pod_check_link() - up, and with exactly the right MTU. @where: "in the pod", "on the node". */
 int vw_pod_check_link(const struct vw_link *link, const struct vw_pod_expect *e, const char *where, struct vw_err *err);
 /** vw_pod_check() - MAC, MTU, addresses, routes, neighbours, blackholes of @link, which is @e->net's interface. */
 int vw_pod_check(struct vw_nl *nl, const struct vw_link *link, struct vw_pod_expect *e, struct vw_err *err);

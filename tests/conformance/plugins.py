@@ -44,7 +44,7 @@ class Vpcwire:
             ("pod", "ip neigh del 169.254.1.1 dev eth0", "neighbour"),
             ("pod", "ip neigh replace 169.254.1.1 lladdr 02:00:00:00:00:99 dev eth0 nud permanent", "neighbour"),
             ("pod", f"ip neigh replace 169.254.1.1 lladdr {host_mac} dev eth0 nud stale", "permanent"),
-            ("pod", "ip link set eth0 mtu 1280", "MTU 1280"),
+            ("pod", "ip link set eth0 mtu 9500", "MTU 9500"),
             ("pod", "ip link set eth0 address 02:00:00:00:00:99", "02:00:00:00:00:99"),
             ("pod", "ip link set eth0 name eth7", "eth0"),
             ("pod", "ip link del eth0", host),

@@ -274,6 +274,11 @@ class Pod:
         """A program in the pod's network namespace (and the node's mount namespace)."""
         return self.node.run("nsenter", f"--net={self.netns}", *argv, **kwargs)
 
+    def popen(self, *argv):
+        """A program of the pod's that goes on running; the caller ends it."""
+        return subprocess.Popen(self.node.argv("nsenter", f"--net={self.netns}", *argv), stdin=subprocess.DEVNULL,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.node.env())
+
     def json(self, *argv):
         return json.loads(self.run(*argv).stdout or "[]")
 

@@ -161,6 +161,33 @@ static void good_conf(void **state)
 	vw_cni_conf_done(&c);
 }
 
+static void names_of_aws_node(void **state)
+{
+	static const struct {
+		const char *text, *file;
+		enum vw_log_level level;
+	} rows[] = {
+		{"{\"name\":\"v\",\"pluginLogFile\":\"/a\",\"pluginLogLevel\":\"DEBUG\"}", "/a", VW_LOG_DEBUG},
+		{"{\"name\":\"v\",\"pluginLogFile\":\"/a\",\"pluginLogLevel\":\"Fatal\"}", "/a", VW_LOG_INFO},
+		{"{\"name\":\"v\",\"pluginLogFile\":\"stderr\",\"pluginLogLevel\":5}", NULL, VW_LOG_INFO},
+		{"{\"name\":\"v\",\"pluginLogFile\":\"/a\",\"log_file\":\"/l\",\"pluginLogLevel\":\"DEBUG\",\"log_level\":\"error\"}", "/l",
+		 VW_LOG_ERROR},
+	};
+
+	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
+		struct vw_cni_conf c;
+		struct vw_err err;
+
+		assert_int_equal(vw_cni_conf_parse(rows[i].text, strlen(rows[i].text), false, &c, &err), 0);
+		if (rows[i].file)
+			assert_string_equal(c.log_file, rows[i].file);
+		else
+			assert_null(c.log_file);
+		assert_int_equal(c.log_level, rows[i].level);
+		vw_cni_conf_done(&c);
+	}
+}
+
 static void defaults(void **state)
 {
 	struct vw_cni_conf c;
@@ -610,6 +637,7 @@ int main(void)
 		cmocka_unit_test(arguments),
 		cmocka_unit_test(long_arguments),
 		cmocka_unit_test(good_conf),
+		cmocka_unit_test(names_of_aws_node),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test(bad_conf),
 		cmocka_unit_test(dns_of_network_and_runtime),
