@@ -122,9 +122,18 @@ int vw_cni_env_parse(char *const envp[], struct vw_cni_env *ret_env, struct vw_e
 	return 0;
 }
 
+static bool is_own(const char *const *own, const char *key, size_t len)
+{
+	for (; own && *own; own++) {
+		if (strlen(*own) == len && !memcmp(*own, key, len))
+			return true;
+	}
+	return false;
+}
+
 /* One "key=value" of @len bytes. Return: 1 = known, 0 = not one of ours, -EINVAL. */
-static int take_pair(const char *pair, size_t len, struct vw_cni_args *args, bool *ignore_unknown,
-		     struct vw_err *err)
+static int take_pair(const char *pair, size_t len, const char *const *own, struct vw_cni_args *args,
+		     bool *ignore_unknown, struct vw_err *err)
 {
 	struct {
 		const char *key;
@@ -162,18 +171,18 @@ static int take_pair(const char *pair, size_t len, struct vw_cni_args *args, boo
 					  "CNI_ARGS: IgnoreUnknown is neither true nor false");
 		return 1;
 	}
-	return 0;
+	return is_own(own, pair, (size_t)(eq - pair));
 }
 
-int vw_cni_args_parse(const char *text, struct vw_cni_args *ret_args, struct vw_err *err)
+int vw_cni_args_parse(const char *text, const char *const *own, struct vw_cni_args *ret_args, struct vw_err *err)
 {
 	vw_auto_buf struct vw_buf unknown = VW_BUF_INIT_MAX(300);
-	struct vw_cni_args args = {0};
+	struct vw_cni_args args = {.text = text};
 	bool ignore_unknown = false;
 
 	for (const char *p = text; *text; p++) {
 		size_t len = strcspn(p, ";");
-		int r = take_pair(p, len, &args, &ignore_unknown, err);
+		int r = take_pair(p, len, own, &args, &ignore_unknown, err);
 
 		if (r < 0)
 			return r;
@@ -188,5 +197,26 @@ int vw_cni_args_parse(const char *text, struct vw_cni_args *ret_args, struct vw_
 				  "CNI_ARGS: unknown args [%s] (IgnoreUnknown=1 allows them)",
 				  vw_buf_str(&unknown));
 	*ret_args = args;
+	return 0;
+}
+
+int vw_cni_arg(const struct vw_cni_args *args, const char *key, char *ret, size_t size, struct vw_err *err)
+{
+	size_t key_len = strlen(key);
+
+	*ret = '\0';
+	for (const char *p = args->text ? args->text : ""; *p; p++) {
+		size_t len = strcspn(p, ";");
+
+		if (len > key_len && p[key_len] == '=' && !memcmp(p, key, key_len)) {
+			if (vw_fmt(ret, size, "%.*s", (int)(len - key_len - 1), p + key_len + 1) < 0)
+				return vw_err_set(err, EINVAL, VW_CNI_INVALID_ENV,
+						  "CNI_ARGS: the value of %s is longer than %zu bytes", key, size - 1);
+			return 1;
+		}
+		p += len;
+		if (!*p)
+			break;
+	}
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include "lib/cni/version.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct vw_err;
 
@@ -34,15 +35,25 @@ enum vw_cni_version vw_cni_cmd_since(enum vw_cni_cmd cmd);
 
 #define VW_CNI_ARG_MAX 320      /* an argument's value, with NUL */
 
-/** struct vw_cni_args - what Kubernetes' runtimes and podman (@ip, @mac; unchecked) say in CNI_ARGS; "" where they do not. */
+/**
+ * struct vw_cni_args - what Kubernetes' runtimes and podman (@ip, @mac; unchecked) say in CNI_ARGS; "" where they do not.
+ * @text: all of it, for vw_cni_arg(). Borrowed.
+ */
 struct vw_cni_args {
 	char pod_namespace[VW_CNI_ARG_MAX], pod_name[VW_CNI_ARG_MAX], pod_uid[VW_CNI_ARG_MAX];
 	char ip[VW_CNI_ARG_MAX], mac[VW_CNI_ARG_MAX];
+	const char *text;
 };
 
 /**
  * vw_cni_args_parse() - "K=V;K=V". A pair without exactly one '=' is an error, and so is an unknown key unless
  * IgnoreUnknown=1 (or true) stands anywhere in @text. Fails with VW_CNI_INVALID_ENV.
+ * @own: further keys that the plugin knows, NULL-terminated; NULL = none.
  * Source: pkg/types/args.go, LoadArgs().
  */
-int vw_cni_args_parse(const char *text, struct vw_cni_args *ret_args, struct vw_err *err);
+int vw_cni_args_parse(const char *text, const char *const *own, struct vw_cni_args *ret_args, struct vw_err *err);
+/**
+ * vw_cni_arg() - the value of one of the plugin's own keys, "" when it is not there.
+ * Return: 1 = found, 0 = not there, -EINVAL (VW_CNI_INVALID_ENV: longer than @size - 1).
+ */
+int vw_cni_arg(const struct vw_cni_args *args, const char *key, char *ret, size_t size, struct vw_err *err);

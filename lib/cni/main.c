@@ -186,24 +186,32 @@ static int start_log(const struct vw_cni_conf *conf)
 	return fd < 0 ? -EBADF : fd;
 }
 
-static int dispatch(const struct vw_cni_plugin *plugin, struct vw_cni_call *call, struct vw_err *err)
+/* Everything that comes before the verb and is the same for all. */
+static int prepare(const struct vw_cni_plugin *plugin, struct vw_cni_call *call, struct vw_err *err)
 {
 	bool tolerant = call->env.cmd == VW_CNI_CMD_DEL || call->env.cmd == VW_CNI_CMD_GC;
 	struct vw_err ignored;
 
 	if (call->env.cmd == VW_CNI_CMD_VERSION)
-		return answer_version(call, err);
+		return 0;
 	if (read_conf(call, tolerant, err) < 0 || check_version(call, err) < 0)
 		return -err->eno;
 	/* Only ADD needs to know the pod; the others must not fail for the way it is named. */
-	if (vw_cni_args_parse(call->env.args, &call->args, call->env.cmd == VW_CNI_CMD_ADD ? err : &ignored) <
-		    0 &&
+	if (vw_cni_args_parse(call->env.args, plugin->args, &call->args,
+			      call->env.cmd == VW_CNI_CMD_ADD ? err : &ignored) < 0 &&
 	    call->env.cmd == VW_CNI_CMD_ADD)
 		return -err->eno;
 	if ((call->env.cmd == VW_CNI_CMD_ADD || call->env.cmd == VW_CNI_CMD_CHECK) &&
 	    vw_cni_wish_parse(&call->conf, &call->args, plugin->caps, &call->wish, err) < 0)
 		return -err->eno;
+	return 0;
+}
+
+static int carry_out(const struct vw_cni_plugin *plugin, struct vw_cni_call *call, struct vw_err *err)
+{
 	switch (call->env.cmd) {
+	case VW_CNI_CMD_VERSION:
+		return answer_version(call, err);
 	case VW_CNI_CMD_ADD:
 		return plugin->add(call, err);
 	case VW_CNI_CMD_DEL:
@@ -221,17 +229,18 @@ static int run(const struct vw_cni_plugin *plugin, struct vw_cni_call *call)
 {
 	vw_auto_close int log_fd = -EBADF;
 	struct vw_err err = {0};
-	int status = 0;
+	int status = 0, r = prepare(plugin, call, &err);
 
-	if (dispatch(plugin, call, &err) < 0) {
-		log_fd = start_log(&call->conf);
+	/* what a verb has to say besides its result goes to the log file or nowhere: a runtime reads stderr */
+	log_fd = start_log(&call->conf);
+	if (r == 0)
+		r = carry_out(plugin, call, &err);
+	if (r < 0)
 		status = fail(plugin, call, &err);
-	} else if (call->conf.log_file) {
-		log_fd = start_log(&call->conf);
+	else if (call->conf.log_file)
 		vw_info("request served", "plugin=%s command=%s container_id=%.64s ifname=%.16s dur_ms=%d",
 			plugin->name, vw_cni_cmd_str(call->env.cmd), call->env.container_id, call->env.ifname,
 			(int)(vw_mono_ms() - call->start_ms));
-	}
 	vw_log_fd_set(STDERR_FILENO);
 	if (status)
 		return status;
@@ -263,6 +272,10 @@ int vw_cni_main(const struct vw_cni_plugin *plugin, int argc, char *const argv[]
 
 	if (argc > 1 && !strcmp(argv[1], "--version")) {
 		vw_buf_printf(&out, "%s %s\n", plugin->name, VW_VERSION);
+		return emit(&out) < 0;
+	}
+	if (argc > 1 && plugin->capabilities && !strcmp(argv[1], "--capabilities")) {
+		vw_buf_printf(&out, "%s\n", plugin->capabilities);
 		return emit(&out) < 0;
 	}
 	if (vw_cni_env_parse(envp, &call.env, &err) < 0)

@@ -30,12 +30,16 @@ struct vw_cni_call {
  * parts the CNI error's "msg" from its "details". None prints.
  * @about: one line; runtimes read it from stderr when they call without a command.
  * @caps:  enum vw_cni_cap, the capabilities that it acts on; others that ask for something are refused.
+ * @capabilities: what `--capabilities` prints, as AWS's ECS plugins do: a JSON object; NULL = no such flag.
+ * @args:  keys of the plugin's own in CNI_ARGS, NULL-terminated; NULL = none.
  * @undo:  an ADD succeeded, but its result could not be written: nobody will ever know of it. Best effort.
  */
 struct vw_cni_plugin {
 	const char *name;
 	const char *about;
 	unsigned int caps;
+	const char *capabilities;
+	const char *const *args;
 	int (*add)(struct vw_cni_call *call, struct vw_err *err);
 	int (*del)(struct vw_cni_call *call, struct vw_err *err);
 	int (*check)(struct vw_cni_call *call, struct vw_err *err);

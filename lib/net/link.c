@@ -322,6 +322,17 @@ int vw_link_get_name(struct vw_nl *nl, const char *name, struct vw_link *ret_lin
 	return vw_nl_ask(nl, nlh, vw_link_parse, ret_link, sizeof(*ret_link), NULL, what, err);
 }
 
+int vw_link_list(struct vw_nl *nl, struct vw_link **ret_links, struct vw_err *err)
+{
+	alignas(struct nlmsghdr) char buf[128] = {0};
+	void *items;
+	int n = vw_nl_dump(nl, get_request(buf, 0), vw_link_parse, sizeof(**ret_links), NULL, "listing links", &items, err);
+
+	if (n >= 0)
+		*ret_links = items;
+	return n;
+}
+
 /* --- waiting */
 
 bool vw_link_is_device(const struct vw_link *l)

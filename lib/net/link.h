@@ -105,6 +105,9 @@ int vw_link_del_group(struct vw_nl_batch *b, unsigned int group);
 int vw_link_get(struct vw_nl *nl, unsigned int ifindex, struct vw_link *ret_link, struct vw_err *err);
 int vw_link_get_name(struct vw_nl *nl, const char *name, struct vw_link *ret_link, struct vw_err *err);
 
+/** vw_link_list() - every link of the namespace. @ret_links: the caller frees. Return: how many, -errno. */
+int vw_link_list(struct vw_nl *nl, struct vw_link **ret_links, struct vw_err *err);
+
 /**
  * vw_link_is_device() - a network card, or a veth, which stands for one in a lab: not a bridge, bond, VLAN or macvlan, which may
  * have taken over the MAC of the card below it.

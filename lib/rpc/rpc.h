@@ -35,6 +35,16 @@ struct vw_attach_key {
 	char ifname[IFNAMSIZ];
 };
 
+#define VW_ATTACH_FILE_MAX 192  /* name of a file about an attachment, with NUL */
+
+/**
+ * vw_attach_file() - a file name that no other attachment has: readable, and with a hash for ids too long for a name.
+ * Ends in ".json". Neither "." nor a temp file's.
+ */
+void vw_attach_file(const struct vw_attach_key *key, char ret[VW_ATTACH_FILE_MAX]);
+/** vw_attach_is_file() - whether a name in such a folder is one of these (a temp file's is not). */
+bool vw_attach_is_file(const char *name);
+
 /**
  * struct vw_rpc_req - a request of any kind; what a kind does not use is zero.
  * @key:         ADD, DEL, CHECK.

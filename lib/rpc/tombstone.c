@@ -40,11 +40,19 @@ static uint64_t hash_of(const struct vw_attach_key *key)
 	return h;
 }
 
+void vw_attach_file(const struct vw_attach_key *key, char ret[VW_ATTACH_FILE_MAX])
+{
+	_Static_assert(128 + 1 + IFNAMSIZ + 1 + 16 + sizeof(SUFFIX) <= VW_ATTACH_FILE_MAX, "the name fits");
+	snprintf(ret, VW_ATTACH_FILE_MAX, "%.128s.%s.%016" PRIx64 SUFFIX, key->container_id, key->ifname, hash_of(key));
+}
+
 static int path_of(const char *folder, const struct vw_attach_key *key, char *ret, size_t size,
 		   struct vw_err *err)
 {
-	if (vw_fmt(ret, size, "%s/%.128s.%s.%016" PRIx64 SUFFIX, folder, key->container_id, key->ifname,
-		   hash_of(key)) < 0)
+	char name[VW_ATTACH_FILE_MAX];
+
+	vw_attach_file(key, name);
+	if (vw_fmt(ret, size, "%s/%s", folder, name) < 0)
 		return vw_err_sys(err, ENAMETOOLONG, 0, "a tombstone in '%s'", folder);
 	return 0;
 }
@@ -72,7 +80,7 @@ int vw_tombstone_remove(const char *socket_path, const struct vw_attach_key *key
 	return errno == ENOENT ? 0 : vw_err_sys(err, errno, 0, "removing '%s'", path);
 }
 
-static bool is_tombstone(const char *name)
+bool vw_attach_is_file(const char *name)
 {
 	size_t len = strlen(name), suffix = strlen(SUFFIX);
 
@@ -121,7 +129,7 @@ int vw_tombstone_replay(const char *socket_path, int (*fn)(const struct vw_rpc_r
 	if (!d)
 		return errno == ENOENT ? 0 : vw_err_sys(err, errno, 0, "opening '%s'", folder);
 	while ((e = readdir(d))) {
-		if (is_tombstone(e->d_name) && vw_fmt(path, sizeof(path), "%s/%s", folder, e->d_name) > 0 &&
+		if (vw_attach_is_file(e->d_name) && vw_fmt(path, sizeof(path), "%s/%s", folder, e->d_name) > 0 &&
 		    replay_one(path, fn, arg) == 1)
 			n++;
 	}

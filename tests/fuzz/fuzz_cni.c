@@ -71,10 +71,23 @@ static void conf(const char *text, size_t len, bool tolerant)
 	vw_cni_conf_done(&c);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void own(const char *text)
 {
+	static const char *const keys[] = {"VlanID", "MAC", NULL};
 	struct vw_cni_args args;
 	struct vw_err err;
+	char value[16];
+
+	if (vw_cni_args_parse(text, keys, &args, &err) < 0)
+		return;
+	for (size_t i = 0; keys[i]; i++) {
+		if (vw_cni_arg(&args, keys[i], value, sizeof(value), &err) > 0 && !strstr(text, value))
+			abort();
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
 	char *text;
 
 	if (size < 1)
@@ -85,7 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	text = strndup((const char *)data + 1, size - 1);
 	if (text)
-		(void)vw_cni_args_parse(text, &args, &err);
+		own(text);
 	free(text);
 	return 0;
 }

@@ -81,6 +81,26 @@ static void environment_values(void **state)
 	assert_int_equal(vw_cni_cmd_since(VW_CNI_CMD_GC), VW_CNI_1_1_0);
 }
 
+static void own_arguments(void **state)
+{
+	static const char *const own[] = {"BranchVlanID", "IPAddresses", NULL};
+	struct vw_cni_args args;
+	struct vw_err err;
+	char value[12];
+
+	assert_int_equal(vw_cni_args_parse("K8S_POD_NAME=p;BranchVlanID=7;IPAddresses=10.0.0.1/24", own, &args, &err), 0);
+	assert_int_equal(vw_cni_arg(&args, "BranchVlanID", value, sizeof(value), &err), 1);
+	assert_string_equal(value, "7");
+	assert_int_equal(vw_cni_arg(&args, "BranchVlan", value, sizeof(value), &err), 0);
+	assert_string_equal(value, "");
+	assert_int_equal(vw_cni_arg(&args, "IPAddresses", value, sizeof(value), &err), 1);
+	assert_int_equal(vw_cni_arg(&args, "IPAddresses", value, 11, &err), -EINVAL);
+	assert_int_equal(err.cni, VW_CNI_INVALID_ENV);
+	assert_int_equal(vw_cni_args_parse("BranchVlanID=7", NULL, &args, &err), -EINVAL);
+	assert_int_equal(vw_cni_args_parse("", own, &args, &err), 0);
+	assert_int_equal(vw_cni_arg(&args, "BranchVlanID", value, sizeof(value), &err), 0);
+}
+
 static void arguments(void **state)
 {
 	static const struct {
@@ -108,12 +128,12 @@ static void arguments(void **state)
 		memset(&args, 0xa5, sizeof(args));
 		before = args;
 		if (rows[i].ns) {
-			assert_int_equal(vw_cni_args_parse(rows[i].text, &args, &err), 0);
+			assert_int_equal(vw_cni_args_parse(rows[i].text, NULL, &args, &err), 0);
 			assert_string_equal(args.pod_namespace, rows[i].ns);
 			assert_string_equal(args.pod_name, rows[i].name);
 			assert_string_equal(args.pod_uid, rows[i].uid);
 		} else {
-			assert_int_equal(vw_cni_args_parse(rows[i].text, &args, &err), -EINVAL);
+			assert_int_equal(vw_cni_args_parse(rows[i].text, NULL, &args, &err), -EINVAL);
 			assert_int_equal(err.cni, VW_CNI_INVALID_ENV);
 			assert_memory_equal(&args, &before, sizeof(args));
 		}
@@ -127,10 +147,10 @@ static void long_arguments(void **state)
 	struct vw_err err;
 
 	memset(text + strlen(text), 'x', 400);
-	assert_int_equal(vw_cni_args_parse(text, &args, &err), -EINVAL);
+	assert_int_equal(vw_cni_args_parse(text, NULL, &args, &err), -EINVAL);
 	memset(text, 'x', sizeof(text) - 2);
 	text[500] = '=';
-	assert_int_equal(vw_cni_args_parse(text, &args, &err),
+	assert_int_equal(vw_cni_args_parse(text, NULL, &args, &err),
 			 -EINVAL); /* an unknown key too long to quote */
 }
 
@@ -290,7 +310,7 @@ static int wish_of(const char *members, const char *args, unsigned int caps, str
 
 	vw_buf_printf(&b, "{\"name\":\"v\"%s%s}", *members ? "," : "", members);
 	assert_int_equal(vw_cni_conf_parse(vw_buf_str(&b), b.len, false, &c, err), 0);
-	assert_int_equal(vw_cni_args_parse(args, &a, err), 0);
+	assert_int_equal(vw_cni_args_parse(args, NULL, &a, err), 0);
 	r = vw_cni_wish_parse(&c, &a, caps, ret, err);
 	vw_cni_conf_done(&c);
 	return r;
@@ -635,6 +655,7 @@ int main(void)
 		cmocka_unit_test(environments),
 		cmocka_unit_test(environment_values),
 		cmocka_unit_test(arguments),
+		cmocka_unit_test(own_arguments),
 		cmocka_unit_test(long_arguments),
 		cmocka_unit_test(good_conf),
 		cmocka_unit_test(names_of_aws_node),
