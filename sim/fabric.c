@@ -33,7 +33,7 @@ const char *sim_place_str(enum sim_place p)
 	return names[p];
 }
 
-static struct fab_node *node_of(struct sim_fabric *f, const struct sim_instance *inst)
+struct fab_node *fab_node_of(struct sim_fabric *f, const struct sim_instance *inst)
 {
 	struct fab_node *node;
 
@@ -59,7 +59,7 @@ static void report_failure(struct sim_fabric *f, const struct sim_eni *eni, int 
 static void on_attached(void *arg, const struct sim_eni *eni)
 {
 	struct sim_fabric *f = arg;
-	struct fab_node *node = node_of(f, eni->att.instance);
+	struct fab_node *node = fab_node_of(f, eni->att.instance);
 	struct vw_err err;
 
 	if (node)
@@ -126,6 +126,7 @@ void sim_fabric_free(struct sim_fabric *f)
 
 	if (!f)
 		return;
+	fab_replug_stop(f);
 	if (f->observing)
 		sim_world_unobserve(f->world, &f->observer);
 	while ((fe = TAILQ_FIRST(&f->enis))) {
@@ -162,6 +163,8 @@ int sim_fabric_add_node(struct sim_fabric *f, const struct sim_instance *inst, i
 
 int sim_fabric_start(struct sim_fabric *f, struct vw_err *err)
 {
+	if (fab_replug_start(f, err) < 0)
+		return -err->eno;
 	f->start_err = err;
 	f->start_result = 0;
 	f->observing = true;
@@ -201,7 +204,7 @@ int sim_fabric_dhcp(struct sim_fabric *f, const struct sim_instance *inst, struc
 {
 	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
-	const struct fab_node *node = node_of(f, inst);
+	const struct fab_node *node = fab_node_of(f, inst);
 	const struct sim_eni *eni = inst->primary;
 	struct vw_route route = { .protocol = RTPROT_DHCP };
 	struct vw_addr addr = { 0 };

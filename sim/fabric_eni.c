@@ -259,6 +259,19 @@ int fab_eni_attach(struct sim_fabric *f, const struct fab_node *node, const stru
 	return 0;
 }
 
+int fab_eni_replug(struct sim_fabric *f, const struct fab_node *node, struct fab_eni *fe, struct vw_err *err)
+{
+	int r = vw_fmt(fe->node_ifname, sizeof(fe->node_ifname), "dev%u", fe->eni->seq);
+
+	if (r < 0)
+		return vw_err_set(err, -r, 0, "no interface name for %s", fe->eni->id);
+	/* its routes died with the link; what the filter knows goes by the name, which is the same */
+	vw_free_ptr(&fe->routed);
+	fe->n_routed = 0;
+	r = make_pair(f, node, fe, err);
+	return r < 0 ? r : fab_eni_sync(f, fe, err);
+}
+
 int fab_eni_detach(struct sim_fabric *f, struct fab_eni *fe, struct vw_err *err)
 {
 	vw_auto_buf struct vw_buf text = VW_BUF_INIT;

@@ -50,10 +50,18 @@ struct sim_fabric {
 	struct fab_nodes nodes;
 	struct fab_enis enis;
 	struct sim_observer observer;
+	struct vw_monitor *monitor;
 	bool observing;
 	struct vw_err *start_err;       /* set during sim_fabric_start() */
 	int start_result;
 };
+
+/* fabric.c */
+struct fab_node *fab_node_of(struct sim_fabric *f, const struct sim_instance *inst);
+
+/* fabric_replug.c: follow the fabric's own links */
+int fab_replug_start(struct sim_fabric *f, struct vw_err *err);
+void fab_replug_stop(struct sim_fabric *f);
 
 /* fabric_base.c */
 int fab_base_setup(struct sim_fabric *f, struct vw_err *err);
@@ -61,6 +69,8 @@ int fab_base_setup(struct sim_fabric *f, struct vw_err *err);
 /* fabric_eni.c */
 int fab_eni_attach(struct sim_fabric *f, const struct fab_node *node, const struct sim_eni *eni,
 		   struct vw_err *err);
+/** fab_eni_replug() - the pair anew, after it died with the namespace that its far end was in. */
+int fab_eni_replug(struct sim_fabric *f, const struct fab_node *node, struct fab_eni *fe, struct vw_err *err);
 /** fab_eni_detach() - also frees @fe. */
 int fab_eni_detach(struct sim_fabric *f, struct fab_eni *fe, struct vw_err *err);
 /** fab_eni_sync() - make routes, NAT and the source check what the ENI says now. */

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The packet fabric does what EC2 says: delivery, ARP, source check, internet gateway, ENIs that come and go."""
+import ipaddress
 import json
+
+import pytest
 
 from tests.harness import proc
 
@@ -281,6 +284,44 @@ def test_attach_and_detach_leave_the_fabric_as_it_was(vpc, ec2):
         assert state() != before
         detach_and_delete(ec2, eni)
     assert state() == before
+
+
+@pytest.mark.parametrize("death", ["namespace", "link"])
+def test_an_eni_outlives_the_namespace_that_it_was_moved_to(vpc, ec2, death, wait_until):
+    """As hardware does: it is in its node again, with all its addresses, under a name that nobody has."""
+    node = vpc.nodes[0]
+    subnet = ec2.primary(node)["SubnetId"]
+    eni = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]
+    attached = ec2.attach_network_interface(NetworkInterfaceId=eni["NetworkInterfaceId"], InstanceId=node.facts["instance_id"], DeviceIndex=1)
+    extra = ec2.assign_private_ip_addresses(NetworkInterfaceId=eni["NetworkInterfaceId"], SecondaryPrivateIpAddressCount=1)
+    second = extra["AssignedPrivateIpAddresses"][0]["PrivateIpAddress"]
+    node.run("ip", "netns", "add", "c1")
+    node.run("ip", "link", "set", "eth1", "netns", "c1")
+    if death == "namespace":
+        node.run("ip", "netns", "del", "c1")
+    else:
+        node.run("ip", "-n", "c1", "link", "del", "eth1")
+        node.run("ip", "netns", "del", "c1")
+
+    def back():
+        return [l for l in node.json("ip", "-j", "link", "show") if l["address"] == eni["MacAddress"]]
+
+    (link,) = wait_until(back, "the ENI to be back")
+    assert link["ifname"].startswith("dev") and "UP" not in link["flags"]
+    node.run("ip", "netns", "add", "c2")
+    node.run("ip", "link", "set", link["ifname"], "netns", "c2", "name", "eth0")
+    for name in ("lo", "eth0"):
+        node.run("ip", "-n", "c2", "link", "set", name, "up")
+    node.run("ip", "-n", "c2", "addr", "add", f"{eni['PrivateIpAddress']}/20", "dev", "eth0")
+    node.run("ip", "-n", "c2", "addr", "add", f"{second}/32", "dev", "eth0")
+    router = str(ipaddress.ip_network(f"{eni['PrivateIpAddress']}/20", strict=False).network_address + 1)
+    node.run("ip", "-n", "c2", "route", "add", "default", "via", router, "dev", "eth0")
+    for address in (eni["PrivateIpAddress"], second):
+        assert vpc.nodes[1].run("ping", "-n", "-q", "-c1", "-W5", address, check=False).returncode == 0, address
+    ec2.detach_network_interface(AttachmentId=attached["AttachmentId"])
+    assert not back()
+    ec2.delete_network_interface(NetworkInterfaceId=eni["NetworkInterfaceId"])
+    node.run("ip", "netns", "del", "c2")
 
 
 def test_the_interface_comes_when_the_attachment_is_attached(make_lab, make_ec2):
