@@ -10,7 +10,7 @@
 #   make bench          our ADD and DEL beside other plugins' in the same run -> build/bench.json (as root);
 #                       then a fleet of 1,000 nodes on one account, simulated -> build/fleet.json, build/fleet-*.svg
 #   make bench-fleet    the latter alone (NODES=, at most 5000)
-#   make unit|fuzz-replay|bpf|policy|sim-tests|fabric-tests|conformance|e2e|faults|check-layers|check-headers    one suite alone
+#   make unit|fuzz-replay|bpf|policy|sim-tests|fabric-tests|conformance|eni-tests|e2e|faults|check-layers|check-headers    one suite alone
 #   make fuzz           coverage-guided fuzzing of each parser for FUZZ_TIME seconds (clang)
 #   make install        DESTDIR=, PREFIX=
 #   Knobs: V=1  CC=clang  DEVELOPER=1 (-Werror)  SANITIZE=address,undefined  COVERAGE=1  BUILD=dir
@@ -202,7 +202,7 @@ $(B)/headers-bpf/%.h.ok: %.h $(B)/.flags
 
 # --- tests --------------------------------------------------------------------------------------------------------------
 
-.PHONY: check check-all unit bpf policy fuzz-replay sim-tests fabric-tests conformance e2e faults check-layers check-headers build-tests demo demo-run bench bench-run bench-fleet fuzz deps
+.PHONY: check check-all unit bpf policy fuzz-replay sim-tests fabric-tests conformance eni-tests e2e faults check-layers check-headers build-tests demo demo-run bench bench-run bench-fleet fuzz deps
 export VPCWIRE_BUILD := $(abspath $(B))
 runner := $(PYTHON) mk/run-tests.py
 # folders of Python tests, each a pytest run; K='expression' picks some of a folder's, as pytest -k does
@@ -238,6 +238,8 @@ fabric-tests: all
 	@$(runner) --log-dir $(B)/test-logs pytest tests/fabric $(if $(K),-k '$(K)')
 conformance: all
 	@$(runner) --log-dir $(B)/test-logs pytest tests/conformance $(if $(K),-k '$(K)')
+eni-tests: all
+	@$(runner) --log-dir $(B)/test-logs pytest tests/eni $(if $(K),-k '$(K)')
 check-layers:
 	@$(PYTHON) mk/check-layers.py
 check-headers: $(HEADERS:%=$(B)/headers/%.ok) $(BPF_HEADERS:%=$(B)/headers-bpf/%.ok)

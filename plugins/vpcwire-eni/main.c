@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * vpcwire-eni, the CNI plugin that gives a container a whole ENI. No daemon has a part in it: what it must remember is in files.
+ * DEL, STATUS and GC stand here; ADD and CHECK have files of their own.
+ */
+#include "plugins/vpcwire-eni/eni.h"
+
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+#include "lib/cni/main.h"
+#include "lib/net/nl.h"
+#include "lib/pod/pod.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- DEL */
+
+/* The file's word; without one (a tmpfs that was cleared, another plugin's ADD) the configuration's, as far as it goes. */
+static int state_for_del(const struct vw_cni_call *call, const char *dir, struct eni_state *ret, struct vw_err *err)
+{
+	struct vw_attach_key key = {0};
+	int r;
+
+	eni_key_of(call, &key);
+	r = eni_state_read(dir, &key, ret, err);
+	if (r != 0)
+		return r < 0 ? r : 0;
+	*ret = (struct eni_state){.key = key, .mac = eni_conf_mac(call)};
+	return 0;
+}
+
+int eni_del(struct vw_cni_call *call, struct vw_err *err)
+{
+	vw_auto_close int self = vw_netns_open_self(err), pod = -EBADF;
+	const char *dir = eni_conf_state_dir(call);
+	vw_auto_nl struct vw_nl host = VW_NL_INIT;
+	struct eni_state st;
+	struct vw_err gone;
+
+	if (self < 0)
+		return self;
+	/* A namespace that is gone, or is none any more, is no reason for a DEL to fail. */
+	if (call->env.netns[0])
+		pod = vw_netns_open(call->env.netns, &gone);
+	if (pod >= 0 && vw_call_refuse_own_netns(call, pod, err) < 0)
+		return -err->eno;
+	if (state_for_del(call, dir, &st, err) < 0 || vw_nl_open(&host, err) < 0)
+		return -err->eno;
+	return eni_give_back(&host, self, dir, &st, call->env.netns, err);
+}
+
+/* The ADD succeeded, nobody heard of it. */
+void eni_undo(struct vw_cni_call *call)
+{
+	struct vw_err ignored;
+
+	(void)eni_del(call, &ignored);
+}
+
+/* --- STATUS */
+
+struct holder {
+	struct vw_mac mac;
+	char container_id[VW_ID_MAX];
+};
+
+static int is_holder(const struct eni_state *st, void *arg)
+{
+	struct holder *h = arg;
+
+	if (st->orphaned || !vw_mac_eq(&st->mac, &h->mac))
+		return 0;
+	memcpy(h->container_id, st->key.container_id, sizeof(h->container_id));
+	return 1;
+}
+
+/* An ADD could be served now: the ENI is on the host and may leave it. */
+int eni_status(struct vw_cni_call *call, struct vw_err *err)
+{
+	vw_auto(eni_link_done) struct eni_link eni = ENI_LINK_INIT;
+	vw_auto_nl struct vw_nl host = VW_NL_INIT;
+	struct eni_conf conf;
+	struct holder h;
+	struct vw_err why;
+
+	if (eni_conf_parse(call, &conf, err) < 0)
+		return -err->eno;
+	if (vw_nl_open(&host, err) < 0)
+		return -err->eno;
+	if (eni_link_find(&host, &conf, 0, &eni, &why) == 0)
+		return 0;
+	h.mac = conf.eni_mac;
+	if (!vw_mac_is_zero(&h.mac) && eni_state_each(conf.state_dir, is_holder, &h, err) > 0)
+		return vw_err_set(err, EBUSY, VW_CNI_NOT_AVAILABLE, "container %.64s has the ENI", h.container_id);
+	*err = why;
+	err->cni = VW_CNI_NOT_AVAILABLE;
+	return -err->eno;
+}
+
+/* --- GC */
+
+struct gc {
+	const struct vw_cni_call *call;
+	const struct vw_cni_attachment *valid;
+	size_t n_valid;
+	struct vw_nl *host;
+	int host_netns;
+	const char *dir;
+	struct vw_err first;
+};
+
+static bool is_valid(const struct gc *gc, const struct vw_attach_key *key)
+{
+	for (size_t i = 0; i < gc->n_valid; i++) {
+		if (!strcmp(gc->valid[i].container_id, key->container_id) && !strcmp(gc->valid[i].ifname, key->ifname))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Whether the container still has its interface, in the very namespace that ADD saw: a runtime's empty list (CRI-O at
+ * boot, `cnitool gc`) must not take an ENI from a container that runs.
+ */
+static bool is_alive(const struct eni_state *st)
+{
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	vw_auto_close int fd = -EBADF;
+	struct vw_netns_id id;
+	struct vw_link link;
+	struct vw_err ignored;
+
+	fd = vw_netns_open(st->netns, &ignored);
+	if (fd < 0 || vw_netns_id(fd, &id, &ignored) < 0 || id.dev != st->netns_id.dev || id.ino != st->netns_id.ino ||
+	    vw_nl_open_at(&nl, fd, &ignored) < 0)
+		return false;
+	return eni_find_in(&nl, st, &link, &ignored) == 0 && (st->stay_down || (link.flags & IFF_UP));
+}
+
+static int collect(const struct eni_state *st, void *arg)
+{
+	struct gc *gc = arg;
+	struct vw_err err;
+
+	if (st->orphaned || strcmp(st->network, gc->call->conf.name) || is_valid(gc, &st->key))
+		return 0;
+	if (is_alive(st)) {
+		vw_warn("the runtime does not list a container whose interface lives, keeping its ENI", "container_id=%s ifname=%s",
+			st->key.container_id, st->host_name);
+		return 0;
+	}
+	if (eni_give_back(gc->host, gc->host_netns, gc->dir, st, "", &err) < 0 && !gc->first.eno)
+		gc->first = err;
+	return 0;
+}
+
+int eni_gc(struct vw_cni_call *call, struct vw_err *err)
+{
+	vw_auto_free struct vw_cni_attachment *valid = NULL;
+	vw_auto_close int self = -EBADF;
+	vw_auto_nl struct vw_nl host = VW_NL_INIT;
+	struct gc gc = {.call = call, .dir = eni_conf_state_dir(call), .host = &host};
+	bool unknown;
+
+	if (vw_cni_conf_attachments(&call->conf, &valid, &gc.n_valid, &unknown, err) < 0)
+		return -err->eno;
+	gc.valid = valid;
+	gc.host_netns = self = vw_netns_open_self(err);
+	if (self < 0 || vw_nl_open(&host, err) < 0 || eni_state_each(gc.dir, collect, &gc, err) < 0 ||
+	    eni_settle_orphans(&host, gc.dir, NULL, err) < 0)
+		return -err->eno;
+	if (gc.first.eno)
+		*err = gc.first;
+	return -gc.first.eno;
+}
+
+int main(int argc, char *argv[], char *envp[])
+{
+	static const struct vw_cni_plugin plugin = {
+		.name = "vpcwire-eni",
+		.about = "CNI vpcwire-eni plugin v" VW_VERSION,
+		.capabilities = "{\"capabilities\":[\"awsvpc-network-mode\"]}",
+		.add = eni_add,
+		.del = eni_del,
+		.check = eni_check,
+		.status = eni_status,
+		.gc = eni_gc,
+		.undo = eni_undo,
+	};
+
+	return vw_cni_main(&plugin, argc, argv, envp);
+}

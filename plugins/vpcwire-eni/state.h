@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "lib/net/link.h"
+#include "lib/net/netns.h"
+#include "lib/rpc/rpc.h"
+#include "plugins/vpcwire-eni/eni_conf.h"
+
+struct vw_buf;
+struct vw_err;
+
+/**
+ * DOC: what the plugin remembers
+ *
+ * One file for each attachment, in a folder on a tmpfs (neither container nor namespace survives a boot). It is written
+ * before the kernel is touched and removed when everything is undone, so whatever an ADD that was killed has left can be
+ * found by it. What is in there came from ourselves, but is checked like anything else that is read.
+ */
+
+/**
+ * struct eni_state - an attachment.
+ * @netns, @netns_id: where the interface went; the id tells that namespace from a later one of the same path.
+ * @mac:       of the ENI.
+ * @host_name, @host_mtu, @host_alias: how its interface was called and set on the host.
+ * @mtu:       in the container.
+ * @orphaned:  DEL succeeded, but the ENI had not come back from its dead container yet: whoever sees it again gives it
+ *             its name back.
+ */
+struct eni_state {
+	struct vw_attach_key key;
+	char network[VW_ID_MAX];
+	char netns[VW_PATH_MAX];
+	struct vw_netns_id netns_id;
+	struct vw_mac mac;
+	char host_name[IFNAMSIZ];
+	char host_alias[VW_IFALIAS_MAX];
+	unsigned int host_mtu;
+	unsigned int mtu;
+	struct eni_addrs addrs;
+	bool stay_down, block_metadata, orphaned;
+};
+
+int eni_state_write(const char *dir, const struct eni_state *st, struct vw_err *err);
+/** eni_state_read() - Return: 1 = found; 0 = there is none (also: one that cannot be understood); -errno. */
+int eni_state_read(const char *dir, const struct vw_attach_key *key, struct eni_state *ret, struct vw_err *err);
+/** eni_state_remove() - none is no error. */
+int eni_state_remove(const char *dir, const struct vw_attach_key *key, struct vw_err *err);
+/**
+ * eni_state_each() - call @fn for each attachment, until it returns other than 0.
+ * Return: what @fn returned last, 0 when there are none, -errno. @fn may remove or write the file of its own state.
+ */
+int eni_state_each(const char *dir, int (*fn)(const struct eni_state *st, void *arg), void *arg, struct vw_err *err);
+
+/** eni_state_encode() - append one file's text. Return: 0, -ENOMEM. */
+int eni_state_encode(const struct eni_state *st, struct vw_buf *buf);
+/** eni_state_decode() - one file's text. Return: 0, -errno with the reason. */
+int eni_state_decode(const char *text, size_t len, struct eni_state *ret, struct vw_err *err);
