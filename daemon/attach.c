@@ -10,9 +10,11 @@
 #include "daemon/attach.h"
 
 #include "daemon/daemon.h"
+#include "daemon/egress.h"
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
 #include "daemon/lease.h"
+#include "daemon/stale.h"
 #include "ipam/pool.h"
 #include "ipam/v6.h"
 #include "lib/base/buf.h"
@@ -241,10 +243,12 @@ static void fill_wiring(struct daemon *d, const struct attachment *a, bool exist
 		.attach = d->cfg->attach,
 	};
 	if (a->row.addr.family) {
+		w->egress[w->n_addr] = egress_is(&a->row.addr);
 		w->addr[w->n_addr] = vw_cidr_host(&a->row.addr);
 		w->gateway[w->n_addr++] = gateway4;
 	}
 	if (a->row.addr6.family) {
+		w->egress[w->n_addr] = egress_is(&a->row.addr6);
 		w->addr[w->n_addr] = vw_cidr_host(&a->row.addr6);
 		w->gateway[w->n_addr++] = gateway6;
 	}
@@ -272,6 +276,15 @@ static int row_of(const struct vw_rpc_req *req, const struct lease *lease, int s
 	return 0;
 }
 
+/* like any address, not before its former pod's connections are forgotten */
+static int give_egress(struct daemon *d, struct store_attachment *row, struct vw_err *err)
+{
+	egress_add(d, row);
+	if ((egress_is(&row->addr) && stale_address(d, &row->addr)) || (egress_is(&row->addr6) && stale_address(d, &row->addr6)))
+		return vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN, "connections of the address's former pod are still being forgotten");
+	return 0;
+}
+
 static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct attachment *a, struct vw_err *err)
 {
 	char ifname[IFNAMSIZ];
@@ -292,6 +305,8 @@ static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct atta
 		goto undo_lease;
 	}
 	r = row_of(req, &lease, slot, ifname, &a->row, err);
+	if (r == 0)
+		r = give_egress(d, &a->row, err);
 	if (r == 0)
 		r = slot_publish(d, a, err);
 	if (r < 0)
@@ -363,17 +378,18 @@ int attach_wiring(struct daemon *d, const struct vw_attach_key *key, struct vw_r
 static int release(struct daemon *d, struct attachment *a, bool failed, struct vw_err *err)
 {
 	uint64_t now = vw_mono_ms(), cool = failed ? 0 : (uint64_t)d->cfg->ip_cooldown_s * 1000;
+	const struct store_attachment booked = egress_less(&a->row);
 	int r = a->superseded ? 0 : unwire(d, a, err);
 
 	if (r < 0)
 		return r;
-	r = store_attach_del(d->store, &a->row, cool ? now + cool : 0, err);
+	r = store_attach_del(d->store, &booked, cool ? now + cool : 0, err);
 	if (r < 0) {
 		a->superseded = true;   /* its kernel side is gone; a repeated DEL only has to record that */
 		return r;
 	}
 	(void)ipam_pool_release(d->pool, a->key_text, now, cool, NULL);
-	ipam_v6_release(d->v6, &a->row.addr6);
+	ipam_v6_release(d->v6, &booked.addr6);
 	grow_demand(d, failed ? GROW_WITHDRAWN : GROW_LEFT);
 	forget(d, a);
 	return 0;
@@ -454,6 +470,7 @@ static int restore_addrs(struct daemon *d, const char *key, const struct store_a
 static int take_row(struct daemon *d, const struct store_attachment *row)
 {
 	struct attachment *a = calloc(1, sizeof(*a));
+	struct store_attachment booked;
 	int r;
 
 	if (!a || key_text(&row->key, a->key_text, sizeof(a->key_text)) < 0 || row->slot >= NP_SLOTS ||
@@ -462,7 +479,8 @@ static int take_row(struct daemon *d, const struct store_attachment *row)
 		return -EBADMSG;
 	}
 	a->row = *row;
-	r = restore_addrs(d, a->key_text, row);
+	booked = egress_less(row);
+	r = restore_addrs(d, a->key_text, &booked);
 	if (r < 0) {
 		free(a);
 		return r;

@@ -66,6 +66,7 @@ struct vwired_config {
 	size_t n_exclude_snat_cidrs;
 	enum config_random_snat randomize_snat;
 	bool node_port_support;
+	bool v4_egress, v6_egress;
 	uint32_t connmark;
 
 	char cluster_name[128];

@@ -8,6 +8,7 @@
 #include "daemon/cloud.h"
 #include "daemon/creds.h"
 #include "daemon/discover.h"
+#include "daemon/egress.h"
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
 #include "daemon/loop.h"
@@ -31,6 +32,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define REAP_DELAY_MS 10        /* long enough to gather a burst of DELs, short enough that nobody sees it */
 #define RELOAD_DELAY_MS 200     /* after the last change of the file */
@@ -176,6 +178,19 @@ void daemon_creds_schedule(struct daemon *d)
 
 /* --- configuration */
 
+/* where no pod has such an address it must not be looked for in the VPC */
+static int egress_routes(struct daemon *d, struct vw_err *err)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	struct vw_cidr ranges[2];
+	size_t n = 0;
+
+	for (size_t i = 0; i < 2; i++)
+		if (egress_used(d, families[i]))
+			ranges[n++] = egress_range(families[i]);
+	return hostnet_free_set(d->hostnet, "egress", ranges, n, err);
+}
+
 int daemon_nat_apply(struct daemon *d, struct vw_err *err)
 {
 	struct hostnet_nat nat = {
@@ -186,16 +201,21 @@ int daemon_nat_apply(struct daemon *d, struct vw_err *err)
 		.external_snat = d->cfg->external_snat,
 		.nodeport = d->cfg->node_port_support,
 		.random = (enum hostnet_snat_random)d->cfg->randomize_snat,
+		.egress4 = egress_used(d, AF_INET),
 	};
+	int r;
 
 	for (size_t i = 0; i < d->enis.n; i++)
 		if (d->enis.v[i].row.primary) {
 			(void)VW_COPY(nat.primary_ifname, d->enis.v[i].ifname);
 			nat.primary_addr = d->enis.v[i].row.primary_ip;
+			if (egress_used(d, AF_INET6))
+				nat.primary_addr6 = d->enis.v[i].row.ip6;
 		}
 	if (!nat.primary_ifname[0])
 		return vw_err_set(err, ENODEV, 0, "the link of the primary ENI has not been found");
-	return hostnet_nat_apply(d->hostnet, &nat, err);
+	r = hostnet_nat_apply(d->hostnet, &nat, err);
+	return r < 0 ? r : egress_routes(d, err);
 }
 
 /* rules and forwarding of the families that pods have */
@@ -203,7 +223,7 @@ static int apply_hostnet(struct daemon *d, struct vw_err *err)
 {
 	int r = hostnet_init(d->hostnet, d->cfg->connmark, err);
 
-	return r == 0 && d->cfg->enable_ipv6 ? hostnet_init6(d->hostnet, err) : r;
+	return r == 0 && (d->cfg->enable_ipv6 || d->cfg->v6_egress) ? hostnet_init6(d->hostnet, err) : r;
 }
 
 void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)

@@ -166,8 +166,8 @@ static int block6_put(struct daemon *d, const struct eni *e, struct vw_err *err)
 
 void eni_free_routes(struct daemon *d, const struct eni *e)
 {
-	vw_auto_free struct vw_cidr *free_ones = calloc(e->row.n_slots + 1, sizeof(*free_ones));
-	const struct ipam_eni *p = ipam_pool_eni(d->pool, e->row.id);
+	vw_auto_free struct vw_cidr *free_ones = e ? calloc(e->row.n_slots + 1, sizeof(*free_ones)) : NULL;
+	const struct ipam_eni *p = e ? ipam_pool_eni(d->pool, e->row.id) : NULL;
 	struct ipam_slot slot;
 	struct vw_err err;
 	size_t n = 0;

@@ -82,7 +82,7 @@ const struct eni *eni_for_v6(const struct daemon *d);
 int eni_save(struct daemon *d, const struct eni *e, struct vw_err *err);
 /**
  * eni_free_routes() - see hostnet_free_set(): what the ENI has for pods, less slots that EC2 is being asked to take back, and
- * nothing of one that is being removed or left alone. eni_save() calls it; others where only the state changes.
+ * nothing of one that is being removed or left alone. eni_save() calls it; others where only the state changes. @e: NULL is fine.
  */
 void eni_free_routes(struct daemon *d, const struct eni *e);
 /** eni_forget() - remove an ENI that is gone. Return: 0, -EBUSY while pods use it. */

@@ -693,6 +693,8 @@ static int restore_one(const struct store_intent *i, void *arg)
 
 	if (!strcmp(i->kind, DELETE_KIND))
 		(void)ipam_pool_eni_state(d->pool, i->token, IPAM_ENI_REMOVING);
+	if (!strcmp(i->kind, DELETE_KIND))
+		eni_free_routes(d, eni_by_id(d, i->token));
 	return 0;
 }
 

@@ -43,6 +43,9 @@ struct vw_err;
 #define HOSTNET_PRIO_ENI 1536           /* + n */
 #define HOSTNET_NFT_TABLE "vpcwire"
 #define HOSTNET_ROUTER6 "fe80:ec2::1"   /* the VPC router on every link (VPC User Guide; aws-node uses it too) */
+/* addresses for the way out in the family that a pod does not have: + its slot. Nobody else's; seen on the node only. */
+#define HOSTNET_EGRESS4 "169.254.176.0/20"      /* beside aws-node's 169.254.172.0/22 and AWS's own (169.254.169 to 171) */
+#define HOSTNET_EGRESS6 "fd00::ac:0/116"        /* aws-node's fd00::ac:00/118, four times as large */
 #define HOSTNET_METRIC_FREE 65535       /* of the routes that make free addresses unreachable: behind any pod's */
 #define HOSTNET_ALIAS_PREFIX "vpcwire:" /* ifalias of a pod's host veth: "vpcwire:<container id>/<ifname>" */
 
@@ -127,6 +130,9 @@ enum hostnet_snat_random { HOSTNET_SNAT_PRNG, HOSTNET_SNAT_HASHRANDOM, HOSTNET_S
  *                  May overlap. Borrowed.
  * @external_snat:  nothing is SNATed or sent by the primary ENI for leaving the VPC
  * (AWS_VPC_K8S_CNI_EXTERNALSNAT).
+ * @egress4:        pods may have an address of HOSTNET_EGRESS4; what they send leaves by the primary ENI under its address,
+ *                  wherever to.
+ * @primary_addr6:  the same for HOSTNET_EGRESS6, under this address; family 0 = no.
  * @nodeport:       connections that arrive on the primary ENI for a local address are answered by it.
  */
 struct hostnet_nat {
@@ -136,6 +142,8 @@ struct hostnet_nat {
 	size_t n_vpc, n_excluded;
 	bool external_snat;
 	bool nodeport;
+	bool egress4;
+	struct vw_ip primary_addr6;
 	enum hostnet_snat_random random;
 };
 

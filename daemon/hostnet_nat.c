@@ -10,7 +10,9 @@
  *          a NodePort or host port, is marked, so that a pod behind any ENI answers it by the primary.
  *  leave   after DNAT (dstnat + 10): only now is the real destination known; a ClusterIP would always look foreign. A filter
  *          chain, because NAT chains are not run any more once another has translated the connection.
- *  source  srcnat: what is marked, leaves by the primary and is not for the VPC gets the primary's address. IPv4 only.
+ *  source  srcnat: what is marked, leaves by the primary and is not for the VPC gets the primary's address. IPv6: only what
+ *          comes from the addresses for pods without IPv6, which are marked wherever they send to.
+ *  refuse  nobody may connect to such an address.
  *  own     what the node itself sends from an address of secondary ENI n gets mark n, and is routed again (type route):
  *          one rule of the kernel for an ENI serves pods and node alike.
  *
@@ -79,14 +81,16 @@ static void put_arrive(struct vw_buf *b, const struct hostnet_nat *nat, uint32_t
 	vw_buf_puts(b, "\t}\n");
 }
 
-static void put_leave(struct vw_buf *b, const char *which, uint32_t mark)
+/** put_leave() - @which: what goes by the primary ENI, nft matches; NULL = nothing. */
+static void put_leave(struct vw_buf *b, const char *const which[2], uint32_t mark)
 {
 	vw_buf_printf(b, "\tchain leave {\n\t\ttype filter hook prerouting priority dstnat + 10; policy accept;\n"
 			 "\t\tiifgroup != %u accept\n",
 		      VW_GROUP_PODS);
-	if (which)
-		vw_buf_printf(b, "\t\tct state new ct direction original %s fib daddr type unicast ct mark set ct mark or %#x\n",
-			      which, mark);
+	for (int i = 0; i < 2; i++)
+		if (which[i])
+			vw_buf_printf(b, "\t\tct state new ct direction original %s fib daddr type unicast ct mark set ct mark or %#x\n",
+				      which[i], mark);
 	vw_buf_printf(b, "\t\tct mark and %#x == %#x meta mark set meta mark or %#x\n\t}\n", mark, mark, mark);
 }
 
@@ -95,11 +99,32 @@ static void put_source(struct vw_buf *b, const struct hostnet_nat *nat, uint32_t
 	char addr[VW_IP_STRLEN];
 
 	vw_buf_puts(b, "\tchain source {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n");
+	if (nat->egress4)
+		vw_buf_printf(b, "\t\toifname \"%s\" ip saddr " HOSTNET_EGRESS4 " snat to %s%s\n", nat->primary_ifname,
+			      vw_ip_str(&nat->primary_addr, addr), random_flag(nat->random));
 	if (!nat->external_snat)
 		vw_buf_printf(b, "\t\toifname \"%s\" meta mark and %#x == %#x ip daddr != @vpc ip daddr != @excluded "
 				 "snat to %s%s\n",
 			      nat->primary_ifname, mark, mark, vw_ip_str(&nat->primary_addr, addr), random_flag(nat->random));
 	vw_buf_puts(b, "\t}\n");
+}
+
+static void put_source6(struct vw_buf *b, const struct hostnet_nat *nat)
+{
+	char addr[VW_IP_STRLEN];
+
+	vw_buf_printf(b, "\tchain source {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
+			 "\t\toifname \"%s\" ip6 saddr " HOSTNET_EGRESS6 " snat to %s%s\n\t}\n",
+		      nat->primary_ifname, vw_ip_str(&nat->primary_addr6, addr), random_flag(nat->random));
+}
+
+/* the addresses for the way out are no way in: only the node itself may ask there */
+static void put_refuse(struct vw_buf *b, uint8_t family)
+{
+	vw_buf_printf(b, "\tchain refuse {\n\t\ttype filter hook forward priority filter; policy accept;\n"
+			 "\t\t%s daddr %s ct state new reject with %s type admin-prohibited\n\t}\n",
+		      family == AF_INET ? "ip" : "ip6", family == AF_INET ? HOSTNET_EGRESS4 : HOSTNET_EGRESS6,
+		      family == AF_INET ? "icmp" : "icmpv6");
 }
 
 /* a chain for each ENI, because nft cannot put a looked-up value into some bits of the mark and leave the others */
@@ -143,15 +168,22 @@ static int compose(const struct hostnet *hn, struct vw_buf *b, struct vw_err *er
 	if (r < 0)
 		return r;
 	put_arrive(b, nat, hn->mark);
-	put_leave(b, nat->external_snat ? NULL : "ip daddr != @vpc ip daddr != @excluded", hn->mark);
+	put_leave(b, (const char *[]){ nat->egress4 ? "ip saddr " HOSTNET_EGRESS4 : NULL,
+				       nat->external_snat ? NULL : "ip daddr != @vpc ip daddr != @excluded" }, hn->mark);
 	put_source(b, nat, hn->mark);
+	if (nat->egress4)
+		put_refuse(b, AF_INET);
 	put_own(b, &hn->nat, AF_INET, hn->mark);
 	vw_buf_puts(b, "}\n");
 	if (hn->ipv6) {
 		put_table(b, "ip6");
 		vw_buf_puts(b, "table ip6 " HOSTNET_NFT_TABLE " {\n");
 		put_arrive(b, nat, hn->mark);
-		put_leave(b, NULL, hn->mark);
+		put_leave(b, (const char *[]){ nat->primary_addr6.family ? "ip6 saddr " HOSTNET_EGRESS6 : NULL, NULL }, hn->mark);
+		if (nat->primary_addr6.family) {
+			put_source6(b, nat);
+			put_refuse(b, AF_INET6);
+		}
 		put_own(b, &hn->nat, AF_INET6, hn->mark);
 		vw_buf_puts(b, "}\n");
 	}

@@ -3,11 +3,13 @@
 #include "daemon/stale.h"
 
 #include "daemon/daemon.h"
+#include "daemon/egress.h"
 #include "daemon/hostnet.h"
 #include "daemon/loop.h"
 #include "lib/base/log.h"
 
 #include <stdlib.h>
+#include <sys/socket.h>
 
 struct sweep_job {
 	struct daemon *d;
@@ -45,9 +47,10 @@ static void job_free(struct sweep_job *j)
 
 static struct sweep_job *job_new(struct daemon *d)
 {
+	static const int families[] = { AF_INET, AF_INET6 };
 	struct sweep_job *j = calloc(1, sizeof(*j));
 	struct attachment *a, *tmp;
-	size_t n = 1;
+	size_t n = 2;
 
 	if (!j)
 		return NULL;
@@ -55,7 +58,7 @@ static struct sweep_job *job_new(struct daemon *d)
 	for (size_t i = 0; i < d->enis.n; i++)
 		n += d->enis.v[i].row.n_slots;
 	j->ours = calloc(n, sizeof(*j->ours));
-	j->used = calloc(d->attach.n + 1, sizeof(*j->used));
+	j->used = calloc(2 * d->attach.n + 1, sizeof(*j->used));
 	if (!j->ours || !j->used) {
 		job_free(j);
 		return NULL;
@@ -63,9 +66,15 @@ static struct sweep_job *job_new(struct daemon *d)
 	for (size_t i = 0; i < d->enis.n; i++)
 		for (size_t k = 0; k < d->enis.v[i].row.n_slots; k++)
 			j->ours[j->n_ours++] = d->enis.v[i].row.slots[k];
-	HASH_ITER(hh, d->attach.by_key, a, tmp)
+	for (size_t i = 0; i < 2; i++)
+		if (egress_used(d, families[i]))
+			j->ours[j->n_ours++] = egress_range(families[i]);
+	HASH_ITER(hh, d->attach.by_key, a, tmp) {
 		if (a->row.addr.family)
 			j->used[j->n_used++] = a->row.addr;
+		if (a->row.addr6.family)
+			j->used[j->n_used++] = a->row.addr6;
+	}
 	qsort(j->used, j->n_used, sizeof(*j->used), by_ip);
 	return j;
 }

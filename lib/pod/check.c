@@ -44,7 +44,7 @@ int vw_pod_reported(const struct vw_cni_result *prev, const char *by, struct vw_
 	e->reported = &prev->ifaces[index];
 	for (size_t a = 0; a < e->net->n_addr; a++) {
 		char text[VW_CIDR_STRLEN];
-		bool found = false;
+		bool found = e->net->hidden && e->net->hidden[a];
 
 		for (size_t i = 0; i < prev->n_ips; i++)
 			found |= prev->ips[i].iface == (int)index &&

@@ -35,6 +35,7 @@ static inline uint32_t vw_pod_table(unsigned int ifindex)
 /**
  * struct vw_pod_net - what an interface is given. All borrowed.
  * @addr:   @n_addr of them, host bits set; the subnet's length makes the kernel add a connected route.
+ * @hidden: for each address, whether CNI results leave it out (it is for the way out only); NULL = none.
  * @gw:     @n_gw default gateways, at most one for each family. One that is in no subnet of @addr gets a host route.
  * @gw_mac: permanent neighbour entry of every gateway; NULL = asked by ARP and neighbour discovery.
  * @block_metadata: the instance metadata service is unreachable from the container (blackholes in table main).
@@ -44,6 +45,7 @@ struct vw_pod_net {
 	unsigned int ifindex;
 	const struct vw_cidr *addr;
 	size_t n_addr;
+	const bool *hidden;
 	const struct vw_ip *gw;
 	size_t n_gw;
 	const struct vw_mac *gw_mac;
@@ -78,7 +80,7 @@ struct vw_pod_expect {
 /** vw_absent_or() - what an absent object makes of a query's failure @r: a difference, not an accident. Return: @r or that. */
 int vw_absent_or(struct vw_err *err, int r, const char *what, const char *where);
 /**
- * vw_pod_reported() - the container's interface in a prevResult, and that it has every address of @e->net.
+ * vw_pod_reported() - the container's interface in a prevResult, and that it has every address of @e->net that is not hidden.
  * Fails with VW_CNI_INVALID_CONFIG when there is no such interface. @by: who gave the addresses, for the message.
  */
 int vw_pod_reported(const struct vw_cni_result *prev, const char *by, struct vw_pod_expect *e, struct vw_err *err);

@@ -312,6 +312,7 @@ static int set_addresses(struct vw_json *j, const struct vw_rpc_wiring *w)
 
 		failed |= vw_json_set_str(entry, "address", vw_cidr_str(&w->addr[i], addr));
 		failed |= vw_json_set_str(entry, "gateway", vw_ip_str(&w->gateway[i], gw));
+		failed |= w->egress[i] ? vw_json_set_bool(entry, "egress", true) : 0;
 		failed |= vw_json_append(arr, entry);
 	}
 	return failed | vw_json_set(j, "addresses", arr);
@@ -355,7 +356,8 @@ static int decode_addresses(const struct vw_json *j, struct vw_rpc_wiring *w, st
 		const char *a = "", *g = "";
 
 		if (vw_json_get_str(entry, "address", &a, err) < 0 ||
-		    vw_json_get_str(entry, "gateway", &g, err) < 0)
+		    vw_json_get_str(entry, "gateway", &g, err) < 0 ||
+		    vw_json_get_bool(entry, "egress", &w->egress[w->n_addr], err) < 0)
 			return -err->eno;
 		if (vw_cidr_parse(a, addr) < 0 || vw_ip_parse(g, gw) < 0 || addr->ip.family != gw->family ||
 		    addr->len != vw_ip_bits(&addr->ip))

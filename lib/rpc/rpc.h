@@ -80,6 +80,7 @@ enum vw_attach_mode { VW_ATTACH_CLSACT, VW_ATTACH_TCX };
  * struct vw_rpc_wiring - how an attachment is wired: the answer to ADD and CHECK.
  * @existing:     the key had this address before the request.
  * @addr:         host prefixes (/32, /128), IPv4 first, @n_addr of them (1 or 2).
+ * @egress:       per address: it is only for the way out in a family that the pod does not have otherwise, and not in the result.
  * @gateway:      per address: 169.254.1.1 or fe80::1, reached on-link through a permanent neighbour @host_mac.
  * @mtu:          of both ends.
  * @host_ifname, @host_ifindex, @host_mac, @pod_mac: given at creation. The index is VW_IFINDEX_BASE + slot, so that
@@ -92,6 +93,7 @@ enum vw_attach_mode { VW_ATTACH_CLSACT, VW_ATTACH_TCX };
 struct vw_rpc_wiring {
 	bool existing;
 	struct vw_cidr addr[2];
+	bool egress[2];
 	struct vw_ip gateway[2];
 	unsigned int n_addr;
 	unsigned int mtu;

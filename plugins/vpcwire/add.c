@@ -115,6 +115,9 @@ static int add_ours(const struct vw_cni_call *call, const struct wiring_job *job
 		struct vw_cni_ip ip = {.address = w->addr[i], .gateway = w->gateway[i], .iface = index};
 		struct vw_cni_route route = {.gw = w->gateway[i]};
 
+		/* it would be taken for an address of the pod: kubelet reports them all */
+		if (w->egress[i])
+			continue;
 		route.dst.ip.family = w->gateway[i].family;
 		if (vw_cni_result_add_ip(r, &ip) < 0 ||
 		    (!job->second && vw_cni_result_add_route(r, &route) < 0))

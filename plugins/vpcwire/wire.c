@@ -181,6 +181,7 @@ struct vw_pod_net net_of(const char *ifname, const struct vw_rpc_wiring *w)
 		.ifname = ifname,
 		.addr = w->addr,
 		.n_addr = w->n_addr,
+		.hidden = w->egress,
 		.gw = w->gateway,
 		.n_gw = w->n_addr,
 		.gw_mac = &w->host_mac,

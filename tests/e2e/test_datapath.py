@@ -5,6 +5,7 @@ import contextlib
 import pytest
 
 from tests.harness import kubeproxy, proc, traffic
+from tests.harness.lab import Lab
 from tests.harness.traffic import PORT, Place
 
 LAB = {"args": ("--ipv6",), "nodes": 2, "instance_type": "t3.small"}
@@ -225,3 +226,81 @@ def test_a_free_address_is_unreachable_and_not_sent_back(lab, two_enis):
     # one: the kernel limits how many such answers one host gets
     answers = Place.node(lab.nodes[1]).ask([{"proto": "tcp", "to": free[0], "port": PORT}])
     assert answers == [{"error": "No route to host"}], answers
+
+
+# --- the way out in the family that a pod does not have
+
+
+def egress_of(node, pod):
+    return next(p.get("egress") for p in node.info()["pods"] if p["container_id"] == pod.container_id)
+
+
+def assert_only_a_way_out(node, one, other):
+    """The address reaches nobody and nobody reaches it: neither the other pod nor the VPC; the node itself may."""
+    with traffic.serving([Place.pod(other)]) as (server,):
+        address = egress_of(node, other)
+        # what Linux makes of "administratively prohibited", in IPv4 and in IPv6
+        answer = Place.pod(one).ask([{"proto": "tcp", "to": address, "port": PORT}])[0]
+        assert answer.get("error") in ("No route to host", "Permission denied"), answer
+        assert Place.node(node).reaches(address)["name"] == server.name
+
+
+@pytest.mark.parametrize("proto", ["tcp", "udp", "icmp"])
+def test_pods_with_ipv6_alone_reach_ipv4_as_the_node(only6, proto):
+    lab, made = only6
+    node = lab.nodes[0]
+    places = [Place.outside(lab, "internet"), Place.outside(lab, "peered"), Place.node(lab.nodes[1])]
+    with traffic.serving(places):
+        for place, seen in zip(places, (public(node), node.imds("local-ipv4"), node.imds("local-ipv4"))):
+            answer = Place.pod(made[0]).reaches(place.address, proto=proto)
+            assert answer and (proto == "icmp" or answer["seen"] == seen), f"{place.name}: {answer}"
+
+
+def test_pods_with_ipv6_alone_reach_the_metadata_service(only6):
+    made = only6[1]
+    base = made[0].node.lab.env.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254").rstrip("/")
+    done = made[0].run("curl", "-sf", "--noproxy", "*", "-X", "PUT", "-H", "X-aws-ec2-metadata-token-ttl-seconds: 60", f"{base}/latest/api/token")
+    assert done.stdout
+
+
+def test_an_address_for_the_way_out_is_no_way_in(only6):
+    lab, made = only6
+    assert_only_a_way_out(lab.nodes[0], *made)
+    assert not Place.node(lab.nodes[1]).reaches(egress_of(lab.nodes[0], made[0]))
+
+
+def test_check_restart_and_a_lost_store_know_the_way_out(only6):
+    lab, made = only6
+    node, held = lab.nodes[0], [egress_of(lab.nodes[0], p) for p in only6[1]]
+    assert len(set(held)) == len(held) and all(held)
+    assert all(p.check() is None for p in made)
+    lab.kill_daemon(node.name)
+    node.run("sh", "-c", f"rm -f {node.run_dir}/state.db*")
+    lab.start_daemon(node.name)
+    proc.wait_until(node.serves, "the daemon to serve again")
+    assert [egress_of(node, p) for p in made] == held
+    assert all(p.check() is None for p in made)
+
+
+@pytest.fixture(scope="module")
+def only6():
+    with Lab("--ipv6", nodes=2, instance_type="t3.small", daemon_config={"enable_ipv4": False}) as lab, pods(lab.nodes[0], 2) as made:
+        yield lab, made
+
+
+def test_pods_with_ipv4_alone_reach_ipv6_as_the_node(make_lab):
+    """Off unless asked for; pods behind any ENI leave by the primary."""
+    instances = [{"name": f"node-{n}", "type": "t3.small", "ipv6_addresses": 1, "role": "vpcwire-node"} for n in (1, 2)]
+    lab = make_lab(nodes=2, config={"instances": instances}, daemon_config={"v6_egress": True})
+    node = lab.nodes[0]
+    with behind_both(node) as made, traffic.serving([Place.outside(lab, "internet"), Place.node(lab.nodes[1])]) as servers:
+        assert all("." in ip["address"] for p in made for ip in p.result.ips), "the result shows IPv4 alone"
+        for pod in made:
+            assert pod.check() is None
+            for server in servers:
+                for proto in ("tcp", "udp", "icmp"):
+                    answer = Place.pod(pod).reaches(server.address6, proto=proto)
+                    assert answer and (proto == "icmp" or answer["seen"] == traffic.node_address6(node)), f"{server.name} {proto} {answer}"
+        assert_only_a_way_out(node, *made)
+        rules = node.json("ip", "-6", "-j", "rule", "show")
+        assert len(rules) == 4, "local, pods, marked, main: no ENI of these pods has IPv6"

@@ -7,6 +7,7 @@ import pytest
 
 from tests.harness import audit, cni, proc
 
+EGRESS4, EGRESS6 = ipaddress.ip_network("169.254.176.0/20"), ipaddress.ip_network("fd00::ac:0/116")
 INTERNET6, PEERED6 = "[2001:db8:ffff::10]", "[fd00:db8:100::10]"
 PODS_OF_FIRST_ENI = 3           # of a t3.small: 4 IPv4 addresses per ENI, one of them the node's
 DUAL = {"nodes": 2, "instance_type": "t3.small"}
@@ -104,8 +105,9 @@ def test_ipv6_alone_needs_no_other_eni(only6, only6_lab):
     enis = only6_lab.nodes[0].info()["enis"]
     assert [e["primary"] for e in enis] == [True]
     assert not enis[0]["slots"], "no IPv4 addresses are held"
-    inside = only6[0].run("ip", "-4", "addr", "show", "dev", "eth0").stdout
-    assert "inet " not in inside
+    inside = only6[0].json("ip", "-4", "-j", "addr", "show", "dev", "eth0")
+    assert [ipaddress.ip_address(a["local"]) in EGRESS4 for i in inside for a in i.get("addr_info", [])] == [True], inside
+    assert ":" in only6[0].result.ips[0]["address"] and len(only6[0].result.ips) == 1, "no IPv4 address in the result"
 
 
 def test_addresses_are_unique_and_usable_at_once(pods):

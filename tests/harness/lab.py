@@ -205,7 +205,7 @@ class Node:
     @property
     def conflist(self):
         if self._conflist is None:
-            found = self.run("sh", "-c", f"cat {self.lab.env['NETCONFPATH']}/*.conflist").stdout
+            found = self.run("cat", f"{self.lab.env['NETCONFPATH']}/10-vpcwire.conflist").stdout        # the machine may have others
             self._conflist = json.loads(found)
         return json.loads(json.dumps(self._conflist))
 

@@ -189,6 +189,7 @@ static struct vw_rpc_wiring sample_wiring(void)
 	w.gateway[0] = ip("169.254.1.1");
 	w.addr[1] = vw_cidr_host(&(struct vw_ip){.family = 10, .b = {0x20, 1}});
 	w.gateway[1] = ip("fe80::1");
+	w.egress[1] = true;
 	return w;
 }
 
