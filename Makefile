@@ -174,12 +174,21 @@ $(foreach f,$(FUZZERS),$(eval $(call link_rules,$f,$(B)/tests/fuzz/$f,tests/fuzz
 	$(if $(FUZZ_ENGINE),,tests/fuzz/replay.c))))
 fuzz_programs := $(FUZZERS:%=$(B)/tests/fuzz/%)
 
+# -mcpu=v3: 32-bit registers and jumps, Linux 5.1
+bpf_cc = $(CLANG) -target bpf -mcpu=v3 -O2 -g -std=gnu17 -Wall -Wextra -Wno-unused-parameter $(if $(filter-out 0,$(DEVELOPER)),-Werror) \
+	-I. -idirafter /usr/include/$$(uname -m)-linux-gnu
+
 # BPF objects: they are GPL-2.0 OR BSD-2-Clause, unlike the rest; each file says so.
 $(B)/gen/%.bpf.o: $(BPF_SRC_DIR)/%.bpf.c $(B)/.flags
 	@mkdir -p $(@D)
 	@$(call say,BPF,$<)
-	$(Q)$(CLANG) -target bpf -mcpu=v3 -O2 -g -std=gnu17 -Wall -Wextra -Wno-unused-parameter $(if $(filter-out 0,$(DEVELOPER)),-Werror) \
-		-I. -idirafter /usr/include/$$(uname -m)-linux-gnu -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+	$(Q)$(bpf_cc) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
+
+# the benchmark's: the same source with a packet that varies
+$(B)/gen/%.bpf.o: tests/bench/%.bpf.c $(B)/.flags
+	@mkdir -p $(@D)
+	@$(call say,BPF,$<)
+	$(Q)$(bpf_cc) -MMD -MP -MF $(@:.o=.d) -c -o $@ $<
 
 $(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
 	@$(call say,SKEL,$@)

@@ -106,7 +106,7 @@ static __always_inline __u8 ct_next_state(const struct np_ct *ct, const struct n
 			return p->what & NP_L4_OPEN ? NP_CT_NEW : NP_CT_ESTABLISHED;
 		return forth ? NP_CT_NEW : NP_CT_REPLIED;
 	}
-	if (ct->state == NP_CT_REPLIED && forth && (p->what & NP_L4_STREAM || ct->pkts[!s->dir] > 1))
+	if (ct->state == NP_CT_REPLIED && forth && (p->what & NP_L4_STREAM || NP_CT_PKTS(ct->sum[!s->dir]) > 1))
 		return NP_CT_ESTABLISHED;
 	return ct->state;
 }
@@ -116,8 +116,7 @@ static __always_inline void ct_touch(struct np_ct *ct, const struct np_side *s, 
 {
 	if (unlikely(ct->last != now))
 		ct->last = now;
-	ct->pkts[s->dir & 1]++;
-	ct->bytes[s->dir & 1] += p->len;
+	ct->sum[s->dir & 1] += NP_CT_SUM(1, p->len);
 	if (unlikely(ct->state != NP_CT_ESTABLISHED || p->what & (NP_L4_CLOSE | NP_L4_ABORT))) {
 		__u8 next = ct_next_state(ct, s, p);
 

@@ -21,7 +21,7 @@ static __always_inline void count(__u32 rule, __u32 bytes)
  */
 static __always_inline int event_token(struct np_rt *rt, const struct np_conf *c)
 {
-	__u32 now = bpf_ktime_get_coarse_ns() >> 20, gone = now - rt->refilled;
+	__u32 now = bpf_ktime_get_ns() >> 20, gone = now - rt->refilled;
 	__u32 most = (c->event_burst & 0x1ffff) << 10;
 	__u64 tokens = rt->tokens;
 

@@ -49,7 +49,6 @@ static __always_inline __u32 hot(struct __sk_buff *skb, const struct np_side *s,
 	now = tick();
 	if (unlikely(ct->last != now))
 		ct->last = now;
-	ct->pkts[s->dir & 1]++;
-	ct->bytes[s->dir & 1] += p->len;
+	ct->sum[s->dir & 1] += NP_CT_SUM(1, p->len);
 	return NP_HOT | ct->flags;
 }

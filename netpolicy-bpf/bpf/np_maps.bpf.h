@@ -45,6 +45,7 @@ NP_ARRAY(np_idents, struct np_ident, NP_IDENTS, BPF_F_MMAPABLE);
 NP_ARRAY(np_ports, struct np_line, NP_PORT_LINES, BPF_F_MMAPABLE);
 NP_ARRAY(np_conf, struct np_conf, 1, BPF_F_MMAPABLE);
 NP_ARRAY(np_rt, struct np_rt, NP_SLOTS, BPF_F_MMAPABLE);
+NP_ARRAY(np_clock, __u64, 1, 0);
 
 NP_PERCPU(np_drops, __u64, NP_DROP_MAX);
 NP_PERCPU(np_stats, __u64, NP_STAT_MAX);

@@ -142,8 +142,7 @@ static __always_inline int from_ip(struct __sk_buff *skb, struct np_slot *slot, 
 	return jump(skb, family == 4 ? NP_TAIL_FROM4 : NP_TAIL_FROM6);
 }
 
-SEC("tc")
-int from_pod(struct __sk_buff *skb)
+static __always_inline int on_from_pod(struct __sk_buff *skb)
 {
 	__u32 index = skb->ifindex - NP_IFINDEX_BASE;
 	struct np_slot *slot;
@@ -171,6 +170,12 @@ int from_pod(struct __sk_buff *skb)
 	default:
 		return drop(NP_DROP_ETHERTYPE);
 	}
+}
+
+SEC("tc")
+int from_pod(struct __sk_buff *skb)
+{
+	return on_from_pod(skb);
 }
 
 static __always_inline int from_complete(struct __sk_buff *skb, const int family)
@@ -242,14 +247,19 @@ static __always_inline int jump_post(struct __sk_buff *skb)
 	return jump(skb, NP_TAIL_POST6);
 }
 
-SEC("tc")
-int to_wire(struct __sk_buff *skb)
+static __always_inline int on_to_wire(struct __sk_buff *skb)
 {
 	__u32 index = sender_of(skb);
 
 	if (likely(index == NP_SLOTS) || pending(skb, index))
 		return TC_ACT_UNSPEC;
 	return jump_post(skb);
+}
+
+SEC("tc")
+int to_wire(struct __sk_buff *skb)
+{
+	return on_to_wire(skb);
 }
 
 static __always_inline int post_complete(struct __sk_buff *skb, const int family)
@@ -294,8 +304,7 @@ static __always_inline int to_ip(struct __sk_buff *skb, const struct np_side *s,
 	return jump(skb, family == 4 ? NP_TAIL_TO4 : NP_TAIL_TO6);
 }
 
-SEC("tc")
-int to_pod(struct __sk_buff *skb)
+static __always_inline int on_to_pod(struct __sk_buff *skb)
 {
 	__u32 index = skb->ifindex - NP_IFINDEX_BASE, sender = sender_of(skb);
 	struct np_side s = { .dir = NP_INGRESS };
@@ -311,6 +320,12 @@ int to_pod(struct __sk_buff *skb)
 	if (skb->protocol == bpf_htons(ETH_P_ARP) || from_here(skb, sender))
 		return TC_ACT_UNSPEC;
 	return drop(NP_DROP_ETHERTYPE);
+}
+
+SEC("tc")
+int to_pod(struct __sk_buff *skb)
+{
+	return on_to_pod(skb);
 }
 
 static __always_inline int to_complete(struct __sk_buff *skb, const int family)

@@ -65,44 +65,6 @@ static const char *missing(void)
 	return NULL;
 }
 
-static bool calls_helper(const struct bpf_insn *insn, int helper)
-{
-	return insn->code == (BPF_JMP | BPF_CALL) && insn->src_reg == 0 && insn->imm == helper;
-}
-
-/** use_precise_clock() - in the place of the coarse one, which is faster and came with Linux 5.11. */
-static int use_precise_clock(struct bpf_program *prog, struct vw_err *err)
-{
-	const struct bpf_insn *insns = bpf_program__insns(prog);
-	size_t n = bpf_program__insn_cnt(prog);
-	vw_auto_free struct bpf_insn *copy = calloc(n ? n : 1, sizeof(*copy));
-
-	if (!copy)
-		return vw_err_set(err, ENOMEM, 0, "out of memory for an eBPF program");
-	memcpy(copy, insns, n * sizeof(*copy));
-	for (size_t i = 0; i < n; i++)
-		if (calls_helper(&copy[i], BPF_FUNC_ktime_get_coarse_ns))
-			copy[i].imm = BPF_FUNC_ktime_get_ns;
-	if (bpf_program__set_insns(prog, copy, n) < 0)
-		return vw_err_sys(err, errno, 0, "fitting the eBPF program %s to this kernel", bpf_program__name(prog));
-	return 0;
-}
-
-/** fit_to_kernel() - do without what is missing; said once for each process. */
-static int fit_to_kernel(struct np *np, struct vw_err *err)
-{
-	struct bpf_program *prog;
-	int r = 0;
-
-	if (libbpf_probe_bpf_helper(BPF_PROG_TYPE_SCHED_CLS, BPF_FUNC_ktime_get_coarse_ns, NULL) != 0)
-		return 0;
-	vw_info("this kernel has no coarse clock for eBPF (Linux 5.11): the precise one is used, which takes longer");
-	bpf_object__for_each_program(prog, np->skel->obj)
-		if (r == 0)
-			r = use_precise_clock(prog, err);
-	return r;
-}
-
 /** warn_if_interpreted() - correct, but each packet costs several times as much. */
 static void warn_if_interpreted(int prog_fd)
 {
@@ -240,8 +202,6 @@ static int open_all(struct np *np, const struct np_sizes *sizes, struct vw_err *
 	if (!np->skel)
 		return vw_err_sys(err, errno, 0, "opening the built-in eBPF object");
 	r = np_maps_reuse(np, np->skel->obj, sizes, err);
-	if (r == 0)
-		r = fit_to_kernel(np, err);
 	if (r == 0)
 		r = load(np, err);
 	if (r == 0)

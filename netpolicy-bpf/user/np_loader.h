@@ -29,6 +29,7 @@ enum np_map {
 	NP_M_PORTS,     /* M struct np_line */
 	NP_M_CONF,      /* M struct np_conf, one */
 	NP_M_RT,        /* M struct np_rt */
+	NP_M_CLOCK,
 	NP_M_DROPS,     /* per CPU */
 	NP_M_STATS,     /* per CPU */
 	NP_M_COUNTS,    /* per CPU struct np_count */
@@ -59,7 +60,7 @@ struct np_sizes {
  * replaced by an empty one. A new np_conf gets defaults: no flags, a random key.
  * Return: 0; -EINVAL: not on a bpf file system (the message says what
  * to mount), or a size for a map that has none to choose; -EPERM; -EOPNOTSUPP: the kernel refused the programs or a map (the
- * message says what it lacks, or its last words); -errno. What the kernel lacks and can be done without is logged once.
+ * message says what it lacks, or its last words); -errno.
  */
 int np_open(const char *bpf_dir, const struct np_sizes *sizes, struct np **ret_np, struct vw_err *err);
 /** np_close() - pins stay. Accepts NULL. Return: NULL. */

@@ -31,6 +31,7 @@ static const struct {
 	[NP_M_PORTS] = { "np_ports", .mapped = true },
 	[NP_M_CONF] = { "np_conf", .mapped = true },
 	[NP_M_RT] = { "np_rt", .mapped = true },
+	[NP_M_CLOCK] = { "np_clock" },
 	[NP_M_DROPS] = { "np_drops" },
 	[NP_M_STATS] = { "np_stats" },
 	[NP_M_COUNTS] = { "np_counts" },

@@ -7,3 +7,10 @@ PROGS += fleet
 fleet_SRCS := $(wildcard tests/bench/fleet/*.c) daemon/backoff.c
 fleet_LIBS := ipam base
 fleet_INSTALL := none
+# What a packet costs in the policy programs, beside an empty one.
+BPF_PROGS += np_bench
+PROGS += policy_bench
+policy_bench_SRCS := tests/bench/policy_bench.c
+policy_bench_LIBS := net base
+policy_bench_PKGS := libbpf
+policy_bench_INSTALL := none

@@ -3,12 +3,14 @@
 """ADD and DEL of vpcwire beside Debian's ptp + host-local: one node of a lab, taking turns, exec to exit.
 
 Both are run by the same C program on the same node in the same seconds; which of the two goes first changes every time. `floor` is a program that does nothing (/bin/true), run the same way: below it nothing that is exec'd can get.
-Writes rows {"name","unit","ours","peer","peer_name","floor"} and prints them as a table.
+Then what a packet costs in the eBPF policy programs (policy_bench.c), where the floor is an empty program and there is no peer.
+Writes rows {"name","unit","ours","peer","peer_name","floor"} (peer null: none) and prints them as a table.
 """
 import argparse
 import contextlib
 import json
 import pathlib
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
@@ -100,11 +102,19 @@ def rows_of(times):
     return rows
 
 
+def policy_rows(rounds):
+    """-> rows of policy_bench: nanoseconds of BPF_PROG_TEST_RUN, medians of `rounds`."""
+    out = subprocess.run([proc.BUILD / "bin/policy_bench", str(rounds)], check=True, capture_output=True, text=True, timeout=300)
+    return [{"name": f"policy: {r['name']}", "unit": r["unit"], "ours": r["ours"], "peer": None, "peer_name": "",
+             "floor": r["floor"]} for r in json.loads(out.stdout)]
+
+
 def table(rows):
-    lines = [f"{'what':<28} {'ours':>9} {'peer':>9} {'floor':>9} {'unit':<4} {'ours/peer':>9}  peer"]
+    width = max(len(r["name"]) for r in rows)
+    lines = [f"{'what':<{width}} {'ours':>9} {'peer':>9} {'floor':>9} {'unit':<4} {'ours/peer':>9}  peer"]
     for r in rows:
-        lines.append(f"{r['name']:<28} {r['ours']:>9.2f} {r['peer']:>9.2f} {r['floor']:>9.2f} {r['unit']:<4} "
-                     f"{r['ours'] / r['peer']:>9.2f}  {r['peer_name']}")
+        peer, ratio = (f"{r['peer']:.2f}", f"{r['ours'] / r['peer']:.2f}") if r["peer"] else ("-", "-")
+        lines.append(f"{r['name']:<{width}} {r['ours']:>9.2f} {peer:>9} {r['floor']:>9.2f} {r['unit']:<4} {ratio:>9}  {r['peer_name']}")
     return "\n".join(lines)
 
 
@@ -113,11 +123,14 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=proc.BUILD / "bench.json")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--burst", type=int, default=30)
+    parser.add_argument("--policy-rounds", type=int, default=15)
     args = parser.parse_args()
+    policy = policy_rows(args.policy_rounds)
     with Lab(instance_type="m5.2xlarge", prefix_delegation=True) as lab:
         times = measure(lab.nodes[0], args.rounds)
         rows = rows_of(times)
         rows += burst_rows(burst(lab.nodes[0], args.burst), args.burst, round(percentile(times["floor", "add"], 50), 3))
+    rows += policy
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(rows, indent=1) + "\n")
     print(table(rows))
