@@ -160,6 +160,15 @@ out:
 	return l;
 }
 
+const struct np_label *np_label_find(const struct np_names *n, const char *key, const char *value)
+{
+	struct np_label want = {.key = np_str_find(n, key), .value = np_str_find(n, value)};
+
+	if (!want.key || !want.value)
+		return NULL;
+	return np_table_find(&n->label, label_hash(want.key, want.value), label_is, &want);
+}
+
 void np_label_put(struct np_names *n, const struct np_label *l)
 {
 	struct np_label *own = MUTABLE(struct np_label, l);

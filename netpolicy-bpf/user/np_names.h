@@ -94,6 +94,7 @@ const struct np_shape *np_shape_get(struct np_names *n, struct np_space *space, 
 				    unsigned int n_port);
 void np_shape_put(struct np_names *n, const struct np_shape *s);
 
-/** np_str_find(), np_space_find() - without making one. NULL: nobody has it. Not counted. */
+/** np_str_find(), np_label_find(), np_space_find() - without making one. NULL: nobody has it. Not counted. */
 const struct np_str *np_str_find(const struct np_names *n, const char *text);
+const struct np_label *np_label_find(const struct np_names *n, const char *key, const char *value);
 struct np_space *np_space_find(const struct np_names *n, const char *name);

@@ -7,6 +7,7 @@
 #include "netpolicy-bpf/user/np_read.h"
 
 #include "lib/base/err.h"
+#include "lib/k8s/objects.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -235,6 +236,17 @@ static int read_isolation(struct np_reader *r, const struct np_at *at, const str
 	return bad;
 }
 
+/* NetworkPolicy and ApplicationNetworkPolicy have names of their own; the owner says of which it is made. */
+static enum np_kind owner_kind(const struct vw_json *json)
+{
+	const struct vw_json *owners = vw_json_get(vw_json_get(json, "metadata"), "ownerReferences");
+
+	for (size_t i = 0; i < vw_json_len(owners); i++)
+		if (!strcmp(vw_k8s_text(vw_json_at(owners, i), "kind"), np_kind_name(NP_KIND_APPLICATION)))
+			return NP_KIND_APPLICATION;
+	return NP_KIND_NETWORKPOLICY;
+}
+
 int np_read_endpoint(struct np_reader *r, const struct vw_json *json, struct np_object *o)
 {
 	const struct np_at at = {NULL, "spec", -1}, ref_at = {&at, "policyRef", -1};
@@ -258,5 +270,7 @@ int np_read_endpoint(struct np_reader *r, const struct vw_json *json, struct np_
 	p->tier = NP_TIER_NETWORKPOLICY;
 	p->ref_ns = np_keep_str(r, ref_ns);
 	p->ref_name = np_keep_str(r, ref_name);
-	return p->ref_ns && p->ref_name ? 0 : np_no_memory(r);
+	p->ref_kind = owner_kind(json);
+	p->space = np_keep_space(r, o->ns->s);
+	return p->ref_ns && p->ref_name && p->space ? 0 : np_no_memory(r);
 }

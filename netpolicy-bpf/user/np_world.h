@@ -269,6 +269,7 @@ struct np_policy {
 	} * member;
 	unsigned int n_member;
 	const struct np_str *ref_ns, *ref_name;
+	enum np_kind ref_kind;
 	struct np_policy_rule *rule[NP_DIRS];
 	unsigned int n_rule[NP_DIRS];
 };
