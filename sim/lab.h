@@ -30,7 +30,8 @@ struct vw_json;
 #define LAB_MAX_NODES 64
 #define LAB_MSG_MAX (64 * 1024)
 #define LAB_PATH_LEN 256
-#define LAB_CONFLIST "/etc/cni/net.d/10-vpcwire.conflist"
+#define LAB_CONF_DIR "/etc/cni/net.d"
+#define LAB_CONFLIST LAB_CONF_DIR "/10-vpcwire.conflist"
 #define LAB_CNI_BIN "/opt/cni/bin"
 #define LAB_DEBIAN_CNI "/usr/lib/cni"
 #define LAB_DAEMON_CONFIG "/etc/vpcwire/vpcwired.json"

@@ -221,6 +221,11 @@ static int node_files(const char *id, const char *name, const char *run_dir, con
 		r = write_text("/etc/hostname", name, err);
 	if (r >= 0)
 		r = write_text(LAB_DAEMON_CONFIG, vw_buf_str(&config), err);
+	/* the machine's own conflists (podman comes with one) are none of the node's */
+	if (r >= 0)
+		r = vw_mkdir_p(LAB_CONF_DIR, 0755, err);
+	if (r >= 0)
+		r = do_mount("vpcwire", LAB_CONF_DIR, "tmpfs", 0, "mode=0755", err);
 	if (r >= 0)
 		r = write_conflist(run_dir, err);
 	return r < 0 ? r : link_plugins(bin_dir, err);

@@ -137,6 +137,15 @@ def test_the_commands_view():
     assert done.stderr.split() == [*done.stderr.split()[:3], "eth0", "lo", "node-1", "bpf_fs"]
 
 
+def test_the_machines_own_networks_are_not_the_nodes(tmp_path):
+    """podman's package, for one, comes with a conflist in /etc/cni/net.d; here in an /etc of the test's own."""
+    script = ('cp -a /etc "$1/etc"; mkdir -p "$1/etc/cni/net.d"; echo "{}" > "$1/etc/cni/net.d/05-other.conflist"; '
+              'mount --bind "$1/etc" /etc; shift; exec "$@"')
+    done = subprocess.run(["unshare", "-m", "sh", "-ec", script, "-", str(tmp_path), proc.SIM, "lab", "--no-daemon", "--", "sh", "-c",
+                           "ls $NETCONFPATH"], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "10-vpcwire.conflist\n", done
+
+
 def test_nodes_are_apart(vpc):
     one, two = vpc.nodes
     one.run("sh", "-ec", "ip netns add only-here; touch /etc/only-here /opt/only-here /run/only-here; mkdir /sys/fs/bpf/only-here")
