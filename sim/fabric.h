@@ -22,6 +22,7 @@ struct vw_json;
 #define SIM_FABRIC_API "198.18.0.10"            /* where nodes reach the EC2, STS and credentials endpoints */
 #define SIM_FABRIC_INTERNET "203.0.113.10"
 #define SIM_FABRIC_INTERNET6 "2001:db8:ffff::10"
+#define SIM_FABRIC_ERRORS6 "2001:db8:ffff::1"   /* the routers speak of errors from here: a link-local source is not forwarded */
 #define SIM_FABRIC_PEERED "192.168.100.10"
 #define SIM_FABRIC_PEERED6 "fd00:db8:100::10"
 #define SIM_FABRIC_ROUTER6 "fe80:ec2::1"        /* the VPC router on every link, as in EC2 */

@@ -224,6 +224,7 @@ int fab_base_setup(struct sim_fabric *f, struct vw_err *err)
 	vw_link_set_up(&b, 1, "lo");
 	host_addr(&b, 1, SIM_FABRIC_IMDS);
 	host_addr(&b, 1, SIM_FABRIC_API);
+	host_addr(&b, 1, SIM_FABRIC_ERRORS6);
 	TAILQ_FOREACH(vpc, &f->world->vpcs, link) {
 		blackhole(&b, &vpc->v4);
 		blackhole(&b, &vpc->v6);

@@ -110,7 +110,7 @@ def ports_seen(pod, server, count=8):
     script = ("import json, socket, sys\n"
               "for n in range(int(sys.argv[2])):\n"
               "    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
-              "    s.bind(('', 40000 + n)); s.connect((sys.argv[1], 9000)); s.settimeout(5); s.send(b'?')\n"
+              "    s.bind(('', 40000 + n)); s.connect((sys.argv[1], 9000)); s.settimeout(5); s.send(b'{\"want\": 0}')\n"
               "    print(40000 + n, json.loads(s.recv(4096))['port'])\n")
     done = pod.run("/usr/bin/python3", "-c", script, server, str(count))
     return dict(tuple(map(int, line.split())) for line in done.stdout.splitlines())
@@ -163,8 +163,8 @@ s.connect((sys.argv[1], int(sys.argv[2])))
 for line in sys.stdin:
     s.settimeout(float(line))
     try:
-        s.send(b'?')
-        print(s.recv(4096).decode(), flush=True)
+        s.send(b'{"want": 0}')
+        print(s.recv(4096).decode().strip(), flush=True)
     except OSError as exc:
         print(type(exc).__name__, flush=True)
 """

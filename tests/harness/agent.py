@@ -3,12 +3,13 @@
 
 A server or a client of the traffic tests, started in a network namespace (so: one file, the standard library only).
 
-serve: TCP and UDP on PORT, IPv4 and IPv6, until stdin closes. Whoever connects or sends is told, as one line of JSON, who we
-are and under which address and port he is seen. Prints "ready" when it can be asked.
+serve: TCP and UDP on PORT, IPv4 and IPv6, until stdin closes. Whoever asks is told, as one line of JSON, who we are and under
+which address and port he is seen. Prints "ready" when it can be asked. A question is a line of JSON, {"send": n, "want": m},
+with n bytes behind it; the answer has m bytes behind it. (A datagram: in it.)
 
 ask: stdin is a JSON list of probes {"proto": "tcp"|"udp"|"icmp", "to": address, "port": n, "from": address or null,
-"size": bytes of a UDP question or null}. All are made at the same time; stdout is a list in the same order: what the server
-said (of ICMP: {"name": null}), or {"error": why there was no answer}. A probe that nobody answers takes DEADLINE_S.
+"send": n, "want": m}. All are made at the same time; stdout is a list in the same order: what the server said (of ICMP:
+{"name": null}), or {"error": why there was no answer}. A probe that nobody answers takes DEADLINE_S.
 """
 import errno
 import json
@@ -43,28 +44,34 @@ def listen(kind, family, port):
 
 def answer_udp(s, told):
     data, info, _, peer = s.recvmsg(65536, 256)
+    wanted = json.loads(data.split(b"\n", 1)[0])["want"]
     back = [(level, kind, value) for level, kind, value in info if kind in (8, socket.IPV6_PKTINFO)]
     if s.family == socket.AF_INET:                      # interface, address, destination: any interface, from that address
         back = [(level, kind, struct.pack("=I", 0) + value[4:8] + bytes(4)) for level, kind, value in back]
     try:
-        s.sendmsg([told(peer, len(data))], back, 0, peer)
+        s.sendmsg([told(peer, len(data)), b"." * wanted], back, 0, peer)
     except OSError:
         pass
 
 
 def answer_tcp(s, told):
-    conn, peer = s.accept()
-    with conn:
+    threading.Thread(target=answer_one, args=(*s.accept(), told), daemon=True).start()
+
+
+def answer_one(conn, peer, told):
+    with conn, conn.makefile("rb") as incoming:
         conn.settimeout(DEADLINE_S)
         try:
-            conn.sendall(told(peer, 0))
-        except OSError:
+            question = json.loads(incoming.readline())
+            got = len(incoming.read(question["send"]))
+            conn.sendall(told(peer, got) + b"." * question["want"])
+        except (OSError, ValueError):
             pass
 
 
 def serve(name, port):
     def told(peer, size):
-        return json.dumps({"name": name, "seen": peer[0].split("%")[0], "port": peer[1], "size": size}).encode()
+        return json.dumps({"name": name, "seen": peer[0].split("%")[0], "port": peer[1], "size": size}).encode() + b"\n"
 
     sel = selectors.DefaultSelector()
     for family in (socket.AF_INET, socket.AF_INET6):
@@ -86,6 +93,18 @@ def serve(name, port):
                 return
 
 
+def question(probe):
+    send, want = probe.get("send", 0), probe.get("want", 0)
+    return json.dumps({"send": send, "want": want}).encode() + b"\n" + b"." * send
+
+
+def answer(data, probe):
+    line, rest = data.split(b"\n", 1)
+    if len(rest) != probe.get("want", 0):
+        raise ValueError
+    return json.loads(line)
+
+
 def ask_tcp(probe, family):
     source = (probe["from"], 0) if probe.get("from") else None
     with socket.socket(family, socket.SOCK_STREAM) as s:
@@ -93,10 +112,11 @@ def ask_tcp(probe, family):
         if source:
             s.bind(source)
         s.connect((probe["to"], probe["port"]))
+        s.sendall(question(probe))
         data = b""
         while chunk := s.recv(65536):
             data += chunk
-        return json.loads(data)
+        return answer(data, probe)
 
 
 def ask_udp(probe, family):
@@ -106,12 +126,14 @@ def ask_udp(probe, family):
         s.connect((probe["to"], probe["port"]))
         deadline = time.monotonic() + DEADLINE_S
         while (left := deadline - time.monotonic()) > 0:
-            s.send(b"?" * (probe.get("size") or 1))
             s.settimeout(min(AGAIN_S, left))
             try:
-                return json.loads(s.recv(65536))
-            except socket.timeout:
-                continue
+                s.send(question(probe))
+                return answer(s.recv(65536), probe)
+            except OSError as exc:
+                # one that was too big for the way taught the kernel its MTU; the next one is cut to it
+                if not isinstance(exc, TimeoutError) and exc.errno != errno.EMSGSIZE:
+                    raise
         raise TimeoutError
 
 
