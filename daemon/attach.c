@@ -82,11 +82,60 @@ static int host_ifname(const struct daemon *d, const struct vw_rpc_req *req, cha
  * From the address, so unique on the node without looking; ee: is locally administered and no ENI's. A pod with IPv6 alone:
  * from the end of its address, which is a number that counts pods.
  */
-static struct vw_mac mac_of(uint8_t second, const struct store_attachment *row)
+static struct vw_mac mac_of(uint8_t second, const struct attachment *a)
 {
-	const uint8_t *b = row->addr.family ? row->addr.b : row->addr6.b + 12;
+	const uint8_t *b = a->addr.family ? a->addr.b : a->addr6.b + 12;
 
-	return (struct vw_mac){ { 0xee, row->addr.family ? second : second + 2, b[0], b[1], b[2], b[3] } };
+	return (struct vw_mac){ { 0xee, a->addr.family ? second : second + 2, b[0], b[1], b[2], b[3] } };
+}
+
+/* one piece of a's text; @at: where the next one goes */
+static const char *add_text(struct attachment *a, size_t *at, const char *text)
+{
+	size_t n = strlen(text) + 1;
+	char *to = memcpy(a->text + *at, text, n);
+
+	*at += n;
+	return to;
+}
+
+/* Return: NULL when out of memory or when the key is too long for the pool */
+static struct attachment *attachment_new(const struct store_attachment *row)
+{
+	char key[VW_ID_MAX + IFNAMSIZ + 1];
+	const char *const texts[] = { key, row->key.container_id, row->key.ifname, row->network, row->pod_namespace, row->pod_name };
+	struct attachment *a;
+	size_t n = 0, at = 0;
+
+	if (key_text(&row->key, key, sizeof(key)) < 0)
+		return NULL;
+	for (size_t i = 0; i < VW_ARRAY_SIZE(texts); i++)
+		n += strlen(texts[i]) + 1;
+	a = calloc(1, sizeof(*a) + n);
+	if (!a)
+		return NULL;
+	a->key_text = add_text(a, &at, texts[0]);
+	a->container_id = add_text(a, &at, texts[1]);
+	a->ifname = add_text(a, &at, texts[2]);
+	a->network = add_text(a, &at, texts[3]);
+	a->pod_namespace = add_text(a, &at, texts[4]);
+	a->pod_name = add_text(a, &at, texts[5]);
+	a->addr = row->addr;
+	a->addr6 = row->addr6;
+	a->slot = row->slot;
+	a->created_ms = row->created_ms;
+	(void)VW_COPY(a->host_ifname, row->host_ifname);
+	(void)VW_COPY(a->eni_id, row->eni_id);
+	return a;
+}
+
+struct store_attachment attach_row(const struct attachment *a)
+{
+	struct store_attachment row = { .addr = a->addr, .addr6 = a->addr6, .slot = a->slot, .created_ms = a->created_ms };
+
+	(void)VW_COPY(row.key.container_id, a->container_id);
+	(void)VW_COPY(row.key.ifname, a->ifname);
+	return row;
 }
 
 /* --- slots */
@@ -112,20 +161,20 @@ static struct eni *eni_of(struct daemon *d, const struct attachment *a)
 	struct ipam_addr addr;
 	const char *id;
 
-	if (a->row.addr.family && ipam_pool_by_ip(d->pool, &a->row.addr, &addr) && addr.eni)
+	if (a->addr.family && ipam_pool_by_ip(d->pool, &a->addr, &addr) && addr.eni)
 		return eni_by_id(d, addr.eni->id);
-	id = a->row.addr6.family ? ipam_v6_eni(d->v6, &a->row.addr6) : NULL;
+	id = a->addr6.family ? ipam_v6_eni(d->v6, &a->addr6) : NULL;
 	if (id)
 		return eni_by_id(d, id);
-	return eni_by_id(d, a->row.eni_id);
+	return eni_by_id(d, a->eni_id);
 }
 
 static int slot_publish(struct daemon *d, const struct attachment *a, struct vw_err *err)
 {
 	const struct eni *e = eni_of(d, a);
-	const struct np_pod_conf pod = { .ip4 = a->row.addr, .ip6 = a->row.addr6, .eni = e ? e->row.number : 0 };
+	const struct np_pod_conf pod = { .ip4 = a->addr, .ip6 = a->addr6, .eni = e ? e->row.number : 0 };
 
-	return np_slot_publish(d->np, a->row.slot, &pod, err);
+	return np_slot_publish(d->np, a->slot, &pod, err);
 }
 
 static void slot_clear(struct daemon *d, unsigned int slot)
@@ -143,7 +192,7 @@ void attach_republish(struct daemon *d)
 
 	HASH_ITER(hh, d->attach.by_key, a, tmp)
 		if (!a->superseded && slot_publish(d, a, &err) < 0)
-			vw_error("a pod's slot could not be published", "container_id=%s err=\"%s\"", a->row.key.container_id, err.msg);
+			vw_error("a pod's slot could not be published", "container_id=%s err=\"%s\"", a->container_id, err.msg);
 }
 
 void attach_reaped(unsigned int ifindex, void *daemon)
@@ -159,12 +208,12 @@ void attach_reaped(unsigned int ifindex, void *daemon)
 
 static void hostnet_pod_of(const struct attachment *a, struct hostnet_pod *ret)
 {
-	*ret = (struct hostnet_pod){ .ifindex = VW_IFINDEX_BASE + a->row.slot };
-	if (a->row.addr.family)
-		ret->addr[ret->n_addr++] = vw_cidr_host(&a->row.addr);
-	if (a->row.addr6.family)
-		ret->addr[ret->n_addr++] = vw_cidr_host(&a->row.addr6);
-	(void)VW_COPY(ret->ifname, a->row.host_ifname);
+	*ret = (struct hostnet_pod){ .ifindex = VW_IFINDEX_BASE + a->slot };
+	if (a->addr.family)
+		ret->addr[ret->n_addr++] = vw_cidr_host(&a->addr);
+	if (a->addr6.family)
+		ret->addr[ret->n_addr++] = vw_cidr_host(&a->addr6);
+	(void)VW_COPY(ret->ifname, a->host_ifname);
 }
 
 static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *err)
@@ -174,7 +223,7 @@ static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *e
 	int r;
 
 	hostnet_pod_of(a, &pod);
-	slot_clear(d, a->row.slot);     /* from here on nothing that the pod sends gets through */
+	slot_clear(d, a->slot);     /* from here on nothing that the pod sends gets through */
 	r = hostnet_pod_forget(d->hostnet, &pod, err);
 	if (r < 0) {
 		(void)slot_publish(d, a, &again);
@@ -186,12 +235,18 @@ static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *e
 
 static void forget(struct daemon *d, struct attachment *a)
 {
-	bool dying = hostnet_is_dying(d->hostnet, NULL, VW_IFINDEX_BASE + a->row.slot);
+	bool dying = hostnet_is_dying(d->hostnet, NULL, VW_IFINDEX_BASE + a->slot);
 
-	d->attach.slot[a->row.slot] = dying ? SLOT_DYING : SLOT_FREE;
+	d->attach.slot[a->slot] = dying ? SLOT_DYING : SLOT_FREE;
 	HASH_DEL(d->attach.by_key, a);
 	d->attach.n--;
 	free(a);
+}
+
+static void table_add(struct daemon *d, struct attachment *a)
+{
+	HASH_ADD_KEYPTR(hh, d->attach.by_key, a->key_text, strlen(a->key_text), a);
+	d->attach.n++;
 }
 
 static int supersede(struct daemon *d, struct attachment *old, struct vw_err *err)
@@ -199,7 +254,7 @@ static int supersede(struct daemon *d, struct attachment *old, struct vw_err *er
 	int r;
 
 	vw_info("a new sandbox of a pod takes the place of one that was not deleted", "container_id=%s ifname=%s",
-		old->row.key.container_id, old->row.host_ifname);
+		old->container_id, old->host_ifname);
 	r = unwire(d, old, err);
 	if (r == 0)
 		old->superseded = true;
@@ -213,7 +268,7 @@ static int name_claim(struct daemon *d, const char *ifname, struct vw_err *err)
 	int r;
 
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
-		if (a->superseded || strcmp(a->row.host_ifname, ifname))
+		if (a->superseded || strcmp(a->host_ifname, ifname))
 			continue;
 		r = supersede(d, a, err);
 		if (r < 0)
@@ -235,24 +290,24 @@ static void fill_wiring(struct daemon *d, const struct attachment *a, bool exist
 	*w = (struct vw_rpc_wiring){
 		.existing = existing,
 		.mtu = d->cfg->pod_mtu,
-		.host_ifindex = VW_IFINDEX_BASE + a->row.slot,
-		.host_mac = mac_of(0x56, &a->row),
-		.pod_mac = mac_of(0x57, &a->row),
-		.slot = a->row.slot,
+		.host_ifindex = VW_IFINDEX_BASE + a->slot,
+		.host_mac = mac_of(0x56, a),
+		.pod_mac = mac_of(0x57, a),
+		.slot = a->slot,
 		.pods_table = HOSTNET_TABLE_PODS,
 		.attach = d->cfg->attach,
 	};
-	if (a->row.addr.family) {
-		w->egress[w->n_addr] = egress_is(&a->row.addr);
-		w->addr[w->n_addr] = vw_cidr_host(&a->row.addr);
+	if (a->addr.family) {
+		w->egress[w->n_addr] = egress_is(&a->addr);
+		w->addr[w->n_addr] = vw_cidr_host(&a->addr);
 		w->gateway[w->n_addr++] = gateway4;
 	}
-	if (a->row.addr6.family) {
-		w->egress[w->n_addr] = egress_is(&a->row.addr6);
-		w->addr[w->n_addr] = vw_cidr_host(&a->row.addr6);
+	if (a->addr6.family) {
+		w->egress[w->n_addr] = egress_is(&a->addr6);
+		w->addr[w->n_addr] = vw_cidr_host(&a->addr6);
 		w->gateway[w->n_addr++] = gateway6;
 	}
-	(void)VW_COPY(w->host_ifname, a->row.host_ifname);
+	(void)VW_COPY(w->host_ifname, a->host_ifname);
 	if (e) {
 		(void)VW_COPY(w->eni_id, e->row.id);
 		(void)VW_COPY(w->eni_ifname, e->ifname);
@@ -285,9 +340,12 @@ static int give_egress(struct daemon *d, struct store_attachment *row, struct vw
 	return 0;
 }
 
-static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct attachment *a, struct vw_err *err)
+/* Return: 0 and the attachment, in all places but the table */
+static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct attachment **ret, struct vw_err *err)
 {
-	char ifname[IFNAMSIZ];
+	char ifname[IFNAMSIZ], key[VW_ID_MAX + IFNAMSIZ + 1];
+	vw_auto_free struct attachment *a = NULL;
+	struct store_attachment row;
 	struct lease lease;
 	int slot, r = host_ifname(d, req, ifname, err);
 
@@ -295,7 +353,9 @@ static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct atta
 		r = name_claim(d, ifname, err);
 	if (r < 0)
 		return r;
-	r = lease_take(d, req, a->key_text, &lease, err);
+	if (key_text(&req->key, key, sizeof(key)) < 0)
+		return vw_err_set(err, ENAMETOOLONG, VW_CNI_DAEMON, "a name in the request is too long");
+	r = lease_take(d, req, key, &lease, err);
 	if (r < 0)
 		return r;
 	slot = slot_take(&d->attach);
@@ -304,28 +364,32 @@ static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct atta
 			       "all %u pod slots of this node are in use", NP_SLOTS);
 		goto undo_lease;
 	}
-	r = row_of(req, &lease, slot, ifname, &a->row, err);
+	r = row_of(req, &lease, slot, ifname, &row, err);
 	if (r == 0)
-		r = give_egress(d, &a->row, err);
-	if (r == 0)
-		r = slot_publish(d, a, err);
+		r = give_egress(d, &row, err);
 	if (r < 0)
 		goto undo_slot;
-	r = store_attach_put(d->store, &a->row, err);
-	if (r == 0)
+	a = attachment_new(&row);
+	r = a ? slot_publish(d, a, err) : vw_err_set(err, ENOMEM, 0, "no memory for an attachment");
+	if (r < 0)
+		goto undo_slot;
+	r = store_attach_put(d->store, &row, err);
+	if (r == 0) {
+		*ret = VW_TAKE_PTR(a);
 		return 0;
+	}
 	slot_clear(d, (unsigned int)slot);
 undo_slot:
 	d->attach.slot[slot] = SLOT_FREE;
 undo_lease:
-	lease_end(d, a->key_text, &lease);
+	lease_end(d, key, &lease);
 	return r;
 }
 
 static bool has_wanted(const struct attachment *a, const struct vw_rpc_req *req)
 {
 	for (unsigned int i = 0; i < req->n_want && !req->want_optional; i++)
-		if (!vw_ip_eq(&req->want[i], &a->row.addr) && !vw_ip_eq(&req->want[i], &a->row.addr6))
+		if (!vw_ip_eq(&req->want[i], &a->addr) && !vw_ip_eq(&req->want[i], &a->addr6))
 			return false;
 	return true;
 }
@@ -346,18 +410,10 @@ int attach_add(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wir
 		fill_wiring(d, a, true, ret_w);
 		return 0;
 	}
-	a = calloc(1, sizeof(*a));
-	if (!a || key_text(&req->key, a->key_text, sizeof(a->key_text)) < 0) {
-		free(a);
-		return vw_err_set(err, ENOMEM, 0, "no memory for an attachment");
-	}
-	r = add_fresh(d, req, a, err);
-	if (r < 0) {
-		free(a);
+	r = add_fresh(d, req, &a, err);
+	if (r < 0)
 		return r;
-	}
-	HASH_ADD_STR(d->attach.by_key, key_text, a);
-	d->attach.n++;
+	table_add(d, a);
 	fill_wiring(d, a, false, ret_w);
 	return 0;
 }
@@ -378,7 +434,7 @@ int attach_wiring(struct daemon *d, const struct vw_attach_key *key, struct vw_r
 static int release(struct daemon *d, struct attachment *a, bool failed, struct vw_err *err)
 {
 	uint64_t now = vw_mono_ms(), cool = failed ? 0 : (uint64_t)d->cfg->ip_cooldown_s * 1000;
-	const struct store_attachment booked = egress_less(&a->row);
+	const struct store_attachment row = attach_row(a), booked = egress_less(&row);
 	int r = a->superseded ? 0 : unwire(d, a, err);
 
 	if (r < 0)
@@ -402,10 +458,10 @@ int attach_del(struct daemon *d, const struct vw_attach_key *key, bool failed, s
 	return a ? release(d, a, failed, err) : 0;
 }
 
-static bool listed(const struct vw_rpc_req *req, const struct vw_attach_key *key)
+static bool listed(const struct vw_rpc_req *req, const struct attachment *a)
 {
 	for (size_t i = 0; i < req->n_valid; i++)
-		if (!strcmp(req->valid[i].container_id, key->container_id) && !strcmp(req->valid[i].ifname, key->ifname))
+		if (!strcmp(req->valid[i].container_id, a->container_id) && !strcmp(req->valid[i].ifname, a->ifname))
 			return true;
 	return false;
 }
@@ -418,7 +474,7 @@ static bool interface_alive(struct daemon *d, const struct attachment *a)
 {
 	struct vw_link link;
 	struct vw_err err;
-	int r = vw_link_get(&d->nl, VW_IFINDEX_BASE + a->row.slot, &link, &err);
+	int r = vw_link_get(&d->nl, VW_IFINDEX_BASE + a->slot, &link, &err);
 
 	return r < 0 ? r != -ENODEV : (link.flags & IFF_RUNNING) != 0;
 }
@@ -432,11 +488,11 @@ int attach_gc(struct daemon *d, const struct vw_rpc_req *req, struct vw_err *err
 
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
 		/* one that was adopted from the kernel does not know its network: any list that names it keeps it */
-		if ((a->row.network[0] && strcmp(a->row.network, req->network)) || listed(req, &a->row.key))
+		if ((a->network[0] && strcmp(a->network, req->network)) || listed(req, a))
 			continue;
 		if (!a->superseded && interface_alive(d, a)) {
 			vw_warn("the runtime does not list a container whose interface lives, keeping its address",
-				"container_id=%s ifname=%s", a->row.key.container_id, a->row.host_ifname);
+				"container_id=%s ifname=%s", a->container_id, a->host_ifname);
 			kept++;
 		} else if (release(d, a, false, &one) < 0) {
 			/* go on, and tell all, as far as they fit into one message */
@@ -469,25 +525,17 @@ static int restore_addrs(struct daemon *d, const char *key, const struct store_a
 
 static int take_row(struct daemon *d, const struct store_attachment *row)
 {
-	struct attachment *a = calloc(1, sizeof(*a));
-	struct store_attachment booked;
+	vw_auto_free struct attachment *a = attachment_new(row);
+	const struct store_attachment booked = egress_less(row);
 	int r;
 
-	if (!a || key_text(&row->key, a->key_text, sizeof(a->key_text)) < 0 || row->slot >= NP_SLOTS ||
-	    d->attach.slot[row->slot] != SLOT_FREE) {
-		free(a);
+	if (!a || row->slot >= NP_SLOTS || d->attach.slot[row->slot] != SLOT_FREE)
 		return -EBADMSG;
-	}
-	a->row = *row;
-	booked = egress_less(row);
 	r = restore_addrs(d, a->key_text, &booked);
-	if (r < 0) {
-		free(a);
+	if (r < 0)
 		return r;
-	}
 	d->attach.slot[row->slot] = SLOT_USED;
-	HASH_ADD_STR(d->attach.by_key, key_text, a);
-	d->attach.n++;
+	table_add(d, VW_TAKE_PTR(a));
 	return 0;
 }
 
@@ -583,11 +631,11 @@ static void reattach(struct daemon *d)
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
 		vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 		const struct vw_filter f = {
-			.ifindex = VW_IFINDEX_BASE + a->row.slot,
+			.ifindex = VW_IFINDEX_BASE + a->slot,
 			.dir = VW_TC_INGRESS,
 			.prog_fd = np_from_pod_fd(d->np),
 			.name = "vpcwire_from_pod",
-			.dev = a->row.host_ifname,
+			.dev = a->host_ifname,
 		};
 
 		if (a->superseded)
@@ -598,7 +646,7 @@ static void reattach(struct daemon *d)
 		vw_nl_tolerate(&b, VW_NL_OK_GONE);
 		if (vw_nl_commit(&d->nl, &b, &err) < 0)
 			vw_error("the new eBPF program could not be attached to a living pod", "container_id=%s err=\"%s\"",
-				 a->row.key.container_id, err.msg);
+				 a->container_id, err.msg);
 	}
 }
 
@@ -609,7 +657,7 @@ static void restore_superseded(struct daemon *d)
 
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
 		HASH_ITER(hh, d->attach.by_key, b, tmp2) {
-			if (a != b && a->row.created_ms < b->row.created_ms && !strcmp(a->row.host_ifname, b->row.host_ifname))
+			if (a != b && a->created_ms < b->created_ms && !strcmp(a->host_ifname, b->host_ifname))
 				a->superseded = true;
 		}
 	}

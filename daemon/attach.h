@@ -22,13 +22,22 @@ struct vw_err;
 
 enum slot_state { SLOT_FREE, SLOT_USED, SLOT_DYING /* its veth waits to be reaped */ };
 
+/**
+ * struct attachment - what the daemon works with; the store's row has more (netns, pod uid). A node may have 737 of them, so
+ * names take the room that they need: all point into @text.
+ * @key_text: "<container id>/<ifname>", also the pool's key. @network: "" when it was adopted from the kernel.
+ * @superseded: a newer sandbox of the same pod has taken its veth's name.
+ */
 struct attachment {
-	struct store_attachment row;
-	struct vw_mac host_mac, pod_mac;
-	unsigned int mtu;
-	bool superseded;        /* a newer sandbox of the same pod has taken its veth's name */
 	UT_hash_handle hh;      /* by key_text */
-	char key_text[VW_ID_MAX + IFNAMSIZ + 1];        /* "<container id>/<ifname>", also the pool's key */
+	const char *key_text, *container_id, *ifname, *network, *pod_namespace, *pod_name;
+	struct vw_ip addr, addr6;
+	unsigned int slot;
+	uint64_t created_ms;
+	bool superseded;
+	char host_ifname[IFNAMSIZ];
+	char eni_id[32];
+	char text[];
 };
 
 struct attach_table {
@@ -44,6 +53,8 @@ struct attach_table {
  * name or every slot is held by links that are being deleted, ask again after the reap; other -errno: @err is final.
  */
 int attach_add(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wiring *ret_w, struct vw_err *err);
+/** attach_row() - key, addresses, slot and age of @a; what only the store has is empty. */
+struct store_attachment attach_row(const struct attachment *a);
 /** attach_known() - @key has an attachment. */
 bool attach_known(const struct daemon *d, const struct vw_attach_key *key);
 /** attach_del() - release @key. Unknown is success. @failed: an ADD undoes itself, the address need not cool. */

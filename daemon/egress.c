@@ -34,7 +34,7 @@ bool egress_used(const struct daemon *d, int family)
 	if (egress_wanted(d, family))
 		return true;
 	HASH_ITER(hh, d->attach.by_key, a, tmp)
-		if (egress_is(family == AF_INET ? &a->row.addr : &a->row.addr6))
+		if (egress_is(family == AF_INET ? &a->addr : &a->addr6))
 			return true;
 	return false;
 }

@@ -136,18 +136,18 @@ static struct vw_json *eni_json(struct daemon *d, const struct eni *e)
 
 static struct vw_json *pod_json(const struct attachment *a)
 {
-	const struct store_attachment own = egress_less(&a->row);
-	const struct vw_ip *out = egress_is(&a->row.addr) ? &a->row.addr : egress_is(&a->row.addr6) ? &a->row.addr6 : NULL;
+	const struct store_attachment row = attach_row(a), own = egress_less(&row);
+	const struct vw_ip *out = egress_is(&a->addr) ? &a->addr : egress_is(&a->addr6) ? &a->addr6 : NULL;
 	struct vw_json *o = vw_json_new_object();
 	char ip[VW_IP_STRLEN];
 
-	if (vw_json_set_str(o, "container_id", a->row.key.container_id) < 0 ||
-	    vw_json_set_str(o, "ifname", a->row.key.ifname) < 0 || vw_json_set_str(o, "pod_namespace", a->row.pod_namespace) < 0 ||
-	    vw_json_set_str(o, "pod_name", a->row.pod_name) < 0 ||
+	if (vw_json_set_str(o, "container_id", a->container_id) < 0 ||
+	    vw_json_set_str(o, "ifname", a->ifname) < 0 || vw_json_set_str(o, "pod_namespace", a->pod_namespace) < 0 ||
+	    vw_json_set_str(o, "pod_name", a->pod_name) < 0 ||
 	    vw_json_set_str(o, "address", own.addr.family ? vw_ip_str(&own.addr, ip) : NULL) < 0 ||
 	    vw_json_set_str(o, "address6", own.addr6.family ? vw_ip_str(&own.addr6, ip) : NULL) < 0 ||
 	    vw_json_set_str(o, "egress", out ? vw_ip_str(out, ip) : NULL) < 0 ||
-	    vw_json_set_str(o, "host_ifname", a->row.host_ifname) < 0 || vw_json_set_int(o, "slot", a->row.slot) < 0) {
+	    vw_json_set_str(o, "host_ifname", a->host_ifname) < 0 || vw_json_set_int(o, "slot", a->slot) < 0) {
 		vw_json_free(o);
 		return NULL;
 	}

@@ -70,10 +70,10 @@ static struct sweep_job *job_new(struct daemon *d)
 		if (egress_used(d, families[i]))
 			j->ours[j->n_ours++] = egress_range(families[i]);
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
-		if (a->row.addr.family)
-			j->used[j->n_used++] = a->row.addr;
-		if (a->row.addr6.family)
-			j->used[j->n_used++] = a->row.addr6;
+		if (a->addr.family)
+			j->used[j->n_used++] = a->addr;
+		if (a->addr6.family)
+			j->used[j->n_used++] = a->addr6;
 	}
 	qsort(j->used, j->n_used, sizeof(*j->used), by_ip);
 	return j;
