@@ -650,38 +650,48 @@ static void reattach(struct daemon *d)
 	}
 }
 
-/* of two sandboxes of one pod the older one has lost its veth's name: nothing in the store says so but its age */
-static void restore_superseded(struct daemon *d)
+static int by_name_and_age(const void *va, const void *vb)
 {
-	struct attachment *a, *b, *tmp, *tmp2;
+	const struct attachment *a = *(struct attachment *const *)va, *b = *(struct attachment *const *)vb;
+	int r = strcmp(a->host_ifname, b->host_ifname);
 
-	HASH_ITER(hh, d->attach.by_key, a, tmp) {
-		HASH_ITER(hh, d->attach.by_key, b, tmp2) {
-			if (a != b && a->created_ms < b->created_ms && !strcmp(a->host_ifname, b->host_ifname))
-				a->superseded = true;
-		}
-	}
+	return r ? r : (a->created_ms > b->created_ms) - (a->created_ms < b->created_ms);
 }
 
-int attach_restore(struct daemon *d, struct vw_err *err)
+/* of two sandboxes of one pod the older one has lost its veth's name: nothing in the store says so but its age */
+static int restore_superseded(struct daemon *d, struct vw_err *err)
 {
-	struct hostnet_scan scan = { 0 };
+	vw_auto_free struct attachment **all = calloc(d->attach.n + 1, sizeof(struct attachment *));
+	struct attachment *a, *tmp;
+	size_t n = 0;
+
+	if (!all)
+		return vw_err_set(err, ENOMEM, 0, "no memory to restore %u attachments", d->attach.n);
+	HASH_ITER(hh, d->attach.by_key, a, tmp)
+		all[n++] = a;
+	qsort(all, n, sizeof(struct attachment *), by_name_and_age);
+	for (size_t i = 0; i + 1 < n; i++)
+		if (!strcmp(all[i]->host_ifname, all[i + 1]->host_ifname) && all[i]->created_ms < all[i + 1]->created_ms)
+			all[i]->superseded = true;
+	return 0;
+}
+
+int attach_restore(struct daemon *d, const struct hostnet_scan *scan, struct vw_err *err)
+{
 	struct vw_err ignored;
 	int r = store_attach_each(d->store, restore_row, d, err);
 
-	restore_superseded(d);
+	if (r == 0)
+		r = restore_superseded(d, err);
 	if (r == 0)
 		r = store_cooling_each(d->store, vw_mono_ms(), restore_cooling, d, err);
-	if (r == 0)
-		r = hostnet_scan(d->hostnet, &scan, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < scan.n_pods; i++)
-		restore_veth(d, &scan.pods[i]);
-	for (size_t i = 0; i < scan.n_orphans; i++)
-		if (hostnet_orphan_del(d->hostnet, &scan.orphans[i], &ignored) < 0)
+	for (size_t i = 0; i < scan->n_pods; i++)
+		restore_veth(d, &scan->pods[i]);
+	for (size_t i = 0; i < scan->n_orphans; i++)
+		if (hostnet_orphan_del(d->hostnet, &scan->orphans[i], &ignored) < 0)
 			vw_warn("a route that no pod owns could not be removed, ignoring", "err=\"%s\"", ignored.msg);
-	hostnet_scan_done(&scan);
 	for (unsigned int s = 0; s < NP_SLOTS; s++)
 		if (d->attach.slot[s] != SLOT_USED)
 			slot_clear(d, s);

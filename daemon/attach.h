@@ -9,6 +9,7 @@
 #include <uthash.h>
 
 struct daemon;
+struct hostnet_scan;
 struct vw_err;
 
 /**
@@ -68,10 +69,10 @@ int attach_wiring(struct daemon *d, const struct vw_attach_key *key, struct vw_r
  */
 int attach_gc(struct daemon *d, const struct vw_rpc_req *req, struct vw_err *err);
 /**
- * attach_restore() - after a start: rows of the store, cooling addresses, then veths of ours that the store does not
+ * attach_restore() - after a start, with what @scan found in the kernel: rows of the store, cooling addresses, then veths of ours that the store does not
  * know (adopted from the kernel), then what is left of those whose attachment is gone (reaped).
  */
-int attach_restore(struct daemon *d, struct vw_err *err);
+int attach_restore(struct daemon *d, const struct hostnet_scan *scan, struct vw_err *err);
 /** attach_reaped() - the veth with this index is gone: its slot is free. For hostnet_reap_end(). */
 void attach_reaped(unsigned int ifindex, void *daemon);
 /** attach_republish() - write every slot to the eBPF map again, e.g. when the ENIs behind the addresses are known. */

@@ -367,21 +367,29 @@ static int open_local(struct daemon *d, struct vw_err *err)
 	return r;
 }
 
+struct restore {
+	struct daemon *d;
+	struct hostnet_scan scan;
+};
+
 static int restore_eni(const struct store_eni *row, void *arg)
 {
-	struct daemon *d = arg;
+	struct restore *r = arg;
 	struct eni_link link = { .mac = row->mac };
-	struct vw_link l;
 	struct vw_err err;
+	bool found = false;
 
 	/* no link, no trouble: the survey looks for it again */
-	bool found = vw_link_wait_mac(-1, &row->mac, 0, &l, &err) == 0;
+	for (size_t i = 0; i < r->scan.n_devices && !found; i++) {
+		const struct vw_link *l = &r->scan.devices[i];
 
-	if (found) {
-		link.ifindex = l.ifindex;
-		(void)VW_COPY(link.ifname, l.name);
+		found = vw_mac_eq(&l->mac, &row->mac);
+		if (!found)
+			continue;
+		link.ifindex = l->ifindex;
+		(void)VW_COPY(link.ifname, l->name);
 	}
-	if (eni_restore(d, row, found ? &link : NULL, &err) < 0)
+	if (eni_restore(r->d, row, found ? &link : NULL, &err) < 0)
 		vw_warn("a recorded ENI could not be restored, the survey will look at it", "eni=%s err=\"%s\"", row->id, err.msg);
 	return 0;
 }
@@ -399,6 +407,20 @@ static int replay_tombstone(const struct vw_rpc_req *del, void *arg)
 	return 0;
 }
 
+/* what the store and the kernel know; listing links and routes is what takes long, so it is done once */
+static int restore_local(struct daemon *d, struct vw_err *err)
+{
+	struct restore local = { .d = d };
+	int r = hostnet_scan(d->hostnet, &local.scan, err);
+
+	if (r == 0)
+		r = store_eni_each(d->store, restore_eni, &local, err);
+	if (r == 0)
+		r = attach_restore(d, &local.scan, err);
+	hostnet_scan_done(&local.scan);
+	return r;
+}
+
 static int restore(struct daemon *d, struct vw_err *err)
 {
 	int r = node_load(d->store, &d->node, err);
@@ -407,9 +429,7 @@ static int restore(struct daemon *d, struct vw_err *err)
 		vw_warn("the recorded identity is damaged, asking IMDS", "err=\"%s\"", err->msg);
 		d->node = (struct node){ 0 };
 	}
-	r = store_eni_each(d->store, restore_eni, d, err);
-	if (r == 0)
-		r = attach_restore(d, err);
+	r = restore_local(d, err);
 	if (r == 0)
 		r = grow_restore(d, err);
 	if (r < 0)

@@ -235,11 +235,14 @@ struct hostnet_found {
 };
 
 /**
- * struct hostnet_scan - @pods: links with index >= VW_IFINDEX_BASE. @orphans: routes of ours to pods without one.
+ * struct hostnet_scan - @pods: links with index >= VW_IFINDEX_BASE. @devices: those of the others that may be ENIs: network
+ * cards, and veths, which stand for them in a lab. @orphans: routes of ours to pods without one.
  */
 struct hostnet_scan {
 	struct hostnet_found *pods;
 	size_t n_pods;
+	struct vw_link *devices;
+	size_t n_devices;
 	struct hostnet_pod *orphans;
 	size_t n_orphans;
 };

@@ -229,6 +229,7 @@ int hostnet_reap(struct hostnet *hn, void (*reaped)(unsigned int ifindex, void *
 void hostnet_scan_done(struct hostnet_scan *scan)
 {
 	free(scan->pods);
+	free(scan->devices);
 	free(scan->orphans);
 	*scan = (struct hostnet_scan){ 0 };
 }
@@ -261,7 +262,14 @@ static int scan_links(struct hostnet *hn, struct vw_view *v, struct hostnet_scan
 	if (!scan->pods)
 		return vw_err_set(err, ENOMEM, 0, "out of memory");
 	for (int i = 0; i < n; i++) {
-		if (links[i].ifindex < VW_IFINDEX_BASE || strcmp(links[i].kind, "veth") != 0)
+		bool veth = strcmp(links[i].kind, "veth") == 0;
+
+		if (links[i].ifindex < VW_IFINDEX_BASE) {
+			if (veth || !links[i].kind[0])
+				links[scan->n_devices++] = links[i];
+			continue;
+		}
+		if (!veth)
 			continue;
 		found_link(&scan->pods[scan->n_pods], &links[i]);
 		if (!links[i].group && scan->pods[scan->n_pods].owner[0])
@@ -269,6 +277,7 @@ static int scan_links(struct hostnet *hn, struct vw_view *v, struct hostnet_scan
 		if (scan->pods[scan->n_pods++].dying && dying_add(hn, links[i].ifindex, links[i].name, err) < 0)
 			return -err->eno;
 	}
+	scan->devices = VW_TAKE_PTR(links);
 	return hostnet_commit(hn, err);
 }
 

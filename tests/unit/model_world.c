@@ -624,12 +624,29 @@ int hostnet_reap_end(struct hostnet *hn, int result, void (*reaped)(unsigned int
 	return n;
 }
 
+/* the link of an ENI is there as long as EC2 has it attached; its MAC ends in the ENI's serial number */
+static void link_of(const struct world_eni *e, struct vw_link *ret)
+{
+	*ret = (struct vw_link){
+		.ifindex = 100 + e->serial,
+		.mac = { { 2, 0, 0, 0, (uint8_t)(e->serial >> 8), (uint8_t)e->serial } },
+	};
+	(void)!vw_fmt(ret->name, sizeof(ret->name), "eth%u", e->device);
+}
+
 int hostnet_scan(struct hostnet *hn, struct hostnet_scan *ret_scan, struct vw_err *err)
 {
 	struct world *w = the_world;
 
-	*ret_scan = (struct hostnet_scan){ .pods = calloc(NP_SLOTS, sizeof(*ret_scan->pods)) };
+	*ret_scan = (struct hostnet_scan){
+		.pods = calloc(NP_SLOTS, sizeof(*ret_scan->pods)),
+		.devices = calloc(WORLD_ENIS, sizeof(*ret_scan->devices)),
+	};
 	assert_non_null(ret_scan->pods);
+	assert_non_null(ret_scan->devices);
+	for (size_t i = 0; i < WORLD_ENIS; i++)
+		if (w->enis[i].exists && w->enis[i].attached)
+			link_of(&w->enis[i], &ret_scan->devices[ret_scan->n_devices++]);
 	for (unsigned int s = 0; s < NP_SLOTS; s++) {
 		const struct world_veth *v = &w->veth[s];
 		struct hostnet_found *f = &ret_scan->pods[ret_scan->n_pods];
@@ -650,6 +667,7 @@ int hostnet_scan(struct hostnet *hn, struct hostnet_scan *ret_scan, struct vw_er
 void hostnet_scan_done(struct hostnet_scan *scan)
 {
 	free(scan->pods);
+	free(scan->devices);
 	*scan = (struct hostnet_scan){ 0 };
 }
 
@@ -672,18 +690,17 @@ int __wrap_vw_link_get(struct vw_nl *nl, unsigned int ifindex, struct vw_link *r
 	return 0;
 }
 
-/* the link of an ENI is there as long as EC2 has it attached; its MAC ends in the ENI's serial number */
 int __wrap_vw_link_wait_mac(int netns_fd, const struct vw_mac *mac, uint64_t deadline_ms, struct vw_link *ret_link,
 			    struct vw_err *err)
 {
 	for (size_t i = 0; i < WORLD_ENIS; i++) {
 		const struct world_eni *e = &the_world->enis[i];
 
-		if (!e->exists || !e->attached || mac->b[5] != (e->serial & 0xff) || mac->b[4] != e->serial >> 8)
+		if (!e->exists || !e->attached)
 			continue;
-		*ret_link = (struct vw_link){ .ifindex = 100 + e->serial, .mac = *mac };
-		(void)!vw_fmt(ret_link->name, sizeof(ret_link->name), "eth%u", e->device);
-		return 0;
+		link_of(e, ret_link);
+		if (vw_mac_eq(&ret_link->mac, mac))
+			return 0;
 	}
 	return vw_err_set(err, ETIMEDOUT, 0, "no link with this MAC");
 }
