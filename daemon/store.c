@@ -58,24 +58,44 @@ static const char *const stmt_sql[S_COUNT] = {
 	[S_META_PUT] = "INSERT OR REPLACE INTO meta VALUES (?,?)",
 };
 
+/*
+ * An ADD waits for what is written here, page by page. By slot, which is an integer and given out in turn, a row goes
+ * beside the one before; the indexes then carry an integer instead of a container id; and what has no address of a
+ * family is in no index of it.
+ */
+#define ATTACHMENT_TABLE \
+	"CREATE TABLE attachment (container_id TEXT NOT NULL, ifname TEXT NOT NULL, network TEXT, netns TEXT," \
+	" pod_namespace TEXT, pod_name TEXT, pod_uid TEXT, addr TEXT, slot INTEGER PRIMARY KEY, host_ifname TEXT, eni_id TEXT," \
+	" created_ms INTEGER, addr6 TEXT, UNIQUE (container_id, ifname), CHECK (addr IS NOT NULL OR addr6 IS NOT NULL));" \
+	"CREATE UNIQUE INDEX attachment_addr ON attachment (addr) WHERE addr IS NOT NULL;" \
+	"CREATE UNIQUE INDEX attachment_addr6 ON attachment (addr6) WHERE addr6 IS NOT NULL;"
+
 static const char schema_sql[] =
 	"BEGIN IMMEDIATE;"
 	"CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
-	"CREATE TABLE attachment (container_id TEXT, ifname TEXT, network TEXT, netns TEXT, pod_namespace TEXT,"
-	" pod_name TEXT, pod_uid TEXT, addr TEXT UNIQUE, slot INTEGER NOT NULL UNIQUE, host_ifname TEXT, eni_id TEXT,"
-	" created_ms INTEGER, addr6 TEXT UNIQUE, PRIMARY KEY (container_id, ifname),"
-	" CHECK (addr IS NOT NULL OR addr6 IS NOT NULL)) WITHOUT ROWID;"
+	ATTACHMENT_TABLE
 	"CREATE TABLE cooling (addr TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE eni (id TEXT PRIMARY KEY, attachment_id TEXT, mac TEXT, number INTEGER, device INTEGER,"
 	" card INTEGER, is_primary INTEGER, subnet_id TEXT, subnet TEXT, primary_ip TEXT, ip6 TEXT, block6 TEXT) WITHOUT ROWID;"
 	"CREATE TABLE eni_slot (eni_id TEXT, cidr TEXT, PRIMARY KEY (eni_id, cidr)) WITHOUT ROWID;"
 	"CREATE TABLE intent (token TEXT PRIMARY KEY, kind TEXT, subnet_id TEXT, n_prefixes INTEGER, n_addrs INTEGER,"
 	" created_unix INTEGER) WITHOUT ROWID;"
-	"PRAGMA user_version=2; COMMIT;";
+	"PRAGMA user_version=3; COMMIT;";
+
+/* schema 2 had the same columns, in the same order, behind other keys */
+static const char migrate2_sql[] =
+	"BEGIN IMMEDIATE; ALTER TABLE attachment RENAME TO attachment2;"
+	ATTACHMENT_TABLE
+	"INSERT INTO attachment SELECT * FROM attachment2; DROP TABLE attachment2; PRAGMA user_version=3; COMMIT;";
+
+/* of the log, which is folded into the file when it is so long: by store_tidy(), or in the middle of a write when nobody calls it */
+#define WAL_PAGES 1000          /* SQLite's own figure */
+#define WAL_PAGES_MAX 4000
 
 struct store {
 	sqlite3 *db;
 	sqlite3_stmt *st[S_COUNT];
+	int wal_pages;
 };
 
 static int db_err(struct store *s, const char *what, struct vw_err *err)
@@ -538,6 +558,31 @@ static int verify(struct store *s, struct vw_err *err)
 	return r;
 }
 
+static void fold(struct store *s)
+{
+	/* without success it stays as long as it is, and is tried again after the next write */
+	if (sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL) == SQLITE_OK)
+		s->wal_pages = 0;
+}
+
+static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
+{
+	struct store *s = arg;
+
+	(void)db;
+	(void)name;
+	s->wal_pages = pages;
+	if (pages >= WAL_PAGES_MAX)
+		fold(s);
+	return SQLITE_OK;
+}
+
+void store_tidy(struct store *s)
+{
+	if (s->wal_pages >= WAL_PAGES)
+		fold(s);
+}
+
 static int open_once(const char *path, struct store **ret_store, struct vw_err *err)
 {
 	struct store *s = calloc(1, sizeof(*s));
@@ -551,11 +596,14 @@ static int open_once(const char *path, struct store **ret_store, struct vw_err *
 		return vw_err_wrap(err, "'%s'", path);
 	}
 	sqlite3_busy_timeout(s->db, 2000);
+	(void)sqlite3_wal_hook(s->db, on_wal, s);
 	r = exec_sql(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-512", "setting up", err);
 	if (r == 0)
 		r = user_version(s, &version, err);
 	if (r == 0 && version == 0) {
 		r = exec_sql(s, schema_sql, "creating the tables", err);
+	} else if (r == 0 && version == 2) {
+		r = exec_sql(s, migrate2_sql, "bringing the tables up to date", err);
 	} else if (r == 0 && version != STORE_SCHEMA) {
 		r = vw_err_set(err, EBADMSG, VW_CNI_IO, "state store: schema %d, this vpcwired reads %d", version,
 			       STORE_SCHEMA);

@@ -22,7 +22,7 @@ struct vw_buf;
  */
 struct store;
 
-#define STORE_SCHEMA 2
+#define STORE_SCHEMA 3         /* 2 is brought up to date */
 
 /** struct store_attachment - @addr: IPv4, @addr6: IPv6; at least one of them, the other with family 0. */
 struct store_attachment {
@@ -72,6 +72,8 @@ struct store_intent {
 int store_open(const char *path, const char *boot_id, struct store **ret_store, struct vw_buf *ret_note,
 	       struct vw_err *err);
 void store_close(struct store *s);
+/** store_tidy() - fold a log that has grown long into the file: 1 ms in some 200 writes, best spent while nobody waits. */
+void store_tidy(struct store *s);
 
 /** store_attach_put() - insert or replace; ends its addresses' cooling, if any, in the same transaction. */
 int store_attach_put(struct store *s, const struct store_attachment *a, struct vw_err *err);

@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <sqlite3.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
@@ -243,6 +244,85 @@ static void test_older_schema_is_moved_aside(void **state)
 	open_store(f, "boot-a", NULL);
 }
 
+/* as schema 2 had it: same columns, other keys */
+static void test_schema_2_is_brought_up_to_date(void **state)
+{
+	static const char two[] =
+		"BEGIN; ALTER TABLE attachment RENAME TO newer;"
+		"CREATE TABLE attachment (container_id TEXT, ifname TEXT, network TEXT, netns TEXT, pod_namespace TEXT,"
+		" pod_name TEXT, pod_uid TEXT, addr TEXT UNIQUE, slot INTEGER NOT NULL UNIQUE, host_ifname TEXT, eni_id TEXT,"
+		" created_ms INTEGER, addr6 TEXT UNIQUE, PRIMARY KEY (container_id, ifname),"
+		" CHECK (addr IS NOT NULL OR addr6 IS NOT NULL)) WITHOUT ROWID;"
+		"INSERT INTO attachment SELECT * FROM newer; DROP TABLE newer; PRAGMA user_version=2; COMMIT";
+	struct fixture *f = *state;
+	struct store_attachment a = attachment("aaa", "10.0.0.1", 7), b = attachment("bbb", "10.0.0.2", 3);
+	struct seen seen = { 0 };
+	struct vw_err err;
+	sqlite3 *db;
+
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+	assert_int_equal(store_attach_put(f->s, &b, &err), 0);
+	store_close(f->s);
+	f->s = NULL;
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, two, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
+	assert_int_equal(seen.n, 2);
+	assert_memory_equal(&seen.last, &a, sizeof(a));         /* the later one: they come by age */
+	/* and the keys hold: neither slot nor address twice */
+	b = attachment("ccc", "10.0.0.3", 7);
+	assert_true(store_attach_put(f->s, &b, &err) < 0);
+	b = attachment("ccc", "10.0.0.1", 8);
+	assert_true(store_attach_put(f->s, &b, &err) < 0);
+	/* once is enough */
+	open_store(f, "boot-a", NULL);
+}
+
+static off_t wal_size(const struct fixture *f)
+{
+	char path[128];
+	struct stat st;
+
+	assert_true(vw_fmt(path, sizeof(path), "%s-wal", f->path) > 0);
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_size;
+}
+
+/* @n ADDs and DELs */
+static void write_much(struct fixture *f, int n, bool tidy)
+{
+	struct store_attachment a = attachment("aaa", "10.0.0.1", 7);
+	struct vw_err err;
+
+	for (int i = 0; i < n; i++) {
+		assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+		assert_int_equal(store_attach_del(f->s, &a, 1000, &err), 0);
+		if (tidy)
+			store_tidy(f->s);
+	}
+}
+
+static void test_the_log_stays_short(void **state)
+{
+	struct fixture *f = *state;
+	off_t once;
+
+	open_store(f, "boot-a", NULL);
+	write_much(f, 3000, true);
+	once = wal_size(f);
+	assert_true(once < 1100 * 4200);
+	write_much(f, 3000, true);
+	assert_true(wal_size(f) <= once + 10 * 4200);
+	/* it has a bound also when nobody tidies up */
+	write_much(f, 3000, false);
+	assert_true(wal_size(f) < 4100 * 4200);
+	write_much(f, 3000, false);
+	assert_true(wal_size(f) < 4100 * 4200);
+}
+
 static void test_enis_and_intents(void **state)
 {
 	struct fixture *f = *state;
@@ -369,6 +449,8 @@ int main(void)
 		T(test_another_boot_drops_attachments_keeps_enis),
 		T(test_both_families),
 		T(test_older_schema_is_moved_aside),
+		T(test_schema_2_is_brought_up_to_date),
+		T(test_the_log_stays_short),
 		T(test_garbage_is_moved_aside),
 		T(test_damaged_row_is_moved_aside),
 		T(test_unwritable_folder_is_an_error),
