@@ -19,6 +19,7 @@
 #include "daemon/stale.h"
 #include "daemon/store.h"
 #include "daemon/sweep.h"
+#include "daemon/trim.h"
 #include "ipam/pool.h"
 #include "ipam/v6.h"
 #include "lib/base/buf.h"
@@ -37,6 +38,7 @@
 #define REAP_DELAY_MS 10        /* long enough to gather a burst of DELs, short enough that nobody sees it */
 #define RELOAD_DELAY_MS 200     /* after the last change of the file */
 #define CREDS_DEADLINE_MS 30000
+#define TRIM_DELAY_MS 5000              /* after a call to EC2: longer than the calls of one growth lie apart */
 
 /* --- one turn's worth of changes */
 
@@ -300,6 +302,12 @@ static void on_retry_timer(void *arg)
 	discover_start(arg);
 }
 
+static void on_rest(void *arg)
+{
+	(void)arg;
+	trim_memory();
+}
+
 /* --- start */
 
 static int read_boot_id(struct vw_buf *b, struct vw_err *err)
@@ -335,6 +343,7 @@ static int make_timers(struct daemon *d, struct vw_err *err)
 	    loop_timer_new(d->loop, on_retry_timer, d, &d->retry_timer) < 0 ||
 	    loop_timer_new(d->loop, on_creds_timer, d, &d->creds_timer) < 0 ||
 	    loop_timer_new(d->loop, on_reload_timer, d, &d->reload_timer) < 0 ||
+	    loop_rest(d->loop, TRIM_DELAY_MS, on_rest, d) < 0 ||
 	    loop_signal(d->loop, SIGTERM, on_signal, d) < 0 || loop_signal(d->loop, SIGINT, on_signal, d) < 0 ||
 	    loop_signal(d->loop, SIGHUP, on_signal, d) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for timers and signals");

@@ -16,6 +16,11 @@
 
 struct loop {
 	uv_loop_t uv;
+	struct loop_timer *rest;        /* loop_rest() */
+	uint64_t rest_ms;
+	void (*rest_fn)(void *arg);
+	void *rest_arg;
+	unsigned int n_jobs;
 };
 
 struct loop_fd {
@@ -45,6 +50,7 @@ struct loop_path {
 
 struct loop_work {
 	uv_work_t uv;
+	struct loop *loop;
 	void (*work)(void *arg);
 	void (*done)(void *arg);
 	void *arg;
@@ -84,6 +90,7 @@ void loop_free(struct loop *l)
 {
 	if (!l)
 		return;
+	l->rest = NULL;         /* it is closed with the others, and jobs end after that */
 	uv_walk(&l->uv, close_walk, NULL);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
 	uv_loop_close(&l->uv);
@@ -222,6 +229,9 @@ static void job_done(uv_work_t *req, int status)
 
 	(void)status;           /* jobs are never cancelled */
 	w->done(w->arg);
+	w->loop->n_jobs--;
+	if (w->loop->rest && !loop_timer_active(w->loop->rest))
+		loop_timer_set(w->loop->rest, w->loop->rest_ms);
 	free(w);
 }
 
@@ -232,13 +242,34 @@ int loop_job(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), v
 
 	if (!w)
 		return -ENOMEM;
+	w->loop = l;
 	w->work = work;
 	w->done = done;
 	w->arg = arg;
 	r = uv_queue_work(&l->uv, &w->uv, job_work, job_done);
 	if (r < 0)
 		free(w);
+	else
+		l->n_jobs++;
 	return r;
+}
+
+static void on_rest(void *arg)
+{
+	struct loop *l = arg;
+
+	if (l->n_jobs)
+		loop_timer_set(l->rest, l->rest_ms);
+	else
+		l->rest_fn(l->rest_arg);
+}
+
+int loop_rest(struct loop *l, uint64_t ms, void (*fn)(void *arg), void *arg)
+{
+	l->rest_ms = ms;
+	l->rest_fn = fn;
+	l->rest_arg = arg;
+	return loop_timer_new(l, on_rest, l, &l->rest);
 }
 
 static void on_path(uv_fs_event_t *h, const char *filename, int events, int status)

@@ -48,6 +48,9 @@ int loop_signal(struct loop *l, int signo, void (*fn)(int signo, void *arg), voi
  */
 int loop_job(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg);
 
+/** loop_rest() - call @fn some @ms after a job has ended and when none runs; once for all jobs in that time. */
+int loop_rest(struct loop *l, uint64_t ms, void (*fn)(void *arg), void *arg);
+
 /** loop_path_watch() - call @fn when the file @path is changed or replaced (its folder is watched). */
 int loop_path_watch(struct loop *l, const char *path, void (*fn)(void *arg), void *arg, struct vw_err *err);
 /** loop_dir_watch() - call @fn when something in @dir changes. Stays until the loop ends, also when the folder goes. */

@@ -2,6 +2,7 @@
 #include "daemon/config.h"
 #include "daemon/daemon.h"
 #include "daemon/http.h"
+#include "daemon/trim.h"
 #include "daemon/xml.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
@@ -114,6 +115,7 @@ int main(int argc, char **argv)
 	if (check)
 		return check_config(config);
 	prctl(PR_SET_DUMPABLE, 0);      /* credentials are in memory: no core, no ptrace by others */
+	trim_init_process();
 	if (http_init_process() < 0) {
 		fputs("vpcwired: libcurl could not be started\n", stderr);
 		return 1;

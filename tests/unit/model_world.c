@@ -183,6 +183,11 @@ int loop_path_watch(struct loop *l, const char *path, void (*fn)(void *arg), voi
 	return 0;
 }
 
+int loop_rest(struct loop *l, uint64_t ms, void (*fn)(void *arg), void *arg)
+{
+	return 0;
+}
+
 int loop_job(struct loop *l, void (*work)(void *arg), void (*done)(void *arg), void *arg)
 {
 	struct world *w = the_world;
