@@ -7,9 +7,10 @@
 #   make [all]          the programs, in build/bin
 #   make check          every test (as root: the end-to-end ones make network namespaces); installs what is missing first
 #   make demo           the story of one VPC, two nodes and their pods, checked step by step (as root)
-#   make bench          our ADD and DEL beside other plugins' in the same run -> build/bench.json (as root);
+#   make bench          our ADD and DEL beside other plugins' in the same run, the daemon on a full node -> build/bench.json (as root);
 #                       then a fleet of 1,000 nodes on one account, simulated -> build/fleet.json, build/fleet-*.svg
 #   make bench-fleet    the latter alone (NODES=, at most 5000)
+#   make bench-churn    100,000 ADD + DEL on a node with 737 pods (PAIRS=): memory and time, into build/bench.json (as root)
 #   make unit|fuzz-replay|bpf|policy|sim-tests|fabric-tests|conformance|eni-tests|e2e|faults|check-layers|check-headers    one suite alone
 #   make fuzz           coverage-guided fuzzing of each parser for FUZZ_TIME seconds (clang)
 #   make install        DESTDIR=, PREFIX=
@@ -265,6 +266,9 @@ bench: deps
 bench-run:
 	@$(PYTHON) tests/bench/run.py --out $(B)/bench.json
 	@$(MAKE) bench-fleet
+.PHONY: bench-churn
+bench-churn: all
+	@$(PYTHON) tests/bench/run.py --out $(B)/bench.json --only churn --pairs $(or $(PAIRS),100000)
 bench-fleet: $(B)/bin/fleet
 	@$(PYTHON) tests/bench/fleet/plot.py --fleet $(B)/bin/fleet --out $(B) --nodes $(or $(NODES),1000)
 

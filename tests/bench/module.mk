@@ -14,3 +14,14 @@ policy_bench_SRCS := tests/bench/policy_bench.c
 policy_bench_LIBS := net base
 policy_bench_PKGS := libbpf
 policy_bench_INSTALL := none
+# The pool and the store of ipam/ and daemon/, timed without a daemon.
+PROGS += ipambench
+ipambench_SRCS := tests/bench/ipam/ipambench.c daemon/store.c
+ipambench_LIBS := ipam base
+ipambench_PKGS := sqlite3
+ipambench_INSTALL := none
+# Pods for a daemon by RPC alone.
+PROGS += rpcload
+rpcload_SRCS := tests/bench/ipam/rpcload.c
+rpcload_LIBS := rpc json base
+rpcload_INSTALL := none

@@ -1,10 +1,14 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""ADD and DEL of vpcwire beside Debian's ptp + host-local: one node of a lab, taking turns, exec to exit.
+"""The benchmarks that need a machine: rows {"name","unit","ours","peer","peer_name","floor"} into a file, and a table.
 
-Both are run by the same C program on the same node in the same seconds; which of the two goes first changes every time. `floor` is a program that does nothing (/bin/true), run the same way: below it nothing that is exec'd can get.
-Then what a packet costs in the eBPF policy programs (policy_bench.c), where the floor is an empty program and there is no peer.
-Writes rows {"name","unit","ours","peer","peer_name","floor"} (peer null: none) and prints them as a table.
+ADD and DEL of vpcwire beside Debian's ptp + host-local: one node of a lab, taking turns, exec to exit. Both are run by the
+same C program on the same node in the same seconds; which of the two goes first changes every time. `floor` is a program that
+does nothing (/bin/true), run the same way: below it nothing that is exec'd can get.
+Then what a packet costs in the eBPF policy programs (policy_bench.c), where the floor is an empty program, and the daemon alone
+(figures.py). A row without a peer has null there.
+
+  run.py [--out FILE] [--only plugin|policy|pool|full-node|churn ...] [--pairs N]
 """
 import argparse
 import contextlib
@@ -15,6 +19,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 
+from tests.bench import figures  # noqa: E402
 from tests.harness import cni, proc  # noqa: E402
 from tests.harness.lab import Lab, parallel  # noqa: E402
 from tests.harness.spawn import Spawner  # noqa: E402
@@ -109,13 +114,31 @@ def policy_rows(rounds):
              "floor": r["floor"]} for r in json.loads(out.stdout)]
 
 
+def cell(value):
+    return f"{value:>9.2f}" if value is not None else f"{'-':>9}"
+
+
 def table(rows):
     width = max(len(r["name"]) for r in rows)
     lines = [f"{'what':<{width}} {'ours':>9} {'peer':>9} {'floor':>9} {'unit':<4} {'ours/peer':>9}  peer"]
     for r in rows:
-        peer, ratio = (f"{r['peer']:.2f}", f"{r['ours'] / r['peer']:.2f}") if r["peer"] else ("-", "-")
-        lines.append(f"{r['name']:<{width}} {r['ours']:>9.2f} {peer:>9} {r['floor']:>9.2f} {r['unit']:<4} {ratio:>9}  {r['peer_name']}")
+        ratio = r["ours"] / r["peer"] if r["peer"] else None
+        lines.append(f"{r['name']:<{width}} {cell(r['ours'])} {cell(r['peer'])} {cell(r['floor'])} {r['unit']:<4} {cell(ratio)}"
+                     f"  {r['peer_name']}")
     return "\n".join(lines)
+
+
+def plugin_rows(rounds, size):
+    with Lab(instance_type="m5.2xlarge", prefix_delegation=True) as lab:
+        times = measure(lab.nodes[0], rounds)
+        return rows_of(times) + burst_rows(burst(lab.nodes[0], size), size, round(percentile(times["floor", "add"], 50), 3))
+
+
+def merge(path, rows):
+    """Rows of a part that was run alone take the place of those of the same name; a whole run replaces all."""
+    old = json.loads(path.read_text()) if path.exists() else []
+    names = {r["name"] for r in rows}
+    return [r for r in old if r["name"] not in names] + rows
 
 
 def main():
@@ -124,15 +147,15 @@ def main():
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--burst", type=int, default=30)
     parser.add_argument("--policy-rounds", type=int, default=15)
+    parser.add_argument("--pairs", type=int, default=10000)
+    parts = {"plugin": lambda a: plugin_rows(a.rounds, a.burst), "policy": lambda a: policy_rows(a.policy_rounds),
+             "pool": lambda a: figures.pool_rows(), "full-node": lambda a: figures.full_node_rows(),
+             "churn": lambda a: figures.churn_rows(a.pairs)}
+    parser.add_argument("--only", nargs="+", choices=parts)
     args = parser.parse_args()
-    policy = policy_rows(args.policy_rounds)
-    with Lab(instance_type="m5.2xlarge", prefix_delegation=True) as lab:
-        times = measure(lab.nodes[0], args.rounds)
-        rows = rows_of(times)
-        rows += burst_rows(burst(lab.nodes[0], args.burst), args.burst, round(percentile(times["floor", "add"], 50), 3))
-    rows += policy
+    rows = [r for name, part in parts.items() if not args.only or name in args.only for r in part(args)]
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps(rows, indent=1) + "\n")
+    args.out.write_text(json.dumps(merge(args.out, rows) if args.only else rows, indent=1) + "\n")
     print(table(rows))
     return 0
 
