@@ -268,10 +268,17 @@ static void namespaces(struct maker *m, const char *key)
 	selector(m, true);
 }
 
+enum shape { CNP, CNP_AWS, ANP, BANP };
+enum action { ACCEPT, DENY, PASS };
+
 /** cluster_peer() - @named: the rule has a named port, which peers that are no pods may not have. */
-static void cluster_peer(struct maker *m, bool egress, bool accept, bool named)
+static void cluster_peer(struct maker *m, enum shape shape, bool egress, enum action action, bool named)
 {
 	unsigned int kind = fw_below(&m->rng, egress && !named ? 12 : 6);
+	bool by_name = action == ACCEPT || (action == PASS && shape == CNP_AWS);
+
+	if (kind == 6 && shape == CNP_AWS && chance(m, 80))
+		kind = 11;      /* AWS has no nodes there: the rule is closed */
 
 	comma(m);
 	vw_buf_putc(&m->b, '{');
@@ -282,7 +289,7 @@ static void cluster_peer(struct maker *m, bool egress, bool accept, bool named)
 	} else if (kind < 7) {
 		vw_buf_puts(&m->b, "\"nodes\":");
 		selector(m, false);
-	} else if (kind < 10 || !accept) {
+	} else if (kind < 10 || !by_name) {
 		unsigned int n = 1 + fw_below(&m->rng, 3);
 
 		vw_buf_puts(&m->b, "\"networks\":[");
@@ -298,8 +305,6 @@ static void cluster_peer(struct maker *m, bool egress, bool accept, bool named)
 	}
 	vw_buf_putc(&m->b, '}');
 }
-
-enum shape { CNP, CNP_AWS, ANP, BANP };
 
 /** cluster_port() - in the words of the shape. Return: it is a named one. */
 static bool cluster_port(struct maker *m, enum shape shape)
@@ -329,11 +334,12 @@ static bool cluster_port(struct maker *m, enum shape shape)
 static void cluster_rule(struct maker *m, enum shape shape, bool egress)
 {
 	static const char *const actions[] = { "Accept", "Deny", "Pass" };
-	unsigned int action = fw_below(&m->rng, shape == BANP ? 2 : 3), n_peer = 1 + fw_below(&m->rng, 3);
+	enum action action = (enum action)fw_below(&m->rng, shape == BANP ? 2 : 3);
+	unsigned int n_peer = 1 + fw_below(&m->rng, 3);
 	bool named = false;
 
 	comma(m);
-	vw_buf_printf(&m->b, "{\"action\":\"%s\"", action == 0 && shape >= ANP ? "Allow" : actions[action]);
+	vw_buf_printf(&m->b, "{\"action\":\"%s\"", action == ACCEPT && shape >= ANP ? "Allow" : actions[action]);
 	if (chance(m, 50)) {
 		unsigned int n = 1 + fw_below(&m->rng, 3);
 
@@ -344,7 +350,7 @@ static void cluster_rule(struct maker *m, enum shape shape, bool egress)
 	}
 	vw_buf_printf(&m->b, ",\"%s\":[", egress ? "to" : "from");
 	while (n_peer--)
-		cluster_peer(m, egress, action == 0, named);
+		cluster_peer(m, shape, egress, action, named);
 	vw_buf_puts(&m->b, "]}");
 }
 

@@ -1,2 +1,3 @@
-# a program of tests/policy links json and base unless it says otherwise; all share what is not a program
-policy_shared := $(filter-out tests/policy/test_% tests/policy/bpf_%,$(wildcard tests/policy/*.c))
+# all programs of tests/policy share what is not a program
+policy_shared := $(filter-out tests/policy/test_%,$(wildcard tests/policy/*.c))
+$(foreach t,$(patsubst tests/policy/%.c,%,$(wildcard tests/policy/test_*.c)),$(eval $t_LIBS := npc k8s yaml json base))

@@ -123,17 +123,20 @@ static int read_pods(struct o_reader *r, const struct vw_json *obj, struct o_sel
 	return 0;
 }
 
-/** read_cluster_peer() - exactly one of namespaces, pods; egress: nodes, networks, domainNames too. None of them: unknown. */
-static int read_cluster_peer(struct o_reader *r, const struct vw_json *p, enum oracle_dir dir, enum o_action action,
+/**
+ * read_cluster_peer() - exactly one of namespaces, pods; egress: nodes, networks, domainNames too. None of them: unknown.
+ * @aws: has no nodes, and domainNames for Pass as well.
+ */
+static int read_cluster_peer(struct o_reader *r, const struct vw_json *p, enum oracle_dir dir, enum o_action action, bool aws,
 			     struct o_peer *ret)
 {
 	const struct vw_json *pods = vw_json_get(p, "pods"), *networks = vw_json_get(p, "networks");
-	const struct vw_json *domains = vw_json_get(p, "domainNames");
+	const struct vw_json *domains = vw_json_get(p, "domainNames"), *nodes = aws ? NULL : vw_json_get(p, "nodes");
 	bool egress = dir == ORACLE_EGRESS;
 	int n = !vw_json_is_null(vw_json_get(p, "namespaces")) + !vw_json_is_null(pods);
 
 	if (egress)
-		n += !vw_json_is_null(vw_json_get(p, "nodes")) + !vw_json_is_null(networks) + !vw_json_is_null(domains);
+		n += !vw_json_is_null(nodes) + !vw_json_is_null(networks) + !vw_json_is_null(domains);
 	ret->kind = O_PEER_UNKNOWN;
 	if (n > 1)
 		return o_fail(r, "a peer has exactly one field");
@@ -144,11 +147,11 @@ static int read_cluster_peer(struct o_reader *r, const struct vw_json *p, enum o
 		return read_cidrs(r, p, "networks", &ret->cidr, &ret->n_cidr);
 	}
 	if (egress && !vw_json_is_null(domains)) {
-		if (action != O_ALLOW)
-			return bad_key(r, "domainNames", "for Accept alone");
+		if (action != O_ALLOW && !(aws && action == O_PASS))
+			return bad_key(r, "domainNames", aws ? "not for Deny" : "for Accept alone");
 		return read_domains(r, domains, ret);
 	}
-	if (egress && !vw_json_is_null(vw_json_get(p, "nodes"))) {
+	if (egress && !vw_json_is_null(nodes)) {
 		ret->kind = O_PEER_NODES;
 		return o_read_selector(r, p, "nodes", &ret->pod);
 	}
@@ -289,7 +292,7 @@ static int read_action(struct o_reader *r, const struct vw_json *rule, enum o_ac
 }
 
 struct shape {
-	bool np, aws;                   /* NetworkPolicy's rules; AWS's extension of them */
+	bool np, aws;                   /* NetworkPolicy's rules; of AWS's kinds */
 	const char *ports;              /* key of a rule's list of ports */
 };
 
@@ -310,7 +313,7 @@ static int read_rule(struct o_reader *r, const struct vw_json *j, enum oracle_di
 		size_t mark = o_enter(r, side, 0), at = o_enter(r, NULL, (long)i);
 		struct o_peer *p = &ret->peer[ret->n_peer++];
 		int bad = s->np ? read_np_peer(r, vw_json_at(peers, i), dir, s->aws, p) :
-				  read_cluster_peer(r, vw_json_at(peers, i), dir, ret->action, p);
+				  read_cluster_peer(r, vw_json_at(peers, i), dir, ret->action, s->aws, p);
 
 		if (bad < 0)
 			return bad;
@@ -414,7 +417,7 @@ static bool is_api(const char *api, const char *group)
 
 int o_read_policy(struct o_reader *r, const struct vw_json *obj, const char *kind, const char *api, struct o_policy *ret)
 {
-	const struct shape old = { .ports = "ports" }, v2 = { .ports = "protocols" };
+	const struct shape v2 = { .ports = "protocols" };
 	const struct vw_json *meta = vw_json_get(obj, "metadata"), *spec = vw_json_get(obj, "spec");
 	const char *ns = vw_json_string(vw_json_get(meta, "namespace")), *name = vw_json_string(vw_json_get(meta, "name"));
 	bool aws = is_api(api, "networking.k8s.aws"), np = strcmp(kind, "NetworkPolicy") == 0 && is_api(api, "networking.k8s.io");
@@ -437,6 +440,7 @@ int o_read_policy(struct o_reader *r, const struct vw_json *obj, const char *kin
 			return -EINVAL;
 	} else {
 		const char *tier = vw_json_string(vw_json_get(spec, "tier"));
+		const struct shape old = { .aws = aws, .ports = "ports" };
 
 		if (cnp && (!tier || (strcmp(tier, "Admin") != 0 && strcmp(tier, "Baseline") != 0)))
 			return bad_key(r, "tier", "neither Admin nor Baseline");

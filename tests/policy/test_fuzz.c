@@ -1,16 +1,18 @@
 /*
- * The oracle against executors that need no root.
+ * The oracle against everything else.
  */
 #include "tests/policy/fuzz.h"
+#include "tests/policy/tables.h"
 
 #include <stdlib.h>
 
 int main(int argc, char **argv)
 {
-	struct px x[] = { px_oracle(), px_oracle_reversed() };
-	int r = x[0].ctx && x[1].ctx ? fuzz_main(argc, argv, &x[0], &x[1], 1, 300, 4000) : EXIT_FAILURE;
+	struct px ref = px_oracle(), x[] = { px_oracle_reversed(), px_tables() };
+	int r = ref.ctx && x[0].ctx && x[1].ctx ? fuzz_main(argc, argv, &ref, x, 2, 300, 4000) : EXIT_FAILURE;
 
+	px_tables_done(&x[1]);
 	px_oracle_done(&x[0]);
-	px_oracle_done(&x[1]);
+	px_oracle_done(&ref);
 	return r;
 }

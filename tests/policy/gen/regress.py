@@ -308,6 +308,15 @@ def of_tiers():
            "spec": {"podSelector": A, "policyTypes": ["Egress"], "egress": [{"to": [{"domainNames": ["*.example.com"]}], "ports": [port(80)]}, {"to": [{"podSelector": B}]}]}}
     out.append(case("S-application-policy", "AWS's ApplicationNetworkPolicy is a NetworkPolicy with names in egress",
                     step(aws, names=names, expect=says((("80/TCP",), (D, "x/a", "*"), (O, "x/a", "x/b"), (O, "x/a", "out/web")), (("81/TCP", *REST), (D, "x/a", "*"), (O, "x/a", "x/b"))))))
+
+    def of_amazon(*egress):
+        return {"apiVersion": "networking.k8s.aws/v1alpha1", "kind": "ClusterNetworkPolicy", "metadata": {"name": "amazon"},
+                "spec": {"tier": "Admin", "priority": 1, "subject": SUBJECT_X, "egress": list(egress)}}
+    out.append(case("S-aws-cluster", "AWS's cluster policies have no nodes as peers, so that they fail closed, and may Pass by name",
+                    step(of_amazon(rule("Deny", {"nodes": {}})), expect=says((ALL, shut))),
+                    step(of_amazon(rule("Accept", {"nodes": {}}, EVERY_NS), rule("Deny", ALL_NETS)), expect=says((ALL, shut))),
+                    step(of_amazon(rule("Pass", {"domainNames": ["*.example.com"]}), rule("Deny", ALL_NETS)), names=names, expect=says((ALL, shut, (O, "x/*", "out/web")))),
+                    step(np("x", "one", A, egress=[]), names=names, expect=says((ALL, shut, (O, "x/b", "out/web"), (O, "x/c", "out/web"))))))
     old = {"apiVersion": "policy.networking.k8s.io/v1alpha1", "kind": "AdminNetworkPolicy", "metadata": {"name": "old"},
            "spec": {"priority": 3, "subject": {"pods": {"namespaceSelector": {}, "podSelector": A}}, "ingress": [
                {"action": "Allow", "from": [{"namespaces": {"matchLabels": {"kubernetes.io/metadata.name": "y"}}}], "ports": [{"portRange": {"protocol": "TCP", "start": 80, "end": 81}}, {"namedPort": "serve-80-udp"}]},
