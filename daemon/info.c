@@ -15,7 +15,6 @@
 #include "lib/base/clock.h"
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
-#include "lib/net/link.h"
 
 #include <errno.h>
 #include <string.h>
@@ -26,16 +25,12 @@ static void say(struct vw_rpc_status *st, int cni, const char *msg)
 	(void)!vw_fmt(st->msg, sizeof(st->msg), "%.*s", (int)sizeof(st->msg) - 1, msg);
 }
 
-/* its link went away (EC2 detached it) and no pod has an address of it: nobody suffers, the next survey forgets it */
-static bool is_done_with(struct daemon *d, const struct eni *e)
+static unsigned int pods_of(const struct daemon *d, const struct eni *e)
 {
 	const struct ipam_eni *p = ipam_pool_eni(d->pool, e->row.id);
 	const struct vw_cidr *block = ipam_v6_block(d->v6, e->row.id);
-	struct vw_link link;
-	struct vw_err err;
 
-	return !(p && p->n.assigned) && !(block && ipam_v6_in_use(d->v6, block)) &&
-	       vw_link_get(&d->nl, e->ifindex, &link, &err) == -ENODEV;
+	return p && p->n.assigned ? p->n.assigned : block ? (unsigned int)ipam_v6_in_use(d->v6, block) : 0;
 }
 
 /* rules, tables or NAT that somebody removed, an ENI that was taken away: pods are cut off */
@@ -44,9 +39,18 @@ static bool network_broken(struct daemon *d, struct vw_err *err)
 	struct hostnet_eni enis[ENI_MAX];
 	size_t n = 0;
 
-	for (size_t i = 0; i < d->enis.n; i++)
-		if (d->enis.v[i].wired && !is_done_with(d, &d->enis.v[i]))
-			eni_hostnet(d, &d->enis.v[i], &enis[n++]);
+	for (size_t i = 0; i < d->enis.n; i++) {
+		const struct eni *e = &d->enis.v[i];
+		unsigned int pods = e->wired ? 0 : pods_of(d, e);
+
+		if (pods) {
+			vw_err_set(err, ENODEV, VW_CNI_LIMITED, "the link of ENI %s is gone: %u pods that have addresses of it are cut off",
+				   e->row.id, pods);
+			return true;
+		}
+		if (e->wired)
+			eni_hostnet(d, e, &enis[n++]);
+	}
 	return hostnet_verify(d->hostnet, enis, n, err) < 0;
 }
 

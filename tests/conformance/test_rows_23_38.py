@@ -76,15 +76,18 @@ def traced(subject, pod, command, *options):
 
 
 def calls_of(subject, pod, command):
-    """(system call, nth time) in the order in which an undisturbed run makes them, from the first after exec on."""
+    """(system call, nth time) in the order in which an undisturbed run makes them, from the first after exec on; of a sanitized one,
+    whose libraries make hundreds of them, from the look at stdin on."""
     path = subject.tmp / f"{command}.calls"
     done = traced(subject, pod, command, str(path))
     assert done.returncode == 0, done.stdout
-    seen, calls = collections.Counter(), []
-    for name in re.findall(r"^(\w+)\(", path.read_text(), re.M):
+    seen, calls, begun = collections.Counter(), [], not proc.SANITIZED
+    for name, arguments in re.findall(r"^(\w+)\((.*)", path.read_text(), re.M):
         seen[name] += 1
-        if name not in ("execve", "exit_group"):
+        begun |= name in ("poll", "ppoll") and "fd=0," in arguments
+        if begun and name not in ("execve", "exit_group"):
             calls.append((name, seen[name]))
+    assert begun
     return calls
 
 
@@ -124,8 +127,7 @@ def test_row_26_an_add_that_fails_leaves_nothing(subject):
             with pytest.raises(CniError) as caught:
                 cni.judge(done, "1.1.0", f"ADD with {name} number {nth} failing")
             assert caught.value.code != 999 and caught.value.msg
-        left = [name for name in pod.links() if name != "lo"]
-        assert not left, f"{name} number {nth} failed and left {left}"
+        proc.wait_until(lambda: set(pod.links()) == {"lo"}, f"nothing to be left after {name} number {nth} failed")
     assert subject.plugin.must_fail <= set(failed), failed
     subject.settled(before)
 
@@ -228,7 +230,7 @@ def test_row_34_check_right_after_add(subject):
     """A thousand times, as CRI-O does it."""
     pods = subject.new_pods(20)
     chain = [("ADD", False), ("CHECK", True), ("CHECK", True), ("DEL", True)]
-    for _ in range(25):
+    for _ in range(proc.times(25)):
         done = subject.batch([[[subject.job(c, pod, prev=p)] for c, p in chain] for pod in pods], workers=2)
         wrong = [call for steps in done for (call,) in steps if call["status"] != 0 or call["stderr"]]
         assert not wrong, wrong[:3]

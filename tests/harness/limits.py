@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from tests.harness import proc
 from tests.harness.lab import Lab
 
 DEFAULT_LIMIT_S = 60
@@ -24,7 +25,7 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_call(item):
     """No test may hang: past its limit it is interrupted where it stands, and fails."""
     marker = item.get_closest_marker("limit")
-    seconds = marker.args[0] if marker else DEFAULT_LIMIT_S
+    seconds = (marker.args[0] if marker else DEFAULT_LIMIT_S) * (5 if proc.SANITIZED else 1)
 
     def too_long(_signal, _frame):
         raise AssertionError(f"the test did not end within {seconds} s")

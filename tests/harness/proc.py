@@ -13,6 +13,13 @@ BUILD = pathlib.Path(os.environ.get("VPCWIRE_BUILD", TOP / "build")).resolve()
 BIN = BUILD / "bin"
 SIM = str(BIN / "vpcwire-sim")
 PLUGIN = str(BIN / "vpcwire")
+# starting a sanitized program takes ten times as long: there repetitions are fewer and limits wider
+SANITIZED = (BIN / "vpcwire").exists() and b"__asan_init" in (BIN / "vpcwire").read_bytes()
+
+
+def times(count):
+    """How often to repeat what is repeated to catch a race."""
+    return max(1, count // 10) if SANITIZED else count
 
 
 class CommandFailed(AssertionError):
