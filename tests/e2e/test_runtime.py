@@ -10,66 +10,24 @@ import os
 import pathlib
 import re
 import select
-import shutil
 import subprocess
 import time
 
 import pytest
 
 from tests.harness import audit, proc
+from tests.harness.containerd import Containerd, make_rootfs
 
 LAB = {"nodes": 2}
 INTERNET = "203.0.113.10"
 
-CONFIG = """version = 2
-root = "{dir}/root"
-state = "/run/containerd/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.aufs",
-  "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs"]
-[grpc]
-  address = "/run/containerd/test.sock"
-[ttrpc]
-  address = "/run/containerd/test.sock.ttrpc"
-"""
 
-
-class Runtime:
-    """A containerd of the test's own on a node."""
+class Runtime(Containerd):
+    """With a root file system instead of images, for `ctr run --rootfs`."""
 
     def __init__(self, node, directory):
-        self.node, self.dir = node, directory
-        self.rootfs = directory / "rootfs"
-        for name in ("bin", "proc", "sys", "dev", "etc", "tmp", "run"):
-            (self.rootfs / name).mkdir(parents=True)
-        shutil.copy2("/bin/busybox", self.rootfs / "bin/busybox")
-        for applet in ("sh", "ip", "ping", "cat", "nc", "echo", "printf"):
-            (self.rootfs / "bin" / applet).symlink_to("busybox")
-        self.log = open(directory / "containerd.log", "wb")
-        (directory / "config.toml").write_text(CONFIG.format(dir=directory))
-        argv = node.argv("sh", "-c", 'echo $$; exec containerd --config "$1"', "-", directory / "config.toml")
-        self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, env=node.env())
-        line = self.proc.stdout.readline()
-        assert line.strip(), self.messages()
-        self.pid = int(line)
-        proc.wait_until(lambda: self.ctr("version", check=False).returncode == 0, f"containerd to serve: {self.messages()}")
-
-    def messages(self):
-        return (self.dir / "containerd.log").read_text(errors="replace")[-3000:]
-
-    def ctr_argv(self, *argv):
-        return ["ctr", "-a", "/run/containerd/test.sock", *argv]
-
-    def ctr(self, *argv, **kwargs):
-        return self.node.run(*self.ctr_argv(*argv), **kwargs)
-
-    def stop(self):
-        self.node.run("kill", "-TERM", str(self.pid), check=False)
-        try:
-            self.proc.wait(10)
-        except subprocess.TimeoutExpired:
-            self.node.run("kill", "-KILL", str(self.pid), check=False)
-            self.proc.wait(10)
-        self.log.close()
+        self.rootfs = make_rootfs(directory / "rootfs")
+        super().__init__(node, directory)
 
 
 class Container:
