@@ -23,6 +23,7 @@
 static const struct sim_ec2_action actions[] = {
 	{ "AssignIpv6Addresses", sim_ec2_assign6_parse, sim_ec2_assign6_run },
 	{ "AssignPrivateIpAddresses", sim_ec2_assign4_parse, sim_ec2_assign4_run },
+	{ "AssociateTrunkInterface", sim_ec2_associate_parse, sim_ec2_associate_run },
 	{ "AttachNetworkInterface", sim_ec2_attach_parse, sim_ec2_attach_run },
 	{ "CreateNetworkInterface", sim_ec2_create_parse, sim_ec2_create_run },
 	{ "CreateTags", sim_ec2_tags_parse, sim_ec2_tags_run },
@@ -33,8 +34,10 @@ static const struct sim_ec2_action actions[] = {
 	{ "DescribeNetworkInterfaces", sim_ec2_enis_parse, sim_ec2_enis_run },
 	{ "DescribeSecurityGroups", sim_ec2_sgs_parse, sim_ec2_sgs_run },
 	{ "DescribeSubnets", sim_ec2_subnets_parse, sim_ec2_subnets_run },
+	{ "DescribeTrunkInterfaceAssociations", sim_ec2_assocs_parse, sim_ec2_assocs_run },
 	{ "DescribeVpcs", sim_ec2_vpcs_parse, sim_ec2_vpcs_run },
 	{ "DetachNetworkInterface", sim_ec2_detach_parse, sim_ec2_detach_run },
+	{ "DisassociateTrunkInterface", sim_ec2_disassociate_parse, sim_ec2_disassociate_run },
 	{ "ModifyNetworkInterfaceAttribute", sim_ec2_modify_parse, sim_ec2_modify_run },
 	{ "UnassignIpv6Addresses", sim_ec2_unassign6_parse, sim_ec2_unassign6_run },
 	{ "UnassignPrivateIpAddresses", sim_ec2_unassign4_parse, sim_ec2_unassign4_run },

@@ -18,8 +18,9 @@
 #define SIM_MAX_GROUPS 16
 
 struct sim_ec2_args {
-	struct sim_eni *eni;
+	struct sim_eni *eni, *trunk;
 	struct sim_instance *inst;
+	unsigned int vlan;
 	struct sim_create create; /* CreateNetworkInterface; .v4/.v6 also for Assign... */
 	struct sim_cidrs list;    /* Unassign... */
 	const struct sim_sg *groups[SIM_MAX_GROUPS];
@@ -78,6 +79,10 @@ int sim_ec2_assign6_parse(struct sim_ec2_call *c);
 int sim_ec2_assign6_run(struct sim_ec2_call *c);
 int sim_ec2_unassign6_parse(struct sim_ec2_call *c);
 int sim_ec2_unassign6_run(struct sim_ec2_call *c);
+int sim_ec2_associate_parse(struct sim_ec2_call *c);
+int sim_ec2_associate_run(struct sim_ec2_call *c);
+int sim_ec2_disassociate_parse(struct sim_ec2_call *c);
+int sim_ec2_disassociate_run(struct sim_ec2_call *c);
 int sim_ec2_tags_parse(struct sim_ec2_call *c);
 int sim_ec2_untags_parse(struct sim_ec2_call *c);
 int sim_ec2_tags_run(struct sim_ec2_call *c);
@@ -96,12 +101,22 @@ int sim_ec2_vpcs_parse(struct sim_ec2_call *c);
 int sim_ec2_vpcs_run(struct sim_ec2_call *c);
 int sim_ec2_sgs_parse(struct sim_ec2_call *c);
 int sim_ec2_sgs_run(struct sim_ec2_call *c);
+int sim_ec2_assocs_parse(struct sim_ec2_call *c);
+int sim_ec2_assocs_run(struct sim_ec2_call *c);
 
 /** sim_ec2_id() - "<prefix>-" and hex digits, else Invalid...Malformed. @what: "NetworkInterfaceID". */
 int sim_ec2_id(const char *id, const char *prefix, const char *what, struct sim_fail *f);
 int sim_ec2_eni_param(struct sim_ec2_call *c, struct sim_eni **ret_eni);
 int sim_ec2_groups_param(struct sim_ec2_call *c);
 void sim_ec2_return_true(struct sim_ec2_call *c);
+/** sim_ec2_token_param() - ClientToken, into c->a.client_token; NULL when there is none. */
+int sim_ec2_token_param(struct sim_ec2_call *c);
+/**
+ * sim_ec2_token_check() - Return: 1 = the token was used for this very request, *ret_eni is its ENI; 0 = new; -EPROTO.
+ * @ret_hash: of the request, for sim_ec2_token_keep().
+ */
+int sim_ec2_token_check(struct sim_ec2_call *c, char ret_hash[65], struct sim_eni **ret_eni);
+int sim_ec2_token_keep(struct sim_ec2_call *c, const char *hash, const struct sim_eni *e);
 
 /* ec2_xml.c: the insides of one item. */
 void sim_ec2_xml_eni(struct vw_buf *b, const struct sim_world *w, const struct sim_eni *e);
@@ -109,4 +124,6 @@ void sim_ec2_xml_instance(struct vw_buf *b, struct sim_world *w, const struct si
 void sim_ec2_xml_itype(struct vw_buf *b, const struct sim_itype *t);
 void sim_ec2_xml_subnet(struct vw_buf *b, const struct sim_world *w, const struct sim_subnet *s);
 void sim_ec2_xml_vpc(struct vw_buf *b, const struct sim_world *w, const struct sim_vpc *v);
+/** sim_ec2_xml_association() - of a branch that has a trunk. */
+void sim_ec2_xml_association(struct vw_buf *b, const struct sim_eni *e);
 void sim_ec2_xml_sg(struct vw_buf *b, const struct sim_world *w, const struct sim_sg *g);

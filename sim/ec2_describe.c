@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The Describe actions: one walk (ids, filters, pages) over six kinds of objects.
+ * The Describe actions: one walk (ids, filters, pages) over seven kinds of objects.
  *
  * A page ends after MaxResults hits; its NextToken names the ordinal of the last one, so objects that are
  * deleted in between neither repeat nor hide others. Ordinals: ENIs and instances have their own (seq); the
@@ -317,6 +317,57 @@ static const struct kind eni_kind = {
 	eni_xml,
 };
 DESCRIBE(enis, eni_kind)
+
+/* --- associations of branch with trunk interfaces: a branch that has a trunk --- */
+
+FILTER(assoc_trunk, sim_eni, sim_filter_hit(f, o->trunk->id))
+FILTER(assoc_protocol, sim_eni, o->trunk && sim_filter_hit(f, "VLAN"))
+FILTER(assoc_gre, sim_eni, !o->trunk && f)
+
+static const struct sim_filter_def assoc_filters[] = {
+	{ "gre-key", assoc_gre },
+	{ "interface-protocol", assoc_protocol },
+	{ "trunk-interface-association.trunk-interface-id", assoc_trunk },
+};
+
+static const void *assoc_next(struct sim_world *w, const void *prev)
+{
+	const struct sim_eni *e = prev ? TAILQ_NEXT((const struct sim_eni *)prev, link) : TAILQ_FIRST(&w->enis);
+
+	while (e && !e->trunk)
+		e = TAILQ_NEXT(e, link);
+	return e;
+}
+
+static const char *assoc_id(const void *obj)
+{
+	return ((const struct sim_eni *)obj)->assoc_id;
+}
+
+static void assoc_xml(struct vw_buf *b, struct sim_world *w, const void *obj)
+{
+	sim_ec2_xml_association(b, obj);
+}
+
+/* the walk is in order of the ENIs, so pages go by theirs */
+static const struct kind assoc_kind = {
+	"assoc",
+	"AssociationId",
+	"trunk-assoc",
+	"InvalidAssociationID.Malformed",
+	"InvalidAssociationID.NotFound",
+	"association ID",
+	"interfaceAssociationSet",
+	255,
+	assoc_filters,
+	VW_ARRAY_SIZE(assoc_filters),
+	assoc_next,
+	assoc_id,
+	eni_seq,
+	NULL,
+	assoc_xml,
+};
+DESCRIBE(assocs, assoc_kind)
 
 /* --- instances --- */
 

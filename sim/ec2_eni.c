@@ -182,7 +182,8 @@ int sim_ec2_create_parse(struct sim_ec2_call *c)
 	int r = subnet_param(c, &k->subnet);
 
 	k->description = sim_param(&c->params, "Description");
-	c->a.client_token = sim_param(&c->params, "ClientToken");
+	if (r == 0)
+		r = sim_ec2_token_param(c);
 	if (r == 0)
 		r = sim_param_bool(&c->params, "EnablePrimaryIpv6", &primary6, &c->f);
 	if (r >= 0)
@@ -203,11 +204,17 @@ int sim_ec2_create_parse(struct sim_ec2_call *c)
 		return r;
 	if (type && sim_eni_type_parse(type, &k->type) < 0)
 		return sim_fail(&c->f, "InvalidParameterValue", "Invalid value '%s' for InterfaceType", type);
-	if (c->a.client_token && strlen(c->a.client_token) > 64)
-		return sim_fail(&c->f, "InvalidParameterValue", "ClientToken is longer than 64 characters");
 	k->groups = c->a.groups;
 	k->n_groups = c->a.n_groups;
 	k->tags = &c->a.tags;
+	return 0;
+}
+
+int sim_ec2_token_param(struct sim_ec2_call *c)
+{
+	c->a.client_token = sim_param(&c->params, "ClientToken");
+	if (c->a.client_token && strlen(c->a.client_token) > 64)
+		return sim_fail(&c->f, "InvalidParameterValue", "ClientToken is longer than 64 characters");
 	return 0;
 }
 
@@ -221,11 +228,14 @@ static struct sim_token *token_find(struct sim_service *s, const char *token)
 	return NULL;
 }
 
-static int token_keep(struct sim_ec2_call *c, const char *hash, const struct sim_eni *e)
+int sim_ec2_token_keep(struct sim_ec2_call *c, const char *hash, const struct sim_eni *e)
 {
-	struct sim_token *t = calloc(1, sizeof(*t)), *o;
+	struct sim_token *t, *o;
 	unsigned int n = 0;
 
+	if (!c->a.client_token)
+		return 0;
+	t = calloc(1, sizeof(*t));
 	if (!t || vw_fmt(t->token, sizeof(t->token), "%s", c->a.client_token) < 0 ||
 	    vw_fmt(t->hash, sizeof(t->hash), "%s", hash) < 0 ||
 	    vw_fmt(t->eni, sizeof(t->eni), "%s", e->id) < 0) {
@@ -243,14 +253,15 @@ static int token_keep(struct sim_ec2_call *c, const char *hash, const struct sim
 	return 0;
 }
 
-/* Return: 1 = the token was used for this very request, *ret_eni is its ENI; 0 = new. */
-static int token_check(struct sim_ec2_call *c, const char *hash, struct sim_eni **ret_eni)
+int sim_ec2_token_check(struct sim_ec2_call *c, char ret_hash[65], struct sim_eni **ret_eni)
 {
 	const struct sim_token *t = c->a.client_token ? token_find(c->s, c->a.client_token) : NULL;
 
+	if (sim_params_hash(&c->params, ret_hash) < 0)
+		return sim_fail_nomem(&c->f);
 	if (!t)
 		return 0;
-	if (strcmp(t->hash, hash) != 0)
+	if (strcmp(t->hash, ret_hash) != 0)
 		return sim_fail(&c->f, "IdempotentParameterMismatch",
 				"Arguments on this idempotent request are inconsistent "
 				"with arguments used in previous request(s).");
@@ -265,15 +276,12 @@ int sim_ec2_create_run(struct sim_ec2_call *c)
 {
 	struct sim_eni *e = NULL;
 	char hash[65] = "";
-	int r;
+	int r = sim_ec2_token_check(c, hash, &e);
 
-	if (sim_params_hash(&c->params, hash) < 0)
-		return sim_fail_nomem(&c->f);
-	r = token_check(c, hash, &e);
 	if (r == 0) {
 		r = sim_eni_create(c->w, &c->a.create, &e, &c->f);
-		if (r == 0 && c->a.client_token)
-			r = token_keep(c, hash, e);
+		if (r == 0)
+			r = sim_ec2_token_keep(c, hash, e);
 	}
 	if (r < 0)
 		return r;

@@ -56,14 +56,33 @@ static void report_failure(struct sim_fabric *f, const struct sim_eni *eni, int 
 	}
 }
 
+static void plug_branch(struct sim_fabric *f, const struct sim_eni *branch)
+{
+	struct fab_eni *trunk = fab_eni_find(f, branch->trunk);
+	struct vw_err err;
+
+	if (trunk && !fab_eni_find(f, branch))
+		report_failure(f, branch, fab_branch_attach(f, trunk, branch, &err), &err);
+}
+
 static void on_attached(void *arg, const struct sim_eni *eni)
 {
 	struct sim_fabric *f = arg;
 	struct fab_node *node = fab_node_of(f, eni->att.instance);
+	const struct sim_eni *branch;
 	struct vw_err err;
 
-	if (node)
-		report_failure(f, eni, fab_eni_attach(f, node, eni, &err), &err);
+	if (!node)
+		return;
+	report_failure(f, eni, fab_eni_attach(f, node, eni, &err), &err);
+	TAILQ_FOREACH(branch, &f->world->enis, link)
+		if (branch->trunk == eni)
+			plug_branch(f, branch);
+}
+
+static void on_associated(void *arg, const struct sim_eni *branch)
+{
+	plug_branch(arg, branch);
 }
 
 static void on_detached(void *arg, const struct sim_eni *eni)
@@ -103,6 +122,8 @@ int sim_fabric_new(struct sim_world *w, struct sim_fabric **ret_fabric, struct v
 		.arg = f,
 		.eni_attached = on_attached,
 		.eni_detached = on_detached,
+		.eni_associated = on_associated,
+		.eni_disassociated = on_detached,
 		.eni_addresses_changed = on_changed,
 		.eni_source_dest_check_changed = on_changed,
 	};
@@ -273,8 +294,13 @@ static struct vw_json *eni_report(const struct fab_eni *fe, const struct vw_json
 	struct vw_json *o = vw_json_new_object();
 
 	vw_json_set_str(o, "eni", fe->eni->id);
-	vw_json_set_str(o, "node", fe->eni->att.instance->name);
-	vw_json_set_str(o, "node_ifname", fe->node_ifname);
+	vw_json_set_str(o, "node", sim_eni_instance(fe->eni)->name);
+	if (fe->trunk) {
+		vw_json_set_str(o, "trunk", fe->trunk->eni->id);
+		vw_json_set_int(o, "vlan", fe->eni->vlan);
+	} else {
+		vw_json_set_str(o, "node_ifname", fe->node_ifname);
+	}
 	vw_json_set_str(o, "fabric_ifname", fe->ifname);
 	vw_json_set_int(o, "spoofed", drops(ruleset, "spoofed", fe->ifname));
 	vw_json_set_int(o, "unassigned", drops(ruleset, "unassigned", fe->ifname));

@@ -167,6 +167,7 @@ void fab_eni_free(struct fab_eni *fe)
 
 /**
  * make_pair() - the veth and everything of it that does not depend on the ENI's addresses beyond the primary.
+ * @node: NULL = the far end stays here, with nothing to do but to be up (a branch's).
  */
 static int make_pair(struct sim_fabric *f, const struct fab_node *node, struct fab_eni *fe,
 		     struct vw_err *err)
@@ -177,8 +178,9 @@ static int make_pair(struct sim_fabric *f, const struct fab_node *node, struct f
 		.name = fe->ifname, .ifindex = fe->ifindex, .mtu = SIM_FABRIC_MTU, .netns_fd = -1,
 	};
 	struct vw_link_end far = {
-		.name = fe->node_ifname, .mac = eni->mac, .mtu = SIM_FABRIC_MTU, .netns_fd = node->netns_fd,
+		.name = fe->node_ifname, .mtu = SIM_FABRIC_MTU, .netns_fd = node ? node->netns_fd : -1,
 	};
+	struct vw_link_set far_up = { .name = fe->node_ifname, .what = VW_LINK_NO_LL6 | VW_LINK_UP };
 	struct vw_link_set set = {
 		.ifindex = fe->ifindex, .what = VW_LINK_ALIAS | VW_LINK_NO_LL6 | VW_LINK_UP, .alias = eni->id,
 	};
@@ -192,7 +194,11 @@ static int make_pair(struct sim_fabric *f, const struct fab_node *node, struct f
 	char key[96];
 	int r;
 
+	if (node)
+		far.mac = eni->mac;
 	vw_link_add_veth(&b, &near, &far);
+	if (!node)
+		vw_link_set(&b, &far_up);
 	vw_link_set(&b, &set);
 	vw_neigh_replace(&b, &v4);
 	vw_neigh_replace(&b, &v6);
@@ -225,43 +231,72 @@ static int remove_pair(struct sim_fabric *f, const struct fab_eni *fe, struct vw
 	return vw_nl_commit(&f->nl, &b, err);
 }
 
-int fab_eni_attach(struct sim_fabric *f, const struct fab_node *node, const struct sim_eni *eni,
-		   struct vw_err *err)
+static struct fab_eni *eni_new(const struct sim_eni *eni, struct fab_eni *trunk, struct vw_err *err)
 {
-	const struct sim_attachment *att = &eni->att;
 	struct fab_eni *fe = calloc(1, sizeof(*fe));
-	struct vw_err ignored;
+	const struct sim_attachment *att = &eni->att;
 	int r;
 
-	if (!fe)
-		return vw_err_set(err, ENOMEM, 0, "out of memory");
+	if (!fe) {
+		(void)vw_err_set(err, ENOMEM, 0, "out of memory");
+		return NULL;
+	}
 	fe->eni = eni;
+	fe->trunk = trunk;
 	fe->ifindex = FAB_IFINDEX_ENI + eni->seq;
 	r = vw_fmt(fe->ifname, sizeof(fe->ifname), "eni%u", eni->seq);
+	if (r >= 0 && trunk)
+		r = vw_fmt(fe->node_ifname, sizeof(fe->node_ifname), "branch%u", eni->seq);
+	else if (r >= 0)
+		r = vw_fmt(fe->node_ifname, sizeof(fe->node_ifname), att->card ? "eth%uc%u" : "eth%u", att->device, att->card);
 	if (r >= 0)
-		r = vw_fmt(fe->node_ifname, sizeof(fe->node_ifname), att->card ? "eth%uc%u" : "eth%u",
-			   att->device, att->card);
-	if (r < 0) {
-		fab_eni_free(fe);
-		return vw_err_set(err, -r, 0, "no interface name for %s", eni->id);
-	}
-	r = make_pair(f, node, fe, err);
+		return fe;
+	fab_eni_free(fe);
+	(void)vw_err_set(err, -r, 0, "no interface name for %s", eni->id);
+	return NULL;
+}
+
+static int plug(struct sim_fabric *f, const struct fab_node *node, struct fab_eni *fe, struct vw_err *err)
+{
+	const struct sim_instance *inst = sim_eni_instance(fe->eni);
+	struct vw_err ignored;
+	int r = make_pair(f, node, fe, err);
+
 	if (r >= 0)
 		r = mac_element("add", fe, err);
 	if (r >= 0)
 		r = fab_eni_sync(f, fe, err);
+	if (r >= 0 && fe->trunk)
+		r = fab_branch_hook(f, fe, err);
 	TAILQ_INSERT_TAIL(&f->enis, fe, link);
 	if (r < 0) {
+		(void)vw_err_wrap(err, "attaching %s to %s", fe->eni->id, inst->name);
 		fab_eni_detach(f, fe, &ignored);
-		return vw_err_wrap(err, "attaching %s to %s", eni->id, att->instance->name);
+		return r;
 	}
-	vw_debug("ENI attached", "eni=%s node=%s ifname=%s", eni->id, att->instance->name, fe->node_ifname);
+	vw_debug("ENI attached", "eni=%s node=%s ifname=%s", fe->eni->id, inst->name, fe->node_ifname);
 	return 0;
+}
+
+int fab_eni_attach(struct sim_fabric *f, const struct fab_node *node, const struct sim_eni *eni,
+		   struct vw_err *err)
+{
+	struct fab_eni *fe = eni_new(eni, NULL, err);
+
+	return fe ? plug(f, node, fe, err) : -err->eno;
+}
+
+int fab_branch_attach(struct sim_fabric *f, struct fab_eni *trunk, const struct sim_eni *eni, struct vw_err *err)
+{
+	struct fab_eni *fe = eni_new(eni, trunk, err);
+
+	return fe ? plug(f, NULL, fe, err) : -err->eno;
 }
 
 int fab_eni_replug(struct sim_fabric *f, const struct fab_node *node, struct fab_eni *fe, struct vw_err *err)
 {
 	int r = vw_fmt(fe->node_ifname, sizeof(fe->node_ifname), "dev%u", fe->eni->seq);
+	struct fab_eni *branch;
 
 	if (r < 0)
 		return vw_err_set(err, -r, 0, "no interface name for %s", fe->eni->id);
@@ -269,14 +304,22 @@ int fab_eni_replug(struct sim_fabric *f, const struct fab_node *node, struct fab
 	vw_free_ptr(&fe->routed);
 	fe->n_routed = 0;
 	r = make_pair(f, node, fe, err);
-	return r < 0 ? r : fab_eni_sync(f, fe, err);
+	if (r >= 0)
+		r = fab_eni_sync(f, fe, err);
+	TAILQ_FOREACH(branch, &f->enis, link)
+		if (r >= 0 && branch->trunk == fe)
+			r = fab_branch_hook(f, branch, err);
+	return r;
 }
 
 int fab_eni_detach(struct sim_fabric *f, struct fab_eni *fe, struct vw_err *err)
 {
 	vw_auto_buf struct vw_buf text = VW_BUF_INIT;
 	struct vw_err later;
-	int r = remove_pair(f, fe, err), r2;
+	int r = fe->trunk ? fab_branch_unhook(f, fe, err) : 0, r2;
+
+	r2 = remove_pair(f, fe, r < 0 ? &later : err);
+	r = r < 0 ? r : r2;
 
 	nat_text(&text, "delete", &fe->nat_private, &fe->nat_public);
 	if (fe->unchecked)

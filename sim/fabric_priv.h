@@ -38,6 +38,7 @@ struct fab_eni {
 	size_t n_routed;
 	struct vw_ip nat_private, nat_public;   /* family 0: none */
 	bool unchecked;
+	struct fab_eni *trunk;          /* of a branch: whose link its frames travel on; NULL: its own */
 };
 
 TAILQ_HEAD(fab_nodes, fab_node);
@@ -69,6 +70,8 @@ int fab_base_setup(struct sim_fabric *f, struct vw_err *err);
 /* fabric_eni.c */
 int fab_eni_attach(struct sim_fabric *f, const struct fab_node *node, const struct sim_eni *eni,
 		   struct vw_err *err);
+/** fab_branch_attach() - a branch ENI, whose trunk has a link already. */
+int fab_branch_attach(struct sim_fabric *f, struct fab_eni *trunk, const struct sim_eni *eni, struct vw_err *err);
 /** fab_eni_replug() - the pair anew, after it died with the namespace that its far end was in. */
 int fab_eni_replug(struct sim_fabric *f, const struct fab_node *node, struct fab_eni *fe, struct vw_err *err);
 /** fab_eni_detach() - also frees @fe. */
@@ -77,3 +80,9 @@ int fab_eni_detach(struct sim_fabric *f, struct fab_eni *fe, struct vw_err *err)
 int fab_eni_sync(struct sim_fabric *f, struct fab_eni *fe, struct vw_err *err);
 void fab_eni_free(struct fab_eni *fe);
 struct fab_eni *fab_eni_find(struct sim_fabric *f, const struct sim_eni *eni);
+
+/* fabric_branch.c */
+/** fab_branch_hook() - the programs that tag and untag a branch's frames, on both links. */
+int fab_branch_hook(struct sim_fabric *f, const struct fab_eni *fe, struct vw_err *err);
+/** fab_branch_unhook() - off the trunk's link; what hangs on the branch's own goes with that. */
+int fab_branch_unhook(struct sim_fabric *f, const struct fab_eni *fe, struct vw_err *err);

@@ -138,6 +138,12 @@ void sim_notify_eni(struct sim_eni *e, enum sim_event ev)
 	case SIM_EV_GROUPS:
 		NOTIFY(w, eni_groups_changed, e);
 		break;
+	case SIM_EV_ASSOCIATED:
+		NOTIFY(w, eni_associated, e);
+		break;
+	case SIM_EV_DISASSOCIATED:
+		NOTIFY(w, eni_disassociated, e);
+		break;
 	}
 }
 
@@ -156,6 +162,8 @@ void sim_world_observe(struct sim_world *w, struct sim_observer *o)
 		if (o->eni_attached &&
 		    (e->att.state == SIM_ATT_ATTACHED || e->att.state == SIM_ATT_DETACHING))
 			o->eni_attached(o->arg, e);
+		if (o->eni_associated && e->trunk)
+			o->eni_associated(o->arg, e);
 	}
 }
 
@@ -231,11 +239,23 @@ struct sim_eni *sim_eni_by_addr(struct sim_world *w, const struct vw_ip *ip)
 	FIND(&w->enis, e, sim_cidrs_holds(&e->v4, ip) || sim_cidrs_holds(&e->v6, ip));
 }
 
+struct sim_instance *sim_eni_instance(const struct sim_eni *eni)
+{
+	return eni->trunk ? eni->trunk->att.instance : eni->att.instance;
+}
+
+struct sim_eni *sim_assoc_find(struct sim_world *w, const char *assoc_id)
+{
+	struct sim_eni *e;
+
+	FIND(&w->enis, e, e->trunk && strcmp(e->assoc_id, assoc_id) == 0);
+}
+
 struct sim_instance *sim_instance_by_addr(struct sim_world *w, const struct vw_ip *ip)
 {
 	struct sim_eni *e = sim_eni_by_addr(w, ip);
 
-	return e ? e->att.instance : NULL;
+	return e ? sim_eni_instance(e) : NULL;
 }
 
 struct sim_eni *sim_eni_at(struct sim_world *w, const struct sim_instance *inst, unsigned int card,
@@ -275,7 +295,7 @@ const char *sim_eni_status_str(const struct sim_eni *eni)
 {
 	static const char *const names[] = { "available", "attaching", "in-use", "detaching" };
 
-	return names[eni->att.state];
+	return eni->trunk ? "associated" : names[eni->att.state];
 }
 
 const char *sim_att_state_str(enum sim_att_state s)

@@ -23,6 +23,7 @@
 #define SIM_TAG_KEY_LEN   128 /* EC2: 127 characters */
 #define SIM_TAG_VALUE_LEN 256 /* EC2: 255 characters */
 #define SIM_MAX_CARDS     8
+#define SIM_MAX_VLAN      4094
 
 struct sim_tag {
 	char key[SIM_TAG_KEY_LEN];
@@ -138,6 +139,9 @@ struct sim_eni {
 	bool source_dest_check;
 	char description[256];
 	struct sim_tags tags;
+	struct sim_eni *trunk; /* of a branch: what it is associated with; NULL: none */
+	unsigned int vlan;     /* 1..SIM_MAX_VLAN, unique on its trunk */
+	char assoc_id[SIM_ID_LEN];
 	struct sim_timer timer; /* attach and detach delay */
 	struct sim_world *world;
 };
@@ -186,6 +190,8 @@ struct sim_world {
  * @eni_addresses_changed: v4, v6 or public_ip. Both lists are complete, the order is stable.
  * @eni_source_dest_check_changed: see eni->source_dest_check.
  * @eni_groups_changed: see eni->groups.
+ * @eni_associated: a branch got its trunk; the trunk may be attached or not.
+ * @eni_disassociated: trunk and vlan still say from where; they are cleared after the last observer.
  */
 struct sim_observer {
 	TAILQ_ENTRY(sim_observer) link;
@@ -199,6 +205,8 @@ struct sim_observer {
 	void (*eni_addresses_changed)(void *arg, const struct sim_eni *eni);
 	void (*eni_source_dest_check_changed)(void *arg, const struct sim_eni *eni);
 	void (*eni_groups_changed)(void *arg, const struct sim_eni *eni);
+	void (*eni_associated)(void *arg, const struct sim_eni *branch);
+	void (*eni_disassociated)(void *arg, const struct sim_eni *branch);
 };
 
 /** sim_world_observe() - register, and hear of everything that exists already as if it were new, in order of
@@ -224,6 +232,8 @@ struct sim_eni *sim_eni_find(struct sim_world *w, const char *id);
 struct sim_eni *sim_eni_by_mac(struct sim_world *w, const struct vw_mac *mac);
 /** sim_eni_by_addr() - the ENI that holds @ip as address or inside a prefix. */
 struct sim_eni *sim_eni_by_addr(struct sim_world *w, const struct vw_ip *ip);
+/** sim_eni_instance() - what the ENI, or the trunk of a branch, is attached to; NULL: nothing. */
+struct sim_instance *sim_eni_instance(const struct sim_eni *eni);
 /** sim_instance_by_addr() - the instance that the ENI of @ip is attached to: who asks IMDS. */
 struct sim_instance *sim_instance_by_addr(struct sim_world *w, const struct vw_ip *ip);
 /** sim_eni_at() - the ENI in a device slot (also while attaching or detaching). */
@@ -233,7 +243,9 @@ struct sim_eni *sim_eni_at(struct sim_world *w, const struct sim_instance *inst,
 /** sim_eni_is_prefix() - @c of an ENI's list is a delegated prefix rather than an address. */
 bool sim_eni_is_prefix(const struct vw_cidr *c);
 const char *sim_eni_type_str(enum sim_eni_type t);
-/** sim_eni_status_str() - "available", "attaching", "in-use", "detaching". sim_att_state_str() - "attached",
+/** sim_assoc_find() - the branch with this association. */
+struct sim_eni *sim_assoc_find(struct sim_world *w, const char *assoc_id);
+/** sim_eni_status_str() - "available", "associated", "attaching", "in-use", "detaching". sim_att_state_str() - "attached",
  * ... */
 const char *sim_eni_status_str(const struct sim_eni *eni);
 const char *sim_att_state_str(enum sim_att_state s);

@@ -49,6 +49,16 @@ int sim_eni_unassign(struct sim_eni *e, int family, const struct sim_cidrs *list
 int sim_eni_set_groups(struct sim_eni *e, const struct sim_sg *const *groups, size_t n, struct sim_fail *f);
 void sim_eni_set_source_dest_check(struct sim_eni *e, bool on);
 
+/** sim_trunk_associate() - a branch ENI with a trunk, attached or not. @vlan: 1..SIM_MAX_VLAN. */
+int sim_trunk_associate(struct sim_eni *branch, struct sim_eni *trunk, unsigned int vlan, struct sim_fail *f);
+void sim_trunk_disassociate(struct sim_eni *branch);
+/** sim_trunk_branches() - how many are associated with @trunk. */
+unsigned int sim_trunk_branches(const struct sim_eni *trunk);
+/** sim_trunk_clear() - disassociate all. */
+void sim_trunk_clear(struct sim_eni *trunk);
+/** sim_trunk_check_limit() - that @inst can serve the @n branches of a trunk besides those it has. */
+int sim_trunk_check_limit(const struct sim_eni *trunk, const struct sim_instance *inst, unsigned int n, struct sim_fail *f);
+
 struct sim_run {
 	const char *name; /* NULL: the id */
 	const char *id;   /* NULL: made up */
@@ -78,6 +88,8 @@ enum sim_event {
 	SIM_EV_ADDRESSES,
 	SIM_EV_SOURCE_DEST_CHECK,
 	SIM_EV_GROUPS,
+	SIM_EV_ASSOCIATED,
+	SIM_EV_DISASSOCIATED,
 };
 void sim_notify_eni(struct sim_eni *e, enum sim_event ev);
 void sim_notify_instance(struct sim_world *w, const struct sim_instance *i);

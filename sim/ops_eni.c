@@ -219,6 +219,8 @@ static int check_attach(struct sim_eni *e, struct sim_instance *inst, struct sim
 				"The instance type '%s' does not support trunk "
 				"interfaces",
 				inst->type->name);
+	if (e->type == SIM_ENI_TRUNK && sim_trunk_check_limit(e, inst, sim_trunk_branches(e), f) < 0)
+		return -EPROTO;
 	if (e->type == SIM_ENI_BRANCH)
 		return sim_fail(f, "InvalidParameterCombination",
 				"The network interface '%s' of type branch cannot be "
@@ -273,7 +275,11 @@ int sim_eni_detach(struct sim_eni *e, bool force, struct sim_fail *f)
 	if (e->att.state == SIM_ATT_NONE || (e->att.state != SIM_ATT_ATTACHED && !force))
 		return sim_fail(f, "IncorrectState", "Interface attachment '%s' is in state '%s'", e->att.id,
 				sim_att_state_str(e->att.state));
+	if (sim_trunk_branches(e) && !force)
+		return sim_fail(f, "OperationNotPermitted",
+				"The network interface '%s' has %u associated branch interface(s)", e->id, sim_trunk_branches(e));
 	if (force || !w->detach_delay_ms) {
+		sim_trunk_clear(e);
 		detach_now(e);
 		return 0;
 	}
@@ -293,7 +299,7 @@ static void delete_now(struct sim_eni *e)
 int sim_eni_delete(struct sim_eni *e, struct sim_fail *f)
 {
 	/* EC2 says InvalidParameterValue here, although its manual has InvalidNetworkInterface.InUse */
-	if (e->att.state != SIM_ATT_NONE)
+	if (e->att.state != SIM_ATT_NONE || e->trunk || sim_trunk_branches(e))
 		return sim_fail(f, "InvalidParameterValue", "Network interface '%s' is currently in use.",
 				e->id);
 	delete_now(e);
@@ -404,6 +410,7 @@ void sim_instance_terminate(struct sim_world *w, struct sim_instance *inst)
 		if (e->att.instance != inst)
 			continue;
 		gone = e->att.delete_on_termination;
+		sim_trunk_clear(e);
 		detach_now(e);
 		if (gone)
 			delete_now(e);

@@ -74,6 +74,10 @@ static struct vw_json *eni_json(const struct sim_eni *e)
 	r |= vw_json_set(o, "v6", cidrs_json(&e->v6));
 	r |= vw_json_set(o, "tags", tags_json(&e->tags));
 	r |= eni_attachment(o, e);
+	if (e->trunk) {
+		r |= vw_json_set_str(o, "trunk", e->trunk->id);
+		r |= vw_json_set_int(o, "vlan", e->vlan);
+	}
 	return r ? NULL : VW_TAKE_PTR(o);
 }
 

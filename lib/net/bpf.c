@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* bpf(2) by hand: open a pin, ask for an id, attach by tcx. */
+/* bpf(2) by hand: load a program, open a pin, ask for an id, attach by tcx. */
 #include "lib/net/bpf.h"
 
 #include "lib/base/err.h"
@@ -90,4 +90,18 @@ int vw_bpf_tcx_has(unsigned int ifindex, enum vw_tc_dir dir, uint32_t prog_id, s
 			return 1;
 	}
 	return 0;
+}
+
+int vw_bpf_prog_load(const struct bpf_insn *insns, size_t n, const char *name, struct vw_err *err)
+{
+	union bpf_attr attr = {0};
+	int fd;
+
+	attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
+	attr.insns = (uint64_t)(uintptr_t)insns;
+	attr.insn_cnt = (uint32_t)n;
+	attr.license = (uint64_t)(uintptr_t) "Dual BSD/GPL";
+	memccpy(attr.prog_name, name, 0, sizeof(attr.prog_name) - 1);
+	fd = sys_bpf(BPF_PROG_LOAD, &attr, sizeof(attr)); /* close-on-exec by itself */
+	return fd < 0 ? vw_err_sys(err, errno, VW_CNI_KERNEL, "loading the eBPF program %s", name) : fd;
 }
