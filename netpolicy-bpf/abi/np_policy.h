@@ -428,3 +428,22 @@ enum np_tail {
 	NP_TAIL_DNS,
 	NP_TAILS,
 };
+
+/* --- the publisher's own notes, read by no program: what a daemon needs that comes after a crash */
+
+/**
+ * struct np_journal - np_journal[slot]. @next: the pub that is being put into force. @meaning: by parity, of the effective
+ * policy behind it (struct np_image_blob). @rev: the last revision that the slot had, also after its pod is gone.
+ * np_journal[NP_JOURNAL_HEAD].next: 1 from when every slot's @next is complete until every pub is stored. A daemon that
+ * finds it set completes the switch; what it finds clear was never begun.
+ */
+struct np_journal {
+	__u64 next;
+	__u64 meaning[2];
+	__u32 rev;
+	__u32 pad;
+};
+_Static_assert(sizeof(struct np_journal) == 32, "ABI");
+#define NP_JOURNAL_HEAD NP_SLOTS        /* so np_journal has NP_SLOTS + 1 entries */
+
+/* np_rule_keys[rule id]: __u64, struct np_rule.key of the rule whose counter np_counts[rule id] is; 0 = free */

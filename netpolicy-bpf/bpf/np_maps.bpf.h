@@ -46,6 +46,9 @@ NP_ARRAY(np_ports, struct np_line, NP_PORT_LINES, BPF_F_MMAPABLE);
 NP_ARRAY(np_conf, struct np_conf, 1, BPF_F_MMAPABLE);
 NP_ARRAY(np_rt, struct np_rt, NP_SLOTS, BPF_F_MMAPABLE);
 NP_ARRAY(np_clock, __u64, 1, 0);
+/* the publisher's, here so that they are made and pinned with the others */
+NP_ARRAY(np_journal, struct np_journal, NP_SLOTS + 1, BPF_F_MMAPABLE);
+NP_ARRAY(np_rule_keys, __u64, NP_RULES, BPF_F_MMAPABLE);
 
 NP_PERCPU(np_drops, __u64, NP_DROP_MAX);
 NP_PERCPU(np_stats, __u64, NP_STAT_MAX);

@@ -30,6 +30,8 @@ enum np_map {
 	NP_M_CONF,      /* M struct np_conf, one */
 	NP_M_RT,        /* M struct np_rt */
 	NP_M_CLOCK,
+	NP_M_JOURNAL,   /* M struct np_journal */
+	NP_M_RULE_KEYS, /* M __u64 */
 	NP_M_DROPS,     /* per CPU */
 	NP_M_STATS,     /* per CPU */
 	NP_M_COUNTS,    /* per CPU struct np_count */
@@ -132,3 +134,5 @@ const char *np_drop_name(unsigned int reason);
 int np_stats(struct np *np, uint64_t ret_stats[NP_STAT_MAX], struct vw_err *err);
 /** np_stat_name() - "ct_full", ...: for metrics; NULL when out of range. */
 const char *np_stat_name(unsigned int stat);
+/** np_rule_count() - packets and bytes that were judged by rule @id, all CPUs. Return: 0, -ERANGE, -ENOMEM, -errno. */
+int np_rule_count(struct np *np, unsigned int id, struct np_count *ret);

@@ -32,6 +32,8 @@ static const struct {
 	[NP_M_CONF] = { "np_conf", .mapped = true },
 	[NP_M_RT] = { "np_rt", .mapped = true },
 	[NP_M_CLOCK] = { "np_clock" },
+	[NP_M_JOURNAL] = { "np_journal", .mapped = true },
+	[NP_M_RULE_KEYS] = { "np_rule_keys", .mapped = true },
 	[NP_M_DROPS] = { "np_drops" },
 	[NP_M_STATS] = { "np_stats" },
 	[NP_M_COUNTS] = { "np_counts" },

@@ -215,3 +215,22 @@ const char *np_stat_name(unsigned int stat)
 
 	return stat < NP_STAT_MAX ? names[stat] : NULL;
 }
+
+int np_rule_count(struct np *np, unsigned int id, struct np_count *ret)
+{
+	int cpus = libbpf_num_possible_cpus();
+	vw_auto_free struct np_count *each = cpus > 0 ? calloc((size_t)cpus, sizeof(*each)) : NULL;
+
+	if (!each)
+		return cpus > 0 ? -ENOMEM : cpus;
+	if (id >= NP_RULES)
+		return -ERANGE;
+	if (bpf_map_lookup_elem(np->map[NP_M_COUNTS].fd, &id, each) < 0)
+		return -errno;
+	*ret = (struct np_count){ 0 };
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		ret->pkts += each[cpu].pkts;
+		ret->bytes += each[cpu].bytes;
+	}
+	return 0;
+}

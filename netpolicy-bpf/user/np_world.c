@@ -186,6 +186,7 @@ bool np_world_changes(struct np_world *w, struct np_changes *ret_changes)
 	*ret_changes = (struct np_changes){w->rules, w->many, w->told_name, w->n_told};
 	w->rules = w->many = false;
 	w->n_changed = 0;
+	w->saved.told = w->saved.there;
 	return any;
 }
 
@@ -578,7 +579,7 @@ int np_world_save(struct np_world *w)
 		}
 		s->files.v[s->files.n++] = c;
 	}
-	*s = (struct np_saved){s->files, true, w->rules, w->many, w->n_changed, w->gen};
+	*s = (struct np_saved){s->files, true, w->rules, w->many, false, w->n_changed, w->gen};
 	return 0;
 }
 
@@ -599,12 +600,24 @@ void np_world_restore(struct np_world *w)
 		exchange(w, NULL, s->files.v[i]);
 	np_files_done(w, &w->files);
 	w->files = s->files;
-	forget_names(w, w->changed + s->n_changed, w->n_changed - s->n_changed);
+	if (s->told) {
+		forget_names(w, w->changed, w->n_changed);
+		s->rules = true;
+		s->n_changed = 0;
+	} else {
+		forget_names(w, w->changed + s->n_changed, w->n_changed - s->n_changed);
+	}
 	w->rules = s->rules;
 	w->many = s->many;
 	w->n_changed = s->n_changed;
 	w->gen = s->gen;
 	*s = (struct np_saved){0};
+}
+
+void np_world_forget(struct np_world *w)
+{
+	np_files_done(w, &w->saved.files);
+	w->saved = (struct np_saved){0};
 }
 
 /* --- the whole */

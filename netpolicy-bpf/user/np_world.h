@@ -76,11 +76,14 @@ bool np_world_changes(struct np_world *w, struct np_changes *ret_changes);
 
 /**
  * np_world_save() - remember all of it, to try files (np_world_take(), np_world_drop()) and go back with
- * np_world_restore(), which also frees the memory of it. One at a time, and np_world_changes() not
- * meanwhile. Return: 0, -ENOMEM. Objects that were there are the same structures again afterwards.
+ * np_world_restore(), which also frees the memory of it. One at a time. When np_world_changes() was called meanwhile,
+ * everything counts as changed after np_world_restore(). Return: 0, -ENOMEM. Objects that were there are the same
+ * structures again afterwards.
  */
 int np_world_save(struct np_world *w);
 void np_world_restore(struct np_world *w);
+/** np_world_forget() - what was tried stays: frees what np_world_save() remembered. */
+void np_world_forget(struct np_world *w);
 
 /* --- objects */
 

@@ -44,11 +44,11 @@ struct np_files {
 
 /**
  * struct np_saved - what np_world_restore() goes back to. @n_changed: of w->changed, which only grows
- * meanwhile.
+ * meanwhile unless @told: np_world_changes() was called.
  */
 struct np_saved {
 	struct np_files files;
-	bool there, rules, many;
+	bool there, rules, many, told;
 	size_t n_changed;
 	uint64_t gen;
 };

@@ -15,3 +15,6 @@ test_np_flows_LIBS := np net base
 test_np_flows_PKGS := libbpf
 test_np_policy_LIBS := np net base
 test_np_policy_PKGS := libbpf
+# the whole way from objects to packets, while policies change
+test_np_flood_LIBS := np npc net k8s yaml json base
+test_np_flood_PKGS := libbpf

@@ -40,8 +40,8 @@ test_ec2_LIBS := daemon crypto json base
 test_ec2_SRCS := tests/unit/ec2_fixture.c tests/unit/scripted_http.c
 test_ec2_retry_LIBS := daemon crypto json base
 test_ec2_retry_SRCS := tests/unit/ec2_fixture.c tests/unit/scripted_http.c
-test_hostnet_LIBS := daemon np netview net rpc json base
-test_hostnet6_LIBS := daemon np netview net rpc json base
+test_hostnet_LIBS := daemon np npc netview net rpc json base
+test_hostnet6_LIBS := daemon np npc netview net rpc json base
 test_cni_LIBS := cni json base
 test_cloud_sim_LIBS := daemon crypto json base
 # it talks to the simulator that stands beside it
@@ -55,7 +55,8 @@ test_leak_LIBS := daemon crypto json base
 test_fleet_LIBS := ipam base
 test_fleet_SRCS := $(filter-out %/main.c,$(wildcard tests/bench/fleet/*.c)) daemon/backoff.c
 # the whole daemon on doubles of loop, socket, kernel and cloud, which stand before the daemon's own in the link
-test_model_LIBS := daemon np netview net rpc crypto ipam k8s yaml json base
+test_model_LIBS := daemon np npc netview net rpc crypto ipam k8s yaml json base
 test_model_SRCS := tests/unit/model_world.c tests/unit/model_ec2.c tests/unit/model_books.c
 test_model_LDFLAGS := -Wl,--wrap=vw_mono_ms -Wl,--wrap=vw_mono_us -Wl,--wrap=vw_log_at -Wl,--wrap=vw_link_get \
 	-Wl,--wrap=vw_link_wait_mac -Wl,--wrap=getrandom -Wl,-z,muldefs
+test_np_publish_LIBS := np npc k8s yaml json base

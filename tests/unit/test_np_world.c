@@ -276,6 +276,20 @@ static void test_trial(void **state)
 	/* and from then on as ever */
 	take("a.json", LIST(POD("a", "3") "," POLICY("p", "")));
 	changes("x/a ");
+	assert_int_equal(np_world_save(w), 0); /* one that is forgotten */
+	take("c.json", POD("c", "1"));
+	np_world_forget(w);
+	np_world_restore(w);
+	changes("x/c ");
+	assert_non_null(np_world_find(w, NP_KIND_POD, "x", "c"));
+	/* what was told meanwhile is not told again one by one: all counts as changed */
+	assert_int_equal(np_world_save(w), 0);
+	np_world_drop(w, "c.json");
+	changes("x/c ");
+	take("b.json", POD("b", "9"));
+	np_world_restore(w);
+	changes("rules ");
+	assert_non_null(np_world_find(w, NP_KIND_POD, "x", "c"));
 	assert_int_equal(np_world_save(w), 0); /* one that is never restored */
 	take("a.json", LIST(""));
 }
