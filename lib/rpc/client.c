@@ -15,7 +15,9 @@
 
 #include <poll.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
 
@@ -70,8 +72,29 @@ static int connect_to(const char *socket_path, uint64_t deadline_ms, struct vw_e
 	return VW_TAKE_FD(fd);
 }
 
+/** receive() - a packet and the fd that came with it, -EBADF if none. */
+static ssize_t receive(int fd, char *packet, int *ret_fd)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = {.iov_base = packet, .iov_len = VW_RPC_MAX + 1};
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *c = n < 0 ? NULL : CMSG_FIRSTHDR(&msg);
+
+	*ret_fd = -EBADF;
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+	return n;
+}
+
 /* @packet has room for one byte more than any packet may have. Return: bytes, -errno. */
-static ssize_t await(int fd, const char *socket_path, uint64_t deadline_ms, char *packet, struct vw_err *err)
+static ssize_t await(int fd, const char *socket_path, uint64_t deadline_ms, char *packet, int *ret_fd,
+		     struct vw_err *err)
 {
 	struct pollfd p = {.fd = fd, .events = POLLIN};
 	ssize_t n;
@@ -84,7 +107,7 @@ static ssize_t await(int fd, const char *socket_path, uint64_t deadline_ms, char
 		return vw_err_sys(err, errno, 0, "waiting for vpcwired");
 	if (r == 0)
 		return timed_out(socket_path, err);
-	n = recv(fd, packet, VW_RPC_MAX + 1, MSG_DONTWAIT | MSG_TRUNC);
+	n = receive(fd, packet, ret_fd);
 	if (n < 0 && errno != ECONNRESET)
 		return vw_err_sys(err, errno, 0, "reading vpcwired's answer");
 	if (n <= 0)
@@ -96,11 +119,28 @@ static ssize_t await(int fd, const char *socket_path, uint64_t deadline_ms, char
 	return n;
 }
 
+static int decode_large(int fd, struct vw_json **ret_reply, struct vw_err *err)
+{
+	struct stat st;
+	void *text;
+	int r;
+
+	if (fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > VW_RPC_LARGE_MAX)
+		return vw_err_set(err, EPROTO, VW_CNI_DAEMON, "vpcwired's answer is empty or larger than %d bytes",
+				  VW_RPC_LARGE_MAX);
+	text = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (text == MAP_FAILED)
+		return vw_err_sys(err, errno, 0, "reading vpcwired's answer");
+	r = vw_rpc_reply_decode(text, (size_t)st.st_size, ret_reply, err);
+	(void)munmap(text, (size_t)st.st_size);
+	return r;
+}
+
 int vw_rpc_call(const char *socket_path, const struct vw_rpc_req *req, uint64_t deadline_ms,
 		struct vw_json **ret_reply, struct vw_err *err)
 {
 	vw_auto_buf struct vw_buf message = VW_BUF_INIT;
-	vw_auto_close int fd = -EBADF;
+	vw_auto_close int fd = -EBADF, large = -EBADF;
 	char packet[VW_RPC_MAX + 1];
 	ssize_t n;
 	int r = vw_rpc_req_encode(req, &message, err);
@@ -117,8 +157,9 @@ int vw_rpc_call(const char *socket_path, const struct vw_rpc_req *req, uint64_t 
 		return timed_out(socket_path, err);
 	if (n < 0)
 		return vw_err_sys(err, errno, VW_CNI_TRY_AGAIN, "sending to vpcwired at '%s'", socket_path);
-	n = await(fd, socket_path, deadline_ms, packet, err);
+	n = await(fd, socket_path, deadline_ms, packet, &large, err);
 	if (n < 0)
 		return (int)n;
-	return vw_rpc_reply_decode(packet, (size_t)n, ret_reply, err);
+	return large >= 0 ? decode_large(large, ret_reply, err)
+			  : vw_rpc_reply_decode(packet, (size_t)n, ret_reply, err);
 }

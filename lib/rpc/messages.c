@@ -14,10 +14,12 @@
 #include <string.h>
 
 #define MESSAGE_MAX_DEPTH 8
+#define REPLY_MAX_DEPTH 24 /* what queries find is nested more deeply */
 
 static const char *const op_names[] = {
 	[VW_RPC_ADD] = "add",       [VW_RPC_DEL] = "del", [VW_RPC_CHECK] = "check",
 	[VW_RPC_STATUS] = "status", [VW_RPC_GC] = "gc",   [VW_RPC_INFO] = "info",
+	[VW_RPC_QUERY] = "query",
 };
 
 static const char *const attach_names[] = {[VW_ATTACH_CLSACT] = "clsact", [VW_ATTACH_TCX] = "tcx"};
@@ -168,6 +170,9 @@ int vw_rpc_req_encode(const struct vw_rpc_req *req, struct vw_buf *buf, struct v
 		failed |= vw_json_set_bool(j, "failed", true);
 	if (req->op == VW_RPC_GC)
 		failed |= set_valid(j, req);
+	failed |= set_unless_empty(j, "what", req->what);
+	if (req->args)
+		failed |= vw_json_set(j, "args", vw_json_copy(req->args));
 	return print(j, failed, buf, err);
 }
 
@@ -240,6 +245,19 @@ static int decode_valid(const struct vw_json *j, struct vw_rpc_req *req, struct 
 	return 0;
 }
 
+static int decode_query(const struct vw_json *j, struct vw_rpc_req *req, struct vw_err *err)
+{
+	const struct vw_json *args = NULL;
+	int r = get_text(j, "what", req->what, sizeof(req->what), err);
+
+	if (r <= 0)
+		return r < 0 ? r : missing("what", err);
+	if (vw_json_get_obj(j, "args", &args, err) < 0)
+		return -err->eno;
+	req->args = args ? vw_json_copy(args) : NULL;
+	return args && !req->args ? vw_err_set(err, ENOMEM, 0, "no memory for a query") : 0;
+}
+
 static int decode_fields(const struct vw_json *j, struct vw_rpc_req *req, struct vw_err *err)
 {
 	if (get_text(j, "container_id", req->key.container_id, VW_ID_MAX, err) < 0 ||
@@ -254,6 +272,8 @@ static int decode_fields(const struct vw_json *j, struct vw_rpc_req *req, struct
 		return -err->eno;
 	if (req->op == VW_RPC_ADD || req->op == VW_RPC_DEL || req->op == VW_RPC_CHECK)
 		return key_is_sane(req->key.container_id, req->key.ifname, err);
+	if (req->op == VW_RPC_QUERY)
+		return decode_query(j, req, err);
 	return req->op == VW_RPC_GC ? decode_valid(j, req, err) : 0;
 }
 
@@ -289,6 +309,7 @@ void vw_rpc_req_done(struct vw_rpc_req *req)
 {
 	vw_free_ptr(&req->valid);
 	req->n_valid = 0;
+	vw_json_freep(&req->args);
 }
 
 /* --- replies */
@@ -440,6 +461,17 @@ int vw_rpc_status_decode(const struct vw_json *j, struct vw_rpc_status *ret_st, 
 	return 0;
 }
 
+int vw_rpc_result_encode(struct vw_json *take_result, struct vw_buf *buf, struct vw_err *err)
+{
+	int failed;
+	vw_auto_json struct vw_json *j = reply(&failed);
+
+	failed |= vw_json_set(j, "result", take_result);
+	if (failed || vw_json_print(j, 0, buf) < 0 || vw_buf_err(buf) < 0)
+		return vw_err_set(err, ENOMEM, 0, "no memory for the answer, or it is larger than %d bytes", VW_RPC_LARGE_MAX);
+	return 0;
+}
+
 int vw_rpc_ok_encode(struct vw_buf *buf, struct vw_err *err)
 {
 	int failed;
@@ -463,7 +495,7 @@ int vw_rpc_error_encode(const struct vw_err *failure, struct vw_buf *buf, struct
 
 int vw_rpc_reply_decode(const char *text, size_t len, struct vw_json **ret_reply, struct vw_err *err)
 {
-	static const struct vw_json_limits lim = {.max_bytes = VW_RPC_MAX, .max_depth = MESSAGE_MAX_DEPTH};
+	static const struct vw_json_limits lim = {.max_bytes = VW_RPC_LARGE_MAX, .max_depth = REPLY_MAX_DEPTH};
 	vw_auto_json struct vw_json *j = NULL;
 	const struct vw_json *e = NULL;
 	int64_t eno = EPROTO, cni = 0;

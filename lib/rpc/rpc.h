@@ -18,6 +18,7 @@ struct vw_json;
  * both sides). One request, one reply, then close. Every request carries {"op":..., "vmin":1, "vmax":1}; the daemon
  * answers with the highest version both speak in "v". A failure is {"v":1,"error":{"errno":N,"cni":N,"msg":"..."}}.
  * docs/RPC.md shows every message.
+ * The answer to a query may be larger than a packet: then it comes as a sealed memfd beside {"v":1,"large":true}.
  */
 #define VW_RPC_MAX (64 * 1024)
 #define VW_RPC_VERSION_MIN 1
@@ -26,8 +27,10 @@ struct vw_json;
 
 #define VW_ID_MAX 320           /* container id, network name, pod name and namespace: with NUL */
 #define VW_PATH_MAX 512         /* netns path, pin path: with NUL */
+#define VW_QUERY_MAX 32         /* name of a query: with NUL */
+#define VW_RPC_LARGE_MAX (64 * 1024 * 1024) /* bytes of an answer that comes as a memfd */
 
-enum vw_rpc_op { VW_RPC_ADD, VW_RPC_DEL, VW_RPC_CHECK, VW_RPC_STATUS, VW_RPC_GC, VW_RPC_INFO };
+enum vw_rpc_op { VW_RPC_ADD, VW_RPC_DEL, VW_RPC_CHECK, VW_RPC_STATUS, VW_RPC_GC, VW_RPC_INFO, VW_RPC_QUERY };
 
 /** struct vw_attach_key - one attachment: a container's one interface. */
 struct vw_attach_key {
@@ -56,6 +59,8 @@ bool vw_attach_is_file(const char *name);
  *               others will do as well.
  * @failed:      DEL: an ADD undoes itself (the address was never used: no cool-down).
  * @valid:       GC: attachments that live, @n_valid of them; NULL with @valid_unknown when the runtime sent none.
+ * @what, @args: QUERY: what an operator asks ("policy-status") and an object with the particulars, or NULL. Encoding borrows
+ *               @args; decoding makes the caller its owner (vw_rpc_req_done()).
  */
 struct vw_rpc_req {
 	enum vw_rpc_op op;
@@ -72,6 +77,8 @@ struct vw_rpc_req {
 	struct vw_attach_key *valid;
 	size_t n_valid;
 	bool valid_unknown;
+	char what[VW_QUERY_MAX];
+	struct vw_json *args;
 };
 
 enum vw_attach_mode { VW_ATTACH_CLSACT, VW_ATTACH_TCX };
@@ -119,7 +126,7 @@ struct vw_rpc_status {
 
 /* --- messages: struct <-> JSON. Decoding checks lengths, ranges and required keys and names what is wrong. */
 int vw_rpc_req_encode(const struct vw_rpc_req *req, struct vw_buf *buf, struct vw_err *err);
-/** vw_rpc_req_decode() - @ret_req->valid is owned by the caller: vw_rpc_req_done(). */
+/** vw_rpc_req_decode() - @ret_req->valid and @args are owned by the caller: vw_rpc_req_done(). */
 int vw_rpc_req_decode(const char *text, size_t len, struct vw_rpc_req *ret_req, struct vw_err *err);
 void vw_rpc_req_done(struct vw_rpc_req *req);
 int vw_rpc_wiring_encode(const struct vw_rpc_wiring *w, struct vw_buf *buf, struct vw_err *err);
@@ -129,6 +136,8 @@ int vw_rpc_status_decode(const struct vw_json *reply, struct vw_rpc_status *ret_
 /** vw_rpc_ok_encode() - the empty success (DEL, GC). vw_rpc_error_encode() - a failure. */
 int vw_rpc_ok_encode(struct vw_buf *buf, struct vw_err *err);
 int vw_rpc_error_encode(const struct vw_err *failure, struct vw_buf *buf, struct vw_err *err);
+/** vw_rpc_result_encode() - {"v":1,"result":...}: the answer to a query, of up to VW_RPC_LARGE_MAX bytes. */
+int vw_rpc_result_encode(struct vw_json *take_result, struct vw_buf *buf, struct vw_err *err);
 /**
  * vw_rpc_reply_decode() - a reply of any kind.
  * Return: 0 and the object in @ret_reply (free it); a reply that holds "error" is returned as that error; -EPROTO for
@@ -156,6 +165,12 @@ int vw_rpc_call(const char *socket_path, const struct vw_rpc_req *req, uint64_t 
 int vw_rpc_listen(const char *socket_path, int *ret_lock_fd, struct vw_err *err);
 /** vw_rpc_peer_is_root() - SO_PEERCRED of a connected fd: root, or (for tests without root) our own user. */
 bool vw_rpc_peer_is_root(int fd);
+
+/**
+ * vw_rpc_send() - one reply, as a packet or, when it is too large for one, as a memfd.
+ * Never blocks: a packet goes into an empty socket buffer. Return: 0, -errno (-EPIPE, -ECONNRESET: the peer has gone).
+ */
+int vw_rpc_send(int fd, const struct vw_buf *message);
 
 /* --- tombstones: DELs that found no daemon, kept in <dir of the socket>/tombstones/ until it starts */
 int vw_tombstone_write(const char *socket_path, const struct vw_rpc_req *del, struct vw_err *err);

@@ -5,13 +5,16 @@
  */
 #include "lib/rpc/rpc.h"
 
+#include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
 #include "lib/rpc/address.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -80,4 +83,49 @@ bool vw_rpc_peer_is_root(int fd)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) < 0 || len != sizeof(cred))
 		return false;
 	return cred.uid == 0 || cred.uid == geteuid();
+}
+
+static int send_packet(int fd, const void *data, size_t len, int pass_fd)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = {0};
+	struct iovec iov = {.iov_base = (void *)data, .iov_len = len};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (pass_fd >= 0) {
+		msg.msg_control = &control;
+		msg.msg_controllen = sizeof(control);
+		control.align = (struct cmsghdr){
+			.cmsg_len = CMSG_LEN(sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+		memcpy(CMSG_DATA(&control.align), &pass_fd, sizeof(pass_fd));
+	}
+	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+static int send_large(int fd, const struct vw_buf *message)
+{
+	static const char note[] = "{\"v\":1,\"large\":true}";
+	vw_auto_close int mem = memfd_create("vpcwire-answer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (mem < 0)
+		return -errno;
+	for (size_t at = 0; at < message->len;) {
+		ssize_t n = write(mem, vw_buf_str(message) + at, message->len - at);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		at += n < 0 ? 0 : (size_t)n;
+	}
+	if (fcntl(mem, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
+		return -errno;
+	return send_packet(fd, note, sizeof(note) - 1, mem);
+}
+
+int vw_rpc_send(int fd, const struct vw_buf *message)
+{
+	if (message->len > VW_RPC_MAX)
+		return send_large(fd, message);
+	return send_packet(fd, vw_buf_str(message), message->len, -EBADF);
 }

@@ -305,6 +305,7 @@ struct place {
 	int listen_fd, lock_fd;
 	pthread_t thread;
 	const char *answer; /* NULL: hang up without one */
+	bool as_daemon;     /* answers through vw_rpc_send(), as the daemon does */
 	size_t answer_len;
 };
 
@@ -360,8 +361,14 @@ static void *serve_one(void *arg)
 	fd = accept4(p->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0 || recv(fd, packet, sizeof(packet), 0) <= 0)
 		return NULL;
-	if (p->answer)
+	if (p->answer && p->as_daemon) {
+		vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+
+		vw_buf_add(&b, p->answer, p->answer_len);
+		(void)vw_rpc_send(fd, &b);
+	} else if (p->answer) {
 		(void)!send(fd, p->answer, p->answer_len, MSG_NOSIGNAL);
+	}
 	return NULL;
 }
 
@@ -438,6 +445,65 @@ static void call_too_large_an_answer(void **state)
 	start(p, big, sizeof(big));
 	assert_int_equal(call(p, FAR_MS, &j, &err), -EPROTO);
 	pthread_join(p->thread, NULL);
+}
+
+/* what is too large for a packet comes as a memfd, and nobody but the reader's patience limits it */
+static void call_large_answers(void **state)
+{
+	static const size_t sizes[] = { VW_RPC_MAX, VW_RPC_MAX + 1, 5 * 1024 * 1024 };
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		vw_auto_json struct vw_json *j = NULL;
+		struct place *p = *state;
+		char *big = malloc(sizes[i]);
+		struct vw_err err;
+		int r;
+
+		assert_non_null(big);
+		memset(big, ' ', sizes[i]);
+		memcpy(big, "{\"v\":1,\"result\":7", 18);
+		big[sizes[i] - 1] = '}';
+		p->as_daemon = true;
+		start(p, big, sizes[i]);
+		r = call(p, FAR_MS, &j, &err);
+		if (r < 0)
+			fail_msg("%zu bytes: %s", sizes[i], err.msg);
+		assert_non_null(vw_json_get(j, "result"));
+		pthread_join(p->thread, NULL);
+		free(big);
+		vw_close_fd(&p->listen_fd);
+		vw_close_fd(&p->lock_fd);
+	}
+}
+
+static void queries_survive(void **state)
+{
+	static const char *const bad[] = {
+		"{\"op\":\"query\"}",
+		"{\"op\":\"query\",\"what\":7}",
+		"{\"op\":\"query\",\"what\":\"a-name-of-a-query-that-is-far-too-long\"}",
+		"{\"op\":\"query\",\"what\":\"policy-status\",\"args\":[]}",
+	};
+	struct vw_rpc_req req = { .op = VW_RPC_QUERY, .what = "policy-explain" }, got;
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT, result = VW_BUF_INIT;
+	vw_auto_json struct vw_json *reply = NULL;
+	struct vw_err err;
+
+	req.args = vw_json_new_object();
+	assert_int_equal(vw_json_set_str(req.args, "from", "a/b"), 0);
+	assert_int_equal(vw_rpc_req_encode(&req, &b, &err), 0);
+	assert_int_equal(vw_rpc_req_decode(vw_buf_str(&b), b.len, &got, &err), 0);
+	assert_int_equal(got.op, VW_RPC_QUERY);
+	assert_string_equal(got.what, "policy-explain");
+	assert_string_equal(vw_json_string(vw_json_get(got.args, "from")), "a/b");
+	vw_rpc_req_done(&got);
+	vw_rpc_req_done(&req);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_true(vw_rpc_req_decode(bad[i], strlen(bad[i]), &got, &err) < 0);
+	assert_int_equal(vw_rpc_result_encode(vw_json_new_int(7), &result, &err), 0);
+	assert_int_equal(vw_rpc_reply_decode(vw_buf_str(&result), result.len, &reply, &err), 0);
+	assert_non_null(vw_json_get(reply, "result"));
+	assert_true(vw_rpc_result_encode(NULL, &result, &err) < 0);
 }
 
 static void call_not_answered(void **state)
@@ -573,10 +639,12 @@ int main(void)
 		cmocka_unit_test(bad_wirings),
 		cmocka_unit_test(replies),
 		cmocka_unit_test(bad_replies),
+		cmocka_unit_test(queries_survive),
 		place_test(call_answered),
 		place_test(call_nobody),
 		place_test(call_hung_up_on),
 		place_test(call_too_large_an_answer),
+		place_test(call_large_answers),
 		place_test(call_not_answered),
 		place_test(call_wrong_kind_of_socket),
 		place_test(one_server_only),
