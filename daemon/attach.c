@@ -14,6 +14,7 @@
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
 #include "daemon/lease.h"
+#include "daemon/policy.h"
 #include "daemon/stale.h"
 #include "ipam/pool.h"
 #include "ipam/v6.h"
@@ -25,7 +26,6 @@
 #include "lib/base/parse.h"
 #include "lib/crypto/crypto.h"
 #include "lib/net/link.h"
-#include "lib/net/tc.h"
 #include "netpolicy-bpf/user/np_loader.h"
 
 #include <string.h>
@@ -177,6 +177,14 @@ static int slot_publish(struct daemon *d, const struct attachment *a, struct vw_
 	return np_slot_publish(d->np, a->slot, &pod, err);
 }
 
+/* a slot that was empty: first the policy, so that nothing of the pod goes unjudged */
+static int slot_open(struct daemon *d, const struct attachment *a, struct vw_err *err)
+{
+	int r = policy_admit(d, a, err);
+
+	return r < 0 ? r : slot_publish(d, a, err);
+}
+
 static void slot_clear(struct daemon *d, unsigned int slot)
 {
 	struct vw_err err;
@@ -226,7 +234,7 @@ static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *e
 	slot_clear(d, a->slot);     /* from here on nothing that the pod sends gets through */
 	r = hostnet_pod_forget(d->hostnet, &pod, err);
 	if (r < 0) {
-		(void)slot_publish(d, a, &again);
+		(void)slot_open(d, a, &again);
 		return r;
 	}
 	daemon_links_dying(d);          /* its addresses' connections wait even where the link is gone */
@@ -240,6 +248,7 @@ static void forget(struct daemon *d, struct attachment *a)
 	d->attach.slot[a->slot] = dying ? SLOT_DYING : SLOT_FREE;
 	HASH_DEL(d->attach.by_key, a);
 	d->attach.n--;
+	policy_dismiss(d, a);
 	free(a);
 }
 
@@ -313,6 +322,7 @@ static void fill_wiring(struct daemon *d, const struct attachment *a, bool exist
 		(void)VW_COPY(w->eni_ifname, e->ifname);
 	}
 	(void)!vw_fmt(w->pin_from_pod, sizeof(w->pin_from_pod), "%s", np_from_pod_path(d->np));
+	(void)!vw_fmt(w->pin_to_pod, sizeof(w->pin_to_pod), "%s", np_to_pod_path(d->np));
 }
 
 static int row_of(const struct vw_rpc_req *req, const struct lease *lease, int slot, const char *ifname,
@@ -370,15 +380,16 @@ static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct atta
 	if (r < 0)
 		goto undo_slot;
 	a = attachment_new(&row);
-	r = a ? slot_publish(d, a, err) : vw_err_set(err, ENOMEM, 0, "no memory for an attachment");
-	if (r < 0)
-		goto undo_slot;
-	r = store_attach_put(d->store, &row, err);
+	r = a ? slot_open(d, a, err) : vw_err_set(err, ENOMEM, 0, "no memory for an attachment");
+	if (r == 0)
+		r = store_attach_put(d->store, &row, err);
 	if (r == 0) {
 		*ret = VW_TAKE_PTR(a);
 		return 0;
 	}
 	slot_clear(d, (unsigned int)slot);
+	if (a)
+		policy_dismiss(d, a);
 undo_slot:
 	d->attach.slot[slot] = SLOT_FREE;
 undo_lease:
@@ -614,42 +625,6 @@ static void restore_veth(struct daemon *d, const struct hostnet_found *f)
 	daemon_links_dying(d);
 }
 
-/*
- * A pin that was replaced is not what the living veths run: put the new program in the place of the old. One commit for each
- * veth, so that one that refuses does not keep the others from it.
- */
-static void reattach(struct daemon *d)
-{
-	struct attachment *a, *tmp;
-	struct vw_err err;
-
-	if (d->cfg->attach == VW_ATTACH_TCX && d->attach.n) {
-		/* NEEDSWORK: tcx replaces only by the old program's fd, which is gone with its pin; keep it open across the swap */
-		vw_warn("pods attached by tcx keep the former eBPF program until they are restarted");
-		return;
-	}
-	HASH_ITER(hh, d->attach.by_key, a, tmp) {
-		vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
-		const struct vw_filter f = {
-			.ifindex = VW_IFINDEX_BASE + a->slot,
-			.dir = VW_TC_INGRESS,
-			.prog_fd = np_from_pod_fd(d->np),
-			.name = "vpcwire_from_pod",
-			.dev = a->host_ifname,
-		};
-
-		if (a->superseded)
-			continue;
-		vw_clsact_add(&b, f.ifindex, f.dev);
-		vw_nl_tolerate(&b, VW_NL_OK_EXISTS | VW_NL_OK_GONE);
-		vw_filter_replace(&b, &f);
-		vw_nl_tolerate(&b, VW_NL_OK_GONE);
-		if (vw_nl_commit(&d->nl, &b, &err) < 0)
-			vw_error("the new eBPF program could not be attached to a living pod", "container_id=%s err=\"%s\"",
-				 a->container_id, err.msg);
-	}
-}
-
 static int by_name_and_age(const void *va, const void *vb)
 {
 	const struct attachment *a = *(struct attachment *const *)va, *b = *(struct attachment *const *)vb;
@@ -696,8 +671,6 @@ int attach_restore(struct daemon *d, const struct hostnet_scan *scan, struct vw_
 		if (d->attach.slot[s] != SLOT_USED)
 			slot_clear(d, s);
 	attach_republish(d);
-	if (np_replaced(d->np))
-		reattach(d);
 	return 0;
 }
 

@@ -20,7 +20,7 @@
 #define DEFAULT_PATH "/etc/vpcwire/vpcwired.json"
 #define FILE_MAX (1024 * 1024)
 
-enum kind { K_BOOL, K_UINT, K_HEX, K_TEXT, K_CHOICE, K_CIDRS, K_TAGS, K_GROUPS };
+enum kind { K_BOOL, K_UINT, K_HEX, K_TEXT, K_CHOICE, K_CIDRS, K_NETS, K_TAGS, K_GROUPS };
 
 /**
  * struct setting - one row.
@@ -40,6 +40,9 @@ struct setting {
 static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL };        /* enum vw_log_level */
 static const char *const attach_modes[] = { "clsact", "tcx", NULL };                      /* enum vw_attach_mode */
 static const char *const random_modes[] = { "prng", "hashrandom", "none", NULL };         /* enum config_random_snat */
+
+static const char *const policy_modes[] = { "standard", "strict", "off", NULL };           /* enum config_policy */
+static const char *const flow_modes[] = { "revoke", "keep", NULL };                       /* enum config_flows */
 
 #define AT(member) offsetof(struct vwired_config, member), sizeof(((struct vwired_config *)0)->member)
 
@@ -136,6 +139,28 @@ static const struct setting settings[] = {
 	  "Name of this node's Node object. None = the one whose providerID ends in the instance id, else the host name." },
 	{ "policy_dir", "VPCWIRE_POLICY_DIR", NULL, K_TEXT, AT(policy_dir), "/etc/vpcwire/policy.d", 0, 0, NULL,
 	  "Kubernetes objects as *.json, *.yaml or *.yml: an object, a List, or several one after another. Watched." },
+	{ "network_policy", "NETWORK_POLICY_ENFORCING_MODE", NULL, K_CHOICE, AT(network_policy), "standard", 0, 0, policy_modes,
+	  "standard: pods that no policy selects may do everything. strict: they may do nothing. off: no pod is judged." },
+	{ "policy_flows", "VPCWIRE_POLICY_FLOWS", NULL, K_CHOICE, AT(policy_flows), "revoke", 0, 0, flow_modes,
+	  "What becomes of established connections that a changed policy denies: revoke cuts them, keep leaves them alone." },
+	{ "policy_audit", "VPCWIRE_POLICY_AUDIT", NULL, K_BOOL, AT(policy_audit), "false", 0, 0, NULL,
+	  "Log what policy denies and let it through." },
+	{ "policy_node_ip", "VPCWIRE_POLICY_NODE_IP", NULL, K_BOOL, AT(policy_node_ip), "false", 0, 0, NULL,
+	  "As the Amazon VPC CNI does: whatever comes from an address of this node may enter, also what was only translated to "
+	  "it (node ports). False: only what the node itself sends, such as probes of kubelet." },
+	{ "policy_log", "VPCWIRE_POLICY_LOG", NULL, K_TEXT, AT(policy_log), "", 0, 0, NULL,
+	  "Verdicts as JSON lines: every denied connection, within policy_log_rate. None = policy.jsonl in run_dir. At 16 MiB it is "
+	  "renamed to *.1. Changes with a restart only." },
+	{ "policy_log_allow", "VPCWIRE_POLICY_LOG_ALLOW", NULL, K_BOOL, AT(policy_log_allow), "false", 0, 0, NULL,
+	  "Log allowed connections too." },
+	{ "policy_log_rate", "VPCWIRE_POLICY_LOG_RATE", NULL, K_UINT, AT(policy_log_rate), "100", 1, 4096, NULL,
+	  "Verdicts a second that are logged for each pod; twice as many at once. How many were left out stands in the next line." },
+	{ "service_cidrs", "VPCWIRE_SERVICE_CIDRS", NULL, K_NETS, AT(service_cidrs), "", 0, 0, NULL,
+	  "Ranges of services' addresses: egress to them is judged by the pod that kube-proxy chose. Services in policy_dir are "
+	  "known without. A list; in the environment joined by commas." },
+	{ "dns_resolvers", "VPCWIRE_DNS_RESOLVERS", NULL, K_NETS, AT(dns_resolvers), "", 0, 0, NULL,
+	  "Addresses whose DNS answers are believed when a policy names domains, besides the service kube-system/kube-dns and "
+	  "its pods. A list." },
 	{ "region", "AWS_REGION", "AWS_DEFAULT_REGION", K_TEXT, AT(region), "", 0, 0, NULL,
 	  "Region of the EC2 endpoint. None = what instance metadata says." },
 	{ "endpoint_ec2", "AWS_ENDPOINT_URL_EC2", "AWS_EC2_ENDPOINT", K_TEXT, AT(endpoint_ec2), "", 0, 0, NULL,
@@ -175,6 +200,10 @@ static int bad(const struct setting *s, const char *where, const char *value, st
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
 				  "%s: %s has '%.64s', wanted at most %d IPv4 ranges like 192.168.0.0/16 without host bits", where, s->key,
 				  value, CONFIG_MAX_CIDRS);
+	case K_NETS:
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
+				  "%s: %s has '%.64s', wanted at most %d ranges or addresses like 10.100.0.0/16 or fd00::a, without host bits",
+				  where, s->key, value, CONFIG_MAX_NETS);
 	case K_TAGS:
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
 				  "%s: %s has '%.64s', wanted an object of at most %d strings whose keys do not contain k8s.amazonaws.com",
@@ -208,9 +237,36 @@ static int add_group(struct vwired_config *c, const char *text)
 	return 0;
 }
 
+static int add_net(struct config_nets *nets, const char *text)
+{
+	struct vw_cidr cidr;
+
+	if (nets->n == CONFIG_MAX_NETS || vw_cidr_parse(text, &cidr) < 0 || !vw_cidr_is_masked(&cidr))
+		return -EINVAL;
+	nets->v[nets->n++] = cidr;
+	return 0;
+}
+
 static int add_item(struct vwired_config *c, const struct setting *s, const char *text)
 {
-	return s->kind == K_CIDRS ? add_cidr(c, text) : add_group(c, text);
+	switch (s->kind) {
+	case K_CIDRS:
+		return add_cidr(c, text);
+	case K_NETS:
+		return add_net((struct config_nets *)((char *)c + s->offset), text);
+	default:
+		return add_group(c, text);
+	}
+}
+
+static void clear_list(struct vwired_config *c, const struct setting *s)
+{
+	if (s->kind == K_CIDRS)
+		c->n_exclude_snat_cidrs = 0;
+	else if (s->kind == K_NETS)
+		((struct config_nets *)((char *)c + s->offset))->n = 0;
+	else
+		c->n_security_groups = 0;
 }
 
 /* "a, b,c"; blanks around items are allowed, as aws-node allows them */
@@ -283,6 +339,8 @@ static int set_choice(void *field, const struct setting *s, const char *text)
 
 _Static_assert(sizeof(enum vw_log_level) == sizeof(unsigned int), "set_choice() writes an unsigned int");
 _Static_assert(sizeof(enum vw_attach_mode) == sizeof(unsigned int), "set_choice() writes an unsigned int");
+_Static_assert(sizeof(enum config_policy) == sizeof(unsigned int), "set_choice() writes an unsigned int");
+_Static_assert(sizeof(enum config_flows) == sizeof(unsigned int), "set_choice() writes an unsigned int");
 
 static int set_text(struct vwired_config *c, const struct setting *s, const char *text, const char *where, struct vw_err *err)
 {
@@ -305,10 +363,9 @@ static int set_text(struct vwired_config *c, const struct setting *s, const char
 		r = set_choice(field, s, text);
 		break;
 	case K_CIDRS:
-		c->n_exclude_snat_cidrs = 0;
-		return set_list(c, s, text, where, err);
+	case K_NETS:
 	case K_GROUPS:
-		c->n_security_groups = 0;
+		clear_list(c, s);
 		return set_list(c, s, text, where, err);
 	case K_TAGS:
 		if (vw_json_parse(text, strlen(text), NULL, s->key, &obj, err) < 0)
@@ -321,10 +378,7 @@ static int set_text(struct vwired_config *c, const struct setting *s, const char
 static int set_array(struct vwired_config *c, const struct setting *s, const struct vw_json *arr, const char *where,
 		     struct vw_err *err)
 {
-	if (s->kind == K_CIDRS)
-		c->n_exclude_snat_cidrs = 0;
-	else
-		c->n_security_groups = 0;
+	clear_list(c, s);
 	for (size_t i = 0; i < vw_json_len(arr); i++) {
 		const char *text = vw_json_string(vw_json_at(arr, i));
 
@@ -346,7 +400,7 @@ static int set_json(struct vwired_config *c, const struct setting *s, const stru
 		return set_text(c, s, str, where, err);
 	if (s->kind == K_TAGS)
 		return set_tags(c, s, v, where, err);
-	if (vw_json_type(v) == VW_JSON_ARRAY && (s->kind == K_CIDRS || s->kind == K_GROUPS))
+	if (vw_json_type(v) == VW_JSON_ARRAY && (s->kind == K_CIDRS || s->kind == K_NETS || s->kind == K_GROUPS))
 		return set_array(c, s, v, where, err);
 	if (vw_json_print(v, 0, &text) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the configuration");
@@ -548,6 +602,8 @@ static int finish(struct vwired_config *c, struct vw_err *err)
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG,
 				  "run_dir '%.64s', bpf_dir '%.64s' and policy_dir '%.64s' must be absolute paths", c->run_dir, c->bpf_dir,
 				  c->policy_dir);
+	if (c->policy_log[0] && c->policy_log[0] != '/')
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "policy_log '%.64s' must be an absolute path", c->policy_log);
 	if (check_endpoint("endpoint_ec2", c->endpoint_ec2, err) < 0 ||
 	    check_endpoint("endpoint_imds", c->endpoint_imds, err) < 0 ||
 	    check_endpoint("endpoint_sts", c->endpoint_sts, err) < 0)
@@ -624,6 +680,9 @@ static void print_range(const struct setting *s, struct vw_buf *b)
 		break;
 	case K_CIDRS:
 		vw_buf_printf(b, "up to %d IPv4 ranges", CONFIG_MAX_CIDRS);
+		break;
+	case K_NETS:
+		vw_buf_printf(b, "up to %d ranges", CONFIG_MAX_NETS);
 		break;
 	case K_TAGS:
 		vw_buf_printf(b, "up to %d", CONFIG_MAX_TAGS);

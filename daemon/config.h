@@ -42,6 +42,18 @@ struct config_tag {
  * @add_wait_ms: how long an ADD waits for growth when the pool is empty.
  * @endpoint_*: "" = AWS's own.
  */
+#define CONFIG_MAX_NETS 32
+/** struct config_nets - ranges of either family; an address is a /32 or /128. */
+struct config_nets {
+	struct vw_cidr v[CONFIG_MAX_NETS];
+	size_t n;
+};
+
+/** enum config_policy - in the order of its texts. STRICT: what no policy selects is denied everything. */
+enum config_policy { CONFIG_POLICY_STANDARD, CONFIG_POLICY_STRICT, CONFIG_POLICY_OFF };
+/** enum config_flows - what a change of policy does to flows that it denies. */
+enum config_flows { CONFIG_FLOWS_REVOKE, CONFIG_FLOWS_KEEP };
+
 struct vwired_config {
 	char run_dir[VW_PATH_MAX];
 	char bpf_dir[VW_PATH_MAX];
@@ -81,6 +93,12 @@ struct vwired_config {
 	char eni_config_annotation[320], eni_config_label[320];
 	char node_name[254];            /* Kubernetes: at most 253 characters */
 	char policy_dir[VW_PATH_MAX];
+	enum config_policy network_policy;
+	enum config_flows policy_flows;
+	bool policy_audit, policy_node_ip, policy_log_allow;
+	unsigned int policy_log_rate;
+	char policy_log[VW_PATH_MAX];
+	struct config_nets service_cidrs, dns_resolvers;
 
 	char region[40];
 	char endpoint_ec2[256], endpoint_imds[256], endpoint_sts[256];

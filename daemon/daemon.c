@@ -14,6 +14,8 @@
 #include "daemon/loop.h"
 #include "daemon/monitor.h"
 #include "daemon/placement.h"
+#include "daemon/policy.h"
+#include "daemon/programs.h"
 #include "daemon/rpc_server.h"
 #include "daemon/serve.h"
 #include "daemon/stale.h"
@@ -231,13 +233,15 @@ static int apply_hostnet(struct daemon *d, struct vw_err *err)
 
 void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)
 {
+	struct vwired_config *old = d->cfg;
 	struct vw_err err;
 
-	vwired_config_free(d->cfg);
 	d->cfg = take_fresh;
 	vw_log_level_set(d->cfg->log_level);
 	if (apply_hostnet(d, &err) < 0 || (d->discovered && daemon_nat_apply(d, &err) < 0))
 		vw_error("rules and NAT could not be set up as the new configuration asks", "err=\"%s\"", err.msg);
+	policy_config_changed(d, old);
+	vwired_config_free(old);
 	vw_info("configuration reloaded", "file=%s", d->config_path);
 	placement_config_changed(d);
 	sweep_schedule(d);
@@ -368,6 +372,8 @@ static int open_local(struct daemon *d, struct vw_err *err)
 	if (r == 0)
 		r = np_open(d->cfg->bpf_dir, NULL, &d->np, err);
 	if (r == 0)
+		r = policy_new(d, &d->policy, err);
+	if (r == 0)
 		r = hostnet_new(&d->hostnet, err);
 	/* before anything is looked at in the kernel, so that no change falls between */
 	if (r == 0)
@@ -440,6 +446,10 @@ static int restore(struct daemon *d, struct vw_err *err)
 		d->node = (struct node){ 0 };
 	}
 	r = restore_local(d, err);
+	if (r == 0)
+		r = policy_start(d, err);
+	if (r == 0)
+		programs_renew(d);
 	if (r == 0)
 		r = grow_restore(d, err);
 	if (r < 0)
@@ -521,6 +531,7 @@ void daemon_free(struct daemon *d)
 	sweep_free(d->sweep);
 	cloud_free(d->cloud);
 	attach_table_done(d);
+	policy_free(d->policy);
 	eni_table_done(d);
 	ipam_pool_free(d->pool);
 	ipam_v6_free(d->v6);

@@ -21,6 +21,7 @@ struct loop_timer;
 struct monitor;
 struct np;
 struct placement;
+struct policy;
 struct rpc_server;
 struct store;
 struct sweep;
@@ -64,6 +65,7 @@ struct daemon {
 	struct attach_table attach;
 	struct grow *grow;
 	struct placement *placement;
+	struct policy *policy;
 	struct sweep *sweep;
 	struct monitor *monitor;
 

@@ -7,6 +7,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/hostnet.h"
+#include "daemon/programs.h"
 #include "daemon/placement.h"
 #include "ipam/pool.h"
 #include "ipam/v6.h"
@@ -71,8 +72,10 @@ static int wire(struct daemon *d, struct eni *e, const struct eni_link *link, st
 	eni_hostnet(d, e, &h);
 	r = hostnet_eni_setup(d->hostnet, &h, err);
 	e->wired = r == 0;
-	if (r == 0)
+	if (r == 0) {
 		e->lost_ms = 0;
+		programs_attach_eni(d, e);
+	}
 	return r;
 }
 

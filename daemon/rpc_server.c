@@ -55,10 +55,10 @@ static void conn_close(struct rpc_conn *c)
 
 static void conn_send(struct rpc_conn *c, const struct vw_buf *message)
 {
-	/* one packet of at most 64 KiB into an empty socket buffer: it fits, or the peer is gone */
-	if (send(c->fd, vw_buf_str(message), message->len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EPIPE &&
-	    errno != ECONNRESET)
-		vw_warn("a reply could not be sent, ignoring", "err=\"%s\"", strerror(errno));
+	int r = vw_rpc_send(c->fd, message);
+
+	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
+		vw_warn("a reply could not be sent, ignoring", "err=\"%s\"", strerror(-r));
 }
 
 void rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message)

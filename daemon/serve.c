@@ -8,6 +8,7 @@
 #include "daemon/daemon.h"
 #include "daemon/grow.h"
 #include "daemon/info.h"
+#include "daemon/query.h"
 #include "daemon/loop.h"
 #include "daemon/rpc_server.h"
 #include "ipam/pool.h"
@@ -226,6 +227,18 @@ static void handle_info(struct daemon *d, struct rpc_conn *conn)
 		rpc_conn_reply(conn, &b);
 }
 
+static void handle_query(struct daemon *d, struct rpc_conn *conn, const struct vw_rpc_req *req)
+{
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT_MAX(VW_RPC_LARGE_MAX);
+	struct vw_json *result = NULL;
+	struct vw_err err;
+
+	if (query_answer(d, req->what, req->args, &result, &err) < 0 || vw_rpc_result_encode(result, &b, &err) < 0)
+		rpc_conn_fail(conn, &err);
+	else
+		rpc_conn_reply(conn, &b);
+}
+
 static void serve_handle(struct rpc_conn *conn, const struct vw_rpc_req *req, void *arg)
 {
 	struct daemon *d = arg;
@@ -242,6 +255,9 @@ static void serve_handle(struct rpc_conn *conn, const struct vw_rpc_req *req, vo
 		return;
 	case VW_RPC_INFO:
 		handle_info(d, conn);
+		return;
+	case VW_RPC_QUERY:
+		handle_query(d, conn, req);
 		return;
 	case VW_RPC_CHECK:
 		r = attach_wiring(d, &req->key, &w, &err);

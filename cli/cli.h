@@ -1,0 +1,45 @@
+#pragma once
+
+#include <stdbool.h>
+
+struct vw_err;
+struct vw_json;
+
+/**
+ * DOC: vpcwirectl
+ *
+ * One query to the daemon, one answer on stdout. A command is a row of a table (main.c): its words, what stands behind
+ * them, and the function that runs it. Exit codes:
+ */
+enum cli_exit {
+	CLI_OK,
+	CLI_FAILED,     /* the daemon refused or could not; stderr says why */
+	CLI_USAGE,      /* the command line is wrong */
+	CLI_NO_DAEMON,  /* nobody answers at the socket */
+	CLI_FINDINGS,   /* it worked, and what it found wants attention: refused manifests, verdicts that would change */
+};
+
+/** struct cli - what all commands share. @json: print the answer as it came. */
+struct cli {
+	const char *socket_path;
+	bool json;
+	unsigned int timeout_ms;
+};
+
+/**
+ * cli_query() - ask the daemon. @take_args: an object or NULL. *ret_answer is the caller's.
+ * Return: CLI_OK; else it has printed why, and the code to exit with.
+ */
+enum cli_exit cli_query(const struct cli *c, const char *what, struct vw_json *take_args, struct vw_json **ret_answer);
+/** cli_print_json() - @j, indented, and a newline. */
+enum cli_exit cli_print_json(const struct vw_json *j);
+/** cli_usage() - one line on stderr. Return: CLI_USAGE. */
+enum cli_exit cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/** cli_str(), cli_int() - a member of an answer, "" and 0 when it is not there. */
+const char *cli_str(const struct vw_json *j, const char *key);
+long long cli_int(const struct vw_json *j, const char *key);
+
+/* --- commands; @argv: what follows the command's words */
+enum cli_exit cli_policy_status(const struct cli *c, int argc, char **argv);
+enum cli_exit cli_policy_explain(const struct cli *c, int argc, char **argv);
+enum cli_exit cli_policy_simulate(const struct cli *c, int argc, char **argv);

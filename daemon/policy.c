@@ -1,0 +1,686 @@
+/*
+ * The feed: folder -> world -> image -> maps.
+ *
+ * A change in the folder is looked at SETTLE_MS later, so that a file written in pieces is read once. What changed is taken
+ * into the world file by file; then the image follows: by single map writes when only pods have changed and their classes are
+ * there, else by compiling. After a switch a worker waits for the barrier (some 10 ms); changes that come meanwhile are
+ * applied together when it is done.
+ *
+ * A file is refused when it does not parse or is not valid; also when the image that it leads to cannot be had (too many
+ * classes, no room): then the files that changed are tried one by one and those that cannot be had are taken back.
+ */
+#include "daemon/policy.h"
+
+#include "daemon/daemon.h"
+#include "daemon/loop.h"
+#include "daemon/policy_priv.h"
+#include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/clock.h"
+#include "lib/base/file.h"
+#include "lib/base/log.h"
+#include "lib/base/parse.h"
+#include "lib/k8s/objects.h"
+#include "netpolicy-bpf/user/np_events.h"
+#include "netpolicy-bpf/user/np_loader.h"
+#include "netpolicy-bpf/user/np_world.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SETTLE_MS 2
+#define SAY_MS 200              /* a refusal that lasts so long is no file that is still being written */
+#define SWEEP_MS 30000
+#define RETRY_MS 1000
+#define PICKUP_S 30
+#define NODE_IPS 256
+
+bool policy_enabled(const struct daemon *d)
+{
+	return d->cfg->network_policy != CONFIG_POLICY_OFF;
+}
+
+/* --- what the compiler is told */
+
+/* addresses of this node itself: all links, but what never leaves a host */
+static size_t node_ips(struct vw_ip ret[NODE_IPS])
+{
+	struct ifaddrs *all = NULL;
+	size_t n = 0;
+
+	if (getifaddrs(&all) < 0)
+		return 0;
+	for (const struct ifaddrs *a = all; a && n < NODE_IPS; a = a->ifa_next) {
+		struct vw_ip ip = { 0 };
+
+		if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET) {
+			ip.family = AF_INET;
+			memcpy(ip.b, &((const struct sockaddr_in *)a->ifa_addr)->sin_addr, 4);
+			if (ip.b[0] != 127)
+				ret[n++] = ip;
+		} else if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET6) {
+			const struct in6_addr *in6 = &((const struct sockaddr_in6 *)a->ifa_addr)->sin6_addr;
+
+			ip.family = AF_INET6;
+			memcpy(ip.b, in6, 16);
+			if (!IN6_IS_ADDR_LINKLOCAL(in6) && !IN6_IS_ADDR_LOOPBACK(in6))
+				ret[n++] = ip;
+		}
+	}
+	freeifaddrs(all);
+	return n;
+}
+
+static struct np_local local_of(const struct attachment *a)
+{
+	return (struct np_local){
+		.slot = a->slot, .ns = a->pod_namespace, .name = a->pod_name, .ip4 = a->addr, .ip6 = a->addr6,
+	};
+}
+
+/* @extra: a pod whose ADD is under way, NULL = none */
+static int locals(const struct daemon *d, const struct attachment *extra, struct np_local **ret, size_t *ret_n)
+{
+	struct np_local *v = calloc(d->attach.n + 1, sizeof(*v));
+	struct attachment *a, *tmp;
+	size_t n = 0;
+
+	if (!v)
+		return -ENOMEM;
+	HASH_ITER(hh, d->attach.by_key, a, tmp)
+		if (!a->superseded)
+			v[n++] = local_of(a);
+	if (extra)
+		v[n++] = local_of(extra);
+	*ret = v;
+	*ret_n = n;
+	return 0;
+}
+
+static int compile(struct policy *p, const struct attachment *extra, struct np_image **ret, struct vw_err *err)
+{
+	vw_auto_free struct np_local *local = NULL;
+	const struct vwired_config *cfg = p->d->cfg;
+	struct vw_ip ips[NODE_IPS], resolvers[CONFIG_MAX_NETS];
+	const struct np_compile_conf conf = {
+		.node_name = cfg->node_name,
+		.node_ip = ips,
+		.n_node_ip = node_ips(ips),
+		.service_cidr = cfg->service_cidrs.v,
+		.n_service_cidr = cfg->service_cidrs.n,
+		.resolver = resolvers,
+		.n_resolver = cfg->dns_resolvers.n,
+		.strict = cfg->network_policy == CONFIG_POLICY_STRICT,
+	};
+	size_t n;
+
+	for (size_t i = 0; i < cfg->dns_resolvers.n; i++)
+		resolvers[i] = cfg->dns_resolvers.v[i].ip;
+	if (locals(p->d, extra, &local, &n) < 0)
+		return vw_err_set(err, ENOMEM, 0, "no memory for %u pods", p->d->attach.n);
+	return np_compile(p->world, &conf, local, n, p->image, ret, err);
+}
+
+/* --- the barrier, and what waits for it */
+
+static void apply(struct policy *p);
+static void settle(struct policy *p);
+
+static void settle_work(void *arg)
+{
+	struct policy *p = arg;
+
+	p->settle_r = np_publish_wait(p->pub);
+}
+
+static void settle_done(void *arg)
+{
+	struct policy *p = arg;
+	struct vw_err err;
+
+	p->settling = false;
+	if (p->d->stopping)
+		return;
+	if (p->generation != p->settling_generation) {
+		/* an ADD could not wait and made another image: the barrier was for the one before */
+		settle(p);
+		return;
+	}
+	if (p->settle_r < 0 || np_publish_settle(p->pub, &err) < 0) {
+		/* nothing is freed before it works; what is in force is in force */
+		vw_error("policy could not be confirmed, retrying with the next change", "err=\"%s\"",
+			 p->settle_r < 0 ? strerror(-p->settle_r) : err.msg);
+	} else {
+		p->applied = p->settling_generation;
+		p->apply_ms = p->changed_ms ? vw_mono_ms() - p->changed_ms : 0;
+		p->changed_ms = 0;
+		vw_debug("policy applied", "generation=%llu dur_ms=%llu", (unsigned long long)p->applied,
+			 (unsigned long long)p->apply_ms);
+	}
+	if (p->again)
+		apply(p);
+}
+
+static void settle(struct policy *p)
+{
+	p->settling = true;
+	p->settling_generation = p->generation;
+	if (loop_job(p->d->loop, settle_work, settle_done, p) < 0) {
+		p->settling = false;
+		vw_warn("no memory for a worker, confirming policy in the loop");
+		settle_work(p);
+		settle_done(p);
+	}
+}
+
+/* --- an image */
+
+static int publish(struct policy *p, struct np_image *take_img, struct vw_err *err)
+{
+	int r = np_publish_image(p->pub, take_img, err);
+
+	if (r < 0) {
+		np_image_free(take_img);
+		return r;
+	}
+	np_image_free(p->image);
+	p->image = take_img;
+	p->generation++;
+	p->failed = (struct vw_err){ 0 };
+	return 0;
+}
+
+/** rebuild() - compile and publish. While a worker waits for the barrier of the last switch this waits for it, too. */
+static int rebuild(struct policy *p, const struct attachment *extra, struct vw_err *err)
+{
+	struct np_image *img = NULL;
+	struct np_changes all;
+	int r = compile(p, extra, &img, err);
+
+	if (r == 0)
+		r = publish(p, img, err);
+	if (r < 0) {
+		p->failed = *err;
+		return r;
+	}
+	(void)np_world_changes(p->world, &all);
+	return 0;
+}
+
+static struct attachment *local_by_name(const struct daemon *d, const char *ns, const char *name, struct attachment *after)
+{
+	struct attachment *a = after ? after->hh.next : d->attach.by_key;
+
+	for (; a; a = a->hh.next)
+		if (!a->superseded && !strcmp(a->pod_name, name) && !strcmp(a->pod_namespace, ns))
+			return a;
+	return NULL;
+}
+
+static int peer_changed(struct policy *p, const char *ns, const char *name, struct vw_err *err)
+{
+	struct np_peer_change change[NP_PEER_CHANGES];
+	size_t n = 0;
+	int r = np_image_add_peer(p->image, p->world, ns, name, change, &n, err);
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = np_publish_peer(p->pub, &change[i], err);
+	return r;
+}
+
+static int subject_changed(struct policy *p, const struct attachment *a, struct vw_err *err)
+{
+	const struct np_local local = local_of(a);
+	unsigned int blob;
+	int r = np_image_add_subject(p->image, p->world, &local, &blob, err);
+
+	return r < 0 ? r : np_publish_subject(p->pub, a->slot, blob, err);
+}
+
+static int pods_changed(struct policy *p, const struct np_changes *ch, struct vw_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ch->n_pod; i++) {
+		struct attachment *a = NULL;
+
+		while (r == 0 && (a = local_by_name(p->d, ch->pod[i].ns, ch->pod[i].name, a)))
+			r = subject_changed(p, a, err);
+		if (r == 0)
+			r = peer_changed(p, ch->pod[i].ns, ch->pod[i].name, err);
+	}
+	return r;
+}
+
+/* --- the folder */
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static struct policy_file *file_of(struct policy *p, const char *name)
+{
+	struct policy_file *f;
+
+	HASH_FIND_STR(p->files, name, f);
+	if (f)
+		return f;
+	f = calloc(1, sizeof(*f));
+	if (!f || !(f->name = strdup(name))) {
+		free(f);
+		return NULL;
+	}
+	HASH_ADD_KEYPTR(hh, p->files, f->name, strlen(f->name), f);
+	return f;
+}
+
+static void file_drop(struct policy *p, struct policy_file *f)
+{
+	np_world_drop(p->world, f->name);
+	HASH_DEL(p->files, f);
+	free(f->name);
+	free(f);
+}
+
+static void refuse(struct policy *p, struct policy_file *f, const struct vw_err *why)
+{
+	f->why = *why;
+	f->said = false;
+	loop_timer_set(p->say, SAY_MS);
+}
+
+/* @f->st is what was there before it was read: whoever writes meanwhile is read again */
+static int file_take(struct policy *p, struct policy_file *f, struct vw_err *err)
+{
+	vw_auto_buf struct vw_buf text = VW_BUF_INIT;
+	char path[VW_PATH_MAX + 256];
+	int r;
+
+	if (vw_fmt(path, sizeof(path), "%s/%s", p->watched, f->name) < 0)
+		return vw_err_set(err, ENAMETOOLONG, 0, "%.64s: the path is too long", f->name);
+	r = vw_read_file(path, VW_K8S_FILE_MAX_BYTES, &text, err);
+	return r < 0 ? r : np_world_take(p->world, f->name, vw_buf_str(&text), text.len, err);
+}
+
+static int is_manifest(const struct dirent *e)
+{
+	return vw_k8s_is_manifest(e->d_name);
+}
+
+/* marks what is there; returns how many are new or have changed, listed in @ret_changed (the caller frees it), -errno */
+static int look(struct policy *p, struct policy_file ***ret_changed)
+{
+	struct dirent **names = NULL;
+	struct policy_file *f, *tmp, **changed;
+	int n = scandir(p->watched, &names, is_manifest, alphasort), n_changed = 0;
+
+	if (n < 0 && errno != ENOENT)
+		return -errno;
+	n = n < 0 ? 0 : n;
+	changed = calloc((size_t)n + 1, sizeof(*changed));
+	HASH_ITER(hh, p->files, f, tmp)
+		f->seen = false;
+	for (int i = 0; i < n; i++) {
+		char path[VW_PATH_MAX + 256];
+		struct stat st;
+
+		f = changed && vw_fmt(path, sizeof(path), "%s/%s", p->watched, names[i]->d_name) > 0 && stat(path, &st) == 0 &&
+				    S_ISREG(st.st_mode)
+			    ? file_of(p, names[i]->d_name)
+			    : NULL;
+		free(names[i]);
+		if (!f)
+			continue;
+		f->seen = true;
+		if (!same_file(&f->st, &st)) {
+			f->st = st;
+			changed[n_changed++] = f;
+		}
+	}
+	free(names);
+	*ret_changed = changed;
+	return changed ? n_changed : -ENOMEM;
+}
+
+static void take_all(struct policy *p, struct policy_file **v, int n)
+{
+	struct policy_file *f, *tmp;
+	struct vw_err err;
+
+	HASH_ITER(hh, p->files, f, tmp)
+		if (!f->seen)
+			file_drop(p, f);
+	for (int i = 0; i < n; i++) {
+		if (file_take(p, v[i], &err) < 0)
+			refuse(p, v[i], &err);
+		else
+			v[i]->why = (struct vw_err){ 0 };
+	}
+}
+
+/** follow() - the image follows the world. */
+static int follow(struct policy *p, struct vw_err *err)
+{
+	struct np_changes ch;
+	int r;
+
+	if (!np_world_changes(p->world, &ch) && p->image && !p->failed.eno)
+		return 0;
+	if (p->image && !ch.rules && !ch.many && !p->failed.eno) {
+		r = pods_changed(p, &ch, err);
+		if (r == 0)
+			p->generation++;
+		if (r != -EAGAIN && r != -ENOSPC)
+			return r;
+	}
+	return rebuild(p, NULL, err);
+}
+
+/* the files that changed do not go together with the rest: find those that do */
+static void one_by_one(struct policy *p, struct policy_file **v, int n)
+{
+	struct vw_err err;
+
+	for (int i = 0; i < n; i++) {
+		if (v[i]->why.eno)
+			continue;
+		if (np_world_save(p->world) < 0)
+			return;
+		if (file_take(p, v[i], &err) == 0 && rebuild(p, NULL, &err) == 0) {
+			np_world_forget(p->world);
+			continue;
+		}
+		np_world_restore(p->world);
+		refuse(p, v[i], &err);
+	}
+	if (rebuild(p, NULL, &err) < 0)
+		vw_error("policy could not be made", "err=\"%s\"", err.msg);
+}
+
+static void apply(struct policy *p)
+{
+	struct policy_file **changed = NULL;
+	uint64_t before = p->generation;
+	struct vw_err err;
+	int n;
+
+	p->again = false;
+	n = look(p, &changed);
+	if (n < 0) {
+		vw_error("policy_dir cannot be read, retrying", "policy_dir=%s err=\"%s\"", p->watched, strerror(-n));
+		loop_timer_set(p->scan, RETRY_MS);
+		free(changed);
+		return;
+	}
+	if (np_world_save(p->world) < 0) {
+		free(changed);
+		return;
+	}
+	take_all(p, changed, n);
+	if (follow(p, &err) == 0) {
+		np_world_forget(p->world);
+	} else {
+		vw_error("policy as the folder has it cannot be had; looking for the file", "err=\"%s\"", err.msg);
+		np_world_restore(p->world);
+		one_by_one(p, changed, n);
+	}
+	free(changed);
+	if (p->generation != before)
+		settle(p);
+	else if (!p->settling)
+		p->changed_ms = 0;
+}
+
+static void on_scan(void *arg)
+{
+	struct policy *p = arg;
+
+	if (p->settling)
+		p->again = true;
+	else
+		apply(p);
+}
+
+static void on_folder(void *arg)
+{
+	struct policy *p = arg;
+
+	if (!p->started || !policy_enabled(p->d))
+		return;
+	if (!p->changed_ms)
+		p->changed_ms = vw_mono_ms();
+	if (!loop_timer_active(p->scan))
+		loop_timer_set(p->scan, SETTLE_MS);
+}
+
+static void on_say(void *arg)
+{
+	struct policy *p = arg;
+	struct policy_file *f, *tmp;
+
+	HASH_ITER(hh, p->files, f, tmp)
+		if (f->why.eno && !f->said) {
+			f->said = true;
+			vw_error("a manifest is refused; what it held before stays in force", "err=\"%s\"", f->why.msg);
+		}
+}
+
+/* --- flows */
+
+static void sweep_work(void *arg)
+{
+	struct policy *p = arg;
+
+	p->ct_err.eno = 0;
+	(void)np_ct_sweep(&p->ct, np_tick(), NULL, NULL, &p->ct_next, &p->ct_err);
+}
+
+static void sweep_done(void *arg)
+{
+	struct policy *p = arg;
+
+	p->sweeping = false;
+	if (p->ct_err.eno)
+		vw_warn("the flow tables could not be swept, retrying", "err=\"%s\"", p->ct_err.msg);
+	else
+		p->ct_stats = p->ct_next;
+	if (!p->d->stopping)
+		loop_timer_set(p->sweep, SWEEP_MS);
+}
+
+static void on_sweep(void *arg)
+{
+	struct policy *p = arg;
+
+	if (policy_enabled(p->d) && !p->sweeping && loop_job(p->d->loop, sweep_work, sweep_done, p) == 0)
+		p->sweeping = true;
+	else
+		loop_timer_set(p->sweep, SWEEP_MS);
+}
+
+/* --- pods */
+
+int policy_admit(struct daemon *d, const struct attachment *a, struct vw_err *err)
+{
+	struct policy *p = d->policy;
+	int r;
+
+	if (!policy_enabled(d))
+		return 0;
+	r = p->image ? subject_changed(p, a, err) : -EAGAIN;
+	if (r == 0)
+		r = peer_changed(p, a->pod_namespace, a->pod_name, err);
+	if (r == -EAGAIN || r == -ENOSPC) {
+		/* a kind of pod, or of policy, that the image has not: all is compiled again, with this pod */
+		r = rebuild(p, a, err);
+		if (r == 0 && !p->settling)
+			settle(p);
+	}
+	if (r < 0)
+		return vw_err_wrap(err, "network policy of pod %s/%s", a->pod_namespace, a->pod_name);
+	return 0;
+}
+
+void policy_dismiss(struct daemon *d, const struct attachment *a)
+{
+	struct policy *p = d->policy;
+	struct vw_err err;
+
+	/* at the daemon's end pods live on, under the policy that they have */
+	if (d->stopping || !policy_enabled(d) || !p->image)
+		return;
+	np_image_drop_subject(p->image, a->slot);
+	if (a->pod_name[0] && peer_changed(p, a->pod_namespace, a->pod_name, &err) < 0 && !loop_timer_active(p->scan))
+		loop_timer_set(p->scan, SETTLE_MS);
+}
+
+/* --- settings */
+
+static void write_conf(struct policy *p)
+{
+	struct np_conf *c = np_map_mem(p->d->np, NP_M_CONF);
+	const struct vwired_config *cfg = p->d->cfg;
+	uint32_t flags = (cfg->policy_audit ? NP_CONF_AUDIT : 0) | (cfg->policy_flows == CONFIG_FLOWS_KEEP ? NP_CONF_KEEP : 0) |
+			 (cfg->policy_node_ip ? NP_CONF_NODE_IP : 0) | (cfg->policy_log_allow ? NP_CONF_LOG_ALLOW : 0);
+
+	__atomic_store_n(&c->event_rate, cfg->policy_log_rate, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->event_burst, 2 * cfg->policy_log_rate, __ATOMIC_RELAXED);
+	__atomic_store_n(&c->flags, flags, __ATOMIC_RELEASE);
+}
+
+static int watch(struct policy *p, struct vw_err *err)
+{
+	const char *dir = p->d->cfg->policy_dir;
+
+	if (!strcmp(p->watched, dir))
+		return 0;
+	(void)VW_COPY(p->watched, dir);
+	/* the folder may be filled by somebody who comes later */
+	if (vw_mkdir_p(dir, 0755, err) < 0 || loop_dir_watch(p->d->loop, dir, on_folder, p, err) < 0)
+		return vw_err_wrap(err, "watching policy_dir");
+	return 0;
+}
+
+void policy_config_changed(struct daemon *d, const struct vwired_config *old)
+{
+	struct policy *p = d->policy;
+	struct vw_err err;
+
+	if (!p->started)
+		return;
+	write_conf(p);
+	if (watch(p, &err) < 0)
+		vw_error("policy_dir is not watched", "err=\"%s\"", err.msg);
+	if (!policy_enabled(d)) {
+		if (old->network_policy != CONFIG_POLICY_OFF) {
+			np_publish_off(p->pub);
+			p->image = np_image_free(p->image);
+			vw_warn("network policy was switched off: pods are not judged");
+		}
+		return;
+	}
+	/* whatever it was, the compiler may have been told something else before */
+	if (rebuild(p, NULL, &err) < 0)
+		vw_error("the former policy stays in force", "err=\"%s\"", err.msg);
+	else if (!p->settling)
+		settle(p);
+	loop_timer_set(p->scan, SETTLE_MS);
+}
+
+/* --- life */
+
+static int prepare(struct policy *p, struct vw_err *err)
+{
+	struct daemon *d = p->d;
+	const struct np_pub_io io = np_publish_io(d->np);
+
+	if (loop_timer_new(d->loop, on_scan, p, &p->scan) < 0 || loop_timer_new(d->loop, on_say, p, &p->say) < 0 ||
+	    loop_timer_new(d->loop, on_sweep, p, &p->sweep) < 0 || !(p->world = np_world_new()))
+		return vw_err_set(err, ENOMEM, 0, "no memory for network policy");
+	p->ct = (struct np_ct_maps){
+		.ct4 = np_map_fd(d->np, NP_M_CT4),
+		.ct6 = np_map_fd(d->np, NP_M_CT6),
+		.fqdn4 = np_map_fd(d->np, NP_M_FQDN4),
+		.fqdn6 = np_map_fd(d->np, NP_M_FQDN6),
+		.rt = np_map_mem(d->np, NP_M_RT),
+		.slots = np_map_mem(d->np, NP_M_SLOTS),
+	};
+	return np_publish_new(&io, &p->pub, err);
+}
+
+int policy_new(struct daemon *d, struct policy **ret, struct vw_err *err)
+{
+	struct policy *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return vw_err_set(err, ENOMEM, 0, "no memory for network policy");
+	p->d = d;
+	r = prepare(p, err);
+	if (r < 0) {
+		policy_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+/* pods that ran before this daemon, or before policy, have flows that no table knows */
+static void pick_up(struct daemon *d)
+{
+	struct attachment *a, *tmp;
+	struct vw_err err;
+
+	HASH_ITER(hh, d->attach.by_key, a, tmp)
+		if (!a->superseded)
+			(void)np_slot_pickup(d->np, a->slot, PICKUP_S, &err);
+}
+
+int policy_start(struct daemon *d, struct vw_err *err)
+{
+	struct policy *p = d->policy;
+	bool fresh = !np_map_kept(d->np, NP_M_CT4) || !np_map_kept(d->np, NP_M_CT6);
+	int r;
+
+	p->started = true;
+	write_conf(p);
+	r = policy_log_new(p, err);
+	if (r == 0)
+		r = watch(p, err);
+	if (r < 0)
+		return r;
+	loop_timer_set(p->sweep, SWEEP_MS);
+	if (!policy_enabled(d)) {
+		np_publish_off(p->pub);
+		return 0;
+	}
+	if (fresh)
+		pick_up(d);
+	apply(p);
+	if (!p->image)
+		return vw_err_set(err, p->failed.eno ? p->failed.eno : EINVAL, 0, "network policy: %s", p->failed.msg);
+	return 0;
+}
+
+void policy_free(struct policy *p)
+{
+	struct policy_file *f, *tmp;
+
+	if (!p)
+		return;
+	policy_log_free(p);
+	if (p->world)
+		HASH_ITER(hh, p->files, f, tmp)
+			file_drop(p, f);
+	np_image_free(p->image);
+	np_publish_free(p->pub);
+	np_world_free(p->world);
+	free(p);
+}

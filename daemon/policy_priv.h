@@ -1,0 +1,75 @@
+#pragma once
+
+#include "daemon/policy.h"
+#include "lib/base/err.h"
+#include "netpolicy-bpf/user/np_ct.h"
+#include "netpolicy-bpf/user/np_image.h"
+#include "netpolicy-bpf/user/np_publish.h"
+
+#include <sys/stat.h>
+#include <uthash.h>
+
+/* What the files of policy share; nobody else includes this. */
+
+struct loop_fd;
+struct loop_timer;
+struct np_events;
+struct np_world;
+struct policy_log;
+
+/**
+ * struct policy_file - a manifest of the folder. @st: what it was like when it was read last. @why: eno 0 = taken; else
+ * refused, and the world still has what it held before. @seen: in the pass under way.
+ */
+struct policy_file {
+	char *name;
+	struct stat st;
+	struct vw_err why;
+	bool seen, said;
+	UT_hash_handle hh;
+};
+
+/**
+ * struct policy - @image: in force. @generation: images put into force, counting from the start of the daemon; @applied: the
+ * last of them that no packet can escape. @changed_ms: when the change that is being applied was noticed, 0 = none.
+ * @failed: why the last image could not be made or published, eno 0 = it could.
+ * @settling: a worker waits for the barrier; @again: and something has changed since.
+ */
+struct policy {
+	struct daemon *d;
+	struct np_world *world;
+	struct np_image *image;
+	struct np_publish *pub;
+	struct policy_file *files;
+	char watched[VW_PATH_MAX];
+	uint64_t generation, applied, settling_generation;
+	uint64_t changed_ms, apply_ms;
+	struct vw_err failed;
+	bool started, settling, again;
+	int settle_r;
+	struct loop_timer *scan, *say, *sweep;
+	bool sweeping;
+	struct np_ct_maps ct;
+	struct np_ct_stats ct_stats, ct_next;
+	struct vw_err ct_err;
+	struct np_events *events;
+	struct loop_fd *events_watch;
+	struct policy_log *log;
+};
+
+/** policy_enabled() - network_policy is not "off". */
+bool policy_enabled(const struct daemon *d);
+
+/* --- policy_log.c: the verdict log */
+int policy_log_new(struct policy *p, struct vw_err *err);
+void policy_log_free(struct policy *p);
+/** struct policy_log_stats - @written: lines; @lost: that could not be written. */
+struct policy_log_stats {
+	uint64_t written, lost, denied, allowed;
+};
+struct policy_log_stats policy_log_stats(const struct policy *p);
+/** policy_tier_name() - "Admin", ...; "" when out of range. */
+const char *policy_tier_name(unsigned int tier);
+/** policy_proto_name() - "TCP", or a number. */
+#define POLICY_PROTO_LEN 8
+void policy_proto_name(uint8_t proto, char ret[POLICY_PROTO_LEN]);

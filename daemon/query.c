@@ -1,0 +1,26 @@
+/* The table of queries. */
+#include "daemon/query.h"
+
+#include "daemon/daemon.h"
+#include "daemon/policy.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+
+#include <string.h>
+
+static const struct {
+	const char *what;
+	int (*answer)(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err);
+} queries[] = {
+	{ "policy-status", policy_query_status },
+	{ "policy-explain", policy_query_explain },
+};
+
+int query_answer(struct daemon *d, const char *what, const struct vw_json *args, struct vw_json **ret_result,
+		 struct vw_err *err)
+{
+	for (size_t i = 0; i < VW_ARRAY_SIZE(queries); i++)
+		if (!strcmp(queries[i].what, what))
+			return queries[i].answer(d, args, ret_result, err);
+	return vw_err_set(err, EINVAL, 0, "this vpcwired knows no query '%.31s': install vpcwirectl of the same release", what);
+}

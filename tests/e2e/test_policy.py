@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Network policy on living pods: what a manifest changes, when it is in force, what is told, and what survives."""
+import pytest
+
+from tests.harness.policy import PORT, Connection, Policies, Server, connects, network_policy, pod_object
+
+LAB = {"nodes": 2, "instance_type": "t3.medium"}
+DENY_IN = network_policy("deny", policyTypes=["Ingress"])
+
+
+def from_pods(**labels):
+    return [{"from": [{"podSelector": {"matchLabels": labels}}]}]
+
+
+@pytest.fixture(scope="module")
+def pods(lab):
+    """a, b and c on the first node, d on the second; each serves."""
+    made = {name: lab.nodes[name == "d"].pod(name) for name in "abcd"}
+    servers = []
+    for pod in made.values():
+        pod.add()
+        pod.run("ip", "link", "set", "lo", "up")
+        servers.append(Server(pod.node, pod.netns))
+    yield made
+    for s in servers:
+        s.stop()
+    for pod in made.values():
+        pod.delete()
+        pod.remove()
+
+
+@pytest.fixture
+def folder(lab):
+    p = Policies(lab.nodes[0])
+    yield p
+    if p.status()["objects"] or p.status()["refused"]:
+        p.change(p.clear)
+    else:
+        p.clear()
+
+
+@pytest.fixture
+def objects(pods):
+    return [pod_object(pod, {"app": name}) for name, pod in pods.items()]
+
+
+@pytest.fixture
+def connect():
+    made = []
+
+    def open_to(pod, other, **kwargs):
+        made.append(Connection(pod.node, pod.netns, other.result.address, **kwargs))
+        return made[-1]
+    yield open_to
+    for c in made:
+        c.close()
+
+
+def reaches(pods, pairs):
+    return {p for p in pairs if connects(pods[p[0]], pods[p[1]].result.address)}
+
+
+ALL = {"ab", "ba", "bc", "db", "ad"}
+
+
+def test_without_policies_everybody_reaches_everybody(pods, folder):
+    assert reaches(pods, ALL) == ALL
+    status = folder.status()
+    assert status["mode"] == "standard" and not status["refused"] and "failed" not in status
+    assert [p["isolated_ingress"] or p["isolated_egress"] for p in status["pods"]] == [False] * 3
+
+
+def test_deny_all_then_one_is_let_in_then_all_again(pods, folder, objects):
+    folder.put("pods.json", *objects)
+    folder.put("deny.json", DENY_IN)
+    assert reaches(pods, ALL) == {"ad"}         # d is on a node that has no policies
+    folder.put("allow.json", network_policy("allow", {"app": "b"}, ingress=from_pods(app="d")))
+    assert reaches(pods, ALL) == {"ad", "db"}
+    folder.take("deny.json")
+    assert reaches(pods, ALL) == {"ad", "db", "ba", "bc"}
+    folder.take("allow.json")
+    assert reaches(pods, ALL) == ALL
+
+
+def test_a_pod_without_an_object_is_known_by_its_namespace(pods, folder):
+    """CNI brought namespace and name; a policy of the namespace holds, and it is a peer of its namespace."""
+    folder.put("policy.json", network_policy("own", ingress=[{"from": [{"podSelector": {}}]}]))
+    assert reaches(pods, {"ab", "bc", "db"}) == {"ab", "bc"}
+
+
+def test_egress(pods, folder, objects):
+    folder.put("all.json", {"apiVersion": "v1", "kind": "List", "items": [
+        *objects, network_policy("out", {"app": "a"}, policyTypes=["Egress"], egress=[
+            {"to": [{"ipBlock": {"cidr": f"{pods['d'].result.address}/32"}}], "ports": [{"port": PORT}]}])]})
+    assert reaches(pods, {"ab", "ad", "ba", "ca"}) == {"ad", "ba", "ca"}
+    folder.put("all.json", *objects, network_policy("out", {"app": "a"}, policyTypes=["Egress"], egress=[
+        {"to": [{"podSelector": {"matchLabels": {"app": "b"}}}], "ports": [{"port": PORT + 1}]}]))
+    assert reaches(pods, {"ab", "ad", "ac"}) == set()
+
+
+def test_the_node_itself_always_reaches_its_pods(lab, pods, folder):
+    folder.put("deny.json", DENY_IN)
+    here, there = (Connection(n, None, pods["a"].result.address) for n in lab.nodes)
+    assert here.alive() and not there.alive()
+    here.close()
+    there.close()
+
+
+def test_yaml_as_kubectl_prints_it(pods, folder):
+    folder.put("policy.yaml", """
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: deny, namespace: default}
+spec:
+  podSelector: {}
+  policyTypes: [Ingress]
+---
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: default
+""")
+    assert reaches(pods, {"ab", "ba"}) == set()
+
+
+def test_established_flows_are_judged_again(pods, folder, connect):
+    flow = connect(pods["d"], pods["a"])
+    assert flow.alive()
+    folder.put("deny.json", DENY_IN)
+    assert not flow.alive()
+    assert not connects(pods["d"], pods["a"].result.address)
+
+
+def test_what_a_change_does_not_concern_goes_on(pods, folder, objects, connect):
+    folder.put("pods.json", *objects)
+    flow = connect(pods["d"], pods["a"])
+    for i in range(5):
+        folder.put("deny.json", network_policy("deny", {"app": "b"}, policyTypes=["Ingress"]))
+        assert flow.alive()
+        folder.take("deny.json")
+        assert flow.alive()
+
+
+@pytest.mark.parametrize("name,text,words", [
+    ("bad.json", '{"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy"', ["bad.json"]),
+    ("bad.json", network_policy("p", ingress=[{"ports": [{"port": 90, "endPort": 80}]}]), ["ports[0]", "endPort"]),
+    ("bad.json", network_policy("p", ingress=[{"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["192.168.0.0/16"]}}]}]), ["except"]),
+    ("bad.yaml", "kind: NetworkPolicy\n  apiVersion: x\n", ["bad.yaml"]),
+], ids=["json", "endPort", "except", "yaml"])
+def test_a_bad_manifest_is_refused_and_told(pods, folder, name, text, words, wait_until):
+    """...and everything else stays in force, also what the same file held before."""
+    good = DENY_IN if name.endswith("json") else "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: deny}\nspec: {podSelector: {}}\n"
+    folder.put(name, good)
+    folder.write(name, text)
+    refused = wait_until(lambda: folder.status()["refused"], "the refusal")
+    assert [r["file"] for r in refused] == [name]
+    told = " ".join(str(v) for v in refused[0].values())
+    assert all(w in told for w in words), told
+    assert reaches(pods, {"ab"}) == set()
+    folder.put("other.json", network_policy("allow", ingress=[{}]))
+    assert reaches(pods, {"ab"}) == {"ab"}
+    wait_until(lambda: words[0] in folder.node.daemon_log(), "the log to tell")
+    folder.write(name, good)
+    wait_until(lambda: not folder.status()["refused"], "the file to be taken again")
+
+
+def test_denied_connections_are_logged_with_names(pods, folder, objects, wait_until):
+    folder.put("pods.json", *objects)
+    folder.put("deny.json", DENY_IN)
+    before = len(folder.log())
+    assert not connects(pods["d"], pods["a"].result.address)
+    line = wait_until(lambda: folder.log()[before:], "a line in the log")[0]
+    assert line["verdict"] == "DENY" and line["dir"] == "ingress" and line["pod"] == "default/a" and line["peer"] == "default/d"
+    assert line["src"] == pods["d"].result.address and line["dst"] == pods["a"].result.address and line["dport"] == PORT
+    assert line["tier"] == "NetworkPolicy" and line["policy"] == "default/deny" and "isolated by default/deny" in line["reason"]
+
+
+def test_rules_count(pods, folder, objects):
+    folder.put("pods.json", *objects)
+    folder.put("p.json", network_policy("some", {"app": "a"}, ingress=from_pods(app="b")))
+    assert reaches(pods, {"ba", "ca"}) == {"ba"}
+    rules = {(r["policy"], r["rule"]): r for r in folder.status()["rules"]}
+    assert rules["default/some", "spec.ingress[0]"]["packets"] == 1
+    assert rules["default/some", ""]["packets"] >= 1
+
+
+def test_a_new_pod_is_judged_from_its_first_packet(lab, folder, wait_until):
+    folder.put("deny.json", network_policy("deny", policyTypes=["Ingress", "Egress"]))
+    for i in range(3):
+        pod = lab.nodes[0].pod(f"fresh{i}")
+        pod.add()
+        try:
+            assert not pod.pings(lab.nodes[1].imds("local-ipv4"), deadline_s=1)
+            assert [p for p in folder.status()["pods"] if p.get("pod") == f"default/fresh{i}"][0]["isolated_egress"]
+        finally:
+            pod.delete()
+            pod.remove()
+
+
+def test_a_restart_keeps_policy_and_flows(lab, pods, folder, objects, connect):
+    folder.put("pods.json", *objects)
+    folder.put("p.json", network_policy("some", {"app": "a"}, ingress=from_pods(app="d")))
+    flow = connect(pods["d"], pods["a"])
+    assert flow.alive()
+    for how in (lab.kill_daemon, lab.stop_daemon):
+        how(lab.nodes[0].name)
+        assert flow.alive() and reaches(pods, {"ba", "da"}) == {"da"}
+        lab.start_daemon(lab.nodes[0].name)
+        assert flow.alive() and reaches(pods, {"ba", "da"}) == {"da"}
+        folder.change(lambda: folder.write("more.json", network_policy("more", {"app": "b"}, policyTypes=["Ingress"])))
+        assert reaches(pods, {"ab"}) == set()
+        folder.take("more.json")
+        assert flow.alive()
