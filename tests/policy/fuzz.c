@@ -12,10 +12,12 @@
 #include "tests/policy/fuzz_world.h"
 #include "tests/policy/shrink.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/random.h>
 
 #define SEED 0x5eed
+#define STEPS 4                 /* of a world: as it is made, then after changes of its pods */
 #define FOUND_MAX 3             /* disagreements told for each executor; the rest is counted */
 #define DIR "build/test-logs"
 
@@ -52,50 +54,54 @@ static void tell(struct fuzzing *f, size_t i, const struct fuzz_world *w, const 
 
 static int load_all(const struct fuzzing *f, const struct fuzz_world *w, struct vw_err *err)
 {
-	size_t n = vw_json_len(w->objs);
-	const struct vw_json **objs = calloc(n + 1, sizeof(*objs));
-	int r = 0;
+	int r = fw_load(f->ref, w, err);
 
-	if (!objs)
-		return vw_err_set(err, ENOMEM, 0, "out of memory");
-	for (size_t i = 0; i < n; i++)
-		objs[i] = vw_json_at(w->objs, i);
-	r = f->ref->load(f->ref->ctx, objs, n, w->strict, err);
 	for (size_t i = 0; r >= 0 && i < f->n_x; i++)
-		r = f->x[i].load(f->x[i].ctx, objs, n, w->strict, err);
-	free(objs);
+		r = fw_load(&f->x[i], w, err);
 	return r;
 }
 
-/** one_world() - Return: 0, also when there were disagreements; -errno: an executor could not say anything. */
+/** ask() - Return: 0, also when there were disagreements; -errno: an executor could not say anything. */
+static int ask(struct fuzzing *f, const struct fuzz_world *w, uint64_t seed, uint64_t *rng, struct vw_err *err)
+{
+	struct fw_query q;
+	struct px_half h;
+	char why[128];
+	int want, r;
+
+	if (!fuzz_query(w, rng, &q))
+		return 0;
+	h = fw_half(&q);
+	want = r = f->ref->judge(f->ref->ctx, &h, why, err);
+	f->asked++;
+	f->allowed += r > 0;
+	for (size_t k = 0; r >= 0 && k < f->n_x; k++) {
+		r = f->x[k].judge(f->x[k].ctx, &h, why, err);
+		if (r < 0)
+			vw_err_wrap(err, "%s", f->x[k].name);
+		if (r >= 0 && r != want) {
+			tell(f, k, w, &q, seed, want);
+			r = load_all(f, w, err);        /* shrinking has loaded others */
+		}
+	}
+	return r < 0 ? r : 0;
+}
+
 static int one_world(struct fuzzing *f, uint64_t seed, struct vw_err *err)
 {
+	uint64_t rng = seed ^ 0x9e3779b9, churn = seed;
 	struct fuzz_world w;
-	uint64_t rng = seed ^ 0x9e3779b9;
 	int r = fuzz_world_new(seed, &w);
 
 	if (r < 0)
 		return vw_err_set(err, -r, 0, "making world %#llx", (unsigned long long)seed);
-	r = load_all(f, &w, err);
-	for (unsigned int i = 0; r >= 0 && i < f->tuples; i++) {
-		struct fw_query q;
-		struct px_half h;
-		char why[128];
-		int want;
-
-		if (!fuzz_query(&w, &rng, &q))
-			continue;
-		h = fw_half(&q);
-		want = r = f->ref->judge(f->ref->ctx, &h, why, err);
-		f->asked++;
-		f->allowed += r > 0;
-		for (size_t k = 0; r >= 0 && k < f->n_x; k++) {
-			r = f->x[k].judge(f->x[k].ctx, &h, why, err);
-			if (r >= 0 && r != want) {
-				tell(f, k, &w, &q, seed, want);
-				r = load_all(f, &w, err);       /* shrinking has loaded others */
-			}
-		}
+	for (unsigned int step = 0; step < STEPS && r >= 0; step++) {
+		if (step > 0 && fuzz_churn(&w, &churn) < 0)
+			r = vw_err_set(err, ENOMEM, 0, "out of memory");
+		else
+			r = load_all(f, &w, err);
+		for (unsigned int i = 0; r >= 0 && i < f->tuples / STEPS; i++)
+			r = ask(f, &w, seed, &rng, err);
 	}
 	fuzz_world_done(&w);
 	return r;

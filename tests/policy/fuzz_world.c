@@ -590,13 +590,34 @@ int fuzz_world_new(uint64_t seed, struct fuzz_world *ret)
 void fuzz_world_done(struct fuzz_world *w)
 {
 	vw_json_free(w->objs);
-	w->objs = NULL;
+	vw_json_free(w->away);
+	w->objs = w->away = NULL;
+}
+
+int fw_load(const struct px *x, const struct fuzz_world *w, struct vw_err *err)
+{
+	size_t n = vw_json_len(w->objs);
+	const struct vw_json **objs = calloc(n + 1, sizeof(*objs));
+	int r;
+
+	if (!objs)
+		return vw_err_set(err, ENOMEM, 0, "out of memory");
+	for (size_t i = 0; i < n; i++)
+		objs[i] = vw_json_at(w->objs, i);
+	r = x->load(x->ctx, objs, n, w->strict, err);
+	free(objs);
+	return r;
+}
+
+static bool is_judged(const struct fw_pod *p)
+{
+	return !p->over && !p->host && !p->gone;
 }
 
 static const struct fw_pod *pod_at(const struct fuzz_world *w, const struct vw_ip *ip)
 {
 	for (size_t i = 0; i < w->n_pod; i++) {
-		if (!w->pod[i].over && !w->pod[i].host && (vw_ip_eq(&w->pod[i].ip[0], ip) || vw_ip_eq(&w->pod[i].ip[1], ip)))
+		if (is_judged(&w->pod[i]) && (vw_ip_eq(&w->pod[i].ip[0], ip) || vw_ip_eq(&w->pod[i].ip[1], ip)))
 			return &w->pod[i];
 	}
 	return NULL;
@@ -639,9 +660,9 @@ bool fuzz_query(const struct fuzz_world *w, uint64_t *rng, struct fw_query *ret)
 	size_t at = fw_below(rng, (unsigned int)w->n_addr);
 	int family;
 
-	for (size_t i = 0; i < w->n_pod && (self->over || self->host); i++)
+	for (size_t i = 0; i < w->n_pod && !is_judged(self); i++)
 		self = &w->pod[i];
-	if (self->over || self->host)
+	if (!is_judged(self))
 		return false;
 	*ret = (struct fw_query){ .egress = fw_below(rng, 2) };
 	for (size_t i = 0; i < w->n_addr; i++, at = (at + 1) % w->n_addr) {

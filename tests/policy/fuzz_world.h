@@ -19,10 +19,11 @@ struct fw_pod {
 	struct fx_port served[6];
 	size_t n_served;
 	bool host, over;
+	bool gone;                      /* for now: fuzz_churn() */
 };
 
 struct fuzz_world {
-	struct vw_json *objs;           /* array of Kubernetes objects; owned */
+	struct vw_json *objs, *away;    /* arrays of Kubernetes objects, and of pods that are gone for now; owned */
 	struct fw_pod pod[FW_PODS];
 	size_t n_pod;
 	struct vw_ip node_ip[FW_NODES][2];
@@ -35,6 +36,10 @@ struct fuzz_world {
 /** fuzz_world_new() - Return: 0, -ENOMEM. */
 int fuzz_world_new(uint64_t seed, struct fuzz_world *ret);
 void fuzz_world_done(struct fuzz_world *w);
+/** fw_load() - the cluster as it is now becomes that of @x. */
+int fw_load(const struct px *x, const struct fuzz_world *w, struct vw_err *err);
+/** fuzz_churn() - some pods go, come back or get other labels; all else stays. Return: 0, -ENOMEM. */
+int fuzz_churn(struct fuzz_world *w, uint64_t *rng);
 
 /**
  * struct fw_query - a question that points nowhere: it can be asked again when the cluster has become smaller. @peer_pod, @pod:

@@ -4,6 +4,7 @@
  */
 #include "tests/policy/fuzz_world.h"
 #include "tests/policy/shrink.h"
+#include "tests/policy/tables.h"
 
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
@@ -96,21 +97,16 @@ static void shrinks(void)
 	blind.load = load_less;
 	for (uint64_t seed = 1; seed < 60 && wrong < 5; seed++) {
 		vw_auto_buf struct vw_buf fixture = VW_BUF_INIT;
-		const struct vw_json *objs[2048];
 		struct vw_err err = { 0 };
 		struct fuzz_world w;
 		struct fw_query q;
 		uint64_t rng = seed;
 		char why[128];
 		bool found = false;
-		size_t n;
 
 		if (fuzz_world_new(seed, &w) < 0)
 			continue;
-		n = vw_json_len(w.objs);
-		for (size_t i = 0; i < n; i++)
-			objs[i] = vw_json_at(w.objs, i);
-		if (oracle.load(oracle.ctx, objs, n, w.strict, &err) == 0 && blind.load(blind.ctx, objs, n, w.strict, &err) == 0) {
+		if (fw_load(&oracle, &w, &err) == 0 && fw_load(&blind, &w, &err) == 0) {
 			for (int i = 0; i < 2000 && !found; i++) {
 				struct px_half h;
 
@@ -146,6 +142,30 @@ static void shrinks(void)
 	px_oracle_done(&blind);
 }
 
+/** follows() - changes of pods are mostly taken over without compiling, else "changes" would be "tables". */
+static void follows(void)
+{
+	struct px x = px_changes();
+	const struct tables *t = x.ctx;
+	struct vw_err err = { 0 };
+	unsigned long loads = 0;
+
+	for (uint64_t seed = 1; t && seed < 40; seed++) {
+		struct fuzz_world w;
+		uint64_t rng = seed;
+
+		if (fuzz_world_new(seed, &w) < 0)
+			continue;
+		for (int i = 0; i < 4 && fw_load(&x, &w, &err) == 0 && fuzz_churn(&w, &rng) == 0; i++)
+			loads++;
+		fuzz_world_done(&w);
+	}
+	check(loads == 4 * 39, "clusters whose pods change are loaded");
+	printf("# %lu images compiled, %lu times followed\n", t ? t->compiled : 0, t ? t->followed : 0);
+	check(t && t->followed > t->compiled / 4, "many changes of pods need no compiling");
+	px_tables_done(&x);
+}
+
 int main(void)
 {
 	oracle = px_oracle();
@@ -160,6 +180,7 @@ int main(void)
 		suite("tests/policy/fixtures/regress.json", x, i ? 'X' : '.');
 	}
 	shrinks();
+	follows();
 	px_oracle_done(&oracle);
 	printf("1..%u\n", tests);
 	return failed > 0;
