@@ -8,7 +8,7 @@ build="gcc libc6-dev make pkg-config clang llvm bpftool linux-libc-dev libbpf-de
 libnftables-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libxml2-dev libsqlite3-dev libmicrohttpd-dev nettle-dev
 uthash-dev libyaml-dev"
 tests="libcmocka-dev libclang-rt-14-dev python3 python3-pytest python3-boto3 awscli containerd runc busybox-static
-containernetworking-plugins strace nftables iptables conntrack iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
+containernetworking-plugins python3-grpcio python3-protobuf protobuf-compiler strace nftables iptables conntrack iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
 
 elsewhere()
 {
@@ -20,7 +20,7 @@ elsewhere()
 		yaml-0.1 cmocka; do
 		pkg-config --exists "$pc" 2>/dev/null || missing="$missing $pc(development-files)"
 	done
-	for mod in pytest boto3; do
+	for mod in pytest boto3 grpc google.protobuf; do
 		python3 -c "import $mod" 2>/dev/null || missing="$missing python3-$mod"
 	done
 	[ -n "$missing" ] || exit 0

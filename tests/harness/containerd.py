@@ -28,6 +28,19 @@ disabled_plugins = {disabled}
 """
 
 
+# The node sees a cgroup of its own as the root of each hierarchy. runc must see it so too, or its containers, which mount theirs, look
+# for it in the wrong place: so containerd is in that cgroup, and in a namespace of it.
+IN_A_CGROUP = """echo $$
+for d in /sys/fs/cgroup/*/ /sys/fs/cgroup/; do
+	[ -e $d/cgroup.procs ] || continue
+	[ ! -e $d/cpuset.cpus ] || [ -n "$(cat $d/cpuset.cpus)" ] || cat /sys/devices/system/cpu/online > $d/cpuset.cpus
+	[ ! -e $d/cpuset.mems ] || [ -n "$(cat $d/cpuset.mems)" ] || echo 0 > $d/cpuset.mems
+	echo $$ > $d/cgroup.procs
+done 2>/dev/null
+exec unshare --cgroup containerd --config "$1"
+"""
+
+
 def make_rootfs(folder):
     for name in ("bin", "proc", "sys", "dev", "etc", "tmp", "run"):
         (folder / name).mkdir(parents=True)
@@ -66,7 +79,7 @@ class Containerd:
         self.start()
 
     def start(self):
-        argv = self.node.argv("sh", "-c", 'echo $$; exec containerd --config "$1"', "-", self.dir / "config.toml")
+        argv = self.node.argv("sh", "-c", IN_A_CGROUP, "-", self.dir / "config.toml")
         self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, env=self.node.env())
         line = self.proc.stdout.readline()
         assert line.strip(), self.messages()
