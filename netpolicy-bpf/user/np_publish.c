@@ -7,7 +7,7 @@
  *           its ident RESTS --next barrier--> free. A reader that found the ident just before the entry was deleted still finds
  *           the neutral class in it.
  */
-#include "netpolicy-bpf/user/np_publish.h"
+#include "netpolicy-bpf/user/np_publish_priv.h"
 
 #include "lib/base/err.h"
 #include "netpolicy-bpf/user/np_image.h"
@@ -16,15 +16,12 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
-#define HOST_LEN 255            /* of an entry in a hash map: longer than any prefix */
 #define HALF_LINES (NP_ARENA_LINES / 2)
 #define LINE_NONE 1             /* all zero: no blob, so the programs drop; for a pod that the image forgot */
 #define LINE_FIRST 2
 #define PORT_BYTES (NP_PORT_PROTOS * NP_PORT_LINES_EACH * sizeof(struct np_line))
 
-enum map { MAP_IP4, MAP_IP6, MAP_CIDR4, MAP_CIDR6, MAPS };
 static const struct {
 	const char *name;
 	unsigned int max;
@@ -33,44 +30,6 @@ static const struct {
 	[MAP_IP6] = { "np_ip6", NP_IPS },
 	[MAP_CIDR4] = { "np_cidr4", NP_CIDRS },
 	[MAP_CIDR6] = { "np_cidr6", NP_CIDRS },
-};
-
-/** struct key - @len: of the prefix, HOST_LEN for an address. */
-struct key {
-	struct vw_ip ip;
-	uint8_t len;
-};
-
-/** struct entry - @seen: by the image that is being written (its round). */
-struct entry {
-	struct key key;
-	uint32_t ident;
-	uint64_t seen;
-	bool going;
-	UT_hash_handle hh;
-};
-
-struct idents {
-	uint32_t *v;
-	size_t n, room;
-};
-
-struct np_publish {
-	struct np_pub_io io;
-	struct entry *entries;
-	unsigned int n[MAPS];
-	unsigned int n_len[2][129];     /* how many prefixes of each length, IPv4 and IPv6: what a longest match must try */
-	struct idents free, rests;
-	uint32_t next_ident;            /* never used so far */
-	unsigned int parity;            /* in force */
-	bool unsettled;
-	uint32_t line[2];               /* next free line of each half */
-	uint32_t last_rev;
-	uint64_t round;
-	struct np_image *img;           /* in force, borrowed */
-	uint32_t *blob_line;            /* of its blobs, 0 = not written */
-	unsigned int n_blob_line;
-	uint32_t *next_line;            /* the same of an image that is being written */
 };
 
 /* --- entries */
@@ -171,7 +130,7 @@ static void ident_store(struct np_publish *p, uint32_t ident, const struct np_id
 	__atomic_store_n((uint64_t *)&p->io.idents[ident], cell, __ATOMIC_RELEASE);
 }
 
-static struct np_ident ident_load(const struct np_publish *p, uint32_t ident)
+struct np_ident np_publish_ident(const struct np_publish *p, uint32_t ident)
 {
 	uint64_t cell = __atomic_load_n((uint64_t *)&p->io.idents[ident], __ATOMIC_RELAXED);
 	struct np_ident v;
@@ -207,7 +166,7 @@ static struct np_ident neutral(const struct np_publish *p, const struct key *k, 
 {
 	const struct entry *e = longest(p, &k->ip, k->len, all);
 
-	return e ? ident_load(p, e->ident) : (struct np_ident){ 0 };
+	return e ? np_publish_ident(p, e->ident) : (struct np_ident){ 0 };
 }
 
 /* --- start */
@@ -308,6 +267,8 @@ int np_publish_new(const struct np_pub_io *io, struct np_publish **ret, struct v
 		r = io->each_addr(io->arg, adopt_addr, p);
 		if (r == 0)
 			r = io->each_cidr(io->arg, adopt_cidr, p);
+		if (r == 0)
+			r = io->each_dns(io->arg, np_publish_adopt_name, p);
 		if (r < 0)
 			r = vw_err_set(err, r, 0, "reading the addresses in the policy maps%s",
 				       r == -EBADMSG ? ": an ident out of range; remove the pins and start again" : "");
@@ -326,9 +287,14 @@ int np_publish_new(const struct np_pub_io *io, struct np_publish **ret, struct v
 struct np_publish *np_publish_free(struct np_publish *p)
 {
 	struct entry *e, *tmp;
+	struct dns *d, *d_tmp;
 
 	if (!p)
 		return NULL;
+	HASH_ITER(hh, p->dns, d, d_tmp) {
+		HASH_DEL(p->dns, d);
+		free(d);
+	}
 	HASH_ITER(hh, p->entries, e, tmp) {
 		HASH_DEL(p->entries, e);
 		free(e);
@@ -444,7 +410,7 @@ static int add_new(struct np_publish *p, const struct np_image *img, struct vw_e
 static void set_class(struct np_publish *p, const struct key *k, unsigned int parity, uint16_t cls, uint16_t flags)
 {
 	const struct entry *e = find(p, k);
-	struct np_ident v = ident_load(p, e->ident);
+	struct np_ident v = np_publish_ident(p, e->ident);
 
 	v.cls[parity] = cls;
 	v.flags = flags;
@@ -590,6 +556,8 @@ int np_publish_image(struct np_publish *p, struct np_image *img, struct vw_err *
 		return vw_err_set(err, ENOMEM, 0, "no memory for %u policies", img->n_blob);
 	p->round++;
 	r = add_new(p, img, err);
+	for (unsigned int b = 0; r == 0 && b < img->n_blob; b++)
+		r = np_publish_add_names(p, &img->blob[b], err);
 	if (r == 0)
 		r = write_blobs(p, img, parity, p->next_line, err);
 	if (r < 0)
@@ -633,6 +601,9 @@ int np_publish_settle(struct np_publish *p, struct vw_err *err)
 			return vw_err_sys(err, r, 0, "removing %s from %s", key_str(&e->key, text), maps[map_of(&e->key)].name);
 		entry_drop(p, e);
 	}
+	r = p->img ? np_publish_drop_names(p) : 0;
+	if (r < 0)
+		return vw_err_sys(err, r, 0, "removing a domain name from np_dns");
 	p->unsettled = false;
 	return 0;
 }
@@ -654,8 +625,11 @@ int np_publish_subject(struct np_publish *p, unsigned int slot, unsigned int blo
 		p->blob_line = grown;
 		p->n_blob_line = p->img->n_blob;
 	}
-	if (!p->blob_line[blob])
+	if (!p->blob_line[blob]) {
+		if (np_publish_add_names(p, &p->img->blob[blob], err) < 0)
+			return -err->eno;
 		p->blob_line[blob] = blob_write(p, &p->img->blob[blob], p->parity);
+	}
 	if (!p->blob_line[blob])
 		return vw_err_set(err, ENOSPC, 0, "the arena's half is full");
 	write_rules(p, p->img);
@@ -702,95 +676,11 @@ void np_publish_use(const struct np_publish *p, struct np_publish_use *ret)
 		.addrs6 = p->n[MAP_IP6],
 		.cidrs4 = p->n[MAP_CIDR4],
 		.cidrs6 = p->n[MAP_CIDR6],
+		.dns = HASH_COUNT(p->dns),
 		.lines = p->line[p->parity] < NP_ARENA_LINES ? p->line[p->parity] - p->parity * HALF_LINES : 0,
 		.lines_max = HALF_LINES,
 		.parity = p->parity,
 		.last_rev = p->last_rev,
 		.images = p->round,
 	};
-}
-
-/* --- reading back */
-
-static uint16_t half(const struct np_line *line, uint32_t first, unsigned int i)
-{
-	return line[first + i / (2 * NP_LINE_WORDS)].h[i % (2 * NP_LINE_WORDS)];
-}
-
-static unsigned int port_class(const struct np_publish *p, unsigned int parity, uint8_t proto, uint16_t port)
-{
-	static const struct {
-		uint8_t proto;
-		enum np_port_proto table;
-	} tables[] = { { IPPROTO_TCP, NP_PORT_TCP }, { IPPROTO_UDP, NP_PORT_UDP }, { IPPROTO_SCTP, NP_PORT_SCTP } };
-
-	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-		if (tables[i].proto == proto)
-			return p->io.ports[NP_PORT_LINE(parity, tables[i].table, port)].h[port % (2 * NP_LINE_WORDS)];
-	return 0;
-}
-
-/* the entry of the chain that decides; -EBADMSG when none does */
-static int chain(const struct np_publish *p, uint32_t line, uint64_t names, uint32_t *ret)
-{
-	for (unsigned int i = 0; i < NP_CHAIN_MAX; i++) {
-		struct np_chain c;
-
-		if (line + i / 4 >= NP_ARENA_LINES)
-			return -EBADMSG;
-		memcpy(&c, &p->io.arena[line + i / 4].q[i % 4 * 2], sizeof(c));
-		if (!c.names || (c.names & names)) {
-			*ret = c.verdict;
-			return NP_VERDICT_ACTION(c.verdict) == NP_CHAIN ? -EBADMSG : 0;
-		}
-	}
-	return -EBADMSG;
-}
-
-/* every index is measured: what is read back is what somebody else may have written */
-static int cell(const struct np_publish *p, uint32_t line, struct np_lookup *l)
-{
-	const struct np_blob *b = (const struct np_blob *)&p->io.arena[line];
-	const struct np_blob_dir *d = &b->dir[l->dir];
-	uint64_t at;
-
-	if (b->magic != NP_BLOB_MAGIC || l->cls >= b->n_class || l->port_cls >= b->n_port_class ||
-	    (uint64_t)d->row + l->cls / 32 >= NP_ARENA_LINES || (uint64_t)d->col + l->port_cls / 32 >= NP_ARENA_LINES)
-		return -EBADMSG;
-	l->row = half(p->io.arena, d->row, l->cls);
-	l->col = half(p->io.arena, d->col, l->port_cls);
-	at = (uint64_t)l->row * d->ncol + l->col;
-	if (l->col >= d->ncol || d->mtx + at / NP_LINE_WORDS >= NP_ARENA_LINES)
-		return -EBADMSG;
-	l->verdict = p->io.arena[d->mtx + at / NP_LINE_WORDS].w[at % NP_LINE_WORDS];
-	if (NP_VERDICT_ACTION(l->verdict) == NP_CHAIN)
-		return chain(p, NP_VERDICT_ARG(l->verdict), l->names, &l->verdict);
-	return 0;
-}
-
-int np_publish_look(const struct np_publish *p, struct np_lookup *l)
-{
-	uint64_t pub;
-	unsigned int parity;
-	struct np_ident id;
-	uint32_t ident;
-	int r;
-
-	if (l->slot >= NP_SLOTS || l->dir >= NP_DIRS)
-		return -EINVAL;
-	pub = __atomic_load_n(&p->io.slots[l->slot].pub, __ATOMIC_ACQUIRE);
-	l->off = !(pub & NP_PUB_LINE_MASK);
-	if (l->off || (pub & NP_PUB_LINE_MASK) >= NP_ARENA_LINES)
-		return l->off ? 0 : -EBADMSG;
-	r = p->io.ident_of(p->io.arg, &l->peer, &ident);
-	if (r < 0)
-		return r;
-	if (ident >= NP_IDENTS)
-		return -EBADMSG;
-	parity = !!(pub & NP_PUB_PARITY);
-	id = ident_load(p, ident);
-	l->cls = id.cls[parity];
-	l->flags = id.flags;
-	l->port_cls = (uint16_t)port_class(p, parity, l->proto, l->port);
-	return cell(p, (uint32_t)(pub & NP_PUB_LINE_MASK), l);
 }

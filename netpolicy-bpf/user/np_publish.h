@@ -19,7 +19,7 @@ struct vw_err;
  * every pod to it with one store each. Until np_publish_settle() packets may still be under way that began with the former
  * one, so "applied" is said after it, and nothing of the former is freed before.
  *
- * Order of one image: addresses and prefixes that are new (neutral: under the generation in force they have the class that
+ * Order of one image: domain names and addresses and prefixes that are new (neutral: under the generation in force they have the class that
  * their address had without them), classes of all idents for the new parity, ports, blobs, journal, pubs; barrier;
  * then addresses and prefixes that are gone. A failure before the pubs leaves the generation in force as it was, and what
  * was added neutral. So does a crash: a publisher that starts reads the maps, completes a switch that had begun and goes on.
@@ -30,6 +30,7 @@ struct vw_err;
 /**
  * struct np_pub_io - the maps. Pointers are to their mappings; the functions are system calls on the others, and return 0
  * or -errno. @addr_*: np_ip4, np_ip6. @cidr_*: np_cidr4, np_cidr6. Deleting what is not there is success.
+ * @dns_*: np_dns; @dns_key: of np_conf, for np_dns_hash().
  * @each_*: call @fn for each entry; what @fn returns other than 0 ends it.
  * @ident_of: of an address as the programs find it: by np_ip4 or np_ip6, else by np_cidr4 or np_cidr6; -ENOENT.
  * @rule_clear: zero the counters of a rule. @barrier: returns when no program runs that began before the call.
@@ -46,6 +47,10 @@ struct np_pub_io {
 	int (*cidr_del)(void *arg, const struct vw_cidr *c);
 	int (*each_addr)(void *arg, int (*fn)(void *fn_arg, const struct vw_ip *ip, uint32_t ident), void *fn_arg);
 	int (*each_cidr)(void *arg, int (*fn)(void *fn_arg, const struct vw_cidr *c, uint32_t ident), void *fn_arg);
+	const __u64 *dns_key;
+	int (*dns_set)(void *arg, const struct np_dns_key *key, const struct np_dns_names *names);
+	int (*dns_del)(void *arg, const struct np_dns_key *key);
+	int (*each_dns)(void *arg, int (*fn)(void *fn_arg, const struct np_dns_key *key, const struct np_dns_names *names), void *fn_arg);
 	int (*ident_of)(void *arg, const struct vw_ip *ip, uint32_t *ret);
 	int (*rule_clear)(void *arg, uint32_t rule);
 	int (*barrier)(void *arg);
@@ -95,7 +100,7 @@ int np_publish_peer(struct np_publish *p, const struct np_peer_change *change, s
 
 /** struct np_publish_use - how full the maps are. */
 struct np_publish_use {
-	unsigned int idents, addrs4, addrs6, cidrs4, cidrs6;
+	unsigned int idents, addrs4, addrs6, cidrs4, cidrs6, dns;
 	unsigned int lines, lines_max;          /* of the half in force */
 	unsigned int parity;
 	uint32_t last_rev;

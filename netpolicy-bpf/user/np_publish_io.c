@@ -190,6 +190,35 @@ static int each_cidr(void *np, int (*fn)(void *fn_arg, const struct vw_cidr *c, 
 	return r ? r : each(np, NP_M_CIDR6, &e);
 }
 
+static int dns_set(void *np, const struct np_dns_key *key, const struct np_dns_names *names)
+{
+	return bpf_map_update_elem(np_map_fd(np, NP_M_DNS), key, names, BPF_ANY) < 0 ? -errno : 0;
+}
+
+static int dns_del(void *np, const struct np_dns_key *key)
+{
+	return bpf_map_delete_elem(np_map_fd(np, NP_M_DNS), key) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int each_dns(void *np, int (*fn)(void *fn_arg, const struct np_dns_key *key, const struct np_dns_names *names), void *fn_arg)
+{
+	int fd = np_map_fd(np, NP_M_DNS), r;
+	struct np_dns_key now, next;
+	struct np_dns_names names;
+	bool first = true;
+
+	while (bpf_map_get_next_key(fd, first ? NULL : &now, &next) == 0) {
+		first = false;
+		now = next;
+		if (bpf_map_lookup_elem(fd, &now, &names) < 0)
+			return -errno;
+		r = fn(fn_arg, &now, &names);
+		if (r)
+			return r;
+	}
+	return errno == ENOENT ? 0 : -errno;
+}
+
 static int rule_clear(void *np, uint32_t rule)
 {
 	int cpus = libbpf_num_possible_cpus();
@@ -221,6 +250,10 @@ struct np_pub_io np_publish_io(struct np *np)
 		.cidr_del = cidr_del,
 		.each_addr = each_addr,
 		.each_cidr = each_cidr,
+		.dns_key = ((const struct np_conf *)np_map_mem(np, NP_M_CONF))->dns_key,
+		.dns_set = dns_set,
+		.dns_del = dns_del,
+		.each_dns = each_dns,
 		.ident_of = ident_of,
 		.rule_clear = rule_clear,
 		.barrier = barrier,

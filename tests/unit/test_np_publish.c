@@ -22,6 +22,7 @@
 #define N_PORT 8
 #define DROPPED 0xffffffffu
 #define MAP_MAX 256
+#define DNS_MAX 64
 
 /* --- images at random */
 
@@ -204,6 +205,11 @@ struct fake {
 		uint32_t ident;
 	} map[MAP_MAX];
 	unsigned int n_map;
+	struct {
+		struct np_dns_key key;
+		struct np_dns_names names;
+	} dns[DNS_MAX];
+	unsigned int n_dns;
 	unsigned int calls, fail_at, die_at;
 	jmp_buf dead;
 	const struct np_image *in_force;
@@ -323,6 +329,48 @@ static int cidr_set(void *arg, const struct vw_cidr *c, uint32_t ident) { return
 static int cidr_del(void *arg, const struct vw_cidr *c) { return unset(arg, &c->ip, c->len); }
 static int rule_clear(void *arg, uint32_t rule) { return 0; }
 
+static int dns_set(void *arg, const struct np_dns_key *key, const struct np_dns_names *names)
+{
+	struct fake *f = arg;
+	unsigned int i = 0;
+	int r = call(f);
+
+	if (r < 0)
+		return r;
+	while (i < f->n_dns && memcmp(&f->dns[i].key, key, sizeof(*key)) != 0)
+		i++;
+	assert_true(i < DNS_MAX);
+	f->n_dns += i == f->n_dns;
+	f->dns[i].key = *key;
+	f->dns[i].names = *names;
+	return 0;
+}
+
+static int dns_del(void *arg, const struct np_dns_key *key)
+{
+	struct fake *f = arg;
+	int r = call(f);
+
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < f->n_dns; i++)
+		if (memcmp(&f->dns[i].key, key, sizeof(*key)) == 0) {
+			f->dns[i] = f->dns[--f->n_dns];
+			break;
+		}
+	return 0;
+}
+
+static int each_dns(void *arg, int (*fn)(void *fn_arg, const struct np_dns_key *key, const struct np_dns_names *names), void *fn_arg)
+{
+	struct fake *f = arg;
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < f->n_dns; i++)
+		r = fn(fn_arg, &f->dns[i].key, &f->dns[i].names);
+	return r;
+}
+
 static int ident_of(void *arg, const struct vw_ip *ip, uint32_t *ret)
 {
 	*ret = fake_ident(arg, ip);
@@ -382,12 +430,14 @@ static void fake_done(struct fake *f)
 	pthread_rwlock_destroy(&f->lock);
 }
 
+static const __u64 dns_key[2] = { 0x1234567, 0x89abcdef };
+
 static struct np_publish *open_on(struct fake *f)
 {
 	const struct np_pub_io io = {
 		.arena = f->arena, .ports = f->ports, .idents = f->idents, .slots = f->slots, .journal = f->journal, .rule_keys = f->keys,
 		.addr_set = addr_set, .addr_del = addr_del, .cidr_set = cidr_set, .cidr_del = cidr_del, .each_addr = each_addr,
-		.each_cidr = each_cidr, .ident_of = ident_of, .rule_clear = rule_clear, .barrier = barrier, .arg = f,
+		.each_cidr = each_cidr, .dns_key = dns_key, .dns_set = dns_set, .dns_del = dns_del, .each_dns = each_dns, .ident_of = ident_of, .rule_clear = rule_clear, .barrier = barrier, .arg = f,
 	};
 	struct np_publish *p;
 	struct vw_err err;
@@ -681,6 +731,64 @@ static void test_one_pod_one_peer(void **state)
 	fake_done(&f);
 }
 
+/* which bits a queried name, or a suffix of it, has in the map */
+static struct np_dns_names look_dns(const struct fake *f, uint32_t set, const char *wire, size_t len)
+{
+	const uint64_t hash = np_dns_hash(dns_key, (const uint8_t *)wire, (uint32_t)len);
+
+	for (unsigned int i = 0; i < f->n_dns; i++)
+		if (f->dns[i].key.set == set && f->dns[i].key.hash == hash)
+			return f->dns[i].names;
+	return (struct np_dns_names){ 0 };
+}
+#define LOOK_DNS(f, set, wire) look_dns(f, set, wire, sizeof(wire))
+
+static void test_domain_names(void **state)
+{
+	static const char *first[] = { "a.example", "*.a.example", "b.example" }, *second[] = { "*.b.example" }, *bad[] = { "a..example" };
+	struct np_image *a, *b;
+	struct np_publish *p;
+	struct np_dns_names n;
+	struct vw_err err;
+	struct fake f;
+
+	rng = 17;
+	fake_init(&f);
+	p = open_on(&f);
+	a = image(2);
+	a->blob[0].fqdn = first;
+	a->blob[0].n_fqdn = 3;
+	((struct np_blob *)a->blob[0].line)->fqdn_set = 7;
+	must_publish(p, &f, a);
+	must_settle(p, &f);
+	n = LOOK_DNS(&f, 7, "\1a\7example");
+	assert_true(n.exact == 1 && n.wild == 2);
+	n = LOOK_DNS(&f, 7, "\1b\7example");
+	assert_true(n.exact == 4 && n.wild == 0);
+	assert_int_equal(f.n_dns, 2);
+	/* another list is another set; what nobody asks for goes with the barrier, also after a restart */
+	np_publish_free(p);
+	p = open_on(&f);
+	b = image(2);
+	b->blob[0].fqdn = second;
+	b->blob[0].n_fqdn = 1;
+	((struct np_blob *)b->blob[0].line)->fqdn_set = 8;
+	must_publish(p, &f, b);
+	assert_int_equal(f.n_dns, 3);
+	must_settle(p, &f);
+	assert_int_equal(f.n_dns, 1);
+	n = LOOK_DNS(&f, 8, "\1b\7example");
+	assert_true(n.exact == 0 && n.wild == 1);
+	a->blob[0].fqdn = bad;
+	a->blob[0].n_fqdn = 1;
+	assert_int_equal(np_publish_image(p, a, &err), -EINVAL);
+	check_all(&f, b, "refused");
+	np_publish_free(p);
+	image_done(a);
+	image_done(b);
+	fake_done(&f);
+}
+
 /* the reader for people finds what a packet finds, and does not run astray in what is broken */
 static void test_look(void **state)
 {
@@ -787,7 +895,7 @@ static void test_nonsense_is_refused(void **state)
 
 	fake_init(&f);
 	io = (struct np_pub_io){ .arena = f.arena, .ports = f.ports, .idents = f.idents, .slots = f.slots, .journal = f.journal,
-				 .rule_keys = f.keys, .each_addr = each_addr, .each_cidr = each_cidr, .barrier = barrier, .arg = &f };
+				 .rule_keys = f.keys, .each_addr = each_addr, .each_cidr = each_cidr, .each_dns = each_dns, .barrier = barrier, .arg = &f };
 	f.n_map = 1;
 	f.map[0].ip = addr(0);
 	f.map[0].len = 255;
@@ -885,7 +993,7 @@ int main(void)
 		cmocka_unit_test(test_packets_see_one_image), cmocka_unit_test(test_a_call_fails),
 		cmocka_unit_test(test_death_at_any_call),     cmocka_unit_test(test_death_in_the_switch),
 		cmocka_unit_test(test_revisions),	      cmocka_unit_test(test_one_pod_one_peer),
-		cmocka_unit_test(test_look), cmocka_unit_test(test_a_forgotten_pod_is_shut), cmocka_unit_test(test_too_much),
+		cmocka_unit_test(test_look), cmocka_unit_test(test_domain_names), cmocka_unit_test(test_a_forgotten_pod_is_shut), cmocka_unit_test(test_too_much),
 		cmocka_unit_test(test_nonsense_is_refused),   cmocka_unit_test(test_flood),
 	};
 
