@@ -123,7 +123,7 @@ def test_a_netns_that_dies_first_leaves_nothing_after_del(node):
 
 
 @pytest.mark.parametrize("damage", [("ip", "link", "del", "eth0"), ("ip", "addr", "flush", "dev", "eth0"), ("ip", "route", "del", "default"),
-                                    ("ip", "link", "set", "eth0", "mtu", "1400")])
+                                    ("ip", "link", "set", "eth0", "mtu", "9100")])
 def test_check_sees_damage_in_the_pod(pod, damage):
     pod.add()
     assert pod.check() is None
