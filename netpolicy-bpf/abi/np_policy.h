@@ -426,6 +426,7 @@ enum np_tail {
 	NP_TAIL_POST6,
 	NP_TAIL_TO_POD,         /* to_pod itself, once what was pending is judged */
 	NP_TAIL_DNS,
+	NP_TAIL_DNS_RECORDS,
 	NP_TAILS,
 };
 

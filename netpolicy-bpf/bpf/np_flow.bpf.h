@@ -36,6 +36,7 @@ static __always_inline __u8 other_dir(__u8 dir)
 struct np_work {
 	struct np_pkt p, quoted;
 	struct np_case k;
+	struct np_classes classes;
 	union np_ct_key key;
 	struct np_ct ct;
 	__u32 mode;             /* NP_CONF_* */
@@ -62,7 +63,7 @@ static __always_inline void ask(struct np_work *w, const struct np_side *s, cons
 	for (int i = 0; i < 2; i++) {
 		const int egress = dir == NP_EGRESS;
 		__u32 how = w->k.how | (s->post ? NP_Q_POST : 0) | (egress ? NP_Q_EGRESS : 0);
-		__u64 j = judge(s->pub, remote, NP_Q(egress ? rport : lport, w->p.proto, how), family);
+		__u64 j = judge(&w->classes, s->pub, remote, NP_Q(egress ? rport : lport, w->p.proto, how), family);
 
 		if (i == 0 || allows(j)) {
 			w->k.j = j;

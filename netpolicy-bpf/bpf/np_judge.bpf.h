@@ -140,14 +140,19 @@ static __always_inline const struct np_fqdn *fqdn_of(__u32 set, const __u32 *ip,
 	}
 }
 
-static __always_inline __u64 judge(__u64 pub, const __u32 *ip, __u32 q, const int family)
+/** struct np_classes - where it was looked. In mapped memory, for forget(). */
+struct np_classes {
+	__u32 cls, port_cls;
+};
+
+static __always_inline __u64 judge(struct np_classes *at, __u64 pub, const __u32 *ip, __u32 q, const int family)
 {
 	const __u32 parity = !!(pub & NP_PUB_PARITY);
 	const int egress = !!(q & NP_Q(0, 0, NP_Q_EGRESS));
 	const struct np_ident *who = ident_of(ip, family);
 	const struct np_conf *c;
 	const struct np_blob *b;
-	__u32 verdict, cls, port_cls, flags;
+	__u32 verdict, flags;
 	__u64 ident;
 
 	b = (const struct np_blob *)arena(pub & NP_PUB_LINE_MASK);
@@ -162,9 +167,10 @@ static __always_inline __u64 judge(__u64 pub, const __u32 *ip, __u32 q, const in
 		if (c && c->flags & NP_CONF_NODE_IP)
 			return NP_VERDICT(NP_ALLOW, 0);
 	}
-	cls = (parity ? ident >> 16 : ident) & 0xffff;
-	port_cls = port_class(parity, q >> 16, q);
-	verdict = cell_of(b, cls, port_cls, egress);
+	at->cls = (parity ? ident >> 16 : ident) & 0xffff;
+	at->port_cls = port_class(parity, q >> 16, q);
+	forget();
+	verdict = cell_of(b, at->cls, at->port_cls, egress);
 	if (unlikely(NP_VERDICT_ACTION(verdict) == NP_CHAIN)) {
 		const struct np_fqdn *f = fqdn_of(b->fqdn_set, ip, family);
 
@@ -173,7 +179,7 @@ static __always_inline __u64 judge(__u64 pub, const __u32 *ip, __u32 q, const in
 	}
 	if (NP_VERDICT_ACTION(verdict) >= NP_CHAIN)
 		verdict |= NP_J_STALE;
-	return verdict | (__u64)cls << 32 | (__u64)port_cls << 48;
+	return verdict | (__u64)at->cls << 32 | (__u64)at->port_cls << 48;
 }
 
 static __always_inline __u32 verdict_of(__u64 j)

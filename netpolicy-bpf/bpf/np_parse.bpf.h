@@ -48,6 +48,7 @@
 #define NP_L4_PLAIN (1u << 8)   /* ICMP that is none of these: opens no flow */
 #define NP_L4_ALWAYS (1u << 9)  /* neighbour discovery on this link, multicast listeners */
 #define NP_L4_LATER (1u << 10)  /* a fragment without header */
+#define NP_L4_ACCEPT (1u << 11) /* SYN and ACK */
 
 enum np_fragment { NP_WHOLE, NP_FIRST, NP_LATER };
 
@@ -174,72 +175,54 @@ static __always_inline int is_ext6(__u8 next)
 	       next == IPPROTO_AH;
 }
 
-/*
- * walk_ext6() - from header @next at @off to the first that is no extension; behind a later fragment's header there is none to be
- * seen. @end: of the packet. Return: that header's number, its offset << 16, the fragment header's offset << 32 (0 = none),
- * and enum np_drop << 56, or NP_DROP_MAX: fine.
- */
-#define NP_WALK(next, off, frag, reason) ((__u64)(next) | (__u64)(off) << 16 | (__u64)(frag) << 32 | (__u64)(reason) << 56)
-static __always_inline __u64 walk_ext6(struct __sk_buff *skb, __u32 next, __u32 off, __u32 end)
+/** frag6() - @p is a fragment: its header is @h, @end the packet's. */
+static __always_inline void frag6(struct np_pkt *p, const __u8 *h, __u32 end)
 {
-	__u32 frag = 0, size;
-	__u8 h[8];
-
-#pragma clang loop unroll(disable)
-	for (int i = 0; i <= NP_EXT_MAX; i++) {
-		if (off > end || off > NP_EXT_BYTES)
-			break;
-		if (!is_ext6(next))
-			return NP_WALK(next, off, frag, NP_DROP_MAX);
-		if (bpf_skb_load_bytes(skb, off, h, sizeof(h)))
-			break;
-		size = (h[1] + 1) * 8;
-		if (next == IPPROTO_AH)
-			size = (h[1] + 2) * 4;
-		if (next == IPPROTO_ROUTING && h[3])            /* segments left */
-			return NP_WALK(0, 0, 0, NP_DROP_SOURCE_ROUTE);
-		if (next == IPPROTO_FRAGMENT) {
-			size = 8;
-			if (frag)
-				break;
-			if (h[2] || h[3] & ~6u) {               /* else it is whole all the same: RFC 6946 */
-				frag = off;
-				if (h[2] || h[3] & ~7u)
-					return NP_WALK(h[0], off + 8, frag, NP_DROP_MAX);
-			}
-		}
-		next = h[0];
-		off += size;
-	}
-	return NP_WALK(0, 0, 0, NP_DROP_HEADERS);
-}
-
-/** skip_ext6() - @p as if it had no extension headers. */
-static __always_inline int skip_ext6(struct __sk_buff *skb, struct np_pkt *p)
-{
-	const __u32 end = p->l4 + p->room;
-	__u64 w = walk_ext6(skb, p->proto, p->l4, end);
-	__u32 frag = w >> 32 & 0xffff, off = w >> 16 & 0xfff;
-	__u8 h[8];
-
-	if (w >> 56 != NP_DROP_MAX)
-		return w >> 56;
-	if (off > end)
-		return NP_DROP_HEADERS;
-	p->proto = w;
-	p->l4 = off;
-	p->room = end - off;
-	if (!frag)
-		return NP_GO;
-	if (bpf_skb_load_bytes(skb, frag, h, sizeof(h)))
-		return NP_DROP_HEADERS;
 	p->frag_proto = h[0];
 	__builtin_memcpy(&p->frag_id, h + 4, sizeof(p->frag_id));
 	p->frag_at = h[2] << 8 | (h[3] & ~7);
 	p->fragment = p->frag_at ? NP_LATER : NP_FIRST;
 	if (p->fragment == NP_FIRST)
-		p->frag_at = end - frag - 8;
-	return NP_GO;
+		p->frag_at = end - p->l4 - 8;
+}
+
+/** skip_ext6() - @p as if it had no extension headers. Behind a later fragment's header there are none to be seen. */
+static __always_inline int skip_ext6(struct __sk_buff *skb, struct np_pkt *p)
+{
+	const __u32 end = p->l4 + p->room;
+	__u8 h[8];
+
+#pragma clang loop unroll(disable)
+	for (int i = 0; i <= NP_EXT_MAX; i++) {
+		__u32 size, off;
+		__u8 next;
+
+		forget();
+		off = p->l4;
+		next = p->proto;
+		if (off > end || off > NP_EXT_BYTES)
+			return NP_DROP_HEADERS;
+		p->room = end - off;
+		if (!is_ext6(next) || p->fragment == NP_LATER)
+			return NP_GO;
+		if (bpf_skb_load_bytes(skb, off, h, sizeof(h)))
+			return NP_DROP_HEADERS;
+		size = (h[1] + 1) * 8;
+		if (next == IPPROTO_AH)
+			size = (h[1] + 2) * 4;
+		if (next == IPPROTO_ROUTING && h[3])            /* segments left */
+			return NP_DROP_SOURCE_ROUTE;
+		if (next == IPPROTO_FRAGMENT) {
+			size = 8;
+			if (p->fragment != NP_WHOLE)
+				return NP_DROP_HEADERS;
+			if (h[2] || h[3] & ~6u)         /* else it is whole all the same: RFC 6946 */
+				frag6(p, h, end);
+		}
+		p->proto = h[0];
+		p->l4 = off + size;
+	}
+	return NP_DROP_HEADERS;
 }
 
 /** icmp_kind() - of @type. */
@@ -275,8 +258,8 @@ static __always_inline __u16 tcp_what(__u8 flags)
 	__u16 what = NP_L4_PORTS | NP_L4_STREAM;
 
 	if (flags & (TCP_FIN | TCP_SYN | TCP_RST)) {
-		if ((flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
-			what |= NP_L4_OPEN;
+		if (flags & TCP_SYN)
+			what |= flags & TCP_ACK ? NP_L4_ACCEPT : NP_L4_OPEN;
 		if (flags & TCP_FIN)
 			what |= NP_L4_CLOSE;
 		if (flags & TCP_RST)

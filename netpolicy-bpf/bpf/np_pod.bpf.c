@@ -16,6 +16,7 @@
  * The three do the guard and the common case (hot()); the rest is in programs that they jump to. There are no functions: kernels
  * before 6.2 lose track of what matters in programs that have some, and arm64 before 6.0 refuses them beside tail calls.
  */
+#include "netpolicy-bpf/bpf/np_dns.bpf.h"
 #include "netpolicy-bpf/bpf/np_flow.bpf.h"
 #include "netpolicy-bpf/bpf/np_hot.bpf.h"
 
@@ -30,6 +31,8 @@ int to6(struct __sk_buff *skb);
 int post4(struct __sk_buff *skb);
 int post6(struct __sk_buff *skb);
 int to_pod(struct __sk_buff *skb);
+int dns(struct __sk_buff *skb);
+int dns_records(struct __sk_buff *skb);
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
@@ -45,6 +48,8 @@ struct {
 		[NP_TAIL_POST4] = (void *)&post4,
 		[NP_TAIL_POST6] = (void *)&post6,
 		[NP_TAIL_TO_POD] = (void *)&to_pod,
+		[NP_TAIL_DNS] = (void *)&dns,
+		[NP_TAIL_DNS_RECORDS] = (void *)&dns_records,
 	},
 };
 
@@ -295,12 +300,26 @@ static __always_inline int from_here(const struct __sk_buff *skb, __u32 sender)
 	return skb->ingress_ifindex == 0 || sender == skb->ifindex - NP_IFINDEX_BASE;
 }
 
+/** is_answer() - may it be a DNS answer to a question of the pod? By TCP it is none that can be read: told when that begins. */
+static __always_inline int is_answer(const struct np_pkt *p, __u32 ct_flags)
+{
+	return p->sport == bpf_htons(DNS_PORT) && ct_flags & NP_CT_EGRESS &&
+	       (p->proto == IPPROTO_UDP || p->what & NP_L4_ACCEPT);
+}
+
 static __always_inline int to_ip(struct __sk_buff *skb, const struct np_side *s, const int family)
 {
 	struct np_pkt p;
+	__u32 saw;
 
-	if (parse_ip(skb, &p, family) == NP_GO && hot(skb, s, &p, family))
-		return TC_ACT_UNSPEC;
+	if (parse_ip(skb, &p, family) == NP_GO) {
+		saw = hot(skb, s, &p, family);
+		if (likely(saw)) {
+			if (unlikely(is_answer(&p, saw)))
+				bpf_tail_call(skb, &np_tails, NP_TAIL_DNS);
+			return TC_ACT_UNSPEC;
+		}
+	}
 	return jump(skb, family == 4 ? NP_TAIL_TO4 : NP_TAIL_TO6);
 }
 
@@ -333,8 +352,14 @@ static __always_inline int to_complete(struct __sk_buff *skb, const int family)
 	struct np_side s = { .dir = NP_INGRESS, .hook = NP_FRAG_TO_POD, .node = from_here(skb, sender_of(skb)) };
 	__u8 saw;
 
-	if (side_of(&s, skb->ifindex - NP_IFINDEX_BASE) && complete(skb, &s, &saw, family) != NP_GO)
-		return TC_ACT_SHOT;
+	if (side_of(&s, skb->ifindex - NP_IFINDEX_BASE)) {
+		const struct np_work *w = work();
+
+		if (complete(skb, &s, &saw, family) != NP_GO)
+			return TC_ACT_SHOT;
+		if (w && is_answer(&w->p, saw))
+			bpf_tail_call(skb, &np_tails, NP_TAIL_DNS);
+	}
 	return TC_ACT_UNSPEC;
 }
 
@@ -348,4 +373,99 @@ SEC("tc")
 int to6(struct __sk_buff *skb)
 {
 	return to_complete(skb, 6);
+}
+
+/* --- DNS answers that were let through: nothing from here on drops one */
+
+static __always_inline int is_resolver(const struct np_pkt *p, const int family)
+{
+	const struct np_ident *id = ident_of(p->src, family);
+
+	return id && READ_ONCE(id->flags) & NP_IDENT_RESOLVER;
+}
+
+/** dns_begin() - is it for us to read? Then into @d. Return: NP_STAT_MAX = read, NP_STAT_DNS_* = cannot be, -1 = not for us. */
+static __always_inline int dns_begin(struct __sk_buff *skb, struct np_dns_work *d, const int family)
+{
+	struct np_side s = { 0 };
+	const struct np_blob *b;
+	struct np_pkt p;
+
+	if (!side_of(&s, skb->ifindex - NP_IFINDEX_BASE) || parse_ip(skb, &p, family) != NP_GO || !is_resolver(&p, family))
+		return -1;
+	b = (const struct np_blob *)arena(s.pub & NP_PUB_LINE_MASK);
+	if (!b || b->magic != NP_BLOB_MAGIC || !b->fqdn_set)
+		return -1;
+	d->set = b->fqdn_set;
+	d->slot = s.index;
+	d->rev = rev_of(&s);
+	d->ip_len = p.len;
+	d->family = family;
+	__builtin_memcpy(d->resolver, p.src, family == 4 ? 4 : 16);
+	d->qlen = d->learnt = d->cut = d->more = d->in_cname = 0;
+	d->names = 0;
+	d->ttl = DNS_TTL_MAX;
+	return dns_message(skb, d, &p, family);
+}
+
+SEC("tc")
+int dns(struct __sk_buff *skb)
+{
+	struct np_dns_work *d = dns_work();
+	const struct np_conf *c = conf();
+	__u32 flags;
+	int r;
+
+	if (!d || !c)
+		return TC_ACT_UNSPEC;
+	r = skb->protocol == bpf_htons(ETH_P_IP) ? dns_begin(skb, d, 4) : dns_begin(skb, d, 6);
+	if (r < 0)
+		return TC_ACT_UNSPEC;
+	forget();
+	if (r != NP_STAT_MAX)
+		return dns_end(d, r);
+	flags = dns_be16(d, 2);
+	if (!(flags & DNS_QR) || flags & (DNS_OPCODE | DNS_RCODE))
+		return TC_ACT_UNSPEC;
+	d->cut = !!(flags & DNS_TC);
+	d->left = dns_be16(d, 6);
+	d->more = d->left > NP_DNS_ANSWERS;
+	if (d->more)
+		d->left = NP_DNS_ANSWERS;
+	if (dns_be16(d, 4) != 1)
+		return dns_end(d, NP_STAT_DNS_BROKEN);
+	d->qlen = dns_question(d, c);
+	forget();
+	if (!d->qlen || DNS_HEADER + d->qlen + 4 > d->len) {
+		d->qlen = 0;
+		return dns_end(d, NP_STAT_DNS_BROKEN);
+	}
+	d->target = d->hash;
+	d->pos = DNS_HEADER + d->qlen + 4;
+	dns_patterns(d, c);
+	forget();
+	if (!d->names)
+		return TC_ACT_UNSPEC;
+	bpf_tail_call(skb, &np_tails, NP_TAIL_DNS_RECORDS);
+	return dns_end(d, NP_STAT_DNS_TOO_MANY);
+}
+
+SEC("tc")
+int dns_records(struct __sk_buff *skb)
+{
+	struct np_dns_work *d = dns_work();
+	const struct np_conf *c = conf();
+
+	if (!d || !c)
+		return TC_ACT_UNSPEC;
+#pragma clang loop unroll(disable)
+	for (int i = 0; i < 2; i++) {
+		forget();
+		if (!d->left)
+			return dns_end(d, d->more ? NP_STAT_DNS_TOO_MANY : NP_STAT_DNS_ANSWERS);
+		if (!dns_step(d, c))
+			return dns_end(d, d->cut ? NP_STAT_DNS_TRUNCATED : NP_STAT_DNS_BROKEN);
+	}
+	bpf_tail_call(skb, &np_tails, NP_TAIL_DNS_RECORDS);
+	return dns_end(d, NP_STAT_DNS_TOO_MANY);        /* the kernel counts to 33 */
 }

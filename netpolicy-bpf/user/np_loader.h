@@ -48,6 +48,7 @@ enum np_map {
 	NP_M_EVENTS,    /* S, bytes: a power of 2, at least a page */
 	NP_M_TAILS,
 	NP_M_SCRATCH,
+	NP_M_DNS_WORK,
 	NP_MAPS,
 };
 

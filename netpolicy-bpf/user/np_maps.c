@@ -50,6 +50,7 @@ static const struct {
 	[NP_M_EVENTS] = { "np_events", .sizable = true },
 	[NP_M_TAILS] = { "np_tails" },
 	[NP_M_SCRATCH] = { "np_scratch" },
+	[NP_M_DNS_WORK] = { "np_dns_work" },
 };
 
 /** map_fits() - is the pinned object a map of the shape that @want declares? */

@@ -4,6 +4,9 @@ test_np_loader_LIBS := np net base
 test_np_loader_PKGS := libbpf
 # the policies' programs, on the rig that writes their tables
 test_np_policy_SRCS := tests/bpf/np_rig.c
+test_np_dns_SRCS := tests/bpf/np_rig.c
+test_np_dns_LIBS := np net base
+test_np_dns_PKGS := libbpf
 test_np_fuzz_SRCS := tests/bpf/np_rig.c
 test_np_fuzz_LIBS := np net base
 test_np_fuzz_PKGS := libbpf

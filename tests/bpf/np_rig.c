@@ -75,7 +75,8 @@ static void add_l4(struct pkt *p, const struct spec *s)
 		h[13] = (uint8_t)s->flags;
 		add(p, h, 20);
 	} else if (s->proto == IPPROTO_UDP) {
-		h[5] = (uint8_t)(8 + s->payload);
+		h[4] = (uint8_t)((8 + s->n_data + s->payload) >> 8);
+		h[5] = (uint8_t)(8 + s->n_data + s->payload);
 		add(p, h, 8);
 	} else if (s->proto == IPPROTO_SCTP) {
 		h[12] = s->sctp_chunk;
@@ -88,6 +89,7 @@ static void add_l4(struct pkt *p, const struct spec *s)
 	}
 	if (s->inner)
 		add(p, s->inner->b + ETH_HLEN, s->inner->len - ETH_HLEN);
+	add(p, s->data, s->n_data);
 }
 
 static struct pkt pkt4(const struct spec *s)
@@ -314,6 +316,40 @@ void rig_name(struct rig *r, enum who who, uint64_t names, uint32_t expires)
 	put(r, NP_M_FQDN6, &k6, &f);
 }
 
+size_t rig_dns_name(const char *name, uint8_t wire[256])
+{
+	size_t n = 0;
+
+	while (*name) {
+		size_t label = strcspn(name, ".");
+
+		assert_true(label > 0 && label < 64 && n + label + 2 < 256);
+		wire[n++] = (uint8_t)label;
+		memcpy(wire + n, name, label);
+		n += label;
+		name += label + (name[label] == '.');
+	}
+	wire[n++] = 0;
+	return n;
+}
+
+void rig_pattern(struct rig *r, const char *pattern, unsigned int bit)
+{
+	const bool wild = strncmp(pattern, "*.", 2) == 0;
+	struct np_dns_names names = { 0 };
+	struct np_dns_key key = { .set = SET };
+	uint8_t wire[256];
+	size_t n = rig_dns_name(wild ? pattern + 2 : pattern, wire);
+
+	key.hash = np_dns_hash(rig_conf(r)->dns_key, wire, (uint32_t)n);
+	(void)bpf_map_lookup_elem(np_map_fd(r->np, NP_M_DNS), &key, &names);
+	if (wild)
+		names.wild |= 1ull << bit;
+	else
+		names.exact |= 1ull << bit;
+	put(r, NP_M_DNS, &key, &names);
+}
+
 /* --- the rig */
 
 static int on_ring(void *ctx, void *data, size_t size)
@@ -356,7 +392,8 @@ static void make_links(void)
 
 int rig_setup(void **state)
 {
-	const struct np_sizes sizes = { .max = { [NP_M_CT4] = RIG_FLOWS, [NP_M_CT6] = RIG_FLOWS } };
+	const struct np_sizes sizes = { .max = { [NP_M_CT4] = RIG_FLOWS, [NP_M_CT6] = RIG_FLOWS, [NP_M_FQDN4] = RIG_FQDNS,
+					      [NP_M_FQDN6] = RIG_FQDNS } };
 	struct vw_err err;
 	struct rig *r;
 
@@ -415,11 +452,13 @@ void rig_reset(struct rig *r)
 	wipe(r, NP_M_FRAG, sizeof(struct np_frag_key));
 	wipe(r, NP_M_FQDN4, sizeof(struct np_fqdn4_key));
 	wipe(r, NP_M_FQDN6, sizeof(struct np_fqdn6_key));
+	wipe(r, NP_M_DNS, sizeof(struct np_dns_key));
 	memset(np_map_mem(r->np, NP_M_RT), 0, NP_SLOTS * sizeof(struct np_rt));
 	c->flags = 0;
 	c->ct_quota = 1000;
 	c->event_rate = 0;
 	c->event_burst = 50;
+	c->dns_min_ttl = 30;
 	for (unsigned int s = SLOT_A; s <= SLOT_B; s++) {
 		ok(np_slot_clear(r->np, s, &err));
 		pod_conf(&pod, s == SLOT_A ? POD_A : POD_B, s == SLOT_A ? 9 : 0);

@@ -39,6 +39,7 @@ enum { SLOT_A = 10, SLOT_B = 11, SLOT_GONE = 12 };
 #define VETH(slot) (NP_IFINDEX_BASE + (slot))
 #define ENI_INDEX 42            /* an ENI */
 #define RIG_FLOWS 2000          /* entries of np_ct4, np_ct6 */
+#define RIG_FQDNS 256           /* of np_fqdn4, np_fqdn6 */
 #define WIRE 43                 /* where packets from outside come in */
 
 /* rules of the rig's policy */
@@ -54,7 +55,7 @@ struct pkt {
 
 /**
  * struct spec - a packet. @proto: IPPROTO_*. @flags: of TCP; ICMP: type << 8 | code. @sport: ICMP: identifier. @payload: bytes behind
- * the L4 header. @options: IPv4, padded to words. @ext: IPv6 extension headers, chained, ended by 0: kinds, 8 bytes each.
+ * the L4 header. @data: bytes before these. @options: IPv4, padded to words. @ext: IPv6 extension headers, chained, ended by 0: kinds, 8 bytes each.
  * @frag: offset in bytes, @more: fragments. @inner: what an ICMP error quotes. @raw: no L4 header at all, only the payload.
  */
 struct spec {
@@ -65,6 +66,8 @@ struct spec {
 	uint16_t sport, dport;
 	unsigned int flags;
 	unsigned int payload;
+	const uint8_t *data;
+	size_t n_data;
 	uint8_t hops;
 	const uint8_t *options;
 	unsigned int n_options;
@@ -131,6 +134,10 @@ struct np_count rig_count(struct rig *r, enum rule rule);
 void rig_events(struct rig *r);
 /** rig_name() - make @who known by @names to set 1 until tick @expires. */
 void rig_name(struct rig *r, enum who who, uint64_t names, uint32_t expires);
+/** rig_pattern() - names of set 1 that match @pattern ("www.example.com", "*.example.com") are bit @bit. */
+void rig_pattern(struct rig *r, const char *pattern, unsigned int bit);
+/** rig_dns_name() - wire format. Return: bytes, the root's 0 included. */
+size_t rig_dns_name(const char *name, uint8_t wire[256]);
 const uint8_t *rig_ip(int family, enum who who);
 
 #define RIG_OR_SKIP(state) \
