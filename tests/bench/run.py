@@ -16,11 +16,12 @@ import json
 import pathlib
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 
 from tests.bench import figures  # noqa: E402
-from tests.harness import cni, proc  # noqa: E402
+from tests.harness import audit, cni, proc  # noqa: E402
 from tests.harness.lab import Lab, parallel  # noqa: E402
 from tests.harness.spawn import Spawner  # noqa: E402
 
@@ -91,6 +92,34 @@ def burst(node, size):
     return times
 
 
+def timed(node, script):
+    """Milliseconds that a shell on the node takes for it."""
+    began, ended = node.run("sh", "-ec", f"date +%s%N\n{script}\ndate +%s%N", timeout=60).stdout.split()
+    return (int(ended) - int(began)) / 1e6
+
+
+def del_burst(node, size):
+    """Milliseconds for each link: `size` DELs of ours at the same moment until every link is gone, and as many RTM_DELLINK one by one."""
+    with Spawner(node) as spawner:
+        ours = Ours(node, spawner)
+        pods = node.pods(size)
+        for pod in pods:
+            ours.add(pod)
+        each = "".join(f"CNI_CONTAINERID={p.container_id} CNI_NETNS={p.netns} {ours.plugin} < {ours.conf} &\n" for p in pods)
+        gone = "while ip -br link show | grep -q ^eni; do :; done"
+        own_ms = timed(node, f"export CNI_COMMAND=DEL CNI_IFNAME=eth0 CNI_PATH=/opt/cni/bin\n{each}wait\n{gone}")
+    assert not audit.books(node)
+    node.run("ip", "-batch", "-", input="".join(f"link add vwb{i} type veth peer name vwp{i}\n" for i in range(size)), timeout=60)
+    peer_ms = timed(node, "ip -batch - <<END\n" + "".join(f"link del vwb{i}\n" for i in range(size)) + "END")
+    return own_ms / size, peer_ms / size
+
+
+def del_burst_rows(node, size=100):
+    ours, peer = del_burst(node, size)
+    return [{"name": f"{size} DELs in parallel, per link", "unit": "ms", "ours": round(ours, 3), "peer": round(peer, 3),
+             "peer_name": "one RTM_DELLINK each", "floor": 0}]
+
+
 def burst_rows(times, size, floor):
     return [{"name": f"{size} ADDs in parallel, p{p}", "unit": "ms", "ours": round(percentile(times["ours"], p), 3),
              "peer": round(percentile(times["peer"], p), 3), "peer_name": PEER_NAME, "floor": floor} for p in (50, 99)]
@@ -131,7 +160,8 @@ def table(rows):
 def plugin_rows(rounds, size):
     with Lab(instance_type="m5.2xlarge", prefix_delegation=True) as lab:
         times = measure(lab.nodes[0], rounds)
-        return rows_of(times) + burst_rows(burst(lab.nodes[0], size), size, round(percentile(times["floor", "add"], 50), 3))
+        floor = round(percentile(times["floor", "add"], 50), 3)
+        return rows_of(times) + burst_rows(burst(lab.nodes[0], size), size, floor) + del_burst_rows(lab.nodes[0])
 
 
 def merge(path, rows):
