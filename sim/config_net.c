@@ -33,7 +33,7 @@ static bool named(const char *id, const struct sim_tags *tags, const char *want)
 	return strcmp(id, want) == 0 || (name && strcmp(name, want) == 0);
 }
 
-static struct sim_vpc *vpc_named(struct sim_world *w, const char *want)
+struct sim_vpc *sim_cfg_vpc(struct sim_world *w, const char *want)
 {
 	struct sim_vpc *v;
 
@@ -148,7 +148,7 @@ static int subnet_place(struct sim_world *w, struct sim_subnet *s, const struct 
 
 	if (sim_cfg_text(j, "vpc", in, sizeof(in), err) < 0)
 		return -EINVAL;
-	s->vpc = vpc_named(w, in);
+	s->vpc = sim_cfg_vpc(w, in);
 	if (!s->vpc)
 		return vw_err_set(err, EINVAL, 0, "there is no VPC '%s'", in);
 	if (vw_fmt(s->az, sizeof(s->az), "%sa", w->region) < 0 ||
@@ -203,25 +203,6 @@ static int subnet(void *arg, const struct vw_json *j, const char *where, struct 
 	r = sim_cfg_each(j, "reserved", reservation, s, err);
 	frag = vw_json_get(j, "fragment");
 	return r < 0 || vw_json_is_null(frag) ? r : sim_cfg_fragment(s, frag, err);
-}
-
-static int group(void *arg, const struct vw_json *j, const char *where, struct vw_err *err)
-{
-	struct sim_world *w = arg;
-	struct sim_sg *g = calloc(1, sizeof(*g));
-	char in[64] = "";
-
-	if (!g)
-		return no_memory(err);
-	TAILQ_INSERT_TAIL(&w->sgs, g, link);
-	if (sim_cfg_keys(j, "id name description vpc tags", where, err) < 0 ||
-	    sim_cfg_id(w, j, "sg", g->id, err) < 0 || sim_cfg_tags(j, &g->tags, err) < 0 ||
-	    sim_cfg_text(j, "vpc", in, sizeof(in), err) < 0 ||
-	    sim_cfg_text(j, "name", g->name, sizeof(g->name), err) < 0 ||
-	    sim_cfg_text(j, "description", g->description, sizeof(g->description), err) < 0)
-		return -EINVAL;
-	g->vpc = vpc_named(w, in);
-	return g->vpc ? 0 : vw_err_set(err, EINVAL, 0, "there is no VPC '%s'", in);
 }
 
 static int cards(const struct vw_json *j, struct sim_itype *t, struct vw_err *err)
@@ -294,7 +275,6 @@ int sim_config_net(struct sim_world *w, const struct vw_json *j, struct vw_err *
 	if (r == 0)
 		r = sim_cfg_each(vw_json_get(j, "vpcs") ? j : def, "subnets", subnet, w, err);
 	if (r == 0)
-		r = sim_cfg_each(vw_json_get(j, "security_groups") ? j : def, "security_groups", group, w,
-				 err);
+		r = sim_config_sgs(w, vw_json_get(j, "security_groups") ? j : def, err);
 	return r;
 }

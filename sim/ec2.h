@@ -16,6 +16,7 @@
  * refuses parameters that the parser did not ask for, and answers DryRun.
  */
 #define SIM_MAX_GROUPS 16
+#define SIM_MAX_RULES  60 /* of one request */
 
 struct sim_ec2_args {
 	struct sim_eni *eni, *trunk;
@@ -25,6 +26,11 @@ struct sim_ec2_args {
 	struct sim_cidrs list;    /* Unassign... */
 	const struct sim_sg *groups[SIM_MAX_GROUPS];
 	size_t n_groups;
+	struct sim_sg *sg;
+	struct sim_vpc *vpc;
+	const char *name;
+	struct sim_sg_rule rules[SIM_MAX_RULES];
+	size_t n_rules;
 	struct sim_tags tags;
 	const char *client_token;
 	unsigned int device, card;
@@ -83,6 +89,14 @@ int sim_ec2_associate_parse(struct sim_ec2_call *c);
 int sim_ec2_associate_run(struct sim_ec2_call *c);
 int sim_ec2_disassociate_parse(struct sim_ec2_call *c);
 int sim_ec2_disassociate_run(struct sim_ec2_call *c);
+int sim_ec2_ingress_parse(struct sim_ec2_call *c);
+int sim_ec2_egress_parse(struct sim_ec2_call *c);
+int sim_ec2_authorize_run(struct sim_ec2_call *c);
+int sim_ec2_revoke_run(struct sim_ec2_call *c);
+int sim_ec2_create_sg_parse(struct sim_ec2_call *c);
+int sim_ec2_create_sg_run(struct sim_ec2_call *c);
+int sim_ec2_delete_sg_parse(struct sim_ec2_call *c);
+int sim_ec2_delete_sg_run(struct sim_ec2_call *c);
 int sim_ec2_tags_parse(struct sim_ec2_call *c);
 int sim_ec2_untags_parse(struct sim_ec2_call *c);
 int sim_ec2_tags_run(struct sim_ec2_call *c);
@@ -109,6 +123,8 @@ int sim_ec2_id(const char *id, const char *prefix, const char *what, struct sim_
 int sim_ec2_eni_param(struct sim_ec2_call *c, struct sim_eni **ret_eni);
 int sim_ec2_groups_param(struct sim_ec2_call *c);
 void sim_ec2_return_true(struct sim_ec2_call *c);
+/** sim_ec2_tag_specs() - TagSpecification.N for the kind @type, into c->a.tags. */
+int sim_ec2_tag_specs(struct sim_ec2_call *c, const char *type);
 /** sim_ec2_token_param() - ClientToken, into c->a.client_token; NULL when there is none. */
 int sim_ec2_token_param(struct sim_ec2_call *c);
 /**
@@ -126,4 +142,6 @@ void sim_ec2_xml_subnet(struct vw_buf *b, const struct sim_world *w, const struc
 void sim_ec2_xml_vpc(struct vw_buf *b, const struct sim_world *w, const struct sim_vpc *v);
 /** sim_ec2_xml_association() - of a branch that has a trunk. */
 void sim_ec2_xml_association(struct vw_buf *b, const struct sim_eni *e);
+void sim_ec2_xml_tags(struct vw_buf *b, const struct sim_tags *t);
+void sim_ec2_xml_rule(struct vw_buf *b, const struct sim_world *w, const struct sim_sg *g, const struct sim_sg_rule *r);
 void sim_ec2_xml_sg(struct vw_buf *b, const struct sim_world *w, const struct sim_sg *g);

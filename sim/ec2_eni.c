@@ -93,14 +93,14 @@ void sim_ec2_return_true(struct sim_ec2_call *c)
 	sim_xml_bool(c->out, "return", true);
 }
 
-static int tag_specs(struct sim_ec2_call *c)
+int sim_ec2_tag_specs(struct sim_ec2_call *c, const char *type)
 {
 	const char *types[8];
 	char key[64];
 	int i, r, n = sim_param_list(&c->params, "TagSpecification", "ResourceType", 8, types, &c->f);
 
 	for (i = 0; i < n; i++) {
-		if (strcmp(types[i], "network-interface") != 0)
+		if (strcmp(types[i], type) != 0)
 			return sim_fail(&c->f, "InvalidParameterValue",
 					"'%s' is not a valid taggable resource type for this "
 					"operation.",
@@ -189,7 +189,7 @@ int sim_ec2_create_parse(struct sim_ec2_call *c)
 	if (r >= 0)
 		r = sim_ec2_groups_param(c);
 	if (r >= 0)
-		r = tag_specs(c);
+		r = sim_ec2_tag_specs(c, "network-interface");
 	if (r >= 0)
 		r = sim_ec2_want_lists(c, AF_INET, &v4, &k->v4);
 	if (r >= 0)

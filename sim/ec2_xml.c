@@ -2,13 +2,14 @@
 /* The XML of single EC2 objects; element names are botocore's (service-2.json, 2016-11-15). */
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "sim/alloc.h"
 #include "sim/cidrs.h"
 #include "sim/ec2.h"
 #include "sim/xml_out.h"
 
-static void xml_tags(struct vw_buf *b, const struct sim_tags *t)
+void sim_ec2_xml_tags(struct vw_buf *b, const struct sim_tags *t)
 {
 	size_t i;
 
@@ -148,7 +149,7 @@ void sim_ec2_xml_eni(struct vw_buf *b, const struct sim_world *w, const struct s
 	xml_set(b, "ipv4PrefixSet", "ipv4Prefix", &e->v4, true);
 	xml_set(b, "ipv6AddressesSet", "ipv6Address", &e->v6, false);
 	xml_set(b, "ipv6PrefixSet", "ipv6Prefix", &e->v6, true);
-	xml_tags(b, &e->tags);
+	sim_ec2_xml_tags(b, &e->tags);
 }
 
 static void xml_state(struct vw_buf *b, const struct sim_instance *i)
@@ -195,7 +196,7 @@ void sim_ec2_xml_instance(struct vw_buf *b, struct sim_world *w, const struct si
 	xml_primary(b, i);
 	sim_xml_text(b, "architecture", "x86_64");
 	sim_xml_text(b, "hypervisor", i->type->nitro ? "nitro" : "xen");
-	xml_tags(b, &i->tags);
+	sim_ec2_xml_tags(b, &i->tags);
 	sim_xml_open(b, "networkInterfaceSet");
 	TAILQ_FOREACH(e, &w->enis, link) {
 		if (e->att.instance != i)
@@ -281,7 +282,7 @@ void sim_ec2_xml_subnet(struct vw_buf *b, const struct sim_world *w, const struc
 	sim_xml_bool(b, "defaultForAz", false);
 	sim_xml_bool(b, "mapPublicIpOnLaunch", s->map_public_ip);
 	sim_xml_bool(b, "assignIpv6AddressOnCreation", false);
-	xml_tags(b, &s->tags);
+	sim_ec2_xml_tags(b, &s->tags);
 }
 
 void sim_ec2_xml_vpc(struct vw_buf *b, const struct sim_world *w, const struct sim_vpc *v)
@@ -308,27 +309,112 @@ void sim_ec2_xml_vpc(struct vw_buf *b, const struct sim_world *w, const struct s
 	xml_v6_blocks(b, v->v6.v, v->v6.n, v->id);
 	sim_xml_text(b, "instanceTenancy", "default");
 	sim_xml_bool(b, "isDefault", v->is_default);
-	xml_tags(b, &v->tags);
+	sim_ec2_xml_tags(b, &v->tags);
 }
 
-static void xml_permissions(struct vw_buf *b, const char *set, bool everything)
+static void xml_ports(struct vw_buf *b, const struct sim_sg_rule *r)
 {
-	sim_xml_open(b, set);
-	if (everything) {
+	char text[16];
+
+	if (!sim_sg_has_ports(r->proto))
+		return;
+	snprintf(text, sizeof(text), "%d", r->from);
+	sim_xml_text(b, "fromPort", text);
+	snprintf(text, sizeof(text), "%d", r->to);
+	sim_xml_text(b, "toPort", text);
+}
+
+void sim_ec2_xml_rule(struct vw_buf *b, const struct sim_world *w, const struct sim_sg *g, const struct sim_sg_rule *r)
+{
+	char proto[12];
+
+	sim_xml_text(b, "securityGroupRuleId", r->id);
+	sim_xml_text(b, "groupId", g->id);
+	sim_xml_text(b, "groupOwnerId", w->account);
+	sim_xml_bool(b, "isEgress", r->egress);
+	sim_xml_text(b, "ipProtocol", sim_sg_proto_str(r->proto, proto));
+	xml_ports(b, r);
+	if (r->ref) {
+		sim_xml_open(b, "referencedGroupInfo");
+		sim_xml_text(b, "groupId", r->ref->id);
+		sim_xml_text(b, "userId", w->account);
+		sim_xml_close(b, "referencedGroupInfo");
+	} else {
+		xml_cidr(b, r->cidr.ip.family == AF_INET ? "cidrIpv4" : "cidrIpv6", &r->cidr);
+	}
+	if (r->description[0])
+		sim_xml_text(b, "description", r->description);
+	sim_ec2_xml_tags(b, &(struct sim_tags){0});
+}
+
+/* The ranges of one kind that rules like @like have; EC2 puts rules of one protocol and port range into one item. */
+static void xml_ranges(struct vw_buf *b, const struct sim_sg *g, const struct sim_sg_rule *like, int family)
+{
+	sim_xml_open(b, family == AF_INET ? "ipRanges" : "ipv6Ranges");
+	for (size_t i = 0; i < g->n_rules; i++) {
+		const struct sim_sg_rule *r = &g->rules[i];
+
+		if (r->ref || r->egress != like->egress || r->proto != like->proto || r->from != like->from ||
+		    r->to != like->to || r->cidr.ip.family != family)
+			continue;
 		sim_xml_open(b, "item");
-		sim_xml_text(b, "ipProtocol", "-1");
-		sim_xml_open(b, "ipRanges");
-		sim_xml_open(b, "item");
-		sim_xml_text(b, "cidrIp", "0.0.0.0/0");
+		xml_cidr(b, family == AF_INET ? "cidrIp" : "cidrIpv6", &r->cidr);
+		if (r->description[0])
+			sim_xml_text(b, "description", r->description);
 		sim_xml_close(b, "item");
-		sim_xml_close(b, "ipRanges");
+	}
+	sim_xml_close(b, family == AF_INET ? "ipRanges" : "ipv6Ranges");
+}
+
+static void xml_referenced(struct vw_buf *b, const struct sim_world *w, const struct sim_sg *g, const struct sim_sg_rule *like)
+{
+	sim_xml_open(b, "groups");
+	for (size_t i = 0; i < g->n_rules; i++) {
+		const struct sim_sg_rule *r = &g->rules[i];
+
+		if (!r->ref || r->egress != like->egress || r->proto != like->proto || r->from != like->from || r->to != like->to)
+			continue;
+		sim_xml_open(b, "item");
+		sim_xml_text(b, "groupId", r->ref->id);
+		sim_xml_text(b, "userId", w->account);
+		sim_xml_close(b, "item");
+	}
+	sim_xml_close(b, "groups");
+}
+
+static bool is_first_alike(const struct sim_sg *g, size_t i)
+{
+	for (size_t k = 0; k < i; k++)
+		if (g->rules[k].egress == g->rules[i].egress && g->rules[k].proto == g->rules[i].proto &&
+		    g->rules[k].from == g->rules[i].from && g->rules[k].to == g->rules[i].to)
+			return false;
+	return true;
+}
+
+static void xml_permissions(struct vw_buf *b, const struct sim_world *w, const struct sim_sg *g, bool egress)
+{
+	const char *set = egress ? "ipPermissionsEgress" : "ipPermissions";
+	char proto[12];
+
+	sim_xml_open(b, set);
+	for (size_t i = 0; i < g->n_rules; i++) {
+		const struct sim_sg_rule *r = &g->rules[i];
+
+		if (r->egress != egress || !is_first_alike(g, i))
+			continue;
+		sim_xml_open(b, "item");
+		sim_xml_text(b, "ipProtocol", sim_sg_proto_str(r->proto, proto));
+		xml_ports(b, r);
+		xml_ranges(b, g, r, AF_INET);
+		xml_ranges(b, g, r, AF_INET6);
+		xml_referenced(b, w, g, r);
+		sim_xml_open(b, "prefixListIds");
+		sim_xml_close(b, "prefixListIds");
 		sim_xml_close(b, "item");
 	}
 	sim_xml_close(b, set);
 }
 
-/* Groups carry no rules in the simulator: everything is allowed in both directions, and the answer says so.
- */
 void sim_ec2_xml_sg(struct vw_buf *b, const struct sim_world *w, const struct sim_sg *g)
 {
 	sim_xml_text(b, "groupId", g->id);
@@ -336,7 +422,7 @@ void sim_ec2_xml_sg(struct vw_buf *b, const struct sim_world *w, const struct si
 	sim_xml_text(b, "groupDescription", g->description);
 	sim_xml_text(b, "ownerId", w->account);
 	sim_xml_text(b, "vpcId", g->vpc->id);
-	xml_permissions(b, "ipPermissions", true);
-	xml_permissions(b, "ipPermissionsEgress", true);
-	xml_tags(b, &g->tags);
+	xml_permissions(b, w, g, false);
+	xml_permissions(b, w, g, true);
+	sim_ec2_xml_tags(b, &g->tags);
 }

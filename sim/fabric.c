@@ -56,6 +56,14 @@ static void report_failure(struct sim_fabric *f, const struct sim_eni *eni, int 
 	}
 }
 
+/** follow_groups() - after whatever may change who may talk to whom. */
+static void follow_groups(struct sim_fabric *f, const struct sim_eni *eni)
+{
+	struct vw_err err;
+
+	report_failure(f, eni, fab_sg_sync(f, &err), &err);
+}
+
 static void plug_branch(struct sim_fabric *f, const struct sim_eni *branch)
 {
 	struct fab_eni *trunk = fab_eni_find(f, branch->trunk);
@@ -78,11 +86,13 @@ static void on_attached(void *arg, const struct sim_eni *eni)
 	TAILQ_FOREACH(branch, &f->world->enis, link)
 		if (branch->trunk == eni)
 			plug_branch(f, branch);
+	follow_groups(f, eni);
 }
 
 static void on_associated(void *arg, const struct sim_eni *branch)
 {
 	plug_branch(arg, branch);
+	follow_groups(arg, branch);
 }
 
 static void on_detached(void *arg, const struct sim_eni *eni)
@@ -93,6 +103,7 @@ static void on_detached(void *arg, const struct sim_eni *eni)
 
 	if (fe)
 		report_failure(f, eni, fab_eni_detach(f, fe, &err), &err);
+	follow_groups(f, eni);
 }
 
 static void on_changed(void *arg, const struct sim_eni *eni)
@@ -103,6 +114,16 @@ static void on_changed(void *arg, const struct sim_eni *eni)
 
 	if (fe)
 		report_failure(f, eni, fab_eni_sync(f, fe, &err), &err);
+	follow_groups(f, eni);
+}
+
+static void on_sg_changed(void *arg, const struct sim_sg *sg)
+{
+	struct sim_fabric *f = arg;
+	struct vw_err err;
+
+	if (fab_sg_sync(f, &err) < 0)
+		vw_error("the fabric could not follow a change", "sg=%s err=\"%s\"", sg->id, err.msg);
 }
 
 int sim_fabric_new(struct sim_world *w, struct sim_fabric **ret_fabric, struct vw_err *err)
@@ -126,6 +147,8 @@ int sim_fabric_new(struct sim_world *w, struct sim_fabric **ret_fabric, struct v
 		.eni_disassociated = on_detached,
 		.eni_addresses_changed = on_changed,
 		.eni_source_dest_check_changed = on_changed,
+		.eni_groups_changed = on_changed,
+		.sg_changed = on_sg_changed,
 	};
 	r = f->netns[SIM_PLACE_FABRIC] = vw_netns_open_self(err);
 	if (r >= 0)
@@ -148,6 +171,8 @@ void sim_fabric_free(struct sim_fabric *f)
 	if (!f)
 		return;
 	fab_replug_stop(f);
+	vw_free_ptr(&f->sg_text);
+	vw_free_ptr(&f->sg_undo);
 	if (f->observing)
 		sim_world_unobserve(f->world, &f->observer);
 	while ((fe = TAILQ_FIRST(&f->enis))) {
@@ -305,6 +330,8 @@ static struct vw_json *eni_report(const struct fab_eni *fe, const struct vw_json
 	vw_json_set_int(o, "spoofed", drops(ruleset, "spoofed", fe->ifname));
 	vw_json_set_int(o, "unassigned", drops(ruleset, "unassigned", fe->ifname));
 	vw_json_set_int(o, "no_public_address", drops(ruleset, "unmapped", fe->ifname));
+	vw_json_set_int(o, "ingress_denied", drops(ruleset, "denied_in", fe->ifname));
+	vw_json_set_int(o, "egress_denied", drops(ruleset, "denied_out", fe->ifname));
 	return o;
 }
 

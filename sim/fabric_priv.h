@@ -52,6 +52,7 @@ struct sim_fabric {
 	struct fab_enis enis;
 	struct sim_observer observer;
 	struct vw_monitor *monitor;
+	char *sg_text, *sg_undo;        /* what the filter was told of security groups, and how it forgets that; NULL: nothing */
 	bool observing;
 	struct vw_err *start_err;       /* set during sim_fabric_start() */
 	int start_result;
@@ -80,6 +81,10 @@ int fab_eni_detach(struct sim_fabric *f, struct fab_eni *fe, struct vw_err *err)
 int fab_eni_sync(struct sim_fabric *f, struct fab_eni *fe, struct vw_err *err);
 void fab_eni_free(struct fab_eni *fe);
 struct fab_eni *fab_eni_find(struct sim_fabric *f, const struct sim_eni *eni);
+
+/* fabric_sg.c */
+/** fab_sg_sync() - make the filter say what the groups of the plugged ENIs say now. */
+int fab_sg_sync(struct sim_fabric *f, struct vw_err *err);
 
 /* fabric_branch.c */
 /** fab_branch_hook() - the programs that tag and untag a branch's frames, on both links. */

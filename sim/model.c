@@ -56,8 +56,7 @@ static void free_static_parts(struct sim_world *w)
 	}
 	while ((g = TAILQ_FIRST(&w->sgs))) {
 		TAILQ_REMOVE(&w->sgs, g, link);
-		sim_tags_done(&g->tags);
-		free(g);
+		sim_sg_free(g);
 	}
 	while ((v = TAILQ_FIRST(&w->vpcs))) {
 		TAILQ_REMOVE(&w->vpcs, v, link);
@@ -110,6 +109,11 @@ void sim_notify_instance(struct sim_world *w, const struct sim_instance *i)
 		NOTIFY(w, instance_terminated, i);
 	else
 		NOTIFY(w, instance_added, i);
+}
+
+void sim_notify_sg(struct sim_world *w, const struct sim_sg *g)
+{
+	NOTIFY(w, sg_changed, g);
 }
 
 void sim_notify_eni(struct sim_eni *e, enum sim_event ev)

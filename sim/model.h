@@ -14,7 +14,7 @@
  *
  * One struct sim_world holds VPCs, subnets, security groups, instances and ENIs. It is changed only by the
  * operations of sim/ops.h (which check what EC2 checks) and read by everybody. Pointers between the structs
- * are stable until the object is deleted; only ENIs ever are. Whoever must follow changes (fabric, IMDS)
+ * are stable until the object is deleted; only ENIs and security groups ever are. Whoever must follow changes (fabric, IMDS)
  * registers a struct sim_observer.
  *
  * Lists are in order of creation. Ids look like EC2's: "eni-" and 17 hex digits.
@@ -76,12 +76,28 @@ struct sim_subnet {
 	uint64_t v6_next; /* where the search for free IPv6 goes on */
 };
 
+/**
+ * struct sim_sg_rule - what a group lets pass.
+ * @proto: IP protocol, -1 = any. @from, @to: ports of TCP and UDP, -1 = all; of ICMP type and code, -1 = any.
+ * @cidr, @ref: the other end: a network, or whoever has the group @ref.
+ */
+struct sim_sg_rule {
+	char id[SIM_ID_LEN];
+	bool egress;
+	int proto, from, to;
+	struct vw_cidr cidr;
+	const struct sim_sg *ref; /* NULL: @cidr counts */
+	char description[256];
+};
+
 struct sim_sg {
 	TAILQ_ENTRY(sim_sg) link;
 	char id[SIM_ID_LEN];
 	char name[64], description[128];
 	struct sim_vpc *vpc;
 	struct sim_tags tags;
+	struct sim_sg_rule *rules;
+	size_t n_rules;
 };
 
 /** struct sim_itype - what DescribeInstanceTypes says of a type. The address limits count slots, the primary
@@ -190,6 +206,7 @@ struct sim_world {
  * @eni_addresses_changed: v4, v6 or public_ip. Both lists are complete, the order is stable.
  * @eni_source_dest_check_changed: see eni->source_dest_check.
  * @eni_groups_changed: see eni->groups.
+ * @sg_changed: the group's rules.
  * @eni_associated: a branch got its trunk; the trunk may be attached or not.
  * @eni_disassociated: trunk and vlan still say from where; they are cleared after the last observer.
  */
@@ -205,6 +222,7 @@ struct sim_observer {
 	void (*eni_addresses_changed)(void *arg, const struct sim_eni *eni);
 	void (*eni_source_dest_check_changed)(void *arg, const struct sim_eni *eni);
 	void (*eni_groups_changed)(void *arg, const struct sim_eni *eni);
+	void (*sg_changed)(void *arg, const struct sim_sg *sg);
 	void (*eni_associated)(void *arg, const struct sim_eni *branch);
 	void (*eni_disassociated)(void *arg, const struct sim_eni *branch);
 };

@@ -49,6 +49,20 @@ int sim_eni_unassign(struct sim_eni *e, int family, const struct sim_cidrs *list
 int sim_eni_set_groups(struct sim_eni *e, const struct sim_sg *const *groups, size_t n, struct sim_fail *f);
 void sim_eni_set_source_dest_check(struct sim_eni *e, bool on);
 
+int sim_sg_create(struct sim_world *w, struct sim_vpc *vpc, const char *name, const char *description,
+		  const struct sim_tags *tags, struct sim_sg **ret_sg, struct sim_fail *f);
+int sim_sg_delete(struct sim_world *w, struct sim_sg *g, struct sim_fail *f);
+/** sim_sg_authorize() - add rules, each with an id of its own. sim_sg_revoke() - take them away; ids and descriptions do not count. */
+int sim_sg_authorize(struct sim_world *w, struct sim_sg *g, const struct sim_sg_rule *rules, size_t n, struct sim_fail *f);
+int sim_sg_revoke(struct sim_world *w, struct sim_sg *g, const struct sim_sg_rule *rules, size_t n, struct sim_fail *f);
+/** sim_sg_open() - everything passes in this direction. */
+int sim_sg_open(struct sim_world *w, struct sim_sg *g, bool egress, struct sim_fail *f);
+/** sim_sg_proto_parse() - "tcp", "udp", "icmp", "icmpv6", "-1" or a number. Return: 0, -EINVAL. */
+int sim_sg_proto_parse(const char *text, int *ret_proto);
+const char *sim_sg_proto_str(int proto, char buf[12]);
+/** sim_sg_has_ports() - @from and @to of a rule mean something. */
+bool sim_sg_has_ports(int proto);
+
 /** sim_trunk_associate() - a branch ENI with a trunk, attached or not. @vlan: 1..SIM_MAX_VLAN. */
 int sim_trunk_associate(struct sim_eni *branch, struct sim_eni *trunk, unsigned int vlan, struct sim_fail *f);
 void sim_trunk_disassociate(struct sim_eni *branch);
@@ -93,4 +107,6 @@ enum sim_event {
 };
 void sim_notify_eni(struct sim_eni *e, enum sim_event ev);
 void sim_notify_instance(struct sim_world *w, const struct sim_instance *i);
+void sim_notify_sg(struct sim_world *w, const struct sim_sg *g);
 void sim_eni_free(struct sim_eni *e);
+void sim_sg_free(struct sim_sg *g);
