@@ -543,6 +543,7 @@ static uint64_t plan4(struct daemon *d, uint64_t now)
 	uint64_t due;
 
 	ipam_pool_advance(d->pool, now);
+	grow_hurry(d, now);
 	fill_input(d, &p);
 	ipam_plan(d->pool, &p.in, &plan);
 	if (!plan.need.short_addrs)

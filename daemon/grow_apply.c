@@ -68,6 +68,18 @@ static bool concerns_all(enum ipam_cause cause)
 	return cause == IPAM_CAUSE_CREDENTIALS || cause == IPAM_CAUSE_EC2;
 }
 
+void grow_hurry(struct daemon *d, uint64_t now)
+{
+	struct grow *g = d->grow;
+
+	for (enum ipam_act act = 0; d->n_hungry && act < IPAM_ACT_COUNT_; act++) {
+		if (!is_growth(act) || g->blocks[act].cause != IPAM_CAUSE_THROTTLED)
+			continue;
+		(void)jitter(g, 2);
+		g->blocks[act].until_ms = ipam_pause_hurry(g->blocks[act].until_ms, now, g->chance);
+	}
+}
+
 struct ipam_why grow_why(const struct grow_job *j, uint64_t until_ms)
 {
 	struct ipam_why why = { .cause = cause_of(j->err.kind), .until_ms = until_ms };
@@ -80,8 +92,11 @@ struct ipam_why grow_why(const struct grow_job *j, uint64_t until_ms)
 }
 
 /* throttled: who can do without for a while leaves the next token to others */
-static uint64_t throttle_pause(struct daemon *d, enum ipam_act act, uint64_t now)
+static uint64_t throttle_pause(struct daemon *d, const struct grow_job *j, uint64_t now)
 {
+	/* an empty ENI is attached ahead of need */
+	bool ahead = j->kind == GROW_CREATE_ENI && !j->n_addrs && !j->n_prefixes;
+	enum ipam_act act = grow_act(j);
 	struct grow *g = d->grow;
 	struct ipam_stats st;
 	uint64_t lasts;
@@ -89,13 +104,13 @@ static uint64_t throttle_pause(struct daemon *d, enum ipam_act act, uint64_t now
 	ipam_pool_stats(d->pool, &st);
 	lasts = d->n_hungry ? 0 : ipam_demand_lasts_ms(&g->demand, now, st.available);
 	(void)jitter(g, 2);
-	return ipam_pause_next(&g->pause_ms[act], is_growth(act), lasts, g->chance);
+	return ipam_pause_next(&g->pause_ms[act], is_growth(act) && !ahead, lasts, g->chance);
 }
 
 static void block(struct daemon *d, const struct grow_job *j, uint64_t now)
 {
 	struct grow *g = d->grow;
-	uint64_t pause = j->err.kind == EC2_THROTTLED ? throttle_pause(d, grow_act(j), now) :
+	uint64_t pause = j->err.kind == EC2_THROTTLED ? throttle_pause(d, j, now) :
 							grow_next_pause(g, &g->pause_ms[grow_act(j)]);
 	const struct ipam_why why = grow_why(j, now + pause);
 

@@ -11,5 +11,7 @@ void grow_unassigned(struct daemon *d, const struct grow_job *j);
 void grow_deleted(struct daemon *d, const struct grow_job *j);
 /** grow_why() - the planner's words for the failure of @j, to be tried again at @until_ms. */
 struct ipam_why grow_why(const struct grow_job *j, uint64_t until_ms);
+/** grow_hurry() - while ADDs wait, what was throttled is tried again soon, however long it was left alone for. */
+void grow_hurry(struct daemon *d, uint64_t now);
 /** grow_next_pause() - double *@pause_ms within bounds. Return: a random part of it. */
 uint64_t grow_next_pause(struct grow *g, uint64_t *pause_ms);

@@ -21,6 +21,11 @@ static double max_d(double a, double b)
 	return a > b ? a : b;
 }
 
+static double min_d(double a, double b)
+{
+	return a < b ? a : b;
+}
+
 static double clamp(double v, double lo, double hi)
 {
 	return v < lo ? lo : v > hi ? hi : v;
@@ -106,20 +111,23 @@ static unsigned int round_up(double v)
 }
 
 /*
- * low: what may come before growth that starts now brings anything, on top of what the present surge may bring once more
- * or half of what came at once before. fill: a little more, and room for the whole of such a burst. keep: beyond that
- * half as much again, and half of those who have left, before anything is given back.
+ * low: what may come before growth that starts now brings anything, and half of what a burst like the last one would still
+ * bring. While a burst comes, no more of it is expected than its memory has left, or a quarter of what has come when there
+ * is no such memory: otherwise a node that has all that it needs asks for more, and those that have not wait behind it.
+ * fill: a little more, and room for the whole of such a burst. keep: beyond that what random arrivals move the marks by, and
+ * those who have left, before anything is given back.
  */
 struct ipam_warm ipam_demand_warm(const struct ipam_demand *d, uint64_t now_ms, enum ipam_mode mode,
 				  unsigned int capacity)
 {
 	struct ipam_demand t = as_of(d, now_ms);
 	double per_ms = t.recent * LN2 / IPAM_DEMAND_RECENT_HALF_MS;
-	double coming = per_ms * t.lead_ms * 2, half = capacity ? capacity / 2.0 : IPAM_DEMAND_MAX;
+	double half = capacity ? capacity / 2.0 : IPAM_DEMAND_MAX;
 	double burst = t.burst < half ? t.burst : half;
-	double low = IPAM_DEMAND_FLOOR + coming + burst / 2;
+	double coming = min_d(per_ms * t.lead_ms * 2, max_d(t.burst - t.surge, t.surge / 4));
+	double low = IPAM_DEMAND_FLOOR + coming + max_d(burst - t.surge, 0) / 2;
 	double fill = max_d(low + IPAM_DEMAND_FLOOR, IPAM_DEMAND_FLOOR + burst);
-	double keep = fill + max_d(fill / 4, IPAM_DEMAND_FLOOR) + t.left;
+	double keep = fill + max_d(fill / 4, IPAM_DEMAND_BAND) + t.left;
 
 	/* a prefix is a lump already: no need to make it larger */
 	if (mode == IPAM_MODE_PREFIXES) {

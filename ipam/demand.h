@@ -37,6 +37,7 @@ struct ipam_demand {
 
 #define IPAM_DEMAND_FIRST 16.0          /* addresses: what a node of which nothing is known expects */
 #define IPAM_DEMAND_FLOOR 3.0           /* addresses: never less, or the first pod of a quiet node waits */
+#define IPAM_DEMAND_BAND 8.0            /* addresses: what lies at least between fill and keep, or chance makes calls */
 #define IPAM_DEMAND_RECENT_HALF_MS 30000
 #define IPAM_DEMAND_SURGE_HALF_MS 180000
 #define IPAM_DEMAND_BURST_HALF_MS 7200000

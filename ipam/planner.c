@@ -99,6 +99,20 @@ static bool fits_pass(const struct ipam_work *w, const struct ipam_subnet *s, bo
 	return exhausted_until(w, s, true) != 0;
 }
 
+/* It was throttled when last tried, and another one of its kind is to find out whether it still is: two would only both fail. */
+static bool probing(const struct ipam_work *w, enum ipam_act act)
+{
+	if (w->in->blocks[act].cause != IPAM_CAUSE_THROTTLED)
+		return false;
+	for (size_t i = 0; i < w->in->n_inflight; i++)
+		if (w->in->inflight[i].act == act)
+			return true;
+	for (size_t i = 0; i < w->plan->n; i++)
+		if (w->plan->v[i].act == act)
+			return true;
+	return false;
+}
+
 static bool is_growth(enum ipam_act act)
 {
 	return act == IPAM_ACT_CREATE_ENI || act == IPAM_ACT_ASSIGN_PREFIXES || act == IPAM_ACT_ASSIGN_ADDRS;
@@ -174,6 +188,10 @@ static void grow_eni(struct ipam_work *w, const struct ipam_eni *e, bool prefix)
 		/* throttled: its turn comes, and another ENI instead is worth five calls only to those who wait */
 		if (w->in->blocks[act].cause == IPAM_CAUSE_THROTTLED && prefix && !w->in->waiting)
 			w->left -= (long)slots * per;
+		return;
+	}
+	if (probing(w, act)) {
+		w->left -= (long)slots * per;
 		return;
 	}
 	n = want_slots(w, slots, per);

@@ -147,7 +147,7 @@ unsigned int ipam_limits_capacity(const struct ipam_limits *l, enum ipam_mode mo
  * struct ipam_plan_in - everything that a plan depends on, besides the pool.
  * @waiting:  ADDs that wait for an address now.
  * @blocks:   by kind of action: do not try before until_ms, because of cause (throttled, denied, ENI limit,
- * ...).
+ * ...). One that was THROTTLED stays here after that time until the action succeeds: only one of its kind is tried until then.
  * @shrink:   plan UNASSIGN and REMOVE_ENI too. @last_shrink_ms: when the last shrinking action was started.
  * @disabled: provisioning is switched off: no action at all.
  */

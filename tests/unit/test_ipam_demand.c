@@ -44,7 +44,7 @@ static void test_idle_node_holds_little(void **state)
 		first = later;
 	}
 	assert_true(later.low <= IPAM_DEMAND_FLOOR + 1);
-	assert_true(later.keep <= 4 * IPAM_DEMAND_FLOOR);
+	assert_true(later.keep <= 2 * IPAM_DEMAND_FLOOR + 1 + IPAM_DEMAND_BAND);
 }
 
 static void test_burst_is_remembered(void **state)
@@ -54,10 +54,32 @@ static void test_burst_is_remembered(void **state)
 
 	ipam_demand_init(&d, T0);
 	end = arrivals(&d, T0, 40, 100);
-	/* the same burst again would find half of its addresses before anything is asked for, all of them soon after */
-	assert_true(warm_at(&d, end).low >= 20);
+	/* the same burst again will find half of its addresses before anything is asked for, all of them soon after */
+	assert_true(warm_at(&d, end + HOUR / 4).low >= 20);
 	assert_true(warm_at(&d, end + HOUR).fill >= 25);
-	assert_true(warm_at(&d, end + 24 * HOUR).keep <= 4 * IPAM_DEMAND_FLOOR);
+	assert_true(warm_at(&d, end + 24 * HOUR).keep <= 2 * IPAM_DEMAND_FLOOR + 1 + IPAM_DEMAND_BAND);
+}
+
+static void test_what_has_come_is_not_expected_again(void **state)
+{
+	struct ipam_demand d, unseen;
+	uint64_t end, again;
+
+	ipam_demand_init(&d, T0);
+	end = arrivals(&d, T0, 40, 100);
+	again = end + HOUR / 4;
+	/* EC2 throttles, so much that a minute's arrivals would be due */
+	ipam_demand_grew(&d, again, IPAM_DEMAND_LEAD_MAX_MS);
+	(void)arrivals(&d, again, 30, 100);
+	/* of 40 some 10 are left to come: who has those asks for nothing */
+	assert_true(warm_at(&d, again + 3000).low <= IPAM_DEMAND_FLOOR + 10 + 10 / 2 + 1);
+	assert_true(warm_at(&d, again + 3000).low >= 6);
+	/* a burst larger than any before may go on: a quarter more */
+	ipam_demand_init(&unseen, T0);
+	ipam_demand_grew(&unseen, T0, IPAM_DEMAND_LEAD_MAX_MS);
+	(void)arrivals(&unseen, T0, 80, 100);
+	assert_true(warm_at(&unseen, T0 + 8000).low >= IPAM_DEMAND_FLOOR + 15);
+	assert_true(warm_at(&unseen, T0 + 8000).low <= IPAM_DEMAND_FLOOR + 21);
 }
 
 static void test_steady_arrivals_cover_the_lead_time(void **state)
@@ -369,7 +391,7 @@ static void test_scale_to_zero_and_back(void **state)
 			live_settle(&l, t + h * 60000);
 		assert_int_equal(l.grew, grew);
 		assert_true(live_available(&l) < peak / 2);
-		assert_true(live_available(&l) <= (modes[m] == IPAM_MODE_ADDRS ? 4 * IPAM_DEMAND_FLOOR : 16));
+		assert_true(live_available(&l) <= (modes[m] == IPAM_MODE_ADDRS ? 2 * IPAM_DEMAND_FLOOR + 1 + IPAM_DEMAND_BAND : 16));
 		assert_true(l.shrank <= 12);
 	}
 }
@@ -392,6 +414,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_idle_node_holds_little),
 		cmocka_unit_test(test_burst_is_remembered),
+		cmocka_unit_test(test_what_has_come_is_not_expected_again),
 		cmocka_unit_test(test_steady_arrivals_cover_the_lead_time),
 		cmocka_unit_test(test_steps_do_not_matter),
 		cmocka_unit_test(test_withdrawn_arrivals_do_not_count),

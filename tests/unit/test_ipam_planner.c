@@ -1,6 +1,8 @@
 /* The planner: order of growth, limits, what is under way, exhausted subnets, causes, shrinking. */
 #include "ipam/planner.h"
 
+#include "ipam/pause.h"
+
 #include "lib/base/parse.h"
 #include "tests/unit/ipam_node.h"
 
@@ -285,6 +287,43 @@ static void test_blocks(void **state)
 	why_is(&n, IPAM_CAUSE_DISABLED, "provisioning of ENIs and addresses is switched off");
 }
 
+/* two ENIs have room, and both are needed; while EC2 throttles, the second waits for what becomes of the first */
+static void test_one_call_finds_out_whether_ec2_still_throttles(void **state)
+{
+	NODE(IPAM_MODE_ADDRS);
+	node_add_eni(&n, 0, "subnet-a");
+	node_add_eni(&n, 1, "subnet-a");
+	n.in.targets.warm_ip = 15;
+	plan(&n, 2);
+	n.in.blocks[IPAM_ACT_ASSIGN_ADDRS] = (struct ipam_why){ IPAM_CAUSE_THROTTLED, 1, "Rate exceeded" };
+	plan(&n, 1);
+	is_action(&n, 0, IPAM_ACT_ASSIGN_ADDRS, "eni-0", "subnet-a", 0, 9);
+	/* another cause is no reason for that */
+	n.in.blocks[IPAM_ACT_ASSIGN_ADDRS].cause = IPAM_CAUSE_EC2;
+	plan(&n, 2);
+}
+
+static void test_pauses(void **state)
+{
+	uint64_t pause = 0, ms;
+
+	/* who waits comes again soon, who has addresses for ten minutes leaves the account to others for some of them */
+	for (int i = 0; i < 10; i++) {
+		ms = ipam_pause_next(&pause, true, 0, UINT64_MAX / 10 * (unsigned int)i);
+		assert_true(ms >= IPAM_PAUSE_MIN_MS / 4 && ms <= IPAM_PAUSE_WAITING_MS);
+		ms = ipam_pause_next(&pause, true, 600000, UINT64_MAX / 10 * (unsigned int)i);
+		assert_true(ms >= IPAM_PAUSE_LASTS_MAX_MS / 2 && ms <= IPAM_PAUSE_LASTS_MAX_MS);
+		ms = ipam_pause_next(&pause, true, IPAM_NEVER, UINT64_MAX / 10 * (unsigned int)i);
+		assert_true(ms >= IPAM_PAUSE_LASTS_MAX_MS / 2 && ms <= IPAM_PAUSE_LASTS_MAX_MS);
+	}
+	assert_int_equal(pause, IPAM_PAUSE_MAX_MS);
+	/* and when an ADD waits after all, not for that long */
+	assert_true(ipam_pause_hurry(1300000, 1000000, UINT64_MAX) < 1000000 + IPAM_PAUSE_WAITING_MS);
+	assert_true(ipam_pause_hurry(1300000, 1000000, 0) >= 1000000);
+	assert_int_equal(ipam_pause_hurry(1009000, 1000000, UINT64_MAX), 1009000);
+	assert_int_equal(ipam_pause_hurry(5, 1000000, UINT64_MAX), 5);
+}
+
 static void test_blocked_eni(void **state)
 {
 	NODE(IPAM_MODE_ADDRS);
@@ -432,6 +471,8 @@ int main(void)
 		cmocka_unit_test(test_no_addresses_left),
 		cmocka_unit_test(test_stale_figures_only_order_subnets),
 		cmocka_unit_test(test_blocks),
+		cmocka_unit_test(test_one_call_finds_out_whether_ec2_still_throttles),
+		cmocka_unit_test(test_pauses),
 		cmocka_unit_test(test_blocked_eni),
 		cmocka_unit_test(test_an_available_address_needs_no_cause),
 		cmocka_unit_test(test_shrink_by_address),

@@ -235,6 +235,12 @@ static void undo_shrink(struct ours *o, const struct job *j)
 		(void)ipam_pool_eni_state(o->pool, j->a.eni_id, IPAM_ENI_READY);
 }
 
+/* an empty ENI: nobody needs it yet */
+static bool is_ahead(const struct job *j)
+{
+	return j->a.act == IPAM_ACT_CREATE_ENI && !j->a.n_addrs && !j->a.n_prefixes;
+}
+
 static void job_throttled(struct world *w, struct ours *o, struct job *j)
 {
 	uint64_t lasts, until;
@@ -242,7 +248,7 @@ static void job_throttled(struct world *w, struct ours *o, struct job *j)
 
 	ipam_pool_stats(o->pool, &st);
 	lasts = o->n_waiters ? 0 : ipam_demand_lasts_ms(&o->demand, w->now_ms, st.available);
-	until = w->now_ms + ipam_pause_next(&o->pause_ms[j->a.act], is_growth(j->a.act), lasts, world_random(&w->rng));
+	until = w->now_ms + ipam_pause_next(&o->pause_ms[j->a.act], is_growth(j->a.act) && !is_ahead(j), lasts, world_random(&w->rng));
 
 	undo_shrink(o, j);
 	for (enum ipam_act act = 0; act < IPAM_ACT_COUNT_; act++)
@@ -506,6 +512,9 @@ static void plan_node(struct world *w, uint32_t node)
 		return;
 	ipam_pool_advance(o->pool, w->now_ms);
 	in.n_inflight = inflight(o, fly);
+	for (enum ipam_act act = 0; o->n_waiters && act < IPAM_ACT_COUNT_; act++)
+		if (is_growth(act) && o->blocks[act].cause == IPAM_CAUSE_THROTTLED)
+			o->blocks[act].until_ms = ipam_pause_hurry(o->blocks[act].until_ms, w->now_ms, world_random(&w->rng));
 	memcpy(in.blocks, o->blocks, sizeof(in.blocks));
 	in.targets.warm = ipam_demand_warm(&o->demand, w->now_ms, in.targets.mode, capacity);
 	ipam_plan(o->pool, &in, &plan);
