@@ -11,6 +11,7 @@
 #                       then a fleet of 1,000 nodes on one account, simulated -> build/fleet.json, build/fleet-*.svg
 #   make bench-fleet    the latter alone (NODES=, at most 5000)
 #   make bench-churn    100,000 ADD + DEL on a node with 737 pods (PAIRS=): memory and time, into build/bench.json (as root)
+#   make bench-kills    the daemon killed at every point of every scene, then 10,000 times (DEATHS=) at random
 #   make unit|fuzz-replay|bpf|policy|sim-tests|fabric-tests|conformance|eni-tests|e2e|faults|check-layers|check-headers    one suite alone
 #   make fuzz           coverage-guided fuzzing of each parser for FUZZ_TIME seconds (clang)
 #   make install        DESTDIR=, PREFIX=
@@ -212,7 +213,7 @@ $(B)/headers-bpf/%.h.ok: %.h $(B)/.flags
 
 # --- tests --------------------------------------------------------------------------------------------------------------
 
-.PHONY: check check-all unit bpf policy fuzz-replay sim-tests fabric-tests conformance eni-tests e2e faults check-layers check-headers build-tests demo demo-run bench bench-run bench-fleet fuzz deps
+.PHONY: check check-all unit bpf policy fuzz-replay sim-tests fabric-tests conformance eni-tests e2e faults check-layers check-headers build-tests demo demo-run bench bench-run bench-fleet bench-kills fuzz deps
 export VPCWIRE_BUILD := $(abspath $(B))
 runner := $(PYTHON) mk/run-tests.py
 # folders of Python tests, each a pytest run; K='expression' picks some of a folder's, as pytest -k does
@@ -227,6 +228,7 @@ build-tests: all $(unit_programs) $(bpf_programs) $(policy_programs) $(fuzz_prog
 check: deps
 	+@$(MAKE) $(jobs) build-tests
 	+@$(MAKE) check-all
+check-all: export KILL_TWICE := 1
 check-all: build-tests
 	@$(runner) --log-dir $(B)/test-logs unit $(unit_programs) -- bpf $(bpf_programs) -- \
 		policy $(policy_programs) -- fuzz $(fuzz_programs) -- layers -- headers $(HEADERS) $(foreach d,$(PYTEST_DIRS),-- pytest $d)
@@ -266,11 +268,17 @@ bench: deps
 bench-run:
 	@$(PYTHON) tests/bench/run.py --out $(B)/bench.json
 	@$(MAKE) bench-fleet
+	+@$(MAKE) bench-kills
 .PHONY: bench-churn
 bench-churn: all
 	@$(PYTHON) tests/bench/run.py --out $(B)/bench.json --only churn --pairs $(or $(PAIRS),100000)
 bench-fleet: $(B)/bin/fleet
 	@$(PYTHON) tests/bench/fleet/plot.py --fleet $(B)/bin/fleet --out $(B) --nodes $(or $(NODES),1000)
+
+# no processor's speed is measured: it is as long as it takes until so many deaths have been audited
+bench-kills: $(B)/tests/unit/test_kill $(B)/tests/unit/test_model
+	@KILL_TWICE=all $(B)/tests/unit/test_kill
+	@MODEL_DEATHS=$(or $(DEATHS),10000) $(B)/tests/unit/test_model
 
 fuzz:
 	+@$(MAKE) BUILD=$(BUILD)-fuzz CC=clang SANITIZE=address,undefined FUZZ_ENGINE=1 CFLAGS='$(CFLAGS) -fsanitize=fuzzer-no-link' fuzz-run

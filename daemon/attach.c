@@ -270,6 +270,12 @@ static int supersede(struct daemon *d, struct attachment *old, struct vw_err *er
 	return r;
 }
 
+static int still_dying(struct daemon *d, const char *ifname, struct vw_err *err)
+{
+	daemon_links_dying(d);
+	return vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN, "the former interface %s of this pod is still being deleted", ifname);
+}
+
 /* 0: the name is free; -EBUSY: it will be after the next reap */
 static int name_claim(struct daemon *d, const char *ifname, struct vw_err *err)
 {
@@ -283,11 +289,7 @@ static int name_claim(struct daemon *d, const char *ifname, struct vw_err *err)
 		if (r < 0)
 			return r;
 	}
-	if (hostnet_is_dying(d->hostnet, ifname, 0)) {
-		daemon_links_dying(d);
-		return vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN, "the former interface %s of this pod is still being deleted", ifname);
-	}
-	return 0;
+	return hostnet_is_dying(d->hostnet, ifname, 0) ? still_dying(d, ifname, err) : 0;
 }
 
 /* --- ADD */
@@ -417,6 +419,9 @@ int attach_add(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wir
 		return vw_err_set(err, EEXIST, VW_CNI_INTERFACE_EXISTS,
 				  "container %s has interface %s already, with another address than the one asked for",
 				  req->key.container_id, req->key.ifname);
+	/* its answer was lost with the daemon, and another sandbox of the pod, gone since, has left a veth of its name */
+	if (a && hostnet_is_dying(d->hostnet, a->host_ifname, 0))
+		return still_dying(d, a->host_ifname, err);
 	if (a) {
 		fill_wiring(d, a, true, ret_w);
 		return 0;

@@ -17,6 +17,7 @@
 #include "daemon/loop.h"
 #include "ipam/pool.h"
 #include "daemon/placement.h"
+#include "daemon/settle.h"
 #include "daemon/sweep.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
@@ -32,6 +33,7 @@
 struct discover_job {
 	struct daemon *d;
 	uint64_t changes;               /* grow_changes() when it began */
+	uint64_t asked_ms;              /* when it began */
 	struct survey survey;
 	int r;
 	struct vw_err err;
@@ -169,13 +171,40 @@ static bool subnet_known(struct daemon *d, const struct survey *s, struct store_
 	return row->subnet.ip.family != 0;
 }
 
+/* what was given back a moment ago is not ours because somebody still shows it */
+static size_t drop_doubtful(const struct daemon *d, struct store_eni *row, uint64_t asked_ms)
+{
+	size_t kept = 0, n = row->n_slots;
+
+	for (size_t i = 0; i < n; i++)
+		if (!grow_doubts(d, &row->slots[i], asked_ms))
+			row->slots[kept++] = row->slots[i];
+	row->n_slots = kept;
+	return n - kept;
+}
+
+/* fewer slots than a moment ago: what was given since then may not be shown yet */
+static bool shows_less(struct daemon *d, const struct store_eni *row, uint64_t asked_ms)
+{
+	const struct eni *e = eni_by_id(d, row->id);
+	size_t n = 0;
+
+	if (!e || !e->grown_ms || asked_ms >= e->grown_ms + SETTLE_MS)
+		return false;
+	for (size_t i = 0; i < e->row.n_slots; i++)
+		for (size_t k = 0; k < row->n_slots; k++)
+			n += vw_cidr_eq(&e->row.slots[i], &row->slots[k]);
+	return n < e->row.n_slots;
+}
+
 static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_eni *e, const struct imds_eni *i,
-		     bool may_drop)
+		     bool may_drop, uint64_t asked_ms)
 {
 	const struct eni_link *link;
 	struct store_eni row;
 	struct vw_err err;
-	bool whole = true;
+	bool whole = true, settled;
+	int r;
 
 	if (facts_of(&row, e, i) < 0)
 		return false;
@@ -183,18 +212,25 @@ static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_
 	/* IMDS alone may be old and show what has been given back since: of an ENI that we keep books on it proves nothing new */
 	if (!e && eni_by_id(d, row.id) && !d->cfg->disable_provisioning)
 		row.n_slots = 0;
+	settled = !drop_doubtful(d, &row, asked_ms);
 	link = survey_link(s, &row.mac);
 	if (!subnet_known(d, s, &row)) {
 		vw_info("the subnet of an ENI is not known yet, asking again later", "eni=%s", row.id);
 		whole = false;
-	} else if (eni_learn(d, &row, link, &err) < 0) {
+	} else if ((r = eni_learn(d, &row, link, &err)) < 0) {
 		vw_warn("an ENI could not be taken into use, retrying", "eni=%s err=\"%s\"", row.id, err.msg);
 		whole = false;
-	} else if (!link) {
+	} else if (r > 0) {
+		vw_info("EC2 shows an address on another ENI than before, looking again", "eni=%s", row.id);
+		settled = false;
+	}
+	if (whole && !link) {
 		vw_info("the link of an ENI has not appeared yet, looking again later", "eni=%s", row.id);
 		whole = false;
 	}
-	if (e && whole && may_drop) {
+	if (e && whole && shows_less(d, &row, asked_ms)) {
+		settled = false;
+	} else if (e && whole && may_drop) {
 		eni_drop_slots(d, row.id, row.slots, row.n_slots);
 		if (!row.block6.ip.family)
 			eni_drop_block6(d, row.id);
@@ -205,7 +241,7 @@ static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_
 			vw_warn("an ENI could not be recorded", "eni=%s err=\"%s\"", row.id, err.msg);
 	}
 	free(row.slots);
-	return whole;
+	return whole && settled;
 }
 
 static void count_unmanaged(struct daemon *d, const struct survey *s)
@@ -278,7 +314,7 @@ static bool drop_enis(struct daemon *d, const struct survey *s, bool may_drop)
 	return whole;
 }
 
-static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop)
+static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop, uint64_t asked_ms)
 {
 	bool whole = true;
 
@@ -291,12 +327,12 @@ static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop)
 			if (is_primary(e->attachment.card, e->attachment.device) != (pass == 0) || use_of(d, e) != PLACE_OURS ||
 			    e->attachment.status == EC2_DETACHING || e->attachment.status == EC2_DETACHED)
 				continue;
-			whole &= take_eni(d, s, e, imds_by_id(s, e->id), may_drop);
+			whole &= take_eni(d, s, e, imds_by_id(s, e->id), may_drop, asked_ms);
 		}
 		for (size_t i = 0; !s->ec2_ok && i < s->n_imds_enis; i++)
 			if (is_primary(s->imds_enis[i].card, s->imds_enis[i].device) == (pass == 0) &&
 			    s->imds_enis[i].n_ipv4 > 0 && (!s->imds_enis[i].card || d->cfg->multi_nic))
-				whole &= take_eni(d, s, NULL, &s->imds_enis[i], false);
+				whole &= take_eni(d, s, NULL, &s->imds_enis[i], false, asked_ms);
 	}
 	return drop_enis(d, s, may_drop) && whole;
 }
@@ -350,7 +386,7 @@ static void discover_done(void *arg)
 	take_identity(d, &j->survey);
 	placement_surveyed(d, &j->survey);
 	quiet = j->changes != UINT64_MAX && j->changes == grow_changes(d);
-	whole = take_enis(d, &j->survey, quiet);
+	whole = take_enis(d, &j->survey, quiet, j->asked_ms);
 	if (daemon_nat_apply(d, &err) < 0) {
 		vw_error("NAT could not be set up, retrying", "err=\"%s\"", err.msg);
 		d->trouble = err;
@@ -405,6 +441,7 @@ void discover_start(struct daemon *d)
 	}
 	j->d = d;
 	j->changes = grow_changes(d);
+	j->asked_ms = vw_mono_ms();
 	j->survey.cloud = d->cloud;
 	j->survey.creds = d->cloud->creds;
 	j->survey.ec2 = d->cloud->ec2;

@@ -138,17 +138,60 @@ static int pool_add(struct daemon *d, struct eni *e, struct vw_err *err)
 	return r < 0 ? vw_err_sys(err, r, 0, "adding ENI %s to the pool", e->row.id) : 0;
 }
 
-static int merge_slots(struct eni *e, const struct store_eni *facts)
+static bool overlaps(const struct vw_cidr *a, const struct vw_cidr *b)
+{
+	return vw_cidr_has(a, &b->ip) || vw_cidr_has(b, &a->ip);
+}
+
+/* some ENI has it, or a part of it, already */
+static bool is_taken(const struct daemon *d, const struct vw_cidr *c)
+{
+	for (size_t i = 0; i < d->enis.n; i++)
+		for (size_t k = 0; k < d->enis.v[i].row.n_slots; k++)
+			if (overlaps(&d->enis.v[i].row.slots[k], c))
+				return true;
+	return false;
+}
+
+/* Return: how many were left out, -ENOMEM */
+static int merge_slots(const struct daemon *d, struct eni *e, const struct store_eni *facts)
 {
 	struct vw_cidr *grown = reallocarray(e->row.slots, e->row.n_slots + facts->n_slots + 1, sizeof(*grown));
+	int left_out = 0;
 
 	if (!grown)
 		return -ENOMEM;
 	e->row.slots = grown;
-	for (size_t i = 0; i < facts->n_slots; i++)
-		if (!has_slot(e, &facts->slots[i]))
+	for (size_t i = 0; i < facts->n_slots; i++) {
+		if (has_slot(e, &facts->slots[i]))
+			continue;
+		if (is_taken(d, &facts->slots[i]))
+			left_out++;
+		else
 			e->row.slots[e->row.n_slots++] = facts->slots[i];
-	return 0;
+	}
+	return left_out;
+}
+
+static void lose_slot(struct daemon *d, struct eni *e, size_t i)
+{
+	struct vw_err err;
+
+	(void)ipam_pool_slot_del(d->pool, &e->row.slots[i]);
+	e->row.slots[i] = e->row.slots[--e->row.n_slots];
+	if (eni_save(d, e, &err) < 0)
+		vw_warn("an ENI could not be recorded, ignoring", "eni=%s err=\"%s\"", e->row.id, err.msg);
+}
+
+void eni_given(struct daemon *d, const char *id, const struct vw_cidr *cidr)
+{
+	for (size_t i = 0; i < d->enis.n; i++) {
+		struct eni *e = &d->enis.v[i];
+
+		for (size_t k = e->row.n_slots; k-- > 0;)
+			if (overlaps(&e->row.slots[k], cidr) && (strcmp(e->row.id, id) || !vw_cidr_eq(&e->row.slots[k], cidr)))
+				lose_slot(d, e, k);
+	}
 }
 
 /* what pods use stays; a block that EC2 does not show is dropped by eni_drop_block6(), not here */
@@ -213,7 +256,7 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 	struct vw_cidr *slots, block6;
 	struct vw_ip ip6;
 	size_t n_slots;
-	int r;
+	int r, left_out;
 
 	if (!e) {
 		if (d->enis.n == ENI_MAX || number < 0)
@@ -222,7 +265,7 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 		*e = (struct eni){ 0 };
 		e->row.number = (unsigned int)number;
 	}
-	e->left_alone = e->gone = e->gone_asked = false;
+	e->left_alone = e->gone = e->gone_asked = e->unrouted = false;
 	slots = e->row.slots;
 	n_slots = e->row.n_slots;
 	number = (int)e->row.number;
@@ -233,7 +276,8 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 	e->row.slots = slots;
 	e->row.n_slots = n_slots;
 	e->row.block6 = block6;
-	if (merge_slots(e, facts) < 0)
+	left_out = merge_slots(d, e, facts);
+	if (left_out < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the addresses of ENI %s", facts->id);
 	r = eni_save(d, e, err);
 	if (r == 0 && link && (!e->wired || e->ifindex != link->ifindex || strcmp(e->ifname, link->ifname) || !vw_ip_eq(&ip6, &e->row.ip6)))
@@ -242,7 +286,7 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 		r = block6_put(d, e, err);
 	if (r == 0)
 		r = pool_add(d, e, err);
-	return r;
+	return r < 0 ? r : left_out > 0;
 }
 
 int eni_learn(struct daemon *d, const struct store_eni *facts, const struct eni_link *link, struct vw_err *err)
@@ -303,11 +347,22 @@ void eni_drop_block6(struct daemon *d, const char *id)
 		vw_warn("an ENI could not be recorded, ignoring", "eni=%s err=\"%s\"", id, err.msg);
 }
 
+static bool unroute(struct daemon *d, const struct eni *e)
+{
+	struct hostnet_eni h;
+	struct vw_err err;
+
+	eni_hostnet(d, e, &h);
+	if (e->row.primary || hostnet_eni_remove(d->hostnet, &h, &err) == 0)
+		return true;
+	vw_warn("rules of an ENI that is gone could not be removed, ignoring", "eni=%s err=\"%s\"", e->row.id, err.msg);
+	return false;
+}
+
 int eni_forget(struct daemon *d, const char *id, struct vw_err *err)
 {
 	const struct ipam_eni *p = ipam_pool_eni(d->pool, id);
 	struct eni *e = eni_by_id(d, id);
-	struct hostnet_eni h;
 	int r;
 
 	if (!e)
@@ -317,12 +372,11 @@ int eni_forget(struct daemon *d, const char *id, struct vw_err *err)
 	if (ipam_v6_block_del(d->v6, id) < 0)
 		return vw_err_set(err, EBUSY, 0, "pods use IPv6 addresses of ENI %s", id);
 	(void)ipam_pool_eni_del(d->pool, id);
-	eni_hostnet(d, e, &h);
 	if (hostnet_free_set(d->hostnet, id, NULL, 0, err) < 0)
 		vw_warn("routes of free addresses of an ENI that is gone could not be removed, ignoring", "eni=%s err=\"%s\"", id,
 			err->msg);
-	if (!e->row.primary && hostnet_eni_remove(d->hostnet, &h, err) < 0)
-		vw_warn("rules of an ENI that is gone could not be removed, ignoring", "eni=%s err=\"%s\"", id, err->msg);
+	if (!e->unrouted)
+		(void)unroute(d, e);
 	r = store_eni_del(d->store, id, err);
 	free(e->row.slots);
 	*e = d->enis.v[--d->enis.n];
@@ -360,6 +414,8 @@ void eni_gone(struct daemon *d, const char *id)
 	if (!e)
 		return;
 	e->gone = true;
+	if (!e->ifindex && !e->unrouted)
+		e->unrouted = unroute(d, e);
 	if (pool_add(d, e, &err) < 0)
 		vw_warn("the pool could not be told of a change", "eni=%s err=\"%s\"", id, err.msg);
 }

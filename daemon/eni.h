@@ -27,8 +27,9 @@ struct vw_err;
  * @ifindex: 0 while its link has not been seen.
  * @wired:   address, table and rules are set up.
  * @at_ec2:  EC2 showed it attached when last asked.
- * @gone:    detached, by the word of two witnesses, and kept only because pods use it. @gone_asked: none does any more, and a
- *           survey was asked for to forget it.
+ * @gone:    detached, by the word of two witnesses, and kept only because pods use it. @unrouted: its link is gone too, and its
+ *           rules and table with it: another ENI may have its device index. @gone_asked: no pod uses it any more, and a survey
+ *           was asked for to forget it.
  * @lost_ms: when its link went away, 0 = it has not.
  * @grown_ms: when it last got addresses: for a while after that EC2 may not show them yet.
  * @left_alone: it is not ours any more (a tag, say); pods that are there stay, no new ones come.
@@ -37,7 +38,7 @@ struct eni {
 	struct store_eni row;
 	char ifname[IFNAMSIZ];
 	unsigned int ifindex;
-	bool wired, at_ec2, left_alone, gone, gone_asked;
+	bool wired, at_ec2, left_alone, gone, unrouted, gone_asked;
 	uint64_t lost_ms, grown_ms;
 };
 
@@ -60,8 +61,14 @@ struct eni_link {
  * eni_learn() - take in what is known to be true of an ENI: new ones get a number, a place in pool and store; its kernel side
  * is set up when @link is given; slots are added. Slots that are known but not in @facts stay: see eni_drop_slots().
  * @facts: number is ignored. @link: NULL when the link has not appeared.
+ * Return: 0, 1 (slots of @facts were left out because another ENI has them, as far as we know), -errno.
  */
 int eni_learn(struct daemon *d, const struct store_eni *facts, const struct eni_link *link, struct vw_err *err);
+/**
+ * eni_given() - EC2 has just given @cidr to ENI @id. So no other has it, nor this one a part of it: where we thought so it is taken
+ * out, and what pods use of it is theirs on the new ENI once that is learnt.
+ */
+void eni_given(struct daemon *d, const char *id, const struct vw_cidr *cidr);
 /** eni_restore() - like eni_learn() for a row of the store: its number is kept. */
 int eni_restore(struct daemon *d, const struct store_eni *row, const struct eni_link *link, struct vw_err *err);
 /**

@@ -83,6 +83,8 @@ static void undo_shrink(struct daemon *d, const struct grow_job *j)
 		return;
 	if (j->detached || j->err.unknown) {
 		d->grow->look_again |= j->kind == GROW_UNASSIGN;
+		for (size_t i = 0; j->kind == GROW_UNASSIGN && i < j->n_known; i++)
+			settle_gave(&d->grow->given, &j->known[i], vw_mono_ms());
 		return;
 	}
 	for (size_t i = 0; j->kind == GROW_UNASSIGN && i < j->n_known; i++)
@@ -97,7 +99,7 @@ static void undo_shrink(struct daemon *d, const struct grow_job *j)
 static bool intent_over(const struct grow_job *j)
 {
 	if (j->kind == GROW_CREATE_ENI)
-		return j->attached || (!j->created && !j->err.unknown);
+		return j->attached || (!j->created && !j->err.unknown && !j->left);
 	return j->kind == GROW_DELETE_ENI && (j->r == 0 || (!j->detached && !j->err.unknown));
 }
 
@@ -203,7 +205,8 @@ static int pick_device(const struct daemon *d, struct grow_job *j)
 		if (d->grow->jobs[i]->kind == GROW_CREATE_ENI)
 			cards_take(&j->cards, d->grow->jobs[i]->card, d->grow->jobs[i]->device);
 	for (size_t i = 0; i < d->enis.n; i++)
-		cards_take(&j->cards, d->enis.v[i].row.card, d->enis.v[i].row.device);
+		if (!d->enis.v[i].unrouted)
+			cards_take(&j->cards, d->enis.v[i].row.card, d->enis.v[i].row.device);
 	return cards_pick(&j->cards, &j->card, &j->device);
 }
 
@@ -218,7 +221,7 @@ static void known_subnet(const struct daemon *d, struct grow_job *j)
 			j->subnet = d->enis.v[i].row.subnet;
 }
 
-static int start_intent(struct daemon *d, const struct store_intent *i)
+static int start_intent(struct daemon *d, const struct store_intent *i, bool resumed)
 {
 	struct grow_job *j = calloc(1, sizeof(*j));
 
@@ -228,6 +231,8 @@ static int start_intent(struct daemon *d, const struct store_intent *i)
 	j->n_prefixes = i->n_prefixes;
 	j->n_addrs = i->n_addrs;
 	j->n_prefixes6 = d->cfg->enable_ipv6;
+	j->intent_unix = i->created_unix;
+	j->resumed = resumed;
 	(void)VW_COPY(j->subnet_id, i->subnet_id);
 	(void)VW_COPY(j->token, i->token);
 	(void)VW_COPY(j->instance_id, d->node.instance_id);
@@ -275,7 +280,7 @@ static int start_create(struct daemon *d, const struct ipam_action *a)
 		return -EIO;
 	}
 	vw_info("creating an ENI", "subnet=%s prefixes=%u addresses=%u", i.subnet_id, i.n_prefixes, i.n_addrs);
-	return start_intent(d, &i);
+	return start_intent(d, &i, false);
 }
 
 static int start_on_eni(struct daemon *d, const struct ipam_action *a, enum grow_kind kind)
@@ -418,11 +423,14 @@ static enum ipam_mode plan_mode(const struct daemon *d)
 static struct ipam_limits plan_limits(const struct daemon *d)
 {
 	struct cards cards;
+	unsigned int gone = 0;
 
+	for (size_t i = 0; i < d->enis.n; i++)
+		gone += d->enis.v[i].unrouted;
 	node_cards(&d->node, d->cfg->multi_nic, &cards);
 	return (struct ipam_limits){
-		.max_enis = cards_total(&cards),
-		.max_eni = d->cfg->max_eni,
+		.max_enis = cards_total(&cards) ? cards_total(&cards) + gone : 0,
+		.max_eni = d->cfg->max_eni ? d->cfg->max_eni + gone : 0,
 		.other_enis = d->enis.n_unmanaged,
 		.slots_per_eni = d->node.ips_per_eni ? d->node.ips_per_eni - 1 : 0,
 		.max_pods = d->cfg->max_pods,
@@ -672,7 +680,7 @@ static int resume_one(const struct store_intent *i, void *arg)
 	if (!strcmp(i->kind, DELETE_KIND))
 		return resume_delete(d, i->token);
 	vw_info("finishing an ENI that an earlier life began", "subnet=%s", i->subnet_id);
-	if (start_intent(d, i) < 0)
+	if (start_intent(d, i, true) < 0)
 		vw_warn("it could not be started, retrying", "subnet=%s", i->subnet_id);
 	return 0;
 }
@@ -707,6 +715,11 @@ int grow_restore(struct daemon *d, struct vw_err *err)
 uint64_t grow_changes(const struct daemon *d)
 {
 	return d->grow->n_jobs ? UINT64_MAX : d->grow->changes;
+}
+
+bool grow_doubts(const struct daemon *d, const struct vw_cidr *c, uint64_t asked_ms)
+{
+	return settle_doubts(&d->grow->given, c, asked_ms);
 }
 
 size_t grow_in_flight(const struct daemon *d)

@@ -7,6 +7,7 @@
 struct daemon;
 struct grow;
 struct ipam_warm;
+struct vw_cidr;
 struct vw_err;
 
 /**
@@ -42,6 +43,8 @@ int grow_restore(struct daemon *d, struct vw_err *err);
 bool grow_has_token(const struct daemon *d, const char *token);
 /** grow_changes() - how many actions were started and ended so far; UINT64_MAX while one is under way. */
 uint64_t grow_changes(const struct daemon *d);
+/** grow_doubts() - somebody who was asked at @asked_ms shows @c, which was given back then or shortly before: see settle.h. */
+bool grow_doubts(const struct daemon *d, const struct vw_cidr *c, uint64_t asked_ms);
 /** grow_in_flight() - actions under way that will bring addresses. */
 size_t grow_in_flight(const struct daemon *d);
 /**

@@ -223,6 +223,25 @@ static int eni_row(const struct grow_job *j, struct store_eni *row)
 	return 0;
 }
 
+/* of what EC2 has just given: nobody else has it, and pods that have addresses of it already go by this ENI from now on */
+static int take_in(struct daemon *d, const struct store_eni *row, const struct eni_link *link, struct vw_err *err)
+{
+	struct ipam_stats st;
+	int r;
+
+	for (size_t i = 0; i < row->n_slots; i++)
+		settle_got(&d->grow->given, &row->slots[i]);
+	for (size_t i = 0; i < row->n_slots; i++)
+		eni_given(d, row->id, &row->slots[i]);
+	ipam_pool_stats(d->pool, &st);
+	r = eni_learn(d, row, link, err);
+	if (r >= 0 && st.orphaned)
+		attach_republish(d);
+	if (r >= 0)
+		eni_by_id(d, row->id)->grown_ms = vw_mono_ms();
+	return r;
+}
+
 void grow_created(struct daemon *d, const struct grow_job *j)
 {
 	struct store_eni row;
@@ -234,7 +253,7 @@ void grow_created(struct daemon *d, const struct grow_job *j)
 		d->grow->look_again = true;
 		return;
 	}
-	if (eni_learn(d, &row, j->have_link ? &j->link : NULL, &err) < 0) {
+	if (take_in(d, &row, j->have_link ? &j->link : NULL, &err) < 0) {
 		vw_error("a new ENI could not be taken into use, retrying", "eni=%s err=\"%s\"", j->eni.id, err.msg);
 		d->grow->look_again = true;
 	} else if (!j->have_link) {
@@ -269,7 +288,7 @@ void grow_assigned(struct daemon *d, const struct grow_job *j)
 	link.mac = row.mac;
 	link.ifindex = e->ifindex;
 	(void)VW_COPY(link.ifname, e->ifname);
-	if (eni_learn(d, &row, e->ifindex ? &link : NULL, &err) < 0) {
+	if (take_in(d, &row, e->ifindex ? &link : NULL, &err) < 0) {
 		vw_error("new addresses could not be taken into use, retrying", "eni=%s err=\"%s\"", j->eni_id, err.msg);
 		d->grow->look_again = true;
 		return;
@@ -299,6 +318,8 @@ void grow_unassigned(struct daemon *d, const struct grow_job *j)
 		if (!gone)
 			keep[n++] = e->row.slots[i];
 	}
+	for (size_t i = 0; i < j->n_known; i++)
+		settle_gave(&d->grow->given, &j->known[i], vw_mono_ms());
 	eni_drop_slots(d, j->eni_id, keep, n);
 	free(keep);
 	grew(d->grow, j);

@@ -3,6 +3,9 @@
  * is waited for, by its MAC, from the kernel's own events. What fails after the create is taken back: an ENI that could
  * not be attached is deleted again, so that nothing is left in the account. If even that fails, the intent stays open
  * and the next start, with the same token, finds the same ENI.
+ *
+ * Where a token is tried again, a refusal says nothing about the first try (a throttled call is refused before EC2 looks at
+ * the token): then the ENI is looked for by its tag, and only when it is not shown, and is old enough to be, there is none.
  */
 #include "daemon/grow_job.h"
 
@@ -20,6 +23,7 @@
 
 #define LINK_WAIT_MS 30000      /* after a successful attach; EC2 hot-plugs within seconds */
 #define UNDO_MS 20000
+#define SHOWN_S 60              /* an ENI that was created longer ago is shown when EC2 lists by tag */
 
 static int create_with_token(struct grow_job *j)
 {
@@ -69,6 +73,16 @@ static int find_by_token(struct grow_job *j)
 	found.v[0].n_tags = 0;
 	ec2_enis_done(&found);
 	return 0;
+}
+
+static void look_for_earlier(struct grow_job *j)
+{
+	int r = find_by_token(j);
+
+	if (r == 0)
+		j->r = 0;
+	else
+		j->left = r != -ENOENT || vw_unix_s() - (int64_t)j->intent_unix < SHOWN_S;
 }
 
 /* attached here already, by an earlier life whose request outlived it: then that is where it is */
@@ -178,8 +192,8 @@ static void create_eni(struct grow_job *j)
 	if (j->r < 0)
 		return;
 	j->r = create_with_token(j);
-	if (j->r < 0 && j->err.kind == EC2_TOKEN_REUSED && find_by_token(j) == 0)
-		j->r = 0;
+	if (j->r < 0 && (j->resumed || j->err.kind == EC2_TOKEN_REUSED))
+		look_for_earlier(j);
 	if (j->r < 0)
 		return;
 	j->created = true;

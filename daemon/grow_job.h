@@ -39,6 +39,8 @@ struct grow_job {
 	uint32_t device;                /* CREATE_ENI: where to attach */
 	uint32_t card;                  /* ... and on which card */
 	struct cards cards;             /* what is taken already */
+	uint64_t intent_unix;           /* when it was decided */
+	bool resumed;                   /* an earlier try may have created it */
 	char groups[EC2_MAX_GROUPS][EC2_ID_LEN];
 	size_t n_groups;
 	char tag_text[GROW_MAX_TAGS][2][256];
@@ -52,6 +54,7 @@ struct grow_job {
 	struct ec2_error err;
 	struct ec2_eni eni;             /* CREATE_ENI */
 	bool created, attached, have_link;
+	bool left;                      /* whether an earlier try left an ENI behind could not be found out */
 	bool abandon;                   /* CREATE_ENI: there is no place for it any more: delete what an earlier try made */
 	bool detached;                  /* DELETE_ENI: only the delete is left to do */
 	char new_attachment_id[EC2_ID_LEN];

@@ -3,6 +3,7 @@
 #include "daemon/ec2.h"
 #include "daemon/grow_job.h"
 #include "daemon/place.h"
+#include "daemon/settle.h"
 #include "ipam/demand.h"
 #include "ipam/planner.h"
 
@@ -25,6 +26,7 @@ struct loop_timer;
  * @demand:     what pods have asked for of late; the warm target when the operator set none. @demand_stored: as it is
  *              in the store. @wanted_ms: since when addresses have been short, 0 = they are not.
  * @look_again: a survey is due: what we believe and what EC2 says differ.
+ * @given:      slots that were given back of late, which EC2 may still show.
  * @block6, @pause6_ms: the same two for a /80.
  * @resume_deletes: what EC2 said is new enough to decide about ENIs that are half removed.
  * @replan:     fires when a pause ends.
@@ -43,6 +45,7 @@ struct grow {
 	uint64_t changes;
 	struct ipam_demand demand, demand_stored;
 	uint64_t wanted_ms;
+	struct settle given;
 	bool look_again;
 	bool resume_deletes;
 	struct loop_timer *replan;

@@ -70,6 +70,7 @@ bool world_eni_has(const struct world_eni *e, const struct vw_cidr *c)
 
 void world_take_slot(struct world *w, struct world_eni *e, size_t i)
 {
+	world_say(w, "%s loses %u/%u", e->id, vw_ip4_u32(&e->slots[i].ip) - BASE, e->slots[i].len);
 	mark(w, &e->slots[i], false);
 	e->slots[i] = e->slots[--e->n_slots];
 }
@@ -105,14 +106,23 @@ static int refuse(struct ec2_error *err, enum ec2_fail kind, bool unknown)
 }
 
 /* how a call goes: 0 well, 1 refused, 2 carried out but unheard, 3 neither carried out nor heard of */
-static int fate(struct world *w, struct ec2_error *err)
+static int fate_of(struct world *w, const char *call, struct ec2_error *err)
 {
 	static const enum ec2_fail refusals[] = { EC2_THROTTLED, EC2_UNAUTHORIZED, EC2_NO_CREDS, EC2_CLOCK_SKEW };
 
+	if (w->is_ghost) {
+		if (w->ghost_calls++)
+			longjmp(w->ghost, 1);
+		world_say(w, "%s of the dead", call);
+		return 0;
+	}
 	world_point(w);
 	w->calls++;
-	if (!w->faults || world_rnd(w, 8))
+	if (!w->faults || world_rnd(w, 8)) {
+		world_say(w, "%s", call);
 		return 0;
+	}
+	world_say(w, "%s, which fails", call);
 	switch (world_rnd(w, 3)) {
 	case 0:
 		refuse(err, EC2_TRANSIENT, true);
@@ -127,9 +137,13 @@ static int fate(struct world *w, struct ec2_error *err)
 	}
 }
 
+#define fate(w, err) fate_of(w, __func__, err)
+
 /* the end of a call that was carried out: the daemon may die before it hears of it */
 static int heard(struct world *w, int fated, struct ec2_error *err)
 {
+	if (w->is_ghost)
+		longjmp(w->ghost, 1);
 	world_point(w);
 	return fated == 2 ? -EAGAIN : 0;
 }

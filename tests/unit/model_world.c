@@ -56,8 +56,10 @@ unsigned int world_rnd(struct world *w, unsigned int n)
 
 void world_point(struct world *w)
 {
+	w->points += !w->dead;
 	if (!w->dead && w->crash_in && --w->crash_in == 0) {
 		w->dead = true;
+		world_say(w, "death");
 		longjmp(w->die, 1);
 	}
 }
@@ -66,6 +68,7 @@ void world_point(struct world *w)
 
 uint64_t __wrap_vw_mono_ms(void);
 uint64_t __wrap_vw_mono_us(void);
+int64_t __wrap_vw_unix_s(void);
 
 uint64_t __wrap_vw_mono_ms(void)
 {
@@ -75,6 +78,11 @@ uint64_t __wrap_vw_mono_ms(void)
 uint64_t __wrap_vw_mono_us(void)
 {
 	return the_world->now * 1000 + world_rnd(the_world, 1000);
+}
+
+int64_t __wrap_vw_unix_s(void)
+{
+	return 1800000000 + (int64_t)(the_world->now / 1000);
 }
 
 /* --- chance: one seed, one life */
@@ -90,19 +98,32 @@ ssize_t __wrap_getrandom(void *buf, size_t len, unsigned int flags)
 
 /* --- log: what is survived here would be a flood */
 
+void world_say(const struct world *w, const char *format, ...)
+{
+	char text[2048];
+	va_list ap;
+
+	if (!getenv("MODEL_LOG"))
+		return;
+	va_start(ap, format);
+	(void)vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	print_message("# %llu %s\n", (unsigned long long)w->now, text);
+}
+
 void __wrap_vw_log_at(void *site, int level, const char *msg, const char *kvfmt, ...);
 
 void __wrap_vw_log_at(void *site, int level, const char *msg, const char *kvfmt, ...)
 {
-	if (getenv("MODEL_LOG") && !the_world->dead) {
-		char text[2048];
-		va_list ap;
+	char text[2048];
+	va_list ap;
 
-		va_start(ap, kvfmt);
-		(void)vsnprintf(text, sizeof(text), kvfmt, ap);
-		va_end(ap);
-		print_message("# %llu %s%s\n", (unsigned long long)the_world->now, msg, text);
-	}
+	if (the_world->dead || !getenv("MODEL_LOG"))
+		return;
+	va_start(ap, kvfmt);
+	(void)vsnprintf(text, sizeof(text), kvfmt, ap);
+	va_end(ap);
+	world_say(the_world, "%s%s", msg, text);
 }
 
 /* --- loop */
@@ -272,6 +293,67 @@ static unsigned int addr_index(const struct vw_ip *ip)
 {
 	return ((unsigned int)ip->b[2] << 8 | ip->b[3]) % WORLD_ADDRS;
 }
+
+static void ghost(struct world *w, const struct world_job *j)
+{
+	w->ghost_calls = 0;
+	if (setjmp(w->ghost) == 0)
+		j->work(j->arg);
+}
+
+void world_ghosts(struct world *w, void (*work)(void *arg))
+{
+	w->is_ghost = true;
+	for (size_t i = 0; i < w->n_jobs; i++)
+		if (!w->jobs[i].worked && w->jobs[i].work == work)
+			ghost(w, &w->jobs[i]);
+	w->is_ghost = false;
+}
+
+/* --- store: before and after each write */
+
+int __real_store_open(const char *path, const char *boot_id, struct store **ret_store, struct vw_buf *note, struct vw_err *err);
+int __wrap_store_open(const char *path, const char *boot_id, struct store **ret_store, struct vw_buf *note, struct vw_err *err);
+void __real_store_close(struct store *s);
+void __wrap_store_close(struct store *s);
+
+int __wrap_store_open(const char *path, const char *boot_id, struct store **ret_store, struct vw_buf *note, struct vw_err *err)
+{
+	int r;
+
+	world_point(the_world);
+	r = __real_store_open(path, boot_id, ret_store, note, err);
+	the_world->store = r == 0 ? *ret_store : NULL;
+	world_point(the_world);
+	return r;
+}
+
+void __wrap_store_close(struct store *s)
+{
+	the_world->store = NULL;
+	__real_store_close(s);
+}
+
+#define STORE_WRITE(name, params, ...)                                     \
+	int __real_##name params;                                          \
+	int __wrap_##name params;                                          \
+	int __wrap_##name params                                           \
+	{                                                                  \
+		int r;                                                     \
+                                                                           \
+		world_point(the_world);                                    \
+		r = __real_##name(__VA_ARGS__);                            \
+		world_point(the_world);                                    \
+		return r;                                                  \
+	}
+
+STORE_WRITE(store_attach_put, (struct store *s, const struct store_attachment *a, struct vw_err *err), s, a, err)
+STORE_WRITE(store_attach_del, (struct store *s, const struct store_attachment *a, uint64_t until, struct vw_err *err), s, a, until, err)
+STORE_WRITE(store_eni_put, (struct store *s, const struct store_eni *e, struct vw_err *err), s, e, err)
+STORE_WRITE(store_eni_del, (struct store *s, const char *id, struct vw_err *err), s, id, err)
+STORE_WRITE(store_intent_put, (struct store *s, const struct store_intent *i, struct vw_err *err), s, i, err)
+STORE_WRITE(store_intent_del, (struct store *s, const char *token, struct vw_err *err), s, token, err)
+STORE_WRITE(store_meta_put, (struct store *s, const char *key, const char *value, struct vw_err *err), s, key, value, err)
 
 /* --- socket */
 
@@ -490,7 +572,12 @@ void world_events(struct world *w)
 	w->n_events = 0;
 }
 
-/* --- kernel */
+/* --- kernel: its real sockets are not needed, and would be lost with each death */
+
+int vw_nl_open(struct vw_nl *nl, struct vw_err *err)
+{
+	return 0;
+}
 
 int hostnet_new(struct hostnet **ret_hn, struct vw_err *err)
 {

@@ -61,8 +61,10 @@ struct world {
 	bool dead;              /* the daemon is gone; its last words change nothing */
 	bool faults;            /* EC2 and IMDS fail now and then */
 	bool full;              /* EC2 has no address left */
+	bool ghosts;            /* requests that are on the wire when the daemon dies arrive */
 	unsigned int crash_in;  /* die at the how manyth call of a double; 0 = live */
 	jmp_buf die;
+	struct store *store;    /* that is open */
 	struct loop_timer timers[WORLD_TIMERS];
 	struct world_job jobs[WORLD_JOBS];
 	size_t n_jobs;
@@ -83,6 +85,10 @@ struct world {
 	/* by address: connections of a former pod are tracked; the daemon's list says so, its present round is about it */
 	bool tracked[WORLD_ADDRS], stale[WORLD_ADDRS], purging[WORLD_ADDRS];
 	unsigned int n_stale, n_purging;
+	jmp_buf ghost;
+	unsigned int ghost_calls;
+	bool is_ghost;
+	uint64_t points;        /* passed so far */
 	uint64_t calls, commits_unheard, surveys_half;
 };
 
@@ -101,6 +107,8 @@ void world_end(void);
 unsigned int world_rnd(struct world *w, unsigned int n);
 /** world_point() - one of the places where the daemon may die. */
 void world_point(struct world *w);
+/** world_say() - a line for MODEL_LOG=1. */
+void world_say(const struct world *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** world_turn() - fire timers that are due, in order. */
 void world_turn(struct world *w);
 /** world_advance() - let @ms pass, firing timers when they are due. */
@@ -114,6 +122,8 @@ void world_link(struct world *w, const struct world_eni *e, bool gone);
 void world_events(struct world *w);
 /** world_forget_loop() - timers and jobs went with the process. */
 void world_forget_loop(struct world *w);
+/** world_ghosts() - of each job (@work) that had not begun, the first call is carried out, and nobody hears of it. */
+void world_ghosts(struct world *w, void (*work)(void *arg));
 /** world_imds_refresh() - IMDS catches up. */
 void world_imds_refresh(struct world *w);
 struct world_eni *world_eni(struct world *w, const char *id);

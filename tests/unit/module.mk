@@ -56,7 +56,11 @@ test_fleet_LIBS := ipam base
 test_fleet_SRCS := $(filter-out %/main.c,$(wildcard tests/bench/fleet/*.c)) daemon/backoff.c
 # the whole daemon on doubles of loop, socket, kernel and cloud, which stand before the daemon's own in the link
 test_model_LIBS := daemon np npc netview net rpc crypto ipam k8s yaml json base
-test_model_SRCS := tests/unit/model_world.c tests/unit/model_ec2.c tests/unit/model_books.c
-test_model_LDFLAGS := -Wl,--wrap=vw_mono_ms -Wl,--wrap=vw_mono_us -Wl,--wrap=vw_log_at -Wl,--wrap=vw_link_get \
-	-Wl,--wrap=vw_link_wait_mac -Wl,--wrap=getrandom -Wl,-z,muldefs
+test_model_SRCS := $(wildcard tests/unit/model_*.c)
+test_model_LDFLAGS := -Wl,--wrap=vw_mono_ms -Wl,--wrap=vw_mono_us -Wl,--wrap=vw_unix_s -Wl,--wrap=vw_log_at -Wl,--wrap=vw_link_get \
+	-Wl,--wrap=vw_link_wait_mac -Wl,--wrap=getrandom -Wl,-z,muldefs \
+	$(foreach w,attach_put attach_del eni_put eni_del intent_put intent_del meta_put open close,-Wl,--wrap=store_$w)
+test_kill_LIBS := $(test_model_LIBS)
+test_kill_SRCS := $(test_model_SRCS)
+test_kill_LDFLAGS := $(test_model_LDFLAGS)
 test_np_publish_LIBS := np npc k8s yaml json base
