@@ -220,6 +220,11 @@ const char *vw_json_string(const struct vw_json *j)
 	return json_string_value(unwrap(j));
 }
 
+int64_t vw_json_int(const struct vw_json *j)
+{
+	return json_is_true(unwrap(j)) ? 1 : json_integer_value(unwrap(j));
+}
+
 const char *vw_json_each(const struct vw_json *obj, void **iter, const struct vw_json **ret_value)
 {
 	json_t *o = unwrap(obj);

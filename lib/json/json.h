@@ -56,6 +56,7 @@ bool vw_json_has(const struct vw_json *j, const char *key);                     
 size_t vw_json_len(const struct vw_json *j);                                    /* entries of array or object */
 const struct vw_json *vw_json_at(const struct vw_json *j, size_t i);
 const char *vw_json_string(const struct vw_json *j);                            /* NULL unless a string */
+int64_t vw_json_int(const struct vw_json *j);                                   /* 0 unless a whole number; true is 1 */
 /** vw_json_each() - walk an object: *iter starts NULL; returns the key, NULL at the end. */
 const char *vw_json_each(const struct vw_json *obj, void **iter, const struct vw_json **ret_value);
 

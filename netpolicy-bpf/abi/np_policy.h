@@ -64,7 +64,7 @@ struct np_blob {
 	__u32 pad[4];
 };
 _Static_assert(sizeof(struct np_blob) == 64, "ABI");
-#define NP_BLOB_ISOLATED_IN (1u << NP_INGRESS)  /* some policy selects the pod for that direction */
+#define NP_BLOB_ISOLATED_IN (1u << NP_INGRESS)  /* some policy has a say in that direction, or strict mode */
 #define NP_BLOB_ISOLATED_EG (1u << NP_EGRESS)
 
 /**

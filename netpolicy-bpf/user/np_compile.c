@@ -300,7 +300,8 @@ int np_compile(const struct np_world *w, const struct np_compile_conf *conf, con
 		return vw_err_set(err, ENOMEM, 0, "no memory to compile network policies");
 	}
 	img->priv = b;
-	*b = (struct np_build){.img = img, .w = w, .gen = np_world_gen(w), .err = err};
+	*b = (struct np_build){
+		.img = img, .w = w, .gen = np_world_gen(w), .seed = np_hash_seed(), .err = err};
 	r = build(b, conf, local, n_local, prev);
 	if (r < 0) {
 		np_image_free(img);

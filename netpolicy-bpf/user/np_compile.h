@@ -199,6 +199,7 @@ struct np_build {
 	struct np_image *img;
 	const struct np_world *w;
 	uint64_t gen; /* np_world_gen() */
+	uint64_t seed;
 	struct np_mem mem;
 	struct vw_err *err;
 	bool frozen; /* the image is made: what needs new atoms is -EAGAIN */
@@ -322,6 +323,7 @@ int np_rules_number(struct np_build *b, const struct np_image *prev);
 int np_things_find(struct np_build *b);
 int np_things_judge(struct np_build *b);
 int np_regions_make(struct np_build *b);
+uint64_t np_ip_hash(uint64_t seed, const struct vw_ip *ip);
 /** np_region_of() - the region of an address: never NP_NONE. */
 uint32_t np_region_of(const struct np_build *b, const struct vw_ip *ip);
 /** np_peers_make() - img->peer and img->cidr, with their classes. */
@@ -372,6 +374,11 @@ int np_blob_get(struct np_build *b, struct np_effective *e, unsigned int *ret);
 
 /* --- np_compile_meaning.c */
 
+/**
+ * np_cell_meaning() - of a cell of @blob's matrices: equal = the same action, whatever names the peer
+ * has.
+ */
+uint64_t np_cell_meaning(const struct np_image_blob *blob, uint32_t verdict);
 /** np_meaning_make() - of the blob at the end of img->blob, of everything. */
 int np_meaning_make(struct np_build *b);
 /** np_meaning_add() - of all blobs: addresses (@sum) have come to class @cls, or, its negative, gone. */

@@ -40,7 +40,7 @@ static bool same_selector(const struct np_selector *a, const struct np_selector 
 
 static uint64_t hash_cidr(uint64_t h, const struct vw_cidr *c)
 {
-	return add_hash(h, np_hash_fixed(c->len, &c->ip, sizeof(c->ip)));
+	return add_hash(h, np_hash(c->len, &c->ip, sizeof(c->ip)));
 }
 
 static uint64_t hash_peer(uint64_t h, const struct np_peer_rule *p, const struct np_space *space)

@@ -149,7 +149,7 @@ static uint32_t fqdn_set(const struct np_image *img, struct np_image_blob *blob)
 		return 0;
 	blob->fqdn_key = 1;
 	for (i = 0; i < blob->n_fqdn; i++)
-		blob->fqdn_key = np_hash_fixed(blob->fqdn_key, blob->fqdn[i], strlen(blob->fqdn[i]));
+		blob->fqdn_key = np_hash(blob->fqdn_key, blob->fqdn[i], strlen(blob->fqdn[i]));
 	for (i = 0; i < img->n_blob; i++)
 		if (img->blob[i].fqdn_key == blob->fqdn_key)
 			return ((const struct np_blob *)img->blob[i].line)->fqdn_set;
@@ -273,7 +273,7 @@ static bool is_chain(const void *p, const void *key)
 static int keep_chain(struct work *w, uint32_t *ret_line)
 {
 	struct chains *c = w->chains;
-	uint64_t hash = np_hash_fixed(3, w->chain, w->n_chain * sizeof(*w->chain));
+	uint64_t hash = np_hash(3, w->chain, w->n_chain * sizeof(*w->chain));
 	void *found =
 		np_table_find(&c->by_content, hash, is_chain, &(struct chain_key){c, w->chain, w->n_chain});
 	size_t lines = (w->n_chain + 3) / 4, at = c->n;
@@ -568,7 +568,7 @@ static int lay_out(struct np_build *b, struct work *w, const struct chains *chai
 	put_matrix(&l, &w[1], chain_line, &head->dir[1]);
 	blob->line = l.line;
 	blob->n_lines = l.n;
-	blob->hash = np_hash_fixed(4, l.line, l.n * sizeof(*l.line));
+	blob->hash = np_hash(4, l.line, l.n * sizeof(*l.line));
 	return 0;
 }
 

@@ -200,12 +200,12 @@ out:
 
 uint64_t np_peer_weight(const struct vw_ip *ip)
 {
-	return np_hash_fixed(7, ip, sizeof(*ip));
+	return np_ip_hash(7, ip);
 }
 
 uint64_t np_cidr_weight(const struct vw_cidr *cidr)
 {
-	return np_hash_fixed(8u + cidr->len, &cidr->ip, sizeof(cidr->ip));
+	return np_ip_hash(8u + cidr->len, &cidr->ip);
 }
 
 struct weight_key {

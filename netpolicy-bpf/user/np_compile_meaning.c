@@ -19,7 +19,7 @@ static uint64_t hash_names(const struct np_image_blob *blob, uint64_t names)
 	for (; names; names &= names - 1) {
 		const char *text = blob->fqdn[__builtin_ctzll(names)];
 
-		h += np_hash_fixed(5, text, strlen(text));
+		h += np_hash(5, text, strlen(text));
 	}
 	return h;
 }

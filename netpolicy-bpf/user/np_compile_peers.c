@@ -34,9 +34,9 @@ struct work {
 
 /* --- the table of addresses */
 
-static uint64_t hash_ip(const struct vw_ip *ip)
+static uint64_t hash_ip(const struct np_build *b, const struct vw_ip *ip)
 {
-	return np_hash(ip, sizeof(*ip));
+	return np_ip_hash(b->seed, ip);
 }
 
 struct ip_key {
@@ -55,7 +55,7 @@ const struct np_peer *np_image_find_peer(const struct np_image *img, const struc
 {
 	const struct np_build *b = img->priv;
 	uintptr_t at =
-		(uintptr_t)np_table_find(&b->peer_by_ip, hash_ip(ip), is_ip, &(struct ip_key){img, ip});
+		(uintptr_t)np_table_find(&b->peer_by_ip, hash_ip(b, ip), is_ip, &(struct ip_key){img, ip});
 
 	return at ? &img->peer[at - 1] : NULL;
 }
@@ -81,16 +81,16 @@ int np_peer_add(struct np_build *b, const struct vw_ip *ip, const char *who, str
 
 	if (np_peer_reserve(b, 1) < 0)
 		return -ENOMEM;
-	(void)np_table_add(&b->peer_by_ip, hash_ip(ip), (void *)(img->n_peer + 1));
+	(void)np_table_add(&b->peer_by_ip, hash_ip(b, ip), (void *)(img->n_peer + 1));
 	b->owner[img->n_peer] = (struct np_owner){0};
 	*ret = &img->peer[img->n_peer++];
 	**ret = (struct np_peer){.ip = *ip, .who = who};
 	return 0;
 }
 
-static uint64_t hash_who(const char *who)
+static uint64_t hash_who(const struct np_build *b, const char *who, size_t len)
 {
-	uint64_t hash = np_hash(who, strlen(who));
+	uint64_t hash = np_hash(b->seed, who, len);
 
 	return hash ? hash : 1;
 }
@@ -103,7 +103,7 @@ void np_peer_set_pod(struct np_build *b, struct np_peer *peer, const char *who, 
 	if (o->hash)
 		np_table_del(&b->peer_by_who, o->hash, (void *)(at + 1));
 	free(o->who);
-	*o = (struct np_owner){who ? hash_who(who) : 0, take_who};
+	*o = (struct np_owner){who ? hash_who(b, who, strlen(who)) : 0, take_who};
 	peer->who = who ? who : "";
 	if (who)
 		(void)np_table_add(&b->peer_by_who, o->hash, (void *)(at + 1)); /* reserved with the peer */
@@ -115,11 +115,11 @@ void np_peer_del(struct np_build *b, struct np_peer *peer)
 	size_t at = (size_t)(peer - img->peer), last = img->n_peer - 1;
 
 	np_peer_set_pod(b, peer, NULL, NULL);
-	np_table_del(&b->peer_by_ip, hash_ip(&peer->ip), (void *)(at + 1));
+	np_table_del(&b->peer_by_ip, hash_ip(b, &peer->ip), (void *)(at + 1));
 	if (at != last) {
 		/* two go, one comes: no table grows */
-		np_table_del(&b->peer_by_ip, hash_ip(&img->peer[last].ip), (void *)(last + 1));
-		(void)np_table_add(&b->peer_by_ip, hash_ip(&img->peer[last].ip), (void *)(at + 1));
+		np_table_del(&b->peer_by_ip, hash_ip(b, &img->peer[last].ip), (void *)(last + 1));
+		(void)np_table_add(&b->peer_by_ip, hash_ip(b, &img->peer[last].ip), (void *)(at + 1));
 		if (b->owner[last].hash) {
 			np_table_del(&b->peer_by_who, b->owner[last].hash, (void *)(last + 1));
 			(void)np_table_add(&b->peer_by_who, b->owner[last].hash, (void *)(at + 1));
@@ -146,7 +146,7 @@ static bool is_of_pod(const void *p, const void *key)
 
 struct np_peer *np_peer_of_pod(const struct np_build *b, const char *who, const struct np_peer *but)
 {
-	uintptr_t at = (uintptr_t)np_table_find(&b->peer_by_who, hash_who(who), is_of_pod,
+	uintptr_t at = (uintptr_t)np_table_find(&b->peer_by_who, hash_who(b, who, strlen(who)), is_of_pod,
 						&(struct who_key){b, who, but});
 
 	return at ? &b->img->peer[at - 1] : NULL;
@@ -245,6 +245,20 @@ static int add_local(struct work *w, const struct np_who *who)
 	return r;
 }
 
+/* "ns/name", without printf: there are ten thousand of them. */
+static const char *pod_text(struct np_build *b, const struct np_pod *pod)
+{
+	size_t n = pod->o.ns->len, m = pod->o.name->len;
+	char *text = np_mem_alloc(&b->mem, 1, n + m + 2);
+
+	if (text) {
+		memcpy(text, pod->o.ns->s, n);
+		text[n] = '/';
+		memcpy(text + n + 1, pod->o.name->s, m);
+	}
+	return text;
+}
+
 static int add_pod_ip(struct work *w, const struct np_pod *pod, const struct vw_ip *ip, const char **who)
 {
 	struct np_build *b = w->b;
@@ -257,7 +271,7 @@ static int add_pod_ip(struct work *w, const struct np_pod *pod, const struct vw_
 	if (f && (!f->pod || f->pod->created >= pod->created)) /* without dates: the first */
 		return 0;
 	if (!*who)
-		*who = np_text(b, "%s/%s", pod->o.ns->s, pod->o.name->s);
+		*who = pod_text(b, pod);
 	if (!f)
 		return add_pod(w, ip, *who, b->thing_of_shape[pod->shape->id], pod);
 	if (!*who)
@@ -311,11 +325,40 @@ static int add_services(struct work *w)
 	return r;
 }
 
+static const struct np_service *find_dns(const struct np_world *w)
+{
+	return (const struct np_service *)np_world_find(w, NP_KIND_SERVICE, "kube-system", "kube-dns");
+}
+
+static bool is_selected_by(const struct np_service *s, const struct np_shape *shape)
+{
+	if (!s->selector.n || shape->space->name != s->o.ns)
+		return false;
+	for (unsigned int i = 0; i < s->selector.n; i++) {
+		bool has = false;
+
+		for (unsigned int k = 0; k < shape->n_label && !has; k++)
+			has = shape->label[k] == s->selector.v[i];
+		if (!has)
+			return false;
+	}
+	return true;
+}
+
+/* Pods that the Service kube-dns selects answer too, whether or not their EndpointSlice is known. */
+bool np_is_dns_shape(const struct np_world *w, const struct np_shape *shape)
+{
+	const struct np_service *s = find_dns(w);
+
+	return s && is_selected_by(s, shape);
+}
+
 /* Who answers DNS: as configured, and what stands behind kube-dns. */
 static int add_resolvers(struct work *w)
 {
 	struct np_build *b = w->b;
 	const struct np_list *slices = np_world_list(b->w, NP_KIND_SLICE);
+	const struct np_service *dns = find_dns(b->w);
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < b->n_resolver; i++)
@@ -326,10 +369,10 @@ static int add_resolvers(struct work *w)
 		for (unsigned int k = 0; r == 0 && is_dns_slice(s) && k < s->n_ip; k++)
 			r = add_flags(w, &s->ip[k], "", NP_IDENT_RESOLVER);
 	}
-	for (size_t i = 0; r == 0 && i < b->img->n_peer; i++) {
+	for (size_t i = 0; r == 0 && dns && i < b->img->n_peer; i++) {
 		uint32_t thing = w->found[i].thing;
 
-		if (thing < b->n_shape && np_is_dns_shape(b->w, b->thing[thing].shape))
+		if (thing < b->n_shape && is_selected_by(dns, b->thing[thing].shape))
 			b->img->peer[i].flags |= NP_IDENT_RESOLVER;
 	}
 	return r;
@@ -350,25 +393,6 @@ bool np_is_resolver(const struct np_build *b, const struct vw_ip *ip)
 				return true;
 	}
 	return false;
-}
-
-/* Pods that the Service kube-dns selects answer too, whether or not their EndpointSlice is known. */
-bool np_is_dns_shape(const struct np_world *w, const struct np_shape *shape)
-{
-	const struct np_service *s =
-		(const struct np_service *)np_world_find(w, NP_KIND_SERVICE, "kube-system", "kube-dns");
-
-	if (!s || !s->selector.n || shape->space->name != s->o.ns)
-		return false;
-	for (unsigned int i = 0; i < s->selector.n; i++) {
-		bool has = false;
-
-		for (unsigned int k = 0; k < shape->n_label && !has; k++)
-			has = shape->label[k] == s->selector.v[i];
-		if (!has)
-			return false;
-	}
-	return true;
 }
 
 static bool is_host(const struct vw_cidr *c)

@@ -148,24 +148,41 @@ int np_regions_make(struct np_build *b)
 	return r;
 }
 
+uint64_t np_ip_hash(uint64_t seed, const struct vw_ip *ip)
+{
+	uint64_t hi, lo;
+
+	memcpy(&hi, ip->b, sizeof(hi));
+	memcpy(&lo, ip->b + sizeof(hi), sizeof(lo));
+	return np_mix(np_mix(hi ^ seed ^ ip->family) + lo);
+}
+
+/* vw_cidr_has() without its copies: @c has no host bits. */
+static bool covers(const struct vw_cidr *c, const struct vw_ip *ip)
+{
+	size_t bytes = c->len / 8;
+	unsigned int rest = c->len % 8;
+
+	if (c->ip.family != ip->family || memcmp(c->ip.b, ip->b, bytes) != 0)
+		return false;
+	return !rest || ((c->ip.b[bytes] ^ ip->b[bytes]) & (0xff00u >> rest)) == 0;
+}
+
 uint32_t np_region_of(const struct np_build *b, const struct vw_ip *ip)
 {
-	struct vw_cidr host = vw_cidr_host(ip);
 	size_t lo = 0, hi = b->n_region;
 
 	/* the last that is not behind it in the walk; it, or one around it, is the longest that covers it */
 	while (lo < hi) {
 		size_t mid = (lo + hi) / 2;
-		const struct vw_cidr *c = &b->region[mid].cidr;
-		int d = vw_ip_cmp(&c->ip, &host.ip);
 
-		if (d < 0 || (d == 0 && c->len <= host.len))
+		if (vw_ip_cmp(&b->region[mid].cidr.ip, ip) <= 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
 	lo--;
-	while (!vw_cidr_has(&b->region[lo].cidr, ip))
+	while (!covers(&b->region[lo].cidr, ip))
 		lo = b->region[lo].up;
 	return (uint32_t)lo;
 }

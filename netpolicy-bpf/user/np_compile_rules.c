@@ -13,7 +13,7 @@ static const enum np_action actions[] = {[NP_ACCEPT] = NP_ALLOW, [NP_REFUSE] = N
 
 static uint64_t hash_text(uint64_t h, const char *text)
 {
-	return np_hash_fixed(h, text, strlen(text));
+	return np_hash(h, text, strlen(text));
 }
 
 /* The same in every image and every process. Never 0. */

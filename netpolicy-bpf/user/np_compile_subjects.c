@@ -27,7 +27,7 @@ static const struct np_policy *policy_at(const struct np_build *b, enum np_kind 
 
 int np_subjects_index(struct np_build *b)
 {
-	struct np_names *names = np_world_names((struct np_world *)(uintptr_t)b->w);
+	const struct np_names *names = np_world_names(b->w);
 	size_t n = 0;
 
 	b->n_of_space = b->n_space = names->space_ids.next;
@@ -77,7 +77,7 @@ static const struct np_pod *find_by_ip(const struct np_build *b, const struct np
 /* Namespace and nothing else is known of the pod. */
 static struct np_shape *bare_shape(struct np_build *b, const char *ns)
 {
-	struct np_names *names = np_world_names((struct np_world *)(uintptr_t)b->w);
+	const struct np_names *names = np_world_names(b->w);
 	struct np_space *space = np_space_find(names, ns);
 	struct np_shape *s;
 
@@ -123,7 +123,7 @@ void np_who_done(struct np_who *who)
 
 int np_who_is(struct np_build *b, const struct np_local *local, struct np_who *ret)
 {
-	struct np_names *names = np_world_names((struct np_world *)(uintptr_t)b->w);
+	const struct np_names *names = np_world_names(b->w);
 	struct np_who who = {.slot = local->slot, .ip4 = local->ip4, .ip6 = local->ip6};
 	bool named = *local->name;
 

@@ -13,9 +13,10 @@
 
 #define MAX_MATRIX_BYTES ((size_t)64 << 20)
 
-/* Who has each label or key: list[first[id]] to list[first[id + 1]] (excluded), ascending. */
+/* Who has each label or key that is @wanted: list[first[id]] to list[first[id + 1]] (excluded), ascending. */
 struct postings {
 	uint32_t *first, *list;
+	uint8_t *wanted;
 	size_t n;
 };
 
@@ -76,7 +77,7 @@ static void use_shape(const struct np_shape *s, uint8_t *seen, const struct np_s
 
 int np_things_find(struct np_build *b)
 {
-	struct np_names *names = np_world_names((struct np_world *)(uintptr_t)b->w);
+	const struct np_names *names = np_world_names(b->w);
 	const struct np_list *pods = np_world_list(b->w, NP_KIND_POD),
 			     *nodes = np_world_list(b->w, NP_KIND_NODE);
 	const struct np_shape **used = reallocarray(NULL, names->shape.n + b->n_who + 1, sizeof(*used));
@@ -109,32 +110,85 @@ out:
 
 /* --- who has which label */
 
-static int index_shapes(struct np_build *b, struct postings *p, size_t n_ids, bool keys)
+static void want_labels(struct work *w, const struct np_selector *s)
 {
-	size_t total = 0;
+	for (unsigned int i = 0; i < s->n; i++) {
+		const struct np_req *q = &s->req[i];
 
-	for (size_t i = 0; i < b->n_shape; i++)
-		total += b->thing[i].shape->n_label;
+		if (q->op == NP_OP_EXISTS || q->op == NP_OP_ABSENT)
+			w->keys.wanted[q->key->id] = 1;
+		for (unsigned int k = 0; k < q->n_label; k++)
+			w->labels.wanted[q->label[k]->id] = 1;
+	}
+}
+
+/* Most labels no selector asks for: a pod's own name, its template's hash. */
+static void want_all(struct work *w)
+{
+	for (size_t i = 0; i < w->b->n_atom; i++) {
+		const struct np_policy_rule *r = w->b->atom[i].rule;
+
+		for (unsigned int k = 0; r && k < r->n_peer; k++)
+			if (r->peer[k].type == NP_PEER_PODS)
+				want_labels(w, &r->peer[k].pods);
+	}
+}
+
+static int postings_init(struct np_build *b, struct postings *p, size_t n_ids)
+{
 	p->n = n_ids;
 	p->first = calloc(n_ids + 2, sizeof(*p->first));
-	p->list = reallocarray(NULL, total + 1, sizeof(*p->list));
-	if (!p->first || !p->list)
-		return np_oom(b);
-	for (size_t i = 0; i < b->n_shape; i++)
-		for (unsigned int k = 0; k < b->thing[i].shape->n_label; k++) {
-			const struct np_label *l = b->thing[i].shape->label[k];
+	p->wanted = calloc(n_ids + 1, sizeof(*p->wanted));
+	return p->first && p->wanted ? 0 : np_oom(b);
+}
 
-			p->first[(keys ? l->key->id : l->id) + 2]++;
-		}
-	for (size_t i = 2; i < n_ids + 2; i++)
+static void postings_done(struct postings *p)
+{
+	free(p->first);
+	free(p->wanted);
+	free(p->list);
+}
+
+/* From how many there are of each to where the one before begins: filling moves it on. */
+static int postings_begin(struct np_build *b, struct postings *p)
+{
+	for (size_t i = 2; i < p->n + 2; i++)
 		p->first[i] += p->first[i - 1];
-	for (size_t i = 0; i < b->n_shape; i++)
-		for (unsigned int k = 0; k < b->thing[i].shape->n_label; k++) {
-			const struct np_label *l = b->thing[i].shape->label[k];
+	p->list = reallocarray(NULL, (size_t)p->first[p->n + 1] + 1, sizeof(*p->list));
+	return p->list ? 0 : np_oom(b);
+}
 
-			p->list[p->first[(keys ? l->key->id : l->id) + 1]++] = (uint32_t)i;
+static int index_shapes(struct work *w)
+{
+	const struct np_names *names = np_world_names(w->b->w);
+	struct np_build *b = w->b;
+	int r = postings_init(b, &w->labels, names->label_ids.next);
+
+	r = r < 0 ? r : postings_init(b, &w->keys, names->str_ids.next);
+	if (r < 0)
+		return r;
+	want_all(w);
+	for (size_t i = 0; i < b->n_shape; i++) {
+		const struct np_shape *s = b->thing[i].shape;
+
+		for (unsigned int k = 0; k < s->n_label; k++) {
+			w->labels.first[s->id_of[k].label + 2] += w->labels.wanted[s->id_of[k].label];
+			w->keys.first[s->id_of[k].key + 2] += w->keys.wanted[s->id_of[k].key];
 		}
-	return 0;
+	}
+	r = postings_begin(b, &w->labels);
+	r = r < 0 ? r : postings_begin(b, &w->keys);
+	for (size_t i = 0; r == 0 && i < b->n_shape; i++) {
+		const struct np_shape *s = b->thing[i].shape;
+
+		for (unsigned int k = 0; k < s->n_label; k++) {
+			if (w->labels.wanted[s->id_of[k].label])
+				w->labels.list[w->labels.first[s->id_of[k].label + 1]++] = (uint32_t)i;
+			if (w->keys.wanted[s->id_of[k].key])
+				w->keys.list[w->keys.first[s->id_of[k].key + 1]++] = (uint32_t)i;
+		}
+	}
+	return r;
 }
 
 /* Bits of @id's shapes between words @lo and @hi. */
@@ -396,14 +450,12 @@ static int make_rows(struct np_build *b)
 
 int np_things_judge(struct np_build *b)
 {
-	struct np_names *names = np_world_names((struct np_world *)(uintptr_t)b->w);
 	size_t words = np_words(b->n_thing);
 	struct work w = {
 		.b = b, .some = calloc(words, sizeof(uint64_t)), .any = calloc(words, sizeof(uint64_t))};
 	int r = w.some && w.any ? 0 : np_oom(b);
 
-	r = r < 0 ? r : index_shapes(b, &w.labels, names->label_ids.next, false);
-	r = r < 0 ? r : index_shapes(b, &w.keys, names->str_ids.next, true);
+	r = r < 0 ? r : index_shapes(&w);
 	r = r < 0 ? r : judge_atoms(&w);
 	if (r == 0)
 		r = np_rows_init(&b->rows, np_words(b->n_atom), true) < 0 ? np_oom(b) : make_rows(b);
@@ -415,10 +467,8 @@ int np_things_judge(struct np_build *b)
 	for (size_t i = 0; i < w.spaces.cap; i++)
 		free(w.spaces.slot[i].p);
 	np_table_done(&w.spaces);
-	free(w.labels.first);
-	free(w.labels.list);
-	free(w.keys.first);
-	free(w.keys.list);
+	postings_done(&w.labels);
+	postings_done(&w.keys);
 	free(w.some);
 	free(w.any);
 	return r;

@@ -79,7 +79,7 @@ static bool str_is(const void *p, const void *key)
 const struct np_str *np_str_get(struct np_names *n, const char *text, size_t len)
 {
 	const struct text key = {text, len};
-	uint64_t hash = np_hash(text, len);
+	uint64_t hash = np_hash(n->seed, text, len);
 	struct np_str *s = np_table_find(&n->str, hash, str_is, &key);
 
 	if (s) {
@@ -103,7 +103,7 @@ const struct np_str *np_str_find(const struct np_names *n, const char *text)
 {
 	const struct text key = {text, strlen(text)};
 
-	return np_table_find(&n->str, np_hash(text, key.len), str_is, &key);
+	return np_table_find(&n->str, np_hash(n->seed, text, key.len), str_is, &key);
 }
 
 void np_str_put(struct np_names *n, const struct np_str *s)
@@ -274,8 +274,8 @@ static uint64_t shape_hash(const struct np_shape *s)
 /* A copy with counts of its own on all that it names. */
 static struct np_shape *shape_new(const struct np_shape *like)
 {
-	struct np_shape *s =
-		malloc(sizeof(*s) + like->n_label * sizeof(*s->label) + like->n_port * sizeof(*s->port));
+	struct np_shape *s = malloc(sizeof(*s) + like->n_label * (sizeof(*s->label) + sizeof(*s->id_of)) +
+				    like->n_port * sizeof(*s->port));
 
 	if (!s)
 		return NULL;
@@ -283,13 +283,17 @@ static struct np_shape *shape_new(const struct np_shape *like)
 	s->refs = 1;
 	s->label = (const struct np_label **)(s + 1);
 	s->port = (struct np_named_port *)(s->label + s->n_label);
-	if (s->n_label)
-		memcpy(s->label, like->label, s->n_label * sizeof(*s->label));
+	s->id_of = (struct np_label_id *)(s->port + s->n_port);
 	if (s->n_port)
 		memcpy(s->port, like->port, s->n_port * sizeof(*s->port));
 	s->space->refs++;
-	for (unsigned int i = 0; i < s->n_label; i++)
-		MUTABLE(struct np_label, s->label[i])->refs++;
+	for (unsigned int i = 0; i < s->n_label; i++) {
+		struct np_label *l = MUTABLE(struct np_label, like->label[i]);
+
+		l->refs++;
+		s->label[i] = l;
+		s->id_of[i] = (struct np_label_id){l->id, l->key->id};
+	}
 	for (unsigned int i = 0; i < s->n_port; i++)
 		MUTABLE(struct np_str, s->port[i].name)->refs++;
 	return s;

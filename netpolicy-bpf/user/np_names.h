@@ -59,6 +59,9 @@ struct np_shape {
 	struct np_space *space;
 	unsigned int n_label, n_port;
 	const struct np_label **label;
+	struct np_label_id {
+		uint32_t label, key;
+	} * id_of; /* of each label */
 	struct np_named_port *port;
 };
 
@@ -72,7 +75,7 @@ struct np_ids {
 struct np_names {
 	struct np_table str, label, space, shape;
 	struct np_ids str_ids, label_ids, space_ids, shape_ids;
-	uint64_t serial;
+	uint64_t serial, seed;
 };
 
 void np_names_done(struct np_names *n);

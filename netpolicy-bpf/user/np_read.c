@@ -424,6 +424,15 @@ static bool is_domain(const char *s, size_t len)
 	return labels >= 2;
 }
 
+static unsigned int count_labels(const char *s, size_t len)
+{
+	unsigned int n = 1;
+
+	for (size_t i = 0; i < len; i++)
+		n += s[i] == '.';
+	return n;
+}
+
 int np_read_domain_text(struct np_reader *r, const struct np_at *at, const char *key, const char *text,
 			const struct np_str **ret)
 {
@@ -432,6 +441,9 @@ int np_read_domain_text(struct np_reader *r, const struct np_at *at, const char 
 
 	if (len && text[len - 1] == '.')
 		len--;
+	if (text[0] == '*' && count_labels(text, len) - 1 > NP_DNS_LABELS)
+		return np_bad(r, at, key, "\"%.64s\" has more than %d labels behind \"*.\"", text,
+			      NP_DNS_LABELS);
 	if (len >= sizeof(lower) || !is_domain(text, len))
 		return np_bad(r, at, key,
 			      "\"%.64s\" is no domain name (\"www.example.com\" or \"*.example.com\")", text);

@@ -17,7 +17,7 @@ static uint64_t fold(uint64_t a, uint64_t b)
 	return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
-uint64_t np_hash_fixed(uint64_t seed, const void *data, size_t len)
+uint64_t np_hash(uint64_t seed, const void *data, size_t len)
 {
 	const unsigned char *p = data;
 	uint64_t h = fold(seed ^ K0, len ^ K1), a, b;
@@ -37,14 +37,14 @@ uint64_t np_hash_fixed(uint64_t seed, const void *data, size_t len)
 	return fold(K0 ^ h, fold(a ^ K1 ^ h, b ^ K2 ^ h));
 }
 
-uint64_t np_hash(const void *data, size_t len)
+uint64_t np_hash_seed(void)
 {
 	const unsigned char *random = (const unsigned char *)(uintptr_t)getauxval(AT_RANDOM);
 	uint64_t seed = K2;
 
 	if (random)
 		memcpy(&seed, random + 4, sizeof(seed));
-	return np_hash_fixed(seed, data, len);
+	return seed;
 }
 
 void np_table_done(struct np_table *t)

@@ -26,13 +26,11 @@ void *np_table_find(const struct np_table *t, uint64_t hash, bool (*eq)(const vo
 /** np_table_del() - @p must be in it. */
 void np_table_del(struct np_table *t, uint64_t hash, const void *p);
 
-/**
- * np_hash() - 64 bits of @len bytes. The seed is random for each process: who chooses labels and names
- * cannot choose collisions.
- * np_hash_fixed() - the same in every process.
- */
-uint64_t np_hash(const void *data, size_t len);
-uint64_t np_hash_fixed(uint64_t seed, const void *data, size_t len);
+/** np_hash() - 64 bits of @len bytes. */
+uint64_t np_hash(uint64_t seed, const void *data, size_t len);
+/** np_hash_seed() - random for each process: who chooses labels and names cannot choose collisions. */
+uint64_t np_hash_seed(void);
+
 /** np_mix() - a bijection that spreads the bits of @v. */
 static inline uint64_t np_mix(uint64_t v)
 {

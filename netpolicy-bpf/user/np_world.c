@@ -7,7 +7,6 @@
  */
 #include "netpolicy-bpf/user/np_world_priv.h"
 
-#include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
@@ -438,17 +437,56 @@ static int read_identity(struct taking *t, const struct vw_json *json, struct np
 	return add_object(t, o, &meta);
 }
 
-/* What a policy says, to know it again when the file is read the next time. */
-static int digest(struct np_reader *r, const struct vw_json *json, struct np_object *o)
+static void add_digest(uint64_t digest[2], uint64_t v)
 {
-	const struct vw_json *spec = vw_json_get(json, "spec");
-	vw_auto_buf struct vw_buf text = VW_BUF_INIT;
+	digest[0] = np_mix(digest[0] ^ v) + 1;
+	digest[1] = np_mix(digest[1] + v) ^ digest[0];
+}
 
-	if (spec && vw_json_print(spec, 0, &text) < 0)
-		return np_no_memory(r);
-	owned(o)->digest[0] = np_hash_fixed(1, vw_buf_str(&text), text.len);
-	owned(o)->digest[1] = np_hash(vw_buf_str(&text), text.len);
-	return 0;
+static void add_text(uint64_t digest[2], const char *text)
+{
+	size_t len = strlen(text);
+
+	digest[0] = np_hash(digest[0], text, len);
+	digest[1] = np_hash(digest[1], text, len);
+}
+
+/* What a policy says, to know it again when the file is read the next time: types, keys and values in
+ * order. */
+static void add_json(uint64_t digest[2], const struct vw_json *json)
+{
+	enum vw_json_type type = vw_json_type(json);
+	const struct vw_json *value;
+	const char *key;
+	void *iter = NULL;
+
+	add_digest(digest, (uint64_t)type << 32 | vw_json_len(json));
+	switch (type) {
+	case VW_JSON_OBJECT:
+		while ((key = vw_json_each(json, &iter, &value))) {
+			add_text(digest, key);
+			add_json(digest, value);
+		}
+		break;
+	case VW_JSON_ARRAY:
+		for (size_t i = 0; i < vw_json_len(json); i++)
+			add_json(digest, vw_json_at(json, i));
+		break;
+	case VW_JSON_STRING:
+		add_text(digest, vw_json_string(json));
+		break;
+	default: /* no reader takes a number that is not whole */
+		add_digest(digest, (uint64_t)vw_json_int(json));
+	}
+}
+
+static void set_digest(const struct np_reader *r, const struct vw_json *json, struct np_object *o)
+{
+	uint64_t *digest = owned(o)->digest;
+
+	digest[0] = 1;
+	digest[1] = r->names->seed;
+	add_json(digest, vw_json_get(json, "spec"));
 }
 
 static int read_object(struct taking *t, const struct vw_json *json, enum np_kind kind)
@@ -469,7 +507,7 @@ static int read_object(struct taking *t, const struct vw_json *json, enum np_kin
 	}
 	bad = kinds[kind].read(r, json, o);
 	if (bad >= 0 && kind >= NP_KIND_NETWORKPOLICY)
-		bad = digest(r, json, o);
+		set_digest(r, json, o);
 	return bad;
 }
 
@@ -624,7 +662,11 @@ void np_world_forget(struct np_world *w)
 
 struct np_world *np_world_new(void)
 {
-	return calloc(1, sizeof(struct np_world));
+	struct np_world *w = calloc(1, sizeof(*w));
+
+	if (w)
+		w->names.seed = np_hash_seed();
+	return w;
 }
 
 struct np_world *np_world_free(struct np_world *w)
@@ -663,7 +705,7 @@ uint64_t np_world_gen(const struct np_world *w)
 	return w->gen;
 }
 
-struct np_names *np_world_names(struct np_world *w)
+const struct np_names *np_world_names(const struct np_world *w)
 {
 	return &w->names;
 }

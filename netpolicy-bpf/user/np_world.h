@@ -131,7 +131,8 @@ const struct np_object *np_world_find(const struct np_world *w, enum np_kind kin
 				      const char *name);
 /** np_world_gen() - changes with every change but of pods, never the same again. */
 uint64_t np_world_gen(const struct np_world *w);
-struct np_names *np_world_names(struct np_world *w);
+/** np_world_names() - what objects are made of: ids and look-ups. */
+const struct np_names *np_world_names(const struct np_world *w);
 
 /**
  * struct np_pod - @ip4, @ip6: status.podIPs, family 0 = none. @done: phase Succeeded or Failed. @created:

@@ -25,3 +25,8 @@ PROGS += rpcload
 rpcload_SRCS := tests/bench/ipam/rpcload.c
 rpcload_LIBS := rpc json base
 rpcload_INSTALL := none
+# What compiling policies takes; no kernel.
+PROGS += npcompile
+npcompile_SRCS := tests/bench/npcompile.c
+npcompile_LIBS := npc k8s yaml json base
+npcompile_INSTALL := none

@@ -170,6 +170,12 @@ static void other_getters(void **state)
 	assert_non_null(vw_json_at(sub, 1));
 	assert_null(vw_json_at(sub, 2));
 	assert_int_equal(vw_json_len(NULL), 0);
+	assert_int_equal(vw_json_int(vw_json_at(vw_json_get(j, "a"), 1)), 2);
+	assert_int_equal(vw_json_int(vw_json_get(j, "b")), 1);
+	assert_int_equal(vw_json_int(vw_json_get(j, "s")), 0);
+	assert_int_equal(vw_json_int(NULL), 0);
+	assert_true(vw_json_has(j, "a"));
+	assert_false(vw_json_has(j, "A"));
 }
 
 static void walk_keeps_order(void **state)

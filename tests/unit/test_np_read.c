@@ -198,6 +198,10 @@ static void application(void **state)
 		  "refused: f.yaml: spec.egress[0].to[0].domainNames[1]: \"a.*.b\" is no domain name (\"www.example.com\" or \"*.example.com\")" },
 		{ APP "{egress: [{to: [{domainNames: [localhost]}]}]}",
 		  "refused: f.yaml: spec.egress[0].to[0].domainNames[0]: \"localhost\" is no domain name (\"www.example.com\" or \"*.example.com\")" },
+		{ APP "{egress: [{to: [{domainNames: ['*.a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p']}]}]}",
+		  "ApplicationNetworkPolicy x/p np 0 IE x{}; eg[0] accept *.a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p@0 :*" },
+		{ APP "{egress: [{to: [{domainNames: ['*.a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q']}]}]}",
+		  "refused: f.yaml: spec.egress[0].to[0].domainNames[0]: \"*.a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q\" has more than 16 labels behind \"*.\"" },
 		{ APP "{egress: [{to: [{domainNames: ['*']}]}]}",
 		  "refused: f.yaml: spec.egress[0].to[0].domainNames[0]: \"*\" is no domain name (\"www.example.com\" or \"*.example.com\")" },
 	};
