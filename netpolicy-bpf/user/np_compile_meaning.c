@@ -24,7 +24,7 @@ static uint64_t hash_names(const struct np_image_blob *blob, uint64_t names)
 	return h;
 }
 
-static uint64_t cell_meaning(const struct np_image_blob *blob, uint32_t verdict)
+uint64_t np_cell_meaning(const struct np_image_blob *blob, uint32_t verdict)
 {
 	const struct np_chain *c = (const struct np_chain *)(blob->line + NP_VERDICT_ARG(verdict));
 	uint64_t h = 0;
@@ -65,7 +65,7 @@ static int make_rows(struct np_build *b, unsigned int at, int dir)
 		ports[col[c]] += b->port_class_sum[c];
 	for (unsigned int i = 0; i < n; i++) {
 		for (uint32_t c = 0; c < ncol; c++)
-			ret[i] += ports[c] * cell_meaning(blob, cell[i * ncol + c]);
+			ret[i] += ports[c] * np_cell_meaning(blob, cell[i * ncol + c]);
 		ret[i] = np_mix(ret[i] + (uint64_t)dir);
 	}
 	free(ports);

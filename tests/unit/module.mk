@@ -6,6 +6,11 @@ test_np_read_LIBS := npc k8s yaml json base
 test_np_read_SRCS := tests/unit/np_dump.c
 test_np_random_LIBS := npc k8s yaml json base
 test_np_random_SRCS := tests/unit/np_case.c tests/unit/np_dump.c
+test_np_diff_LIBS := npc k8s yaml json base
+test_np_diff_SRCS := tests/unit/np_case.c
+test_np_oom_LIBS := npc k8s yaml json base
+test_np_oom_SRCS := tests/unit/np_case.c
+test_np_oom_LDFLAGS := $(foreach f,malloc calloc realloc reallocarray strdup,-Wl,--wrap=$f)
 test_np_compile_LIBS := npc k8s yaml json base
 test_np_compile_SRCS := tests/unit/np_case.c
 test_np_world_LIBS := npc k8s yaml json base

@@ -6,6 +6,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
+#include "netpolicy-bpf/user/np_diff.h"
 #include "tests/unit/cm.h"
 #include "tests/unit/np_case.h"
 #include "tests/unit/np_dump.h"
@@ -495,11 +496,68 @@ static bool small_steps(struct np_case *c, const struct np_changes *changes)
 	return true;
 }
 
+static bool is_told(const struct np_diff *d, const struct np_explain_query *q, uint32_t from, uint32_t to)
+{
+	for (size_t i = 0; i < d->n_change; i++) {
+		const struct np_diff_change *ch = &d->change[i];
+		bool pod = false, port = false, peer = false;
+		unsigned int len = 0;
+
+		for (size_t k = 0; k < ch->n_slot; k++)
+			pod = pod || ch->slot[k] == q->slot;
+		for (size_t k = 0; k < ch->n_port; k++)
+			port = port || (ch->port[k].proto == 0 && q->proto == IPPROTO_ICMP) ||
+			       (ch->port[k].proto == q->proto && q->port >= ch->port[k].first && q->port <= ch->port[k].last);
+		for (size_t k = 0; k < ch->n_peer; k++)
+			if (vw_cidr_has(&ch->peer[k].cidr, &q->peer)) {
+				peer = true;
+				len = ch->peer[k].cidr.len;
+			}
+		if (pod && port && peer && ch->dir == q->dir && len == vw_ip_bits(&q->peer) && ch->from != NP_CHAIN && ch->to != NP_CHAIN)
+			assert_true(NP_VERDICT_ACTION(from) == ch->from && NP_VERDICT_ACTION(to) == ch->to);
+		if (pod && port && peer && ch->dir == q->dir)
+			return true;
+	}
+	return false;
+}
+
+/* Whatever is decided otherwise is told of. */
+static void check_diff(struct np_case *c, const struct np_image *old)
+{
+	static const uint8_t protos[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP, IPPROTO_ICMP };
+	struct np_diff d;
+	struct vw_err err;
+
+	assert_int_equal(np_diff(old, c->img, 100000, &d, &err), 0);
+	for (int i = 0; i < 3000; i++) {
+		const struct np_subject *s = &c->img->subject[rnd((unsigned int)c->img->n_subject)], *before = NULL;
+		struct np_explain_query q = { .slot = s->slot, .dir = (enum np_dir)rnd(2), .proto = protos[rnd(4)] };
+		struct np_query a = { .dir = q.dir, .proto = q.proto }, b;
+		char text[32];
+
+		(void)snprintf(text, sizeof(text), rnd(3) ? "10.0.0.%u" : "fd00::%x", rnd(18));
+		(void)vw_ip_parse(text, &q.peer);
+		q.port = a.port = (uint16_t)(q.proto == IPPROTO_ICMP ? 0 : rnd(8));
+		a.peer = q.peer;
+		for (size_t k = 0; k < old->n_subject; k++)
+			if (old->subject[k].slot == s->slot)
+				before = &old->subject[k];
+		b = a;
+		a.blob = before->blob;
+		b.blob = s->blob;
+		if (NP_VERDICT_ACTION(np_image_judge(old, &a, NULL, NULL)) != NP_VERDICT_ACTION(np_image_judge(c->img, &b, NULL, NULL)) &&
+		    !is_told(&d, &q, np_image_judge(old, &a, NULL, NULL), np_image_judge(c->img, &b, NULL, NULL)))
+			fail_msg("seed %llu: slot %u peer %s port %u differs and is not told", (unsigned long long)world_seed, q.slot, text, q.port);
+	}
+	np_diff_done(&d);
+}
+
 static unsigned int n_small, n_again;
 
 static void one_world(uint64_t seed)
 {
 	struct np_changes changes;
+	struct np_image *before;
 	struct np_case c;
 
 	world_seed = seed;
@@ -520,7 +578,6 @@ static void one_world(uint64_t seed)
 	ask_all(&c);
 	np_world_changes(c.w, &changes);
 	for (int step = 0; step < 6; step++) {
-		struct np_image *before = NULL;
 		struct vw_err err;
 
 		for (unsigned int k = 0, n = 1 + rnd(2); k < n; k++)
@@ -542,8 +599,12 @@ static void one_world(uint64_t seed)
 	}
 	/* and other policies, with what was before as the image in force */
 	take_policies(&c, rnd(N_FILES));
+	before = c.img;
+	c.img = NULL;
 	case_compile(&c);
 	ask_all(&c);
+	check_diff(&c, before);
+	np_image_free(before);
 	case_done(&c);
 }
 
