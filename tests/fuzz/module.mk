@@ -5,6 +5,7 @@ fuzz_imds_LIBS := daemon crypto json base
 fuzz_creds_LIBS := daemon crypto json base
 fuzz_manifest_LIBS := daemon k8s yaml json base
 fuzz_yaml_LIBS := yaml json base
+fuzz_np_compile_LIBS := npc k8s yaml json base
 fuzz_np_world_LIBS := npc k8s yaml json base
 # a fuzzer links json and base unless it says otherwise: fuzz_<x>_LIBS
 fuzz_cni_LIBS := cni json base
