@@ -44,6 +44,17 @@ static int free_number(const struct daemon *d)
 	return -ENOSPC;
 }
 
+/*
+ * Of a secondary ENI without an address of its own, the /80's number 0, which no pod gets: kube-proxy masquerades what leaves by
+ * an ENI, and would else choose the primary's address, which does not pass there.
+ */
+static struct vw_ip own_addr6(const struct daemon *d, const struct eni *e)
+{
+	if (e->row.ip6.family || e->row.primary || !d->cfg->enable_ipv6)
+		return e->row.ip6;
+	return e->row.block6.ip;
+}
+
 void eni_hostnet(const struct daemon *d, const struct eni *e, struct hostnet_eni *ret)
 {
 	struct vw_cidr base = vw_cidr_masked(&e->row.subnet);
@@ -56,7 +67,7 @@ void eni_hostnet(const struct daemon *d, const struct eni *e, struct hostnet_eni
 		.gateway = vw_ip_add(&base.ip, 1),      /* the VPC router is the subnet's first address */
 		.mtu = d->cfg->eni_mtu,
 		.ipv6 = d->cfg->enable_ipv6,
-		.addr6 = e->row.ip6,
+		.addr6 = own_addr6(d, e),
 	};
 	(void)VW_COPY(ret->id, e->row.id);
 	(void)VW_COPY(ret->ifname, e->ifname);
@@ -254,7 +265,7 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 {
 	struct eni *e = eni_by_id(d, facts->id);
 	struct vw_cidr *slots, block6;
-	struct vw_ip ip6;
+	struct vw_ip before6, now6;
 	size_t n_slots;
 	int r, left_out;
 
@@ -270,7 +281,7 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 	n_slots = e->row.n_slots;
 	number = (int)e->row.number;
 	block6 = merge_block6(d, &e->row.block6, &facts->block6);
-	ip6 = e->row.ip6;
+	before6 = own_addr6(d, e);
 	e->row = *facts;
 	e->row.number = (unsigned int)number;
 	e->row.slots = slots;
@@ -279,8 +290,9 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 	left_out = merge_slots(d, e, facts);
 	if (left_out < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the addresses of ENI %s", facts->id);
+	now6 = own_addr6(d, e);
 	r = eni_save(d, e, err);
-	if (r == 0 && link && (!e->wired || e->ifindex != link->ifindex || strcmp(e->ifname, link->ifname) || !vw_ip_eq(&ip6, &e->row.ip6)))
+	if (r == 0 && link && (!e->wired || e->ifindex != link->ifindex || strcmp(e->ifname, link->ifname) || !vw_ip_eq(&before6, &now6)))
 		r = wire(d, e, link, err);
 	if (r == 0)
 		r = block6_put(d, e, err);
@@ -333,6 +345,7 @@ void eni_drop_block6(struct daemon *d, const char *id)
 {
 	struct eni *e = eni_by_id(d, id);
 	char text[VW_CIDR_STRLEN];
+	struct hostnet_eni h;
 	struct vw_err err;
 
 	if (!e || !e->row.block6.ip.family)
@@ -345,6 +358,9 @@ void eni_drop_block6(struct daemon *d, const char *id)
 	e->row.block6 = (struct vw_cidr){ 0 };
 	if (eni_save(d, e, &err) < 0 || pool_add(d, e, &err) < 0)
 		vw_warn("an ENI could not be recorded, ignoring", "eni=%s err=\"%s\"", id, err.msg);
+	eni_hostnet(d, e, &h);
+	if (e->wired && hostnet_eni_setup(d->hostnet, &h, &err) < 0)
+		vw_warn("an ENI keeps the address of a former /80, ignoring", "eni=%s err=\"%s\"", id, err.msg);
 }
 
 static bool unroute(struct daemon *d, const struct eni *e)

@@ -406,6 +406,8 @@ int hostnet_down(struct hostnet *hn, struct vw_err *err)
 	vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
 	if (r == 0 && hostnet_have_ipv6())
 		r = family_down(hn, AF_INET6, err);
+	if (r == 0 && hostnet_have_ipv6())
+		r = hostnet6_labels_down(hn, err);
 	if (r == 0)
 		r = hostnet_commit(hn, err);
 	vw_nl_batch_reset(&hn->batch);

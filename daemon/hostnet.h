@@ -46,6 +46,7 @@ struct vw_err;
 /* addresses for the way out in the family that a pod does not have: + its slot. Nobody else's; seen on the node only. */
 #define HOSTNET_EGRESS4 "169.254.176.0/20"      /* beside aws-node's 169.254.172.0/22 and AWS's own (169.254.169 to 171) */
 #define HOSTNET_EGRESS6 "fd00::ac:0/116"        /* aws-node's fd00::ac:00/118, four times as large */
+#define HOSTNET_LABEL_ENI 22103         /* of secondary ENIs' own IPv6 addresses, in the policy table for choosing sources */
 #define HOSTNET_METRIC_FREE 65535       /* of the routes that make free addresses unreachable: behind any pod's */
 #define HOSTNET_ALIAS_PREFIX "vpcwire:" /* ifalias of a pod's host veth: "vpcwire:<container id>/<ifname>" */
 

@@ -8,6 +8,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/net/addr.h"
+#include "lib/net/addrlabel.h"
 #include "lib/net/route.h"
 #include "lib/net/rule.h"
 #include "lib/net/sysctl.h"
@@ -166,21 +167,78 @@ static int main_routes6(struct hostnet *hn, const struct hostnet_eni *eni, struc
 	return n < 0 ? n : 0;
 }
 
+/* host addresses of the ENI that it does not have any more: a former own one, a former block's */
+static int drop_addrs6(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	vw_auto_free struct vw_addr *have = NULL;
+	int n = vw_addr_list(&hn->nl, eni->ifindex, AF_INET6, &have, err);
+
+	for (int i = 0; i < n; i++) {
+		if (have[i].addr.len < 128 || have[i].scope != RT_SCOPE_UNIVERSE || vw_ip_eq(&have[i].addr.ip, &eni->addr6))
+			continue;
+		have[i].dev = eni->ifname;
+		(void)vw_addr_del(&hn->batch, &have[i]);
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+	}
+	return n < 0 ? n : 0;
+}
+
+/* @ifindex, @keep: of this interface all but this one; 0, NULL: all of ours */
+static int drop_labels(struct hostnet *hn, unsigned int ifindex, const struct vw_ip *keep, struct vw_err *err)
+{
+	vw_auto_free struct vw_addrlabel *have = NULL;
+	int n = vw_addrlabel_list(&hn->nl, &have, err);
+
+	for (int i = 0; i < n; i++) {
+		if (have[i].label != HOSTNET_LABEL_ENI || (ifindex && have[i].ifindex != ifindex) ||
+		    (keep && vw_ip_eq(&have[i].prefix.ip, keep)))
+			continue;
+		(void)vw_addrlabel_del(&hn->batch, &have[i]);
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+	}
+	return n < 0 ? n : 0;
+}
+
+int hostnet6_labels_down(struct hostnet *hn, struct vw_err *err)
+{
+	return drop_labels(hn, 0, NULL, err);
+}
+
+/*
+ * What leaves by the ENI and is masqueraded gets this address. The label keeps the node's own sockets from choosing it for
+ * whoever has a similar one, as the pods of this ENI have; what goes out by the ENI itself is decided before labels are
+ * looked at (RFC 6724, rules 5 and 6).
+ */
+static int own_addr6(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	const struct vw_addrlabel label = {
+		.prefix = vw_cidr_host(&eni->addr6), .ifindex = eni->ifindex, .label = HOSTNET_LABEL_ENI, .dev = eni->ifname,
+	};
+	int r = drop_addrs6(hn, eni, err);
+
+	if (r == 0)
+		r = drop_labels(hn, eni->ifindex, &eni->addr6, err);
+	if (r < 0 || !eni->addr6.family)
+		return r;
+	(void)vw_addrlabel_set(&hn->batch, &label);
+	(void)vw_addr_add(&hn->batch, &(struct vw_addr){
+					      .ifindex = eni->ifindex,
+					      .addr = vw_cidr_host(&eni->addr6),
+					      .flags = VW_ADDR_NODAD | VW_ADDR_NOPREFIXROUTE,
+					      .dev = eni->ifname,
+				      });
+	vw_nl_tolerate(&hn->batch, VW_NL_OK_EXISTS);
+	return 0;
+}
+
 int hostnet6_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
 {
 	const struct vw_rule rule = hostnet_eni_rule(eni, AF_INET6);
 	int r;
 
-	if (eni->addr6.family) {
-		(void)vw_addr_add(&hn->batch, &(struct vw_addr){
-						      .ifindex = eni->ifindex,
-						      .addr = vw_cidr_host(&eni->addr6),
-						      .flags = VW_ADDR_NODAD | VW_ADDR_NOPREFIXROUTE,
-						      .dev = eni->ifname,
-					      });
-		vw_nl_tolerate(&hn->batch, VW_NL_OK_EXISTS);
-	}
-	r = table_routes6(hn, eni, err);
+	r = own_addr6(hn, eni, err);
+	if (r == 0)
+		r = table_routes6(hn, eni, err);
 	if (r == 0)
 		r = hostnet_rules_converge(hn, AF_INET6, &rule, 1, hostnet_about_eni, eni, err);
 	if (r == 0)
@@ -195,6 +253,8 @@ int hostnet6_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struc
 	if (!hostnet_have_ipv6())
 		return 0;
 	r = hostnet_rules_converge(hn, AF_INET6, NULL, 0, hostnet_about_eni, eni, err);
+	if (r == 0)
+		r = drop_labels(hn, eni->ifindex, NULL, err);
 	return r < 0 ? r : hostnet_routes_del(hn, AF_INET6, eni->table, err);
 }
 

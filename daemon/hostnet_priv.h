@@ -93,6 +93,8 @@ int hostnet6_eni_before(const struct hostnet_eni *eni, struct vw_err *err);
 int hostnet6_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
 /** hostnet6_eni_remove() - rules and table into the batch, whether or not they were made. */
 int hostnet6_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
+/** hostnet6_labels_down() - all labels of ours into the batch. */
+int hostnet6_labels_down(struct hostnet *hn, struct vw_err *err);
 int hostnet6_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_enis, struct vw_err *err);
 
 /* hostnet_nat.c */

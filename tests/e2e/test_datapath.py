@@ -26,24 +26,9 @@ def pods(node, count):
             pod.remove()
 
 
-@contextlib.contextmanager
-def behind_both(node):
-    """A pod behind the first ENI of a node, and one behind another: which ENI a pod gets is the pool's own business."""
-    found, made = {}, []
-    try:
-        while set(found) != {True, False} and len(made) < PODS_OF_A_NODE:
-            made.append(node.pod())
-            found.setdefault(node.eni_of(made[-1].add().address)["primary"], made[-1])
-        yield found[True], found[False]
-    finally:
-        for pod in made:
-            pod.delete()
-            pod.remove()
-
-
 @pytest.fixture(scope="module")
 def two_enis(lab):
-    with behind_both(lab.nodes[0]) as found:
+    with traffic.behind_both(lab.nodes[0]) as found:
         yield found
 
 
@@ -129,7 +114,7 @@ def test_external_snat_leaves_everything_to_others(make_lab):
     """Pods keep their address and leave by their own ENI: the peered network sees it; a node port still works."""
     lab = make_lab(instance_type="t3.small", daemon_config={"external_snat": True})
     node = lab.nodes[0]
-    with behind_both(node) as made, traffic.serving([Place.outside(lab, "peered"), Place.pod(made[1])]) as (peered, server):
+    with traffic.behind_both(node) as made, traffic.serving([Place.outside(lab, "peered"), Place.pod(made[1])]) as (peered, server):
         for pod in made:
             assert Place.pod(pod).reaches(peered.address)["seen"] == pod.result.address
         service = kubeproxy.Service("10.96.0.1", None, 30080, made[-1].result.address, None, local=True)
@@ -293,7 +278,7 @@ def test_pods_with_ipv4_alone_reach_ipv6_as_the_node(make_lab):
     instances = [{"name": f"node-{n}", "type": "t3.small", "ipv6_addresses": 1, "role": "vpcwire-node"} for n in (1, 2)]
     lab = make_lab(nodes=2, config={"instances": instances}, daemon_config={"v6_egress": True})
     node = lab.nodes[0]
-    with behind_both(node) as made, traffic.serving([Place.outside(lab, "internet"), Place.node(lab.nodes[1])]) as servers:
+    with traffic.behind_both(node) as made, traffic.serving([Place.outside(lab, "internet"), Place.node(lab.nodes[1])]) as servers:
         assert all("." in ip["address"] for p in made for ip in p.result.ips), "the result shows IPv4 alone"
         for pod in made:
             assert pod.check() is None

@@ -8,21 +8,13 @@ from tests.harness import audit, cni, kubeproxy, proc, traffic
 from tests.harness.traffic import Place
 
 LAB = {"args": ("--ipv6",), "nodes": 2, "instance_type": "t3.small", "daemon_config": {"ip_cooldown_s": 0}}
-PODS_OF_A_NODE = 9              # a t3.small: 3 ENIs of 4 IPv4 addresses each, one of them the ENI's own
 NARROW = 1400                   # what the links to the outside are made to carry
 
 
 @pytest.fixture(scope="module")
 def two_enis(lab):
-    """A pod behind the first ENI of the first node, and one behind another."""
-    node, found, made = lab.nodes[0], {}, []
-    while set(found) != {True, False} and len(made) < PODS_OF_A_NODE:
-        made.append(node.pod())
-        found.setdefault(node.eni_of(made[-1].add().address)["primary"], made[-1])
-    yield found[True], found[False]
-    for pod in made:
-        pod.delete()
-        pod.remove()
+    with traffic.behind_both(lab.nodes[0]) as found:
+        yield found
 
 
 def mtu(where, dev):

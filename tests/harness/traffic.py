@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who reaches whom, and as whom: places of a lab that ask and answer (agent.py), and how a test talks to them."""
+import contextlib
 import json
 import pathlib
 import subprocess
@@ -102,6 +103,25 @@ class Talker:
 
 def node_address6(node):
     return next((e.get("address6") for e in node.info()["enis"] if e["primary"]), None)
+
+
+@contextlib.contextmanager
+def behind_both(node, at_most=9):
+    """A pod behind the first ENI of a node, and one behind another: which ENI a pod gets is the pool's own business.
+
+    `at_most`: what a node of the test's lab has room for; 9 on a t3.small.
+    """
+    found, made = {}, []
+    try:
+        while set(found) != {True, False}:
+            assert len(made) < at_most, "all pods are behind one ENI"
+            made.append(node.pod())
+            found.setdefault(node.eni_of(made[-1].add().address)["primary"], made[-1])
+        yield found[True], found[False]
+    finally:
+        for pod in made:
+            pod.delete()
+            pod.remove()
 
 
 def serving(places, port=PORT):

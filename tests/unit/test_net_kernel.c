@@ -1,5 +1,6 @@
 /* lib/net against the real kernel, in a namespace of its own: everything made is read back, every error is looked at. */
 #include "lib/net/addr.h"
+#include "lib/net/addrlabel.h"
 #include "lib/net/link.h"
 #include "lib/net/neigh.h"
 #include "lib/net/netns.h"
@@ -363,6 +364,42 @@ static void test_rules(void **state)
 	commit(&nl, &b);
 }
 
+static void test_address_labels(void **state)
+{
+	struct vw_addrlabel want = { .prefix = cidr("2001:db8::/128"), .ifindex = 1, .label = 22103, .dev = "lo" };
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	struct vw_addrlabel *labels = NULL;
+	struct vw_err err;
+	int n, before, found = 0;
+
+	NETNS_OR_SKIP(state);
+	ok(vw_nl_open(&nl, &err));
+	before = ok(vw_addrlabel_list(&nl, &labels, &err));
+	assert_true(before > 0);                /* the kernel's own */
+	free(labels);
+	(void)vw_addrlabel_set(&b, &want);
+	(void)vw_addrlabel_set(&b, &want);
+	ok(vw_nl_commit(&nl, &b, &err));
+	vw_nl_batch_reset(&b);
+	n = ok(vw_addrlabel_list(&nl, &labels, &err));
+	assert_int_equal(n, before + 1);
+	for (int i = 0; i < n; i++)
+		found += labels[i].label == want.label && labels[i].ifindex == 1 && vw_cidr_eq(&labels[i].prefix, &want.prefix);
+	assert_int_equal(found, 1);
+	free(labels);
+	(void)vw_addrlabel_del(&b, &want);
+	(void)vw_addrlabel_del(&b, &want);
+	vw_nl_tolerate(&b, VW_NL_OK_GONE);
+	ok(vw_nl_commit(&nl, &b, &err));
+	vw_nl_batch_reset(&b);
+	assert_int_equal(ok(vw_addrlabel_list(&nl, &labels, &err)), before);
+	free(labels);
+	want.prefix = cidr("2001:db8::1/64");
+	(void)vw_addrlabel_set(&b, &want);
+	assert_int_equal(vw_nl_commit(&nl, &b, &err), -EINVAL);
+}
+
 static void test_neighbours(void **state)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
@@ -593,6 +630,7 @@ int main(void)
 		cmocka_unit_test(test_addresses),
 		cmocka_unit_test(test_routes),
 		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_address_labels),
 		cmocka_unit_test(test_neighbours),
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_token_bucket),
