@@ -70,6 +70,9 @@ static struct sweep_job *job_new(struct daemon *d)
 		if (egress_used(d, families[i]))
 			j->ours[j->n_ours++] = egress_range(families[i]);
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
+		/* its veth was put down when it was replaced, and its DEL will not come this way again */
+		if (a->superseded)
+			continue;
 		if (a->addr.family)
 			j->used[j->n_used++] = a->addr;
 		if (a->addr6.family)
