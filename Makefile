@@ -81,6 +81,7 @@ vw_banned   := -include lib/base/banned.h
 LIBS :=
 PROGS :=
 BPF_PROGS :=
+BPF_LPROGS :=
 FUZZERS :=
 include $(sort $(wildcard lib/*/module.mk lib/*/*/module.mk ipam/module.mk netpolicy-bpf/*/module.mk daemon/module.mk \
 	plugins/*/module.mk cli/module.mk sim/module.mk deploy/module.mk tests/*/module.mk))
@@ -91,7 +92,7 @@ BPF_TESTS   := $(patsubst tests/bpf/%.c,%,$(wildcard tests/bpf/test_*.c))
 POLICY_TESTS := $(patsubst tests/policy/%.c,%,$(wildcard tests/policy/test_*.c))
 FUZZERS     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BPF_SRC_DIR := netpolicy-bpf/bpf
-BPF_SKELS   := $(BPF_PROGS:%=$(B)/gen/%.skel.h)
+BPF_SKELS   := $(BPF_PROGS:%=$(B)/gen/%.skel.h) $(BPF_LPROGS:%=$(B)/gen/%.lskel.h)
 HEADERS     := $(sort $(shell find lib ipam netpolicy-bpf/abi netpolicy-bpf/user daemon plugins cli sim -name "*.h" 2>/dev/null))
 BPF_HEADERS := $(sort $(filter-out %/vmlinux.h,$(wildcard netpolicy-bpf/abi/*.h $(BPF_SRC_DIR)/*.h)))
 
@@ -195,6 +196,10 @@ $(B)/gen/%.bpf.o: tests/bench/%.bpf.c $(B)/.flags
 $(B)/gen/%.skel.h: $(B)/gen/%.bpf.o
 	@$(call say,SKEL,$@)
 	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
+
+$(B)/gen/%.lskel.h: $(B)/gen/%.bpf.o
+	@$(call say,SKEL,$@)
+	$(Q)$(BPFTOOL) gen skeleton -L $< name $* > $@
 
 # Every header compiles alone (and the ones shared with eBPF in both worlds).
 all_pkgs = $(sort $(foreach l,$(LIBS) $(PROGS),$($l_PKGS)))

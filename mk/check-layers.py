@@ -21,7 +21,7 @@ MAY_INCLUDE = {
     "lib/rpc": ["lib/base", "lib/json"],
     "lib/pod": ["lib/base", "lib/net", "lib/cni"],
     "ipam": ["lib/base", "lib/json"],
-    "plugins/*": ["lib"],
+    "plugins/*": ["lib", "netpolicy-bpf/user/br_loader.h"],
     "cli": ["lib"],
     "sim": ["lib"],
     "netpolicy-bpf/abi": [],
@@ -49,7 +49,7 @@ FENCES = [
 ]
 
 # generated headers, found through -Ibuild/gen
-GENERATED = {r"\w+\.skel\.h": ["netpolicy-bpf/user/", "tests/"]}
+GENERATED = {r"\w+\.l?skel\.h": ["netpolicy-bpf/user/", "tests/"]}
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 

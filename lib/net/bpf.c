@@ -2,12 +2,20 @@
 /* bpf(2) by hand: load a program, open a pin, ask for an id, attach by tcx. */
 #include "lib/net/bpf.h"
 
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
+#include "lib/base/file.h"
+#include "lib/base/parse.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/bpf.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* linux/bpf.h of 6.6 and up has these as BPF_TCX_INGRESS and BPF_TCX_EGRESS; Debian 12's is older. */
@@ -104,4 +112,128 @@ int vw_bpf_prog_load(const struct bpf_insn *insns, size_t n, const char *name, s
 	memccpy(attr.prog_name, name, 0, sizeof(attr.prog_name) - 1);
 	fd = sys_bpf(BPF_PROG_LOAD, &attr, sizeof(attr)); /* close-on-exec by itself */
 	return fd < 0 ? vw_err_sys(err, errno, VW_CNI_KERNEL, "loading the eBPF program %s", name) : fd;
+}
+
+/* --- maps, pins, the file system that they are in */
+
+static bool on_bpffs(const char *path)
+{
+	struct statfs st;
+
+	return statfs(path, &st) == 0 && (unsigned long)st.f_type == BPF_FS_MAGIC;
+}
+
+int vw_bpffs_require(const char *wanted, struct vw_err *err)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	char *slash;
+
+	if (wanted[0] != '/' || vw_fmt(path, sizeof(path), "%s", wanted) < 0)
+		return vw_err_set(err, EINVAL, 0, "bpf_dir '%.200s' must be an absolute path", wanted);
+	while (stat(path, &st) < 0) {
+		slash = strrchr(path, '/');
+		if (errno != ENOENT || slash == path)
+			return vw_err_sys(err, errno, 0, "looking at bpf_dir '%s'", wanted);
+		*slash = 0;
+	}
+	if (!on_bpffs(path))
+		return vw_err_set(err, EINVAL, 0,
+				  "bpf_dir '%s' is not on a bpf file system: run 'mount -t bpf bpf /sys/fs/bpf', or choose a "
+				  "folder on one",
+				  wanted);
+	return 0;
+}
+
+int vw_bpf_obj_open(const char *path)
+{
+	union bpf_attr attr = {0};
+	int fd;
+
+	attr.pathname = (uint64_t)(uintptr_t)path;
+	fd = sys_bpf(BPF_OBJ_GET, &attr, sizeof(attr));
+	return fd < 0 ? -errno : fd;
+}
+
+int vw_bpf_obj_pin(int fd, const char *path, struct vw_err *err)
+{
+	union bpf_attr attr = {0};
+	char temp[PATH_MAX];
+
+	/* bpffs refuses names with dots */
+	if (vw_fmt(temp, sizeof(temp), "%s_new", path) < 0)
+		return vw_err_set(err, ENAMETOOLONG, 0, "'%.200s' is too long", path);
+	if (unlink(temp) < 0 && errno != ENOENT)
+		return vw_err_sys(err, errno, 0, "removing %s", temp);
+	attr.pathname = (uint64_t)(uintptr_t)temp;
+	attr.bpf_fd = (uint32_t)fd;
+	if (sys_bpf(BPF_OBJ_PIN, &attr, sizeof(attr)) < 0)
+		return vw_err_sys(err, errno, 0, "pinning %s", temp);
+	if (rename(temp, path) < 0) {
+		int eno = errno;
+
+		(void)unlink(temp);
+		return vw_err_sys(err, eno, 0, "pinning %s", path);
+	}
+	return 0;
+}
+
+int vw_bpf_map_shape(int map_fd, struct vw_bpf_map_shape *ret_shape)
+{
+	struct bpf_map_info info = {0};
+	union bpf_attr attr = {0};
+
+	attr.info.bpf_fd = (uint32_t)map_fd;
+	attr.info.info = (uint64_t)(uintptr_t)&info;
+	attr.info.info_len = sizeof(info);
+	if (sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)) < 0)
+		return -errno;
+	*ret_shape = (struct vw_bpf_map_shape){info.type, info.key_size, info.value_size, info.max_entries};
+	return 0;
+}
+
+static int map_op(int cmd, int map_fd, const void *key, uint64_t value, uint64_t flags)
+{
+	union bpf_attr attr = {0};
+
+	attr.map_fd = (uint32_t)map_fd;
+	attr.key = (uint64_t)(uintptr_t)key;
+	attr.value = value;
+	attr.flags = flags;
+	return sys_bpf(cmd, &attr, sizeof(attr)) < 0 ? -errno : 0;
+}
+
+int vw_bpf_map_get(int map_fd, const void *key, void *ret_value)
+{
+	return map_op(BPF_MAP_LOOKUP_ELEM, map_fd, key, (uint64_t)(uintptr_t)ret_value, 0);
+}
+
+int vw_bpf_map_set(int map_fd, const void *key, const void *value, bool only_new)
+{
+	return map_op(BPF_MAP_UPDATE_ELEM, map_fd, key, (uint64_t)(uintptr_t)value, only_new ? BPF_NOEXIST : BPF_ANY);
+}
+
+int vw_bpf_map_del(int map_fd, const void *key)
+{
+	return map_op(BPF_MAP_DELETE_ELEM, map_fd, key, 0, 0);
+}
+
+/* "0-3" or "0,2-5": one more than the last of them, for the kernel numbers without gaps what it may ever have */
+int vw_bpf_possible_cpus(void)
+{
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	struct vw_err err;
+	const char *text, *last;
+	char number[16];
+	uint64_t n;
+
+	if (vw_read_file("/sys/devices/system/cpu/possible", 4096, &b, &err) < 0)
+		return -err.eno;
+	text = vw_buf_str(&b);
+	last = text + strlen(text);
+	while (last > text && strchr("0123456789\n", last[-1]))
+		last--;
+	if (vw_fmt(number, sizeof(number), "%.*s", (int)strcspn(last, "\n"), last) < 0 || vw_parse_u64(number, 0, 65535, &n) < 0)
+		return -EBADMSG;
+	return (int)n + 1;
 }

@@ -2,6 +2,7 @@
 
 #include "lib/net/tc.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,30 @@ struct vw_err;
 int vw_bpf_pin_open(const char *path, struct vw_err *err);
 /** vw_bpf_prog_id() - the kernel's id of a program, as struct vw_filter_info has it. Return: 0, -errno. */
 int vw_bpf_prog_id(int prog_fd, uint32_t *ret_id, struct vw_err *err);
+/* --- maps, pins, the file system that they are in */
+
+/** vw_bpffs_require() - @path is absolute and on a bpf file system, or its nearest ancestor that exists is. Return: 0, -EINVAL, -errno. */
+int vw_bpffs_require(const char *path, struct vw_err *err);
+/** vw_bpf_obj_open() - a pinned map or program. Return: fd that the caller closes, -ENOENT, -errno; @err is not filled. */
+int vw_bpf_obj_open(const char *path);
+/** vw_bpf_obj_pin() - at @path, atomically in the place of whatever is pinned there. */
+int vw_bpf_obj_pin(int fd, const char *path, struct vw_err *err);
+
+/** struct vw_bpf_map_shape - @type: enum bpf_map_type. Sizes in bytes. */
+struct vw_bpf_map_shape {
+	uint32_t type, key_size, value_size, max_entries;
+};
+int vw_bpf_map_shape(int map_fd, struct vw_bpf_map_shape *ret_shape);
+/*
+ * Plain bpf(2): @key and @value have the sizes of the map. vw_bpf_map_set() with @only_new fails with -EEXIST when the key is
+ * there. Return: 0, -ENOENT, -E2BIG (full), -errno.
+ */
+int vw_bpf_map_get(int map_fd, const void *key, void *ret_value);
+int vw_bpf_map_set(int map_fd, const void *key, const void *value, bool only_new);
+int vw_bpf_map_del(int map_fd, const void *key);
+/** vw_bpf_possible_cpus() - how many values of 8 bytes an element of a per-CPU map has. Return: > 0, -errno. */
+int vw_bpf_possible_cpus(void);
+
 struct bpf_insn;
 /** vw_bpf_prog_load() - a classifier (BPF_PROG_TYPE_SCHED_CLS) from instructions. Return: fd that the caller closes, -errno. */
 int vw_bpf_prog_load(const struct bpf_insn *insns, size_t n, const char *name, struct vw_err *err);

@@ -3,7 +3,14 @@ LIBS += npc
 npc_SRCS := $(wildcard $(addprefix netpolicy-bpf/user/,np_table.c np_names.c np_world*.c np_read*.c np_match.c np_image*.c np_compile*.c \
 	np_explain*.c np_diff*.c))
 
+# branch ENIs: without libbpf (of which only headers are used), so that plugins can be static
+LIBS += br
+br_SRCS := $(wildcard netpolicy-bpf/user/br_*.c)
+br_PKGS := libbpf
+# what a light skeleton includes calls strncpy: it comes before that is banned
+$(B)/obj/netpolicy-bpf/user/br_loader.o: vw_banned := -include errno.h -include bpf/skel_internal.h $(vw_banned)
+
 # all else: the loader and what writes maps
 LIBS += np
-np_SRCS := $(filter-out $(npc_SRCS),$(wildcard netpolicy-bpf/user/*.c))
+np_SRCS := $(filter-out $(npc_SRCS) $(br_SRCS),$(wildcard netpolicy-bpf/user/*.c))
 np_PKGS := libbpf

@@ -4,6 +4,7 @@
  * A program is "the same" when the kernel's tag (a hash of its instructions) and the ids of its maps agree; otherwise the
  * new one is pinned beside the old and renamed over it, so that a plugin always finds one or the other.
  */
+#include "lib/net/bpf.h"
 #include "netpolicy-bpf/user/np_loader.h"
 
 #include "lib/base/cleanup.h"
@@ -128,7 +129,7 @@ static int prog_pin(struct np *np, enum np_prog which, struct vw_err *err)
 		p->fd = VW_TAKE_FD(pinned);
 		return 0;
 	}
-	r = np_pin(loaded, p->path, err);
+	r = vw_bpf_obj_pin(loaded, p->path, err);
 	if (r < 0)
 		return r;
 	np->replaced = true;

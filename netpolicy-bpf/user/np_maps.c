@@ -6,6 +6,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
+#include "lib/net/bpf.h"
 #include "netpolicy-bpf/user/np_priv.h"
 
 #include <bpf/bpf.h>
@@ -134,7 +135,7 @@ static int map_pin(const struct np *np, const struct bpf_map *map, struct vw_err
 
 	if (vw_fmt(path, sizeof(path), "%s/%s", np->dir, bpf_map__name(map)) < 0)
 		return vw_err_set(err, ENAMETOOLONG, 0, "'%s' is too long", np->dir);
-	return np_pin(bpf_map__fd(map), path, err);
+	return vw_bpf_obj_pin(bpf_map__fd(map), path, err);
 }
 
 /** conf_defaults() - before it is pinned, so that nobody ever finds one without a key. */

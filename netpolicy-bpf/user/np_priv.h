@@ -37,8 +37,6 @@ struct np {
 
 /** np_dir_make() - np->dir, on a bpf file system. */
 int np_dir_make(struct np *np, const char *bpf_dir, struct vw_err *err);
-/** np_pin() - under a temporary name, then renamed over whatever is at @path. */
-int np_pin(int fd, const char *path, struct vw_err *err);
 
 /** np_maps_reuse() - before the object is loaded: sizes, and pinned maps that fit in the place of its own. */
 int np_maps_reuse(struct np *np, struct bpf_object *obj, const struct np_sizes *sizes, struct vw_err *err);

@@ -21,3 +21,5 @@ test_np_policy_PKGS := libbpf
 # the whole way from objects to packets, while policies change
 test_np_flood_LIBS := np npc net k8s yaml json base
 test_np_flood_PKGS := libbpf
+test_branch_LIBS := br net base
+test_branch_PKGS := libbpf
