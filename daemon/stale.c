@@ -6,6 +6,7 @@
 #include "daemon/egress.h"
 #include "daemon/hostnet.h"
 #include "daemon/loop.h"
+#include "ipam/pool.h"
 #include "lib/base/log.h"
 
 #include <stdlib.h>
@@ -45,16 +46,29 @@ static void job_free(struct sweep_job *j)
 	free(j);
 }
 
+/* one that was given back a moment before the daemon died; its slot has left the node, and may come back */
+static int add_cooling(const struct ipam_addr *a, void *arg)
+{
+	struct sweep_job *j = arg;
+
+	if (a->state == IPAM_COOLING && a->orphaned)
+		j->ours[j->n_ours++] = vw_cidr_host(&a->ip);
+	return 0;
+}
+
 static struct sweep_job *job_new(struct daemon *d)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
 	struct sweep_job *j = calloc(1, sizeof(*j));
 	struct attachment *a, *tmp;
-	size_t n = 2;
+	size_t n = 2 + 2 * d->attach.n;
+	struct ipam_stats st;
 
 	if (!j)
 		return NULL;
 	j->d = d;
+	ipam_pool_stats(d->pool, &st);
+	n += st.orphaned_cooling;
 	for (size_t i = 0; i < d->enis.n; i++)
 		n += d->enis.v[i].row.n_slots;
 	j->ours = calloc(n, sizeof(*j->ours));
@@ -66,16 +80,19 @@ static struct sweep_job *job_new(struct daemon *d)
 	for (size_t i = 0; i < d->enis.n; i++)
 		for (size_t k = 0; k < d->enis.v[i].row.n_slots; k++)
 			j->ours[j->n_ours++] = d->enis.v[i].row.slots[k];
+	(void)ipam_pool_each(d->pool, add_cooling, j);
 	for (size_t i = 0; i < 2; i++)
 		if (egress_used(d, families[i]))
 			j->ours[j->n_ours++] = egress_range(families[i]);
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
-		/* its veth was put down when it was replaced, and its DEL will not come this way again */
-		if (a->superseded)
-			continue;
-		if (a->addr.family)
+		/* put down when it was replaced; its DEL will not come this way again, and its slot may have left the node */
+		if (a->superseded && a->addr.family)
+			j->ours[j->n_ours++] = vw_cidr_host(&a->addr);
+		else if (a->addr.family)
 			j->used[j->n_used++] = a->addr;
-		if (a->addr6.family)
+		if (a->superseded && a->addr6.family)
+			j->ours[j->n_ours++] = vw_cidr_host(&a->addr6);
+		else if (a->addr6.family)
 			j->used[j->n_used++] = a->addr6;
 	}
 	qsort(j->used, j->n_used, sizeof(*j->used), by_ip);

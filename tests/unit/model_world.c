@@ -386,7 +386,7 @@ void rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message)
 		fail_msg("the reply cannot be read: %s", err.msg);
 	conn->have_wiring = vw_rpc_wiring_decode(reply, &conn->w, &err) == 0;
 	if (conn->have_wiring && !conn->w.existing && the_world->tracked[addr_index(&conn->w.addr[0].ip)])
-		fail_msg("a pod got an address that connections of its former pod still lead to");
+		fail_msg("a pod got address %u, which connections of its former pod still lead to", addr_index(&conn->w.addr[0].ip));
 	the_world->heard(the_world->heard_arg, conn);
 }
 
@@ -630,6 +630,7 @@ int hostnet_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_
 static void make_stale(struct world *w, unsigned int addr)
 {
 	w->tracked[addr] = true;
+	world_say(w, "connections of %u are old", addr);
 	w->n_stale += !w->stale[addr];
 	w->stale[addr] = true;
 }
@@ -660,6 +661,8 @@ int hostnet_purge(bool (*gone)(const struct vw_ip *ip, const void *arg), const v
 
 		if (w->tracked[i] && gone(&ip, arg))
 			w->tracked[i] = false;
+		else if (w->tracked[i])
+			world_say(w, "connections of %u stay", i);
 	}
 	return 0;
 }
