@@ -25,7 +25,9 @@ def burst(node):
 
 def test_a_burst_raises_the_marks_and_the_pool(node, burst):
     low, fill, keep = marks(node)
-    assert 3 + 24 / 2 <= low < fill < keep, "24 pods within seconds are a burst of 24, or all but"
+    # all of the burst has come: what may still come is a quarter of it; the fill stays ready for another one (docs/IPAM.md)
+    assert 3 + 24 / 4 - 1 <= low < fill < keep, "24 pods within seconds are a burst of 24, or all but"
+    assert fill >= (3 + 24) / 2
 
     def settled():
         pool = node.info()["pool"]

@@ -8,7 +8,7 @@ import subprocess
 from tests.harness import proc
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-WANTED = {"opt/cni/bin/vpcwire", "usr/sbin/vpcwired", "usr/bin/vpcwire-sim"}
+WANTED = {"opt/cni/bin/vpcwire", "opt/cni/bin/vpcwire-eni", "usr/sbin/vpcwired", "usr/bin/vpcwirectl", "usr/bin/vpcwire-sim"}
 
 
 def test_install_below_a_destdir(tmp_path):
