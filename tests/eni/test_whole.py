@@ -523,7 +523,7 @@ def test_the_nodes_own_namespace(node, eni, command):
 
 @pytest.mark.parametrize("command, words", [
     ("ip link set eth0 down", "down"),
-    ("ip link set eth0 mtu 1280", "MTU 1280"),
+    ("ip link set eth0 mtu 9100", "MTU 9100"),
     ("ip link set eth0 address 02:00:00:00:00:99", "02:00:00:00:00:99"),
     ("ip link set eth0 alias other", "not the ENI"),
     ("ip link del eth0", "eth0 is missing"),
