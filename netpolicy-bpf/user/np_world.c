@@ -638,6 +638,7 @@ void np_world_restore(struct np_world *w)
 		exchange(w, NULL, s->files.v[i]);
 	np_files_done(w, &w->files);
 	w->files = s->files;
+	w->notes_stale = true;  /* they point to the files that are gone */
 	if (s->told) {
 		forget_names(w, w->changed, w->n_changed);
 		s->rules = true;

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """Network policy on living pods: what a manifest changes, when it is in force, what is told, and what survives."""
-import json
-
 import pytest
 
 from tests.harness.policy import PORT, Connection, Policies, Server, connects, network_policy, pod_object
@@ -213,31 +211,3 @@ def test_a_restart_keeps_policy_and_flows(lab, pods, folder, objects, connect):
         assert reaches(pods, {"ab"}) == set()
         folder.take("more.json")
         assert flow.alive()
-
-
-def test_explain_agrees_with_what_happens(pods, folder, objects):
-    folder.put("pods.json", *objects)
-    folder.put("p.json", network_policy("some", {"app": "a"}, ingress=from_pods(app="b")))
-    for name, want in (("b", "ALLOW"), ("c", "DENY"), ("d", "DENY")):
-        said = folder.ctl("policy", "explain", "--from", f"default/{name}", "--to", "default/a", "--port", f"{PORT}/tcp", ok=(0,))
-        assert said["verdict"] == want == ("ALLOW" if connects(pods[name], pods["a"].result.address) else "DENY")
-        assert said["ingress"]["kernel"] == want and "disagreement" not in said
-    assert said["ingress"]["policy"] == "default/some"
-    said = folder.ctl("policy", "explain", "--from", "node", "--to", "default/a", "--port", "80", ok=(0,))
-    assert said["verdict"] == "ALLOW"
-    folder.ctl("policy", "explain", "--from", "default/nobody", "--to", "192.0.2.1", ok=(1,))
-
-
-def test_simulate_tells_what_would_change_and_changes_nothing(pods, folder, objects):
-    folder.put("pods.json", *objects)
-    folder.node.run("sh", "-ec", "cat > /tmp/new.json", input=json.dumps(
-        network_policy("some", {"app": "a"}, ingress=from_pods(app="b"))))
-    before = folder.status()["generation"]
-    said = folder.ctl("policy", "simulate", "--with", "/tmp/new.json", ok=(4,))
-    changes = said["changes"]
-    assert changes and all(c["pod"] == "default/a" and c["dir"] == "ingress" and (c["before"], c["after"]) == ("ALLOW", "DENY") for c in changes)
-    told = " ".join(c["peer"] for c in changes)
-    assert "default/c" in told and "default/b" not in told
-    assert folder.status()["generation"] == before and connects(pods["c"], pods["a"].result.address)
-    folder.node.run("rm", "/tmp/new.json")
-    folder.ctl("policy", "simulate", "--with", "/tmp/new.json", ok=(1,))
