@@ -174,6 +174,18 @@ struct np_who {
 	bool done;
 };
 
+/**
+ * struct np_bare - the shape of pods without an object: of namespace @name, with no labels. @space, @implied: stand in
+ * while no object of the world is in the namespace. What @shape points to is good until the world changes: objects
+ * that have it come and go without the image being made again.
+ */
+struct np_bare {
+	struct np_shape shape;
+	struct np_space space;
+	struct np_label implied;
+	const struct np_str *name;
+};
+
 /** struct np_policies - of one subject, in order: tiers, in them precedence. */
 struct np_policies {
 	const struct np_policy **v;
@@ -265,7 +277,7 @@ struct np_build {
 	const struct np_policy **of_space; /* policies of namespaces, by id of the space */
 	uint32_t *of_space_first;
 	size_t n_of_space;
-	struct np_shape **bare; /* of pods without an object: one for each namespace */
+	struct np_bare **bare; /* one for each namespace */
 	size_t n_bare, cap_bare;
 
 	struct np_made *made; /* by blob */

@@ -74,44 +74,46 @@ static const struct np_pod *find_by_ip(const struct np_build *b, const struct np
 	return NULL;
 }
 
+static struct np_bare *bare_new(struct np_build *b, const char *ns)
+{
+	struct np_str *name = np_mem_alloc(&b->mem, 1, sizeof(*name) + strlen(ns) + 1);
+	struct np_bare *bare = np_mem_alloc(&b->mem, 1, sizeof(*bare));
+
+	if (!name || !bare || np_grow(&b->bare, b->n_bare, &b->cap_bare, sizeof(struct np_bare *)) < 0)
+		return NULL;
+	memcpy(name->s, ns, strlen(ns) + 1);
+	name->len = strlen(ns);
+	bare->name = name;
+	bare->space.name = name;
+	bare->space.id = (uint32_t)b->n_space++;
+	bare->implied.value = name;
+	bare->shape.id = (uint32_t)b->n_shape_id++;
+	bare->shape.serial = UINT64_MAX - b->n_bare;
+	b->bare[b->n_bare++] = bare;
+	return bare;
+}
+
 /* Namespace and nothing else is known of the pod. */
-static struct np_shape *bare_shape(struct np_build *b, const char *ns)
+static const struct np_shape *bare_shape(struct np_build *b, const char *ns)
 {
 	const struct np_names *names = np_world_names(b->w);
-	struct np_space *space = np_space_find(names, ns);
-	struct np_shape *s;
+	const struct np_label *implied = np_label_find(names, NP_METADATA_NAME, ns);
+	struct np_bare *bare = NULL;
 
-	for (size_t i = 0; i < b->n_bare; i++)
-		if (!strcmp(b->bare[i]->space->name->s, ns))
-			return b->bare[i];
-	if (np_grow(&b->bare, b->n_bare, &b->cap_bare, sizeof(struct np_shape *)) < 0)
+	for (size_t i = 0; i < b->n_bare && !bare; i++)
+		if (!strcmp(b->bare[i]->name->s, ns))
+			bare = b->bare[i];
+	if (!bare)
+		bare = bare_new(b, ns);
+	if (!bare)
 		return NULL;
-	if (!space) {
-		/* no object names it; only selectors over all namespaces can mean it */
-		struct np_str *name = np_mem_alloc(&b->mem, 1, sizeof(*name) + strlen(ns) + 1);
-		struct np_label *label = np_mem_alloc(&b->mem, 1, sizeof(*label));
-
-		space = np_mem_alloc(&b->mem, 1, sizeof(*space));
-		if (!name || !label || !space)
-			return NULL;
-		memcpy(name->s, ns, strlen(ns) + 1);
-		name->len = strlen(ns);
-		*label = (struct np_label){.key = np_str_find(names, "kubernetes.io/metadata.name"),
-					   .value = name};
-		space->name = name;
-		space->implied = np_label_find(names, "kubernetes.io/metadata.name", ns);
-		if (!space->implied)
-			space->implied = label;
-		space->id = (uint32_t)b->n_space++;
-	}
-	s = np_mem_alloc(&b->mem, 1, sizeof(*s));
-	if (!s)
-		return NULL;
-	s->space = space;
-	s->id = (uint32_t)b->n_shape_id++;
-	s->serial = UINT64_MAX - b->n_bare;
-	b->bare[b->n_bare++] = s;
-	return s;
+	/* where no object is in the namespace only selectors over all namespaces can mean it */
+	bare->implied.key = np_str_find(names, NP_METADATA_NAME);
+	bare->space.implied = implied ? implied : &bare->implied;
+	bare->shape.space = np_space_find(names, ns);
+	if (!bare->shape.space)
+		bare->shape.space = &bare->space;
+	return &bare->shape;
 }
 
 void np_who_done(struct np_who *who)

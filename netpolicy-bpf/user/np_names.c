@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define MUTABLE(type, p) ((type *)(uintptr_t)(p))
-#define METADATA_NAME    "kubernetes.io/metadata.name"
 
 /* --- numbers */
 
@@ -205,7 +204,7 @@ struct np_space *np_space_get(struct np_names *n, const char *name)
 	s = malloc(sizeof(*s));
 	if (s) {
 		*s = (struct np_space){
-			.refs = 1, .name = str, .implied = np_label_get(n, METADATA_NAME, name)};
+			.refs = 1, .name = str, .implied = np_label_get(n, NP_METADATA_NAME, name)};
 		if (s->implied && enter(&n->space, &n->space_ids, str->hash, s, &s->id) == 0)
 			return s;
 		np_label_put(n, s->implied);

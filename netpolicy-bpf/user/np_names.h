@@ -15,6 +15,9 @@
 
 struct np_ns;
 
+/** The label that every namespace has, with its name as the value. */
+#define NP_METADATA_NAME "kubernetes.io/metadata.name"
+
 /** struct np_str - a text. */
 struct np_str {
 	uint32_t refs, id;
@@ -31,7 +34,7 @@ struct np_label {
 
 /**
  * struct np_space - a namespace that some object names. @object: the Namespace, NULL when none is known.
- * @implied: kubernetes.io/metadata.name=NAME, which every namespace has.
+ * @implied: NP_METADATA_NAME=NAME, which every namespace has.
  */
 struct np_space {
 	uint32_t refs, id;

@@ -313,6 +313,32 @@ static struct np_object *of_file(const struct np_world *w, const struct np_objec
 	return o;
 }
 
+static void set_path(struct np_object *o, char *take_path)
+{
+	owned(o)->path = take_path;
+	o->path = take_path;
+}
+
+/* For np_world_restore(). Return: @o's path is kept; without memory the new one stays, it only says where. */
+static bool keep_path(struct np_world *w, struct np_object *o, const char *fresh)
+{
+	struct np_saved *s = &w->saved;
+	struct np_moved *grown;
+
+	if (!s->there || !strcmp(o->path, fresh))
+		return false;
+	if (s->n_moved == s->cap_moved) {
+		grown = reallocarray(s->moved, s->cap_moved ? 2 * s->cap_moved : 16, sizeof(*grown));
+		if (!grown)
+			return false;
+		s->moved = grown;
+		s->cap_moved = s->cap_moved ? 2 * s->cap_moved : 16;
+	}
+	owned(o)->refs++;
+	s->moved[s->n_moved++] = (struct np_moved){o, owned(o)->path};
+	return true;
+}
+
 /* Where nothing changed, the structure that everybody knows stays; only its place in the file may be
  * another. */
 static void keep_known(struct np_world *w, struct np_file *fresh)
@@ -322,9 +348,9 @@ static void keep_known(struct np_world *w, struct np_file *fresh)
 
 		if (!known || !is_same(known, o))
 			continue;
-		free(owned(known)->path);
-		owned(known)->path = VW_TAKE_PTR(owned(o)->path);
-		known->path = owned(known)->path;
+		if (!keep_path(w, known, o->path))
+			free(owned(known)->path);
+		set_path(known, VW_TAKE_PTR(owned(o)->path));
 		owned(known)->refs++;
 		owned(known)->kept = true;
 		np_object_put(w, o);
@@ -428,11 +454,10 @@ static int read_identity(struct taking *t, const struct vw_json *json, struct np
 	o->name = np_keep_str(r, name);
 	o->ns = np_keep_str(r, ns);
 	file = np_keep_str(r, t->file->name);
-	owned(o)->path = strdup(t->base);
-	if (!o->name || !o->ns || !file || !owned(o)->path)
+	set_path(o, strdup(t->base));
+	if (!o->name || !o->ns || !file || !o->path)
 		return np_no_memory(r);
 	o->file = file->s;
-	o->path = owned(o)->path;
 	o->serial = ++t->w->serial;
 	return add_object(t, o, &meta);
 }
@@ -602,12 +627,39 @@ void np_world_drop(struct np_world *w, const char *file)
 
 /* --- trying */
 
+/* @back: to where they stood, the last move first. */
+static void moved_done(struct np_world *w, bool back)
+{
+	struct np_saved *s = &w->saved;
+
+	for (size_t i = s->n_moved; i-- > 0;) {
+		struct np_moved *m = &s->moved[i];
+		char *out = m->path;
+
+		if (back) {
+			out = owned(m->obj)->path;
+			set_path(m->obj, m->path);
+		}
+		free(out);
+		np_object_put(w, m->obj);
+	}
+	free(s->moved);
+	s->moved = NULL;
+	s->n_moved = s->cap_moved = 0;
+}
+
+void np_world_forget(struct np_world *w)
+{
+	np_files_done(w, &w->saved.files);
+	moved_done(w, false);
+	w->saved = (struct np_saved){0};
+}
+
 int np_world_save(struct np_world *w)
 {
 	struct np_saved *s = &w->saved;
 
-	np_files_done(w, &s->files);
-	s->there = false;
+	np_world_forget(w);
 	for (size_t i = 0; i < w->files.n; i++) {
 		struct np_file *c = np_files_reserve(&s->files) == 0 ? np_file_copy(w, w->files.v[i]) : NULL;
 
@@ -617,7 +669,8 @@ int np_world_save(struct np_world *w)
 		}
 		s->files.v[s->files.n++] = c;
 	}
-	*s = (struct np_saved){s->files, true, w->rules, w->many, false, w->n_changed, w->gen};
+	*s = (struct np_saved){.files = s->files, .there = true, .rules = w->rules, .many = w->many,
+			       .n_changed = w->n_changed, .gen = w->gen};
 	return 0;
 }
 
@@ -650,13 +703,8 @@ void np_world_restore(struct np_world *w)
 	w->many = s->many;
 	w->n_changed = s->n_changed;
 	w->gen = s->gen;
+	moved_done(w, true);
 	*s = (struct np_saved){0};
-}
-
-void np_world_forget(struct np_world *w)
-{
-	np_files_done(w, &w->saved.files);
-	w->saved = (struct np_saved){0};
 }
 
 /* --- the whole */
@@ -675,7 +723,7 @@ struct np_world *np_world_free(struct np_world *w)
 	if (!w)
 		return NULL;
 	np_files_done(w, &w->files);
-	np_files_done(w, &w->saved.files);
+	np_world_forget(w);
 	forget_names(w, w->changed, w->n_changed);
 	forget_names(w, w->told, w->n_told);
 	np_notes_done(w);

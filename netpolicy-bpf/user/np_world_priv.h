@@ -42,6 +42,12 @@ struct np_files {
 	size_t n, cap;
 };
 
+/** struct np_moved - an object that a trial found in another place of its file: where it stood before. */
+struct np_moved {
+	struct np_object *obj;
+	char *path;
+};
+
 /**
  * struct np_saved - what np_world_restore() goes back to. @n_changed: of w->changed, which only grows
  * meanwhile unless @told: np_world_changes() was called.
@@ -51,6 +57,8 @@ struct np_saved {
 	bool there, rules, many, told;
 	size_t n_changed;
 	uint64_t gen;
+	struct np_moved *moved; /* in order */
+	size_t n_moved, cap_moved;
 };
 
 struct np_world {

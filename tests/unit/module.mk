@@ -13,6 +13,8 @@ test_np_oom_SRCS := tests/unit/np_case.c
 test_np_oom_LDFLAGS := $(foreach f,malloc calloc realloc reallocarray strdup,-Wl,--wrap=$f)
 test_np_compile_LIBS := npc k8s yaml json base
 test_np_compile_SRCS := tests/unit/np_case.c
+test_np_image_LIBS := npc k8s yaml json base
+test_np_image_SRCS := tests/unit/np_case.c
 test_np_world_LIBS := npc k8s yaml json base
 test_np_world_SRCS := tests/unit/np_dump.c
 test_ipam_planner_LIBS := ipam base

@@ -294,6 +294,37 @@ static void test_trial(void **state)
 	take("a.json", LIST(""));
 }
 
+/* What is told of files, and where their objects stand, is as before too. */
+static void test_trial_of_places(void **state)
+{
+#define PLACES "Pod x/a {l=1} (a.json items[0]); Pod x/b {l=1} (a.json items[1]); Pod x/d {l=1} (z.json)"
+#define NOTES "REFUSED a.json: : : a.json is not valid JSON: line 1: string or '}' expected near end of file\n" \
+	"warning a.json: Pod x/d: items[2]: not in force: the same object stands in z.json, which sorts after this file\n"
+	take("a.json", LIST(POD("a", "1") "," POD("b", "1") "," POD("d", "2")));
+	take("z.json", POD("d", "1"));
+	refused("a.json", "{", "not valid");
+	for (int i = 0; i < 3; i++) {
+		in_force(PLACES);
+		notes(NOTES);
+		assert_int_equal(np_world_save(w), 0);
+		take("a.json", LIST(POD("c", "1") "," POD("a", "1") "," POD("b", "1")));
+		take("a.json", LIST(POD("c", "1") "," POD("b", "1") "," POD("a", "1")));
+		notes("");
+		if (i == 1)
+			np_world_drop(w, "a.json");
+		refused("new.json", "[", "not valid");
+		np_world_restore(w);
+	}
+	assert_int_equal(np_world_save(w), 0);
+	take("a.json", LIST(POD("d", "2") "," POD("a", "1")));
+	np_world_drop(w, "z.json");
+	np_world_forget(w);
+	in_force("Pod x/a {l=1} (a.json items[1]); Pod x/d {l=2} (a.json items[0])");
+	notes("");
+	assert_int_equal(np_world_save(w), 0); /* the world may go in the middle of a trial */
+	take("a.json", LIST(POD("a", "1")));
+}
+
 static void test_ties(void **state)
 {
 #define CNP(name, tier, prio) \
@@ -354,7 +385,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_all_or_nothing), TEST(test_refusal_goes), TEST(test_several_files), TEST(test_changes), TEST(test_what_is_no_change),
-		TEST(test_many), TEST(test_namespaces), TEST(test_trial), TEST(test_ties), TEST(test_churn), TEST(test_shapes),
+		TEST(test_many), TEST(test_namespaces), TEST(test_trial), TEST(test_trial_of_places), TEST(test_ties), TEST(test_churn), TEST(test_shapes),
 	};
 
 	return cmocka_run_group_tests_name("np_world", tests, NULL, NULL);
