@@ -16,7 +16,7 @@ enum cli_exit {
 	CLI_FAILED,     /* the daemon refused or could not; stderr says why */
 	CLI_USAGE,      /* the command line is wrong */
 	CLI_NO_DAEMON,  /* nobody answers at the socket */
-	CLI_FINDINGS,   /* it worked, and what it found wants attention: refused manifests, verdicts that disagree */
+	CLI_FINDINGS,   /* it worked, and what it found wants attention: refused manifests, verdicts that would change */
 };
 
 /** struct cli - what all commands share. @json: print the answer as it came. */
@@ -42,3 +42,4 @@ long long cli_int(const struct vw_json *j, const char *key);
 /* --- commands; @argv: what follows the command's words */
 enum cli_exit cli_policy_status(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_policy_explain(const struct cli *c, int argc, char **argv);
+enum cli_exit cli_policy_simulate(const struct cli *c, int argc, char **argv);

@@ -21,6 +21,8 @@ static const struct {
 	{ "policy status", "", "network policy: what is in force, what was refused, how full the tables are", cli_policy_status },
 	{ "policy explain", "--from POD|IP --to POD|IP [--port N/PROTO] [--name DNS]",
 	  "why a connection is allowed or denied, policy by policy", cli_policy_explain },
+	{ "policy simulate", "--with FILE [--with FILE ...]", "which connections would change if these manifests were there too",
+	  cli_policy_simulate },
 };
 
 static void help(FILE *to)

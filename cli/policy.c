@@ -1,4 +1,4 @@
-/* vpcwirectl policy: what is in force, and why a connection is allowed or denied. */
+/* vpcwirectl policy: what is in force, why a connection is allowed or denied, what other manifests would change. */
 #include "cli/cli.h"
 
 #include "lib/base/cleanup.h"
@@ -7,6 +7,7 @@
 #include "lib/json/json.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <string.h>
 
 #define NEARLY_FULL_PERCENT 80
@@ -202,4 +203,72 @@ enum cli_exit cli_policy_explain(const struct cli *c, int argc, char **argv)
 		return CLI_FINDINGS;
 	}
 	return CLI_OK;
+}
+
+/* --- simulate */
+
+#define LIST_MAX 8
+
+/* "a, b and 3 more" */
+static void print_list(const struct vw_json *change, const char *key, const char *count)
+{
+	const struct vw_json *list = vw_json_get(change, key);
+	size_t shown = vw_json_len(list) < LIST_MAX ? vw_json_len(list) : LIST_MAX;
+	long long more = cli_int(change, count) - (long long)shown;
+
+	for (size_t i = 0; i < shown; i++)
+		printf("%s%s", i ? ", " : "", vw_json_string(vw_json_at(list, i)));
+	if (more > 0)
+		printf(" and %lld more", more);
+}
+
+static int add_file(struct vw_json *files, const char *path)
+{
+	char full[PATH_MAX];
+
+	/* the daemon reads it: its idea of the current folder is another one */
+	if (!realpath(path, full)) {
+		fprintf(stderr, "vpcwirectl: '%s': %s\n", path, strerror(errno));
+		return -1;
+	}
+	return vw_json_append(files, vw_json_new_string(full));
+}
+
+enum cli_exit cli_policy_simulate(const struct cli *c, int argc, char **argv)
+{
+	static const struct option options[] = { { "with", required_argument, NULL, 'w' }, { 0 } };
+	struct vw_json *args = vw_json_new_object(), *files = vw_json_new_array();
+	vw_auto_json struct vw_json *s = NULL;
+	const struct vw_json *changes;
+	enum cli_exit r = CLI_OK;
+	int o;
+
+	while (r == CLI_OK && (o = getopt_long(argc, argv, "", options, NULL)) != -1)
+		r = o != 'w' ? CLI_USAGE : add_file(files, optarg) < 0 ? CLI_FAILED : CLI_OK;
+	if (r == CLI_OK && (optind < argc || !vw_json_len(files)))
+		r = cli_usage("policy simulate wants --with FILE");
+	if (vw_json_set(args, "with", files) < 0 || r != CLI_OK) {
+		vw_json_free(args);
+		return r != CLI_OK ? r : CLI_FAILED;
+	}
+	r = cli_query(c, "policy-simulate", args, &s);
+	if (r != CLI_OK)
+		return r;
+	changes = vw_json_get(s, "changes");
+	if (c->json) {
+		r = cli_print_json(s);
+		return r == CLI_OK && vw_json_len(changes) ? CLI_FINDINGS : r;
+	}
+	for (size_t i = 0; i < vw_json_len(changes); i++) {
+		const struct vw_json *d = vw_json_at(changes, i);
+
+		print_list(d, "pods", "n_pods");
+		printf(" %s ", !strcmp(cli_str(d, "dir"), "egress") ? "to" : "from");
+		print_list(d, "peers", "n_peers");
+		printf(", ");
+		print_list(d, "ports", "n_ports");
+		printf(": %s -> %s (%s)\n", cli_str(d, "before"), cli_str(d, "after"), cli_str(d, "because"));
+	}
+	printf("%zu changes%s\n", vw_json_len(changes), is_true(s, "cut") ? " shown, there are more" : "");
+	return vw_json_len(changes) ? CLI_FINDINGS : CLI_OK;
 }

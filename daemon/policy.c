@@ -101,7 +101,7 @@ static int locals(const struct daemon *d, const struct attachment *extra, struct
 	return 0;
 }
 
-static int compile(struct policy *p, const struct attachment *extra, struct np_image **ret, struct vw_err *err)
+int policy_compile(struct policy *p, const struct attachment *extra, struct np_image **ret, struct vw_err *err)
 {
 	vw_auto_free struct np_local *local = NULL;
 	const struct vwired_config *cfg = p->d->cfg;
@@ -199,7 +199,7 @@ static int rebuild(struct policy *p, const struct attachment *extra, struct vw_e
 {
 	struct np_image *img = NULL;
 	struct np_changes all;
-	int r = compile(p, extra, &img, err);
+	int r = policy_compile(p, extra, &img, err);
 
 	if (r == 0)
 		r = publish(p, img, err);

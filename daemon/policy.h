@@ -43,3 +43,4 @@ void policy_config_changed(struct daemon *d, const struct vwired_config *old);
 /* --- what operators ask (query.h); @args as vpcwirectl sends them */
 int policy_query_status(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err);
 int policy_query_explain(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err);
+int policy_query_simulate(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err);

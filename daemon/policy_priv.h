@@ -60,6 +60,9 @@ struct policy {
 /** policy_enabled() - network_policy is not "off". */
 bool policy_enabled(const struct daemon *d);
 
+/** policy_compile() - the world as it is, with this node's pods; @extra: one more whose ADD is under way, or NULL. */
+int policy_compile(struct policy *p, const struct attachment *extra, struct np_image **ret, struct vw_err *err);
+
 /* --- policy_log.c: the verdict log */
 int policy_log_new(struct policy *p, struct vw_err *err);
 void policy_log_free(struct policy *p);

@@ -1,4 +1,4 @@
-/* What operators ask about policy: status. Explaining and simulating: policy_explain.c. */
+/* What operators ask about policy: status. */
 #include "daemon/daemon.h"
 #include "daemon/policy_priv.h"
 #include "lib/base/cleanup.h"

@@ -14,6 +14,7 @@ static const struct {
 } queries[] = {
 	{ "policy-status", policy_query_status },
 	{ "policy-explain", policy_query_explain },
+	{ "policy-simulate", policy_query_simulate },
 };
 
 int query_answer(struct daemon *d, const char *what, const struct vw_json *args, struct vw_json **ret_result,

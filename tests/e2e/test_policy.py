@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Network policy on living pods: what a manifest changes, when it is in force, what is told, and what survives."""
+import concurrent.futures
+import json
+
 import pytest
 
 from tests.harness.policy import PORT, Connection, Policies, Server, connects, network_policy, pod_object
@@ -57,7 +60,10 @@ def connect():
 
 
 def reaches(pods, pairs):
-    return {p for p in pairs if connects(pods[p[0]], pods[p[1]].result.address)}
+    """Those of the pairs of which the first can connect to the second; all are tried at once."""
+    with concurrent.futures.ThreadPoolExecutor(len(pairs)) as pool:
+        found = pool.map(lambda p: connects(pods[p[0]], pods[p[1]].result.address), pairs)
+        return {p for p, yes in zip(pairs, found) if yes}
 
 
 ALL = {"ab", "ba", "bc", "db", "ad"}
@@ -211,3 +217,94 @@ def test_a_restart_keeps_policy_and_flows(lab, pods, folder, objects, connect):
         assert reaches(pods, {"ab"}) == set()
         folder.take("more.json")
         assert flow.alive()
+
+
+def test_explain_agrees_with_what_happens(pods, folder, objects):
+    folder.put("pods.json", *objects)
+    folder.put("p.json", network_policy("some", {"app": "a"}, ingress=from_pods(app="b")))
+    for name, want in (("b", "ALLOW"), ("c", "DENY"), ("d", "DENY")):
+        said = folder.ctl("policy", "explain", "--from", f"default/{name}", "--to", "default/a", "--port", f"{PORT}/tcp", ok=(0,))
+        assert said["verdict"] == want == ("ALLOW" if connects(pods[name], pods["a"].result.address) else "DENY")
+        assert said["ingress"]["kernel"] == want and "disagreement" not in said
+    assert said["ingress"]["policy"] == "default/some"
+    said = folder.ctl("policy", "explain", "--from", "node", "--to", "default/a", "--port", "80", ok=(0,))
+    assert said["verdict"] == "ALLOW"
+    folder.ctl("policy", "explain", "--from", "default/nobody", "--to", "192.0.2.1", ok=(1,))
+
+
+@pytest.fixture
+def aside(folder):
+    """Write manifests outside policy_dir -> their path."""
+    def write(name, *objects):
+        text = "\n".join(o if isinstance(o, str) else json.dumps(o) for o in objects)
+        folder.node.run("sh", "-ec", 'mkdir -p "$(dirname "$1")"; cat > "$1"', "-", f"/tmp/simulate/{name}", input=text)
+        return f"/tmp/simulate/{name}"
+    yield write
+    folder.node.run("rm", "-rf", "/tmp/simulate")
+
+
+def told_pairs(said, names):
+    """-> {(from, to): after} of connections between pods to PORT that a simulation tells of"""
+    def has_port(text):
+        first, last = text.removesuffix("/TCP").split("-") if "-" in text else [text.removesuffix("/TCP")] * 2
+        return text.endswith("/TCP") and int(first) <= PORT <= int(last)
+
+    told = {}
+    for change in said["changes"]:
+        if any(has_port(p) for p in change["ports"]):
+            pods, peers = ({w.removeprefix("default/") for w in change[k]} & set(names) for k in ("pods", "peers"))
+            for pair in ((a, b) if change["dir"] == "egress" else (b, a) for a in pods for b in peers if a != b):
+                told[pair] = "DENY" if "DENY" in (told.get(pair), change["after"]) else change["after"]
+    return told
+
+
+SIMULATED = [
+    [network_policy("some", {"app": "a"}, ingress=from_pods(app="b"))],
+    [network_policy("all", policyTypes=["Ingress"]), network_policy("d", {"app": "b"}, ingress=from_pods(app="d"))],
+    [network_policy("out", {"app": "c"}, policyTypes=["Egress"], egress=[{"to": [{"podSelector": {"matchLabels": {"app": "d"}}}]}])],
+    [network_policy("port", ingress=[{"ports": [{"port": PORT}]}])],
+    [network_policy("other-port", {"app": "b"}, ingress=[{"ports": [{"port": PORT + 1}]}])],
+]
+
+
+def test_what_simulate_and_explain_say_then_happens(pods, folder, objects, aside):
+    """...whatever is in force before; and a simulation itself changes nothing."""
+    pairs = {(x, y) for x in "abcd" for y in "abcd" if x != y and {x, y} & set("abc")}
+    folder.put("pods.json", *objects)
+    now = reaches(pods, pairs)
+    for new in [*SIMULATED, *reversed(SIMULATED[:-1])]:
+        path, before = aside("p.json", *new), folder.status()
+        told = told_pairs(folder.ctl("policy", "simulate", "--with", path), pods)
+        after = folder.status()
+        assert [after[k] for k in ("generation", "objects", "refused", "warnings")] == [before[k] for k in ("generation", "objects", "refused", "warnings")]
+        folder.put("p.json", *new)
+        then = reaches(pods, pairs)
+        for x, y in pairs:
+            # both ends may have a say: what one end would change is seen where the other allows it
+            if (x, y) not in told:
+                assert ((x, y) in then) == ((x, y) in now), f"{x} to {y} changed, and was not told of: {told}"
+            elif told[x, y] == "DENY":
+                assert (x, y) not in then, f"{x} to {y} was to be denied: {told}"
+            elif (x, y) not in then:
+                assert explained(folder, x, y)["verdict"] == "DENY", f"{x} to {y} was to be allowed: {told}"
+            assert explained(folder, x, y)["verdict"] == ("ALLOW" if (x, y) in then else "DENY")
+        now = then
+
+
+def explained(folder, x, y):
+    said = folder.ctl("policy", "explain", "--from", f"default/{x}", "--to", f"default/{y}", "--port", f"{PORT}/tcp", ok=(0,))
+    assert "disagreement" not in said
+    return said
+
+
+def test_simulate_refuses_what_the_folder_would(pods, folder, objects, aside):
+    folder.put("pods.json", *objects)
+    before = folder.status()
+    for words in (["--with", "/tmp/simulate/not-there.json"], ["--with", aside("bad.json", "{")], ["--with", aside("what.txt", "{}")],
+                  ["--with", aside("same.json", DENY_IN), "--with", aside("two/same.json", DENY_IN)]):
+        folder.ctl("policy", "simulate", *words, ok=(1,))
+    folder.ctl("policy", "simulate", ok=(2,))
+    assert not folder.ctl("policy", "simulate", "--with", aside("empty.json", {"apiVersion": "v1", "kind": "List", "items": []}), ok=(0,))["changes"]
+    after = folder.status()
+    assert [after[k] for k in ("generation", "objects", "refused", "warnings")] == [before[k] for k in ("generation", "objects", "refused", "warnings")]
+    assert connects(pods["c"], pods["a"].result.address)
