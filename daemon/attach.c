@@ -180,9 +180,14 @@ static int slot_publish(struct daemon *d, const struct attachment *a, struct vw_
 /* a slot that was empty: first the policy, so that nothing of the pod goes unjudged */
 static int slot_open(struct daemon *d, const struct attachment *a, struct vw_err *err)
 {
+	uint64_t since_us = vw_mono_us();
 	int r = policy_admit(d, a, err);
 
-	return r < 0 ? r : slot_publish(d, a, err);
+	if (r == 0)
+		r = slot_publish(d, a, err);
+	if (r == 0)
+		metrics_took(d, METRIC_ADD_POLICY, since_us);
+	return r;
 }
 
 static void slot_clear(struct daemon *d, unsigned int slot)
@@ -359,6 +364,7 @@ static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct atta
 	vw_auto_free struct attachment *a = NULL;
 	struct store_attachment row;
 	struct lease lease;
+	uint64_t since_us;
 	int slot, r = host_ifname(d, req, ifname, err);
 
 	if (r == 0)
@@ -383,9 +389,11 @@ static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct atta
 		goto undo_slot;
 	a = attachment_new(&row);
 	r = a ? slot_open(d, a, err) : vw_err_set(err, ENOMEM, 0, "no memory for an attachment");
+	since_us = vw_mono_us();
 	if (r == 0)
 		r = store_attach_put(d->store, &row, err);
 	if (r == 0) {
+		metrics_took(d, METRIC_ADD_STORE, since_us);
 		*ret = VW_TAKE_PTR(a);
 		return 0;
 	}

@@ -6,6 +6,7 @@
  */
 #include "daemon/config.h"
 
+#include "daemon/httpd.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
@@ -161,6 +162,10 @@ static const struct setting settings[] = {
 	{ "dns_resolvers", "VPCWIRE_DNS_RESOLVERS", NULL, K_NETS, AT(dns_resolvers), "", 0, 0, NULL,
 	  "Addresses whose DNS answers are believed when a policy names domains, besides the service kube-system/kube-dns and "
 	  "its pods. A list." },
+	{ "metrics_address", "VPCWIRE_METRICS_ADDRESS", NULL, K_TEXT, AT(metrics_address), "127.0.0.1:61678", 0, 0, NULL,
+	  "Where Prometheus reads /metrics: an address and a port, or unix:/path. None = nowhere." },
+	{ "disable_metrics", "DISABLE_METRICS", NULL, K_BOOL, AT(disable_metrics), "false", 0, 0, NULL,
+	  "Serve no metrics." },
 	{ "region", "AWS_REGION", "AWS_DEFAULT_REGION", K_TEXT, AT(region), "", 0, 0, NULL,
 	  "Region of the EC2 endpoint. None = what instance metadata says." },
 	{ "endpoint_ec2", "AWS_ENDPOINT_URL_EC2", "AWS_EC2_ENDPOINT", K_TEXT, AT(endpoint_ec2), "", 0, 0, NULL,
@@ -536,6 +541,11 @@ static int take_env(struct vwired_config *c, char *(*getenv_fn)(const char *name
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
+static int check_listen(const char *key, const char *value, struct vw_err *err)
+{
+	return httpd_check_address(value, err) < 0 ? vw_err_wrap(err, "%s", key) : 0;
+}
+
 static int check_endpoint(const char *key, const char *url, struct vw_err *err)
 {
 	if (!*url || !strncasecmp(url, "http://", 7) || !strncasecmp(url, "https://", 8))
@@ -605,6 +615,7 @@ static int finish(struct vwired_config *c, struct vw_err *err)
 	if (c->policy_log[0] && c->policy_log[0] != '/')
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "policy_log '%.64s' must be an absolute path", c->policy_log);
 	if (check_endpoint("endpoint_ec2", c->endpoint_ec2, err) < 0 ||
+	    check_listen("metrics_address", c->metrics_address, err) < 0 ||
 	    check_endpoint("endpoint_imds", c->endpoint_imds, err) < 0 ||
 	    check_endpoint("endpoint_sts", c->endpoint_sts, err) < 0)
 		return -EINVAL;

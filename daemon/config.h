@@ -100,6 +100,9 @@ struct vwired_config {
 	char policy_log[VW_PATH_MAX];
 	struct config_nets service_cidrs, dns_resolvers;
 
+	char metrics_address[128];
+	bool disable_metrics;
+
 	char region[40];
 	char endpoint_ec2[256], endpoint_imds[256], endpoint_sts[256];
 };

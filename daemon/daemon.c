@@ -241,6 +241,7 @@ void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)
 	if (apply_hostnet(d, &err) < 0 || (d->discovered && daemon_nat_apply(d, &err) < 0))
 		vw_error("rules and NAT could not be set up as the new configuration asks", "err=\"%s\"", err.msg);
 	policy_config_changed(d, old);
+	metrics_config_changed(d, old);
 	vwired_config_free(old);
 	vw_info("configuration reloaded", "file=%s", d->config_path);
 	placement_config_changed(d);
@@ -512,6 +513,7 @@ int daemon_run(struct daemon *d, struct vw_err *err)
 {
 	discover_start(d);
 	daemon_pool_changed(d);
+	metrics_listen(d);
 	return loop_run(d->loop, err);
 }
 
@@ -523,6 +525,7 @@ void daemon_free(struct daemon *d)
 	serve_done(d);
 	rpc_server_free(d->server);
 	monitor_free(d->monitor);
+	metrics_close(d);
 	/* ends jobs under way; their results still find the store and the pool */
 	loop_free(d->loop);
 	grow_save(d);

@@ -3,6 +3,7 @@
 #include "daemon/attach.h"
 #include "daemon/config.h"
 #include "daemon/eni.h"
+#include "daemon/metrics.h"
 #include "daemon/node.h"
 #include "lib/base/err.h"
 #include "lib/net/nl.h"
@@ -14,6 +15,7 @@
 struct cloud;
 struct grow;
 struct hostnet;
+struct httpd;
 struct ipam_pool;
 struct ipam_v6;
 struct loop;
@@ -68,6 +70,8 @@ struct daemon {
 	struct policy *policy;
 	struct sweep *sweep;
 	struct monitor *monitor;
+	struct metrics metrics;
+	struct httpd *httpd;
 
 	struct waiter_list waiters;
 	unsigned int n_waiters;

@@ -446,6 +446,14 @@ static unsigned int plan_capacity(const struct daemon *d)
 	return ipam_limits_capacity(&limits, plan_mode(d));
 }
 
+void grow_limits(const struct daemon *d, unsigned int *ret_enis, unsigned int *ret_addrs)
+{
+	const struct ipam_limits limits = plan_limits(d);
+
+	*ret_enis = limits.max_eni && limits.max_eni < limits.max_enis ? limits.max_eni : limits.max_enis;
+	*ret_addrs = plan_capacity(d);
+}
+
 static void fill_input(const struct daemon *d, struct plan_input *p)
 {
 	const struct vwired_config *c = d->cfg;

@@ -47,6 +47,8 @@ uint64_t grow_changes(const struct daemon *d);
 bool grow_doubts(const struct daemon *d, const struct vw_cidr *c, uint64_t asked_ms);
 /** grow_in_flight() - actions under way that will bring addresses. */
 size_t grow_in_flight(const struct daemon *d);
+/** grow_limits() - ENIs and IPv4 addresses for pods that the node may have; 0 while its limits are not known. */
+void grow_limits(const struct daemon *d, unsigned int *ret_enis, unsigned int *ret_addrs);
 /**
  * grow_cause() - why the pool does not grow now; for ADD and STATUS.
  * @ret_until_ms: when it is tried again, 0 = nobody knows (also for a missing permission: a retry will hardly help). May

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/attach.h"
+#include "netpolicy-bpf/abi/np_policy.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,6 +40,26 @@ int policy_admit(struct daemon *d, const struct attachment *a, struct vw_err *er
 void policy_dismiss(struct daemon *d, const struct attachment *a);
 /** policy_config_changed() - after a reload. @old: what was in force. */
 void policy_config_changed(struct daemon *d, const struct vwired_config *old);
+
+/**
+ * struct policy_figures - for metrics. @refused: files. @failed: the last image could not be made or published. Names are static;
+ * NULL where there is none.
+ */
+#define POLICY_MAPS 11
+struct policy_figures {
+	uint64_t generation, applied;
+	unsigned int refused;
+	bool failed;
+	struct policy_map_use {
+		const char *name;
+		uint64_t used, max;
+	} map[POLICY_MAPS];
+	unsigned int n_maps;
+	const char *drop_name[NP_DROP_MAX], *stat_name[NP_STAT_MAX];
+	uint64_t drops[NP_DROP_MAX], stats[NP_STAT_MAX];
+};
+/** policy_figures_new() - Return: NULL when out of memory; end with free(). */
+struct policy_figures *policy_figures_new(struct daemon *d);
 
 /* --- what operators ask (query.h); @args as vpcwirectl sends them */
 int policy_query_status(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err);

@@ -85,56 +85,94 @@ static int put_notes(struct vw_json *root, const struct policy *p)
 	return set_new(root, "warnings", warnings, failed);
 }
 
-static int put_use(struct vw_json *maps, const char *name, uint64_t used, uint64_t max)
+static unsigned int map_uses(struct policy *p, struct policy_map_use ret[POLICY_MAPS])
 {
-	struct vw_json *o = vw_json_new_object();
-	int bad = vw_json_set_str(o, "name", name);
+	struct np *np = p->d->np;
+	struct np_publish_use use;
+	unsigned int rules = 0;
 
-	bad |= vw_json_set_int(o, "used", (int64_t)used);
-	bad |= vw_json_set_int(o, "max", (int64_t)max);
-	return append_new(maps, o, bad);
+	np_publish_use(p->pub, &use);
+	for (unsigned int i = 1; p->image && i < p->image->n_rule; i++)
+		rules += p->image->rule[i].key != 0;
+	const struct policy_map_use v[] = {
+		{ "np_slots", p->d->attach.n, NP_SLOTS },
+		{ "np_arena", use.lines, use.lines_max },
+		{ "np_idents", use.idents, NP_IDENTS - 1 },
+		{ "np_ip4", use.addrs4, np_map_max(np, NP_M_IP4) },
+		{ "np_ip6", use.addrs6, np_map_max(np, NP_M_IP6) },
+		{ "np_cidr4", use.cidrs4, np_map_max(np, NP_M_CIDR4) },
+		{ "np_cidr6", use.cidrs6, np_map_max(np, NP_M_CIDR6) },
+		{ "np_counts", rules, NP_RULES - 1 },
+		{ "np_ct4", p->ct_stats.flows4, np_map_max(np, NP_M_CT4) },
+		{ "np_ct6", p->ct_stats.flows6, np_map_max(np, NP_M_CT6) },
+		{ "np_fqdn", p->ct_stats.fqdn, np_map_max(np, NP_M_FQDN4) + np_map_max(np, NP_M_FQDN6) },
+	};
+
+	_Static_assert(VW_ARRAY_SIZE(v) == POLICY_MAPS, "a map more or less: see policy.h");
+	memcpy(ret, v, sizeof(v));
+	return POLICY_MAPS;
 }
 
 static int put_maps(struct vw_json *root, struct policy *p)
 {
 	struct vw_json *maps = vw_json_new_array();
-	struct np *np = p->d->np;
-	struct np_publish_use use;
-	unsigned int rules = 0;
+	struct policy_map_use use[POLICY_MAPS];
+	unsigned int n = map_uses(p, use);
 	int failed = 0;
 
-	np_publish_use(p->pub, &use);
-	for (unsigned int i = 1; p->image && i < p->image->n_rule; i++)
-		rules += p->image->rule[i].key != 0;
-	failed |= put_use(maps, "np_slots", p->d->attach.n, NP_SLOTS);
-	failed |= put_use(maps, "np_arena", use.lines, use.lines_max);
-	failed |= put_use(maps, "np_idents", use.idents, NP_IDENTS - 1);
-	failed |= put_use(maps, "np_ip4", use.addrs4, np_map_max(np, NP_M_IP4));
-	failed |= put_use(maps, "np_ip6", use.addrs6, np_map_max(np, NP_M_IP6));
-	failed |= put_use(maps, "np_cidr4", use.cidrs4, np_map_max(np, NP_M_CIDR4));
-	failed |= put_use(maps, "np_cidr6", use.cidrs6, np_map_max(np, NP_M_CIDR6));
-	failed |= put_use(maps, "np_counts", rules, NP_RULES - 1);
-	failed |= put_use(maps, "np_ct4", p->ct_stats.flows4, np_map_max(np, NP_M_CT4));
-	failed |= put_use(maps, "np_ct6", p->ct_stats.flows6, np_map_max(np, NP_M_CT6));
-	failed |= put_use(maps, "np_fqdn", p->ct_stats.fqdn, np_map_max(np, NP_M_FQDN4) + np_map_max(np, NP_M_FQDN6));
+	for (unsigned int i = 0; i < n; i++) {
+		struct vw_json *o = vw_json_new_object();
+		int bad = vw_json_set_str(o, "name", use[i].name);
+
+		bad |= vw_json_set_int(o, "used", (int64_t)use[i].used);
+		bad |= vw_json_set_int(o, "max", (int64_t)use[i].max);
+		failed |= append_new(maps, o, bad);
+	}
 	return set_new(root, "maps", maps, failed);
+}
+
+static void read_counters(struct np *np, struct policy_figures *f)
+{
+	struct vw_err err;
+
+	if (np_drops(np, f->drops, &err) == 0)
+		for (unsigned int i = 0; i < NP_DROP_MAX; i++)
+			f->drop_name[i] = np_drop_name(i);
+	if (np_stats(np, f->stats, &err) == 0)
+		for (unsigned int i = 0; i < NP_STAT_MAX; i++)
+			f->stat_name[i] = np_stat_name(i);
+}
+
+struct policy_figures *policy_figures_new(struct daemon *d)
+{
+	struct policy_figures *f = calloc(1, sizeof(*f));
+	struct policy *p = d->policy;
+
+	if (!f)
+		return NULL;
+	f->generation = p->generation;
+	f->applied = p->applied;
+	f->failed = p->failed.eno != 0;
+	for (const struct policy_file *file = p->files; file; file = file->hh.next)
+		f->refused += file->why.eno != 0;
+	f->n_maps = map_uses(p, f->map);
+	read_counters(d->np, f);
+	return f;
 }
 
 static int put_counters(struct vw_json *root, struct policy *p)
 {
 	struct vw_json *drops = vw_json_new_object(), *stats = vw_json_new_object();
-	uint64_t d[NP_DROP_MAX], s[NP_STAT_MAX];
-	struct vw_err err;
+	struct policy_figures f = { 0 };
 	int failed = 0;
 
-	if (np_drops(p->d->np, d, &err) == 0)
-		for (unsigned int i = 0; i < NP_DROP_MAX; i++)
-			if (d[i])
-				failed |= vw_json_set_int(drops, np_drop_name(i), (int64_t)d[i]);
-	if (np_stats(p->d->np, s, &err) == 0)
-		for (unsigned int i = 0; i < NP_STAT_MAX; i++)
-			if (s[i])
-				failed |= vw_json_set_int(stats, np_stat_name(i), (int64_t)s[i]);
+	read_counters(p->d->np, &f);
+	for (unsigned int i = 0; i < NP_DROP_MAX; i++)
+		if (f.drops[i])
+			failed |= vw_json_set_int(drops, f.drop_name[i], (int64_t)f.drops[i]);
+	for (unsigned int i = 0; i < NP_STAT_MAX; i++)
+		if (f.stats[i])
+			failed |= vw_json_set_int(stats, f.stat_name[i], (int64_t)f.stats[i]);
 	failed |= set_new(root, "drops", drops, failed);
 	return set_new(root, "events", stats, failed);
 }

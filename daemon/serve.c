@@ -28,7 +28,8 @@ struct waiter {
 	struct rpc_conn *conn;
 	struct vw_rpc_req req;
 	bool hungry;            /* for an address; otherwise for a name or slot that is being reaped */
-	uint64_t since_ms, deadline_ms;
+	bool was_hungry;
+	uint64_t since_us, deadline_ms;
 	struct loop_timer *timer;
 };
 
@@ -36,6 +37,7 @@ static void set_hungry(struct waiter *w, bool hungry)
 {
 	w->d->n_hungry += (unsigned int)hungry - (unsigned int)w->hungry;
 	w->hungry = hungry;
+	w->was_hungry |= hungry;
 }
 
 static void waiter_free(struct waiter *w)
@@ -95,11 +97,27 @@ static bool hopeless(struct daemon *d, const struct waiter *w, int r, struct vw_
 	return true;
 }
 
+static unsigned long long waited_ms(const struct waiter *w)
+{
+	return (vw_mono_us() - w->since_us) / 1000;
+}
+
+/* its answer can be given now */
+static void serve_waiter(struct waiter *w, const struct vw_rpc_wiring *wiring)
+{
+	if (w->was_hungry)
+		metrics_took(w->d, METRIC_ADD_WAIT, w->since_us);
+	metrics_took(w->d, METRIC_ADD, w->since_us);
+	answer_wiring(w->conn, wiring);
+	waiter_free(w);
+}
+
 static void fail_waiter(struct waiter *w, const struct vw_err *err)
 {
 	vw_warn("no address for a pod", "container_id=%s pod=%s/%s dur_ms=%llu err=\"%s\"", w->req.key.container_id,
-		w->req.pod_namespace, w->req.pod_name, (unsigned long long)(vw_mono_ms() - w->since_ms), err->msg);
+		w->req.pod_namespace, w->req.pod_name, waited_ms(w), err->msg);
 	grow_demand(w->d, GROW_WITHDRAWN);
+	metrics_add_failed(w->d, err);
 	rpc_conn_fail(w->conn, err);
 	waiter_free(w);
 }
@@ -113,8 +131,7 @@ static void on_deadline(void *arg)
 	int r = add_try(d, &w->req, &wiring, &err);
 
 	if (r == 0) {
-		answer_wiring(w->conn, &wiring);
-		waiter_free(w);
+		serve_waiter(w, &wiring);
 		return;
 	}
 	if (r == -EAGAIN && d->ready) {
@@ -123,7 +140,7 @@ static void on_deadline(void *arg)
 		else
 			vw_err_set(&err, EAGAIN, VW_CNI_TRY_AGAIN,
 				   "no free address after %llu ms of waiting; the pool is growing (changes at EC2 under way: %zu), retry",
-				   (unsigned long long)(vw_mono_ms() - w->since_ms), grow_in_flight(d));
+				   waited_ms(w), grow_in_flight(d));
 	}
 	fail_waiter(w, &err);
 }
@@ -140,9 +157,8 @@ void serve_waiters(struct daemon *d)
 		next = TAILQ_NEXT(w, entry);
 		if (r == 0) {
 			vw_debug("an ADD got its address after waiting", "container_id=%s dur_ms=%llu",
-				 w->req.key.container_id, (unsigned long long)(vw_mono_ms() - w->since_ms));
-			answer_wiring(w->conn, &wiring);
-			waiter_free(w);
+				 w->req.key.container_id, waited_ms(w));
+			serve_waiter(w, &wiring);
 		} else if ((r != -EAGAIN && r != -EBUSY) || hopeless(d, w, r, &err)) {
 			fail_waiter(w, &err);
 		} else {
@@ -152,7 +168,7 @@ void serve_waiters(struct daemon *d)
 }
 
 static void wait_for_address(struct daemon *d, struct rpc_conn *conn, const struct vw_rpc_req *req,
-			     const struct vw_err *why)
+			     uint64_t since_us, const struct vw_err *why)
 {
 	uint64_t wait_ms = d->cfg->add_wait_ms;
 	struct waiter *w;
@@ -162,6 +178,7 @@ static void wait_for_address(struct daemon *d, struct rpc_conn *conn, const stru
 	w = d->n_waiters < WAITERS_MAX && wait_ms ? calloc(1, sizeof(*w)) : NULL;
 	if (!w || loop_timer_new(d->loop, on_deadline, w, &w->timer) < 0) {
 		free(w);
+		metrics_add_failed(d, why);
 		rpc_conn_fail(conn, why);
 		return;
 	}
@@ -169,8 +186,8 @@ static void wait_for_address(struct daemon *d, struct rpc_conn *conn, const stru
 	w->conn = conn;
 	w->req = *req;
 	w->req.valid = NULL;
-	w->since_ms = vw_mono_ms();
-	w->deadline_ms = w->since_ms + wait_ms;
+	w->since_us = since_us;
+	w->deadline_ms = since_us / 1000 + wait_ms;
 	loop_timer_set(w->timer, wait_ms);
 	TAILQ_INSERT_TAIL(&d->waiters, w, entry);
 	d->n_waiters++;
@@ -182,22 +199,27 @@ static void wait_for_address(struct daemon *d, struct rpc_conn *conn, const stru
 static void handle_add(struct daemon *d, struct rpc_conn *conn, const struct vw_rpc_req *req)
 {
 	bool known = attach_known(d, &req->key);
+	uint64_t since_us = vw_mono_us();
 	struct vw_rpc_wiring w;
 	struct vw_err err;
 	int r;
 
+	d->metrics.add_requests++;
 	/* those who wait come first: a newcomer must not take the address that has just become free */
 	r = d->n_hungry && d->ready && !known ?
 		    vw_err_set(&err, EAGAIN, VW_CNI_TRY_AGAIN, "%u ADDs wait for an address already", d->n_hungry) :
 		    add_try(d, req, &w, &err);
 	if (r == 0) {
+		metrics_took(d, METRIC_ADD, since_us);
 		answer_wiring(conn, &w);
 		if (!known)
 			grow_demand(d, GROW_ARRIVED);
 		daemon_pool_changed(d);
 	} else if (r == -EAGAIN || r == -EBUSY) {
-		wait_for_address(d, conn, req, &err);
+		d->metrics.no_address += r == -EAGAIN && d->ready;
+		wait_for_address(d, conn, req, since_us, &err);
 	} else {
+		metrics_add_failed(d, &err);
 		vw_error("ADD failed", "container_id=%s ifname=%s err=\"%s\"", req->key.container_id, req->key.ifname, err.msg);
 		rpc_conn_fail(conn, &err);
 	}
@@ -239,6 +261,20 @@ static void handle_query(struct daemon *d, struct rpc_conn *conn, const struct v
 		rpc_conn_reply(conn, &b);
 }
 
+static int handle_del(struct daemon *d, const struct vw_rpc_req *req, struct vw_err *err)
+{
+	uint64_t since_us = vw_mono_us();
+	int r = attach_del(d, &req->key, req->failed, err);
+
+	d->metrics.dels++;
+	d->metrics.undone += req->failed;
+	if (r == 0)
+		metrics_took(d, METRIC_DEL, since_us);
+	else
+		d->metrics.del_failed++;
+	return r;
+}
+
 static void serve_handle(struct rpc_conn *conn, const struct vw_rpc_req *req, void *arg)
 {
 	struct daemon *d = arg;
@@ -267,9 +303,10 @@ static void serve_handle(struct rpc_conn *conn, const struct vw_rpc_req *req, vo
 		}
 		break;
 	case VW_RPC_DEL:
-		r = attach_del(d, &req->key, req->failed, &err);
+		r = handle_del(d, req, &err);
 		break;
 	case VW_RPC_GC:
+		d->metrics.gcs++;
 		r = attach_gc(d, req, &err);
 		break;
 	}

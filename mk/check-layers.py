@@ -44,7 +44,7 @@ FENCES = [
     (r"bpf/", ["netpolicy-bpf/user/"]),
     (r"sqlite3\.h", ["daemon/store.c"]),
     (r"libxml/", ["daemon/xml.c"]),
-    (r"microhttpd\.h", ["sim/http.c"]),
+    (r"microhttpd\.h", ["sim/http.c", "daemon/httpd.c"]),
     (r"cmocka\.h", ["tests/"]),
 ]
 
