@@ -229,7 +229,7 @@ static int add_to(struct add_job *job, struct vw_cni_result *result, struct vw_e
 		return -err->eno;
 	if (!vw_mac_is_zero(&job->conf.eni_mac))
 		(void)eni_settle_orphans(&job->host, job->conf.state_dir, &job->conf.eni_mac, &ignored);
-	if (eni_link_find(&job->host, &job->conf, deadline, &job->eni, err) < 0 || fill_state(job, err) < 0)
+	if (eni_link_find(&job->host, &job->conf.eni_mac, job->conf.eni_name, deadline, &job->eni, err) < 0 || fill_state(job, err) < 0)
 		return -err->eno;
 	if (eni_state_write(job->conf.state_dir, &job->st, err) < 0) {
 		(void)eni_state_remove(job->conf.state_dir, &job->st.key, &ignored);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/base/ip.h"
+#include "lib/eni/addrs.h"
 
 #include <net/if.h>
 #include <stdbool.h>
@@ -9,7 +10,6 @@
 
 struct vw_cni_call;
 struct vw_err;
-struct vw_json;
 
 /**
  * DOC: the keys of the plugin
@@ -17,16 +17,7 @@ struct vw_json;
  * The network configuration has the keys of AWS's plugins: vpc-eni (eniName, eniMACAddress, eniIPAddresses, ...) and
  * ecs-eni (eni, mac, ip-addresses, ...). docs/CNI-ENI.md lists them. Whatever the runtime sent is checked here, and only here.
  */
-#define ENI_MAX_ADDRS 64                /* an ENI has at most 50 IPv4 and as many IPv6 addresses (m5.24xlarge) */
 #define ENI_STATE_DIR "/run/vpcwire/eni"
-
-/** struct eni_addrs - addresses of both families with their subnets' lengths, and at most one gateway for each family. */
-struct eni_addrs {
-	struct vw_cidr v[ENI_MAX_ADDRS];
-	size_t n;
-	struct vw_ip gw[2];
-	size_t n_gw;
-};
 
 /**
  * struct eni_conf - what to do with which interface.
@@ -50,6 +41,3 @@ int eni_conf_parse(const struct vw_cni_call *call, struct eni_conf *ret, struct 
 const char *eni_conf_state_dir(const struct vw_cni_call *call);
 /** eni_conf_mac() - the MAC alone, as far as it can be understood; zero otherwise. For DEL. */
 struct vw_mac eni_conf_mac(const struct vw_cni_call *call);
-
-/** eni_addrs_parse() - two lists of texts, as they stand in a configuration or a state file; NULL = none. */
-int eni_addrs_parse(const struct vw_json *addrs, const struct vw_json *gateways, struct eni_addrs *ret, struct vw_err *err);

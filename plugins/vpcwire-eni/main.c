@@ -89,7 +89,7 @@ int eni_status(struct vw_cni_call *call, struct vw_err *err)
 		return -err->eno;
 	if (vw_nl_open(&host, err) < 0)
 		return -err->eno;
-	if (eni_link_find(&host, &conf, 0, &eni, &why) == 0)
+	if (eni_link_find(&host, &conf.eni_mac, conf.eni_name, 0, &eni, &why) == 0)
 		return 0;
 	h.mac = conf.eni_mac;
 	if (!vw_mac_is_zero(&h.mac) && eni_state_each(conf.state_dir, is_holder, &h, err) > 0)

@@ -7,8 +7,8 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/cni/main.h"
+#include "lib/eni/state.h"
 #include "plugins/vpcwire-eni/eni_conf.h"
-#include "plugins/vpcwire-eni/state.h"
 
 #include <stdint.h>
 #include <stdlib.h>

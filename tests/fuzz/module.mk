@@ -12,5 +12,5 @@ fuzz_cni_LIBS := cni json base
 fuzz_rpc_LIBS := rpc json base
 fuzz_sim_ec2_LIBS := sim netview net rpc crypto json base
 fuzz_sim_sigv4_LIBS := sim netview net rpc crypto json base
-fuzz_eni_LIBS := cni rpc json base
-fuzz_eni_SRCS := plugins/vpcwire-eni/eni_conf.c plugins/vpcwire-eni/state.c
+fuzz_eni_LIBS := eni cni rpc json base
+fuzz_eni_SRCS := plugins/vpcwire-eni/eni_conf.c

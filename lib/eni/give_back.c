@@ -11,13 +11,14 @@
  * worker (cleanup_net()), so what is nowhere is waited for. When it does not come, DEL succeeds all the same (the
  * ENI may have been detached) and the file stays, marked as orphaned, for whoever sees the ENI again.
  */
-#include "plugins/vpcwire-eni/eni.h"
+#include "lib/eni/eni.h"
 
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
+#include "lib/eni/state.h"
 #include "lib/net/nl.h"
 
 #include <ctype.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "lib/eni/addrs.h"
 #include "lib/net/link.h"
 #include "lib/net/netns.h"
 #include "lib/rpc/rpc.h"
-#include "plugins/vpcwire-eni/eni_conf.h"
 
 struct vw_buf;
 struct vw_err;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /* An ENI's interface on the host: which one it is, whether it may be given away, how to put it back. */
-#include "plugins/vpcwire-eni/eni.h"
+#include "lib/eni/eni.h"
 
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/eni/state.h"
 #include "lib/net/addr.h"
 #include "lib/net/nl.h"
 #include "lib/net/route.h"
@@ -24,23 +25,23 @@ void eni_link_done(struct eni_link *l)
 	*l = (struct eni_link)ENI_LINK_INIT;
 }
 
-static int find(struct vw_nl *host, const struct eni_conf *conf, uint64_t deadline_ms, struct vw_link *ret,
+static int find(struct vw_nl *host, const struct vw_mac *mac, const char *name, uint64_t deadline_ms, struct vw_link *ret,
 		struct vw_err *err)
 {
-	char mac[VW_MAC_STRLEN];
+	char text[VW_MAC_STRLEN];
 	int r;
 
-	if (vw_mac_is_zero(&conf->eni_mac)) {
-		r = vw_link_get_name(host, conf->eni_name, ret, err);
-		return r == -ENODEV ? vw_err_set(err, ENODEV, VW_CNI_TRY_AGAIN, "the host has no interface %s", conf->eni_name)
+	if (vw_mac_is_zero(mac)) {
+		r = vw_link_get_name(host, name, ret, err);
+		return r == -ENODEV ? vw_err_set(err, ENODEV, VW_CNI_TRY_AGAIN, "the host has no interface %s", name)
 				    : r;
 	}
-	r = vw_link_wait_mac(-1, &conf->eni_mac, deadline_ms, ret, err);
+	r = vw_link_wait_mac(-1, mac, deadline_ms, ret, err);
 	if (r == -ETIMEDOUT)
 		return vw_err_set(err, ENODEV, VW_CNI_TRY_AGAIN,
 				  "the host has no interface with MAC address %s: is the ENI attached to this instance, and in no "
 				  "container?",
-				  vw_mac_str(&conf->eni_mac, mac));
+				  vw_mac_str(mac, text));
 	return r;
 }
 
@@ -131,13 +132,13 @@ static int remember_routes(struct vw_nl *host, struct eni_link *l, struct vw_err
 	return 0;
 }
 
-int eni_link_find(struct vw_nl *host, const struct eni_conf *conf, uint64_t deadline_ms, struct eni_link *ret,
+int eni_link_find(struct vw_nl *host, const struct vw_mac *mac, const char *name, uint64_t deadline_ms, struct eni_link *ret,
 		  struct vw_err *err)
 {
 	vw_auto(eni_link_done) struct eni_link l = ENI_LINK_INIT;
 	int n;
 
-	if (find(host, conf, deadline_ms, &l.link, err) < 0 || refuse_what_stays(host, &l.link, err) < 0)
+	if (find(host, mac, name, deadline_ms, &l.link, err) < 0 || refuse_what_stays(host, &l.link, err) < 0)
 		return -err->eno;
 	n = vw_addr_list(host, l.link.ifindex, 0, &l.addrs, err);
 	if (n < 0 || remember_routes(host, &l, err) < 0)

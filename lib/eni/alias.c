@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /* An interface keeps its alias wherever it goes, also when its namespace dies: so it tells whose it was and what it was called. */
-#include "plugins/vpcwire-eni/eni.h"
+#include "lib/eni/eni.h"
 
 #include "lib/base/parse.h"
+#include "lib/eni/state.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Attachments as files: JSON, one for each, replaced atomically. */
-#include "plugins/vpcwire-eni/state.h"
+#include "lib/eni/state.h"
 
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
