@@ -49,7 +49,7 @@ static const char *const flow_modes[] = { "revoke", "keep", NULL };             
 
 static const struct setting settings[] = {
 	{ "run_dir", "VPCWIRE_RUN_DIR", NULL, K_TEXT, AT(run_dir), "/run/vpcwire", 0, 0, NULL,
-	  "Socket, lock and state store. On a tmpfs: containers do not survive a boot. Changes with a restart only." },
+	  "Socket, lock, state store, and copies of the manifests in force. On a tmpfs: containers do not survive a boot. Changes with a restart only." },
 	{ "bpf_dir", "VPCWIRE_BPF_DIR", NULL, K_TEXT, AT(bpf_dir), "/sys/fs/bpf/vpcwire", 0, 0, NULL,
 	  "Where programs and maps are pinned; must be on a bpffs. Changes with a restart only." },
 	{ "log_level", "AWS_VPC_K8S_CNI_LOGLEVEL", NULL, K_CHOICE, AT(log_level), "info", 0, 0, log_levels,

@@ -7,7 +7,8 @@
  * applied together when it is done.
  *
  * A file is refused when it does not parse or is not valid; also when the image that it leads to cannot be had (too many
- * classes, no room): then the files that changed are tried one by one and those that cannot be had are taken back.
+ * classes, no room): then the files that changed are tried one by one and those that cannot be had are taken back. What it
+ * held before stays in force, over a restart too: policy_kept.c.
  */
 #include "daemon/policy.h"
 
@@ -285,6 +286,7 @@ static void file_drop(struct policy *p, struct policy_file *f)
 {
 	np_world_drop(p->world, f->name);
 	HASH_DEL(p->files, f);
+	vw_buf_done(&f->text);
 	free(f->name);
 	free(f);
 }
@@ -299,17 +301,17 @@ static void refuse(struct policy *p, struct policy_file *f, const struct vw_err 
 /* @f->st is what was there before it was read: whoever writes meanwhile is read again */
 static int file_take(struct policy *p, struct policy_file *f, struct vw_err *err)
 {
-	vw_auto_buf struct vw_buf text = VW_BUF_INIT;
 	char path[VW_PATH_MAX + 256];
 	int r;
 
 	if (vw_fmt(path, sizeof(path), "%s/%s", p->watched, f->name) < 0)
 		return vw_err_set(err, ENAMETOOLONG, 0, "%.64s: the path is too long", f->name);
-	r = vw_read_file(path, VW_K8S_FILE_MAX_BYTES, &text, err);
-	return r < 0 ? r : np_world_take(p->world, f->name, vw_buf_str(&text), text.len, err);
+	vw_buf_done(&f->text);
+	r = vw_read_file(path, VW_K8S_FILE_MAX_BYTES, &f->text, err);
+	return r < 0 ? r : np_world_take(p->world, f->name, vw_buf_str(&f->text), f->text.len, err);
 }
 
-static int is_manifest(const struct dirent *e)
+int policy_is_manifest(const struct dirent *e)
 {
 	return vw_k8s_is_manifest(e->d_name);
 }
@@ -319,7 +321,7 @@ static int look(struct policy *p, struct policy_file ***ret_changed)
 {
 	struct dirent **names = NULL;
 	struct policy_file *f, *tmp, **changed;
-	int n = scandir(p->watched, &names, is_manifest, alphasort), n_changed = 0;
+	int n = scandir(p->watched, &names, policy_is_manifest, alphasort), n_changed = 0;
 
 	if (n < 0 && errno != ENOENT)
 		return -errno;
@@ -355,8 +357,10 @@ static void take_all(struct policy *p, struct policy_file **v, int n)
 	struct vw_err err;
 
 	HASH_ITER(hh, p->files, f, tmp)
-		if (!f->seen)
+		if (!f->seen) {
+			policy_kept_drop(p, f->name);
 			file_drop(p, f);
+		}
 	for (int i = 0; i < n; i++) {
 		if (file_take(p, v[i], &err) < 0)
 			refuse(p, v[i], &err);
@@ -404,6 +408,16 @@ static void one_by_one(struct policy *p, struct policy_file **v, int n)
 		vw_error("policy could not be made", "err=\"%s\"", err.msg);
 }
 
+/* after the barrier was asked for, which takes longer */
+static void keep(struct policy *p, struct policy_file **v, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (!v[i]->why.eno)
+			policy_kept_put(p, v[i], &v[i]->text);
+		vw_buf_done(&v[i]->text);
+	}
+}
+
 static void apply(struct policy *p)
 {
 	struct policy_file **changed = NULL;
@@ -419,6 +433,9 @@ static void apply(struct policy *p)
 		free(changed);
 		return;
 	}
+	if (!p->recalled)
+		policy_kept_recall(p);
+	p->recalled = true;
 	if (np_world_save(p->world) < 0) {
 		free(changed);
 		return;
@@ -431,11 +448,12 @@ static void apply(struct policy *p)
 		np_world_restore(p->world);
 		one_by_one(p, changed, n);
 	}
-	free(changed);
 	if (p->generation != before)
 		settle(p);
 	else if (!p->settling)
 		p->changed_ms = 0;
+	keep(p, changed, n);
+	free(changed);
 }
 
 static void on_scan(void *arg)
@@ -562,6 +580,7 @@ static int watch(struct policy *p, struct vw_err *err)
 	if (!strcmp(p->watched, dir))
 		return 0;
 	(void)VW_COPY(p->watched, dir);
+	p->recalled = false;
 	/* the folder may be filled by somebody who comes later */
 	if (vw_mkdir_p(dir, 0755, err) < 0 || loop_dir_watch(p->d->loop, dir, on_folder, p, err) < 0)
 		return vw_err_wrap(err, "watching policy_dir");

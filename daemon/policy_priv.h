@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/policy.h"
+#include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "netpolicy-bpf/user/np_ct.h"
 #include "netpolicy-bpf/user/np_image.h"
@@ -11,6 +12,7 @@
 
 /* What the files of policy share; nobody else includes this. */
 
+struct dirent;
 struct loop_fd;
 struct loop_timer;
 struct np_events;
@@ -19,12 +21,14 @@ struct policy_log;
 
 /**
  * struct policy_file - a manifest of the folder. @st: what it was like when it was read last. @why: eno 0 = taken; else
- * refused, and the world still has what it held before. @seen: in the pass under way.
+ * refused, and the world still has what it held before. @text: as it was taken in the pass under way, until it is in force.
+ * @seen: in the pass under way.
  */
 struct policy_file {
 	char *name;
 	struct stat st;
 	struct vw_err why;
+	struct vw_buf text;
 	bool seen, said;
 	UT_hash_handle hh;
 };
@@ -33,7 +37,7 @@ struct policy_file {
  * struct policy - @image: in force. @generation: images put into force, counting from the start of the daemon; @applied: the
  * last of them that no packet can escape. @changed_ms: when the change that is being applied was noticed, 0 = none.
  * @failed: why the last image could not be made or published, eno 0 = it could.
- * @settling: a worker waits for the barrier; @again: and something has changed since.
+ * @recalled: policy_kept_recall() was called for @watched. @settling: a worker waits for the barrier; @again: and something has changed since.
  */
 struct policy {
 	struct daemon *d;
@@ -45,7 +49,7 @@ struct policy {
 	uint64_t generation, applied, settling_generation;
 	uint64_t changed_ms, apply_ms;
 	struct vw_err failed;
-	bool started, settling, again;
+	bool started, settling, again, recalled;
 	int settle_r;
 	struct loop_timer *scan, *say, *sweep;
 	bool sweeping;
@@ -62,6 +66,17 @@ bool policy_enabled(const struct daemon *d);
 
 /** policy_compile() - the world as it is, with this node's pods; @extra: one more whose ADD is under way, or NULL. */
 int policy_compile(struct policy *p, const struct attachment *extra, struct np_image **ret, struct vw_err *err);
+
+/** policy_is_manifest() - for scandir(). */
+int policy_is_manifest(const struct dirent *e);
+
+/* --- policy_kept.c: what files held when they were last in force */
+/** policy_kept_recall() - into the world, for files that have changed since: before they are read. */
+void policy_kept_recall(struct policy *p);
+/** policy_kept_put() - @text is what @f holds, and in force. */
+void policy_kept_put(struct policy *p, const struct policy_file *f, const struct vw_buf *text);
+/** policy_kept_drop() - the file is no more. */
+void policy_kept_drop(const struct policy *p, const char *name);
 
 /* --- policy_log.c: the verdict log */
 int policy_log_new(struct policy *p, struct vw_err *err);

@@ -219,6 +219,43 @@ def test_a_restart_keeps_policy_and_flows(lab, pods, folder, objects, connect):
         assert flow.alive()
 
 
+def test_what_a_refused_file_held_before_outlives_the_daemon(lab, pods, folder, objects, wait_until):
+    """...however it ended, and also when the file was broken while no daemon ran. A file that is removed then is gone."""
+    node = lab.nodes[0].name
+
+    def first_generation():
+        return wait_until(lambda: folder.settled(0), "the first generation")
+
+    folder.put("pods.json", *objects)
+    folder.put("p.json", network_policy("some", {"app": "a"}, ingress=from_pods(app="d")))
+    folder.put("other.json", network_policy("other", {"app": "b"}, policyTypes=["Ingress"]))
+    folder.write("p.json", '{"kind":')
+    wait_until(lambda: folder.status()["refused"], "the refusal")
+    for how in (lab.kill_daemon, lab.stop_daemon):
+        how(node)
+        lab.start_daemon(node)
+        status = first_generation()
+        assert [r["file"] for r in status["refused"]] == ["p.json"] and not status.get("failed")
+        assert status["objects"] == {"Pod": 4, "NetworkPolicy": 2}
+        assert reaches(pods, {"ba", "da", "ab", "ac"}) == {"da", "ac"}
+    # good again, broken while nobody looks; and one that goes then
+    folder.put("p.json", network_policy("some", {"app": "a"}, ingress=from_pods(app="b")))
+    lab.kill_daemon(node)
+    folder.write("p.json", network_policy("some", {"app": "a"}, ingress=[{"ports": [{"port": 90, "endPort": 80}]}]))
+    folder.remove("other.json")
+    lab.start_daemon(node)
+    status = first_generation()
+    assert [r["path"] for r in status["refused"]] == ["spec.ingress[0].ports[0].endPort"]
+    assert reaches(pods, {"ba", "da", "ab"}) == {"ba", "ab"}
+    folder.take("p.json")
+    assert reaches(pods, {"ba", "da", "ab"}) == {"ba", "da", "ab"}
+    lab.kill_daemon(node)
+    folder.write("p.json", '{"kind":')          # it held nothing before
+    lab.start_daemon(node)
+    assert [r["file"] for r in first_generation()["refused"]] == ["p.json"]
+    assert reaches(pods, {"ba", "da", "ab"}) == {"ba", "da", "ab"}
+
+
 def test_explain_agrees_with_what_happens(pods, folder, objects):
     folder.put("pods.json", *objects)
     folder.put("p.json", network_policy("some", {"app": "a"}, ingress=from_pods(app="b")))

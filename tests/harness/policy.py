@@ -65,8 +65,8 @@ class Policies:
         return self.ctl("policy", "status")
 
     def settled(self, after=-1):
-        s = self.status()
-        return s if s["generation"] > after and s["applied"] == s["generation"] and not s["pending"] else None
+        s = self.ctl("policy", "status", ok=(0, 3, 4))      # 3: it starts
+        return s if s and s["generation"] > after and s["applied"] == s["generation"] and not s["pending"] else None
 
     def change(self, act):
         """Do something to the folder and wait until it is applied -> the status then."""
