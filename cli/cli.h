@@ -39,7 +39,13 @@ enum cli_exit cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2
 const char *cli_str(const struct vw_json *j, const char *key);
 long long cli_int(const struct vw_json *j, const char *key);
 
+/** cli_bool() - a member of an answer, false when it is not there. */
+bool cli_bool(const struct vw_json *j, const char *key);
+
 /* --- commands; @argv: what follows the command's words */
+enum cli_exit cli_status(const struct cli *c, int argc, char **argv);
+enum cli_exit cli_pods(const struct cli *c, int argc, char **argv);
+enum cli_exit cli_enis(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_policy_status(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_policy_explain(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_policy_simulate(const struct cli *c, int argc, char **argv);

@@ -18,6 +18,9 @@ static const struct {
 	const char *words, *args, *help;
 	enum cli_exit (*run)(const struct cli *c, int argc, char **argv);
 } commands[] = {
+	{ "status", "", "the node: does it serve, addresses, ENIs and their prefixes as a picture, what is wrong", cli_status },
+	{ "pods", "", "who has which address, on which interface", cli_pods },
+	{ "enis", "", "the node's ENIs and what they hold", cli_enis },
 	{ "policy status", "", "network policy: what is in force, what was refused, how full the tables are", cli_policy_status },
 	{ "policy explain", "--from POD|IP --to POD|IP [--port N/PROTO] [--name DNS]",
 	  "why a connection is allowed or denied, policy by policy", cli_policy_explain },
@@ -61,6 +64,14 @@ long long cli_int(const struct vw_json *j, const char *key)
 	int64_t v = 0;
 
 	return vw_json_get_int(j, key, INT64_MIN, INT64_MAX, &v, &err) > 0 ? (long long)v : 0;
+}
+
+bool cli_bool(const struct vw_json *j, const char *key)
+{
+	struct vw_err err;
+	bool v = false;
+
+	return vw_json_get_bool(j, key, &v, &err) > 0 && v;
 }
 
 enum cli_exit cli_print_json(const struct vw_json *j)

@@ -12,14 +12,6 @@
 
 #define NEARLY_FULL_PERCENT 80
 
-static bool is_true(const struct vw_json *j, const char *key)
-{
-	struct vw_err err;
-	bool v = false;
-
-	return vw_json_get_bool(j, key, &v, &err) > 0 && v;
-}
-
 /* --- status */
 
 static void print_refused(const struct vw_json *list)
@@ -78,7 +70,7 @@ static void print_pods(const struct vw_json *pods)
 
 		printf("%-40s %-16s %-8s %-8s %7lld %6lld\n", *cli_str(p, "pod") ? cli_str(p, "pod") : "-",
 		       *cli_str(p, "address") ? cli_str(p, "address") : cli_str(p, "address6"),
-		       is_true(p, "isolated_ingress") ? "isolated" : "open", is_true(p, "isolated_egress") ? "isolated" : "open",
+		       cli_bool(p, "isolated_ingress") ? "isolated" : "open", cli_bool(p, "isolated_egress") ? "isolated" : "open",
 		       cli_int(p, "flows"), cli_int(p, "table"));
 	}
 }
@@ -114,10 +106,10 @@ enum cli_exit cli_policy_status(const struct cli *c, int argc, char **argv)
 		r = cli_print_json(s);
 		return r == CLI_OK && (vw_json_len(refused) || *cli_str(s, "failed")) ? CLI_FINDINGS : r;
 	}
-	printf("mode %s%s, changed policies %s flows, folder %s\n", cli_str(s, "mode"), is_true(s, "audit") ? ", AUDIT (nothing is dropped)" : "",
+	printf("mode %s%s, changed policies %s flows, folder %s\n", cli_str(s, "mode"), cli_bool(s, "audit") ? ", AUDIT (nothing is dropped)" : "",
 	       cli_str(s, "flows_of_changed_policies"), cli_str(s, "policy_dir"));
 	printf("generation %lld, applied %lld%s; the last change took %lld ms; %lld classes of peers, %lld of ports, %lld tables\n",
-	       cli_int(s, "generation"), cli_int(s, "applied"), is_true(s, "pending") ? " (one is being applied)" : "",
+	       cli_int(s, "generation"), cli_int(s, "applied"), cli_bool(s, "pending") ? " (one is being applied)" : "",
 	       cli_int(s, "last_apply_ms"), cli_int(s, "classes"), cli_int(s, "port_classes"), cli_int(s, "tables"));
 	if (*cli_str(s, "failed"))
 		printf("FAILED %s\n", cli_str(s, "failed"));
@@ -269,6 +261,6 @@ enum cli_exit cli_policy_simulate(const struct cli *c, int argc, char **argv)
 		print_list(d, "ports", "n_ports");
 		printf(": %s -> %s (%s)\n", cli_str(d, "before"), cli_str(d, "after"), cli_str(d, "because"));
 	}
-	printf("%zu changes%s\n", vw_json_len(changes), is_true(s, "cut") ? " shown, there are more" : "");
+	printf("%zu changes%s\n", vw_json_len(changes), cli_bool(s, "cut") ? " shown, there are more" : "");
 	return vw_json_len(changes) ? CLI_FINDINGS : CLI_OK;
 }

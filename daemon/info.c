@@ -12,12 +12,15 @@
 #include "ipam/targets.h"
 #include "ipam/v6.h"
 #include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
 
 #include <errno.h>
 #include <string.h>
+
+#define INFO_PODS 128   /* INFO is one packet of 64 KiB: the first pods, and how many there are */
 
 static void say(struct vw_rpc_status *st, int cni, const char *msg)
 {
@@ -113,15 +116,35 @@ static int add_pool(struct daemon *d, struct vw_json *root)
 	return vw_json_set(root, "pool", pool);
 }
 
-static struct vw_json *eni_json(struct daemon *d, const struct eni *e)
+/* a slot's addresses in order: '#' a pod has it, '~' it cools down, '.' it is free */
+static struct vw_json *use_json(const struct daemon *d, const struct vw_cidr *slot)
+{
+	char text[IPAM_PREFIX4_ADDRS + 1] = "";
+	size_t n = slot->len == IPAM_PREFIX4_LEN ? IPAM_PREFIX4_ADDRS : 1;
+	struct vw_ip ip = slot->ip;
+	struct ipam_addr a;
+
+	for (size_t i = 0; i < n; i++) {
+		ip.b[3] = (uint8_t)(slot->ip.b[3] + i);         /* aligned: no carry */
+		text[i] = !ipam_pool_by_ip(d->pool, &ip, &a) || a.state == IPAM_FREE ? '.' : a.state == IPAM_COOLING ? '~' : '#';
+	}
+	return vw_json_new_string(text);
+}
+
+static struct vw_json *eni_json(struct daemon *d, const struct eni *e, bool whole)
 {
 	const struct ipam_eni *p = ipam_pool_eni(d->pool, e->row.id);
-	struct vw_json *o = vw_json_new_object(), *slots = vw_json_new_array();
+	struct vw_json *o = vw_json_new_object(), *slots = vw_json_new_array(), *use = vw_json_new_array();
 	char text[VW_CIDR_STRLEN];
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < e->row.n_slots; i++)
+	for (size_t i = 0; r == 0 && i < e->row.n_slots; i++) {
 		r = vw_json_append(slots, vw_json_new_string(vw_cidr_str(&e->row.slots[i], text)));
+		if (r == 0 && whole)
+			r = vw_json_append(use, use_json(d, &e->row.slots[i]));
+	}
+	if (vw_json_set(o, "use", use) < 0)
+		r = -ENOMEM;
 	if (vw_json_set(o, "slots", slots) < 0 || r < 0 || vw_json_set_str(o, "id", e->row.id) < 0 ||
 	    vw_json_set_str(o, "ifname", e->ifname) < 0 || vw_json_set_str(o, "mac", vw_mac_str(&e->row.mac, text)) < 0 ||
 	    vw_json_set_str(o, "address", vw_ip_str(&e->row.primary_ip, text)) < 0 ||
@@ -158,7 +181,7 @@ static struct vw_json *pod_json(const struct attachment *a)
 	return o;
 }
 
-static int add_lists(struct daemon *d, struct vw_json *root)
+static int add_lists(struct daemon *d, struct vw_json *root, bool whole)
 {
 	struct vw_json *enis = vw_json_new_array(), *pods = vw_json_new_array();
 	struct attachment *a, *tmp;
@@ -166,10 +189,9 @@ static int add_lists(struct daemon *d, struct vw_json *root)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < d->enis.n; i++)
-		r = vw_json_append(enis, eni_json(d, &d->enis.v[i]));
-	/* the reply is one packet of 64 KiB: the first pods, and how many there are */
+		r = vw_json_append(enis, eni_json(d, &d->enis.v[i], whole));
 	HASH_ITER(hh, d->attach.by_key, a, tmp)
-		if (r == 0 && n++ < 128)
+		if (r == 0 && (n++ < INFO_PODS || whole))
 			r = vw_json_append(pods, pod_json(a));
 	if (vw_json_set(root, "enis", enis) < 0 || vw_json_set(root, "pods", pods) < 0)
 		r = -ENOMEM;
@@ -195,16 +217,35 @@ static int add_placement(struct daemon *d, struct vw_json *root)
 	return vw_json_set(root, "placement", o);
 }
 
+static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
+{
+	return vw_json_set_int(root, "v", VW_RPC_VERSION_MAX) < 0 || vw_json_set_str(root, "version", VW_VERSION) < 0 ||
+	       vw_json_set_str(root, "instance_id", d->node.instance_id) < 0 ||
+	       vw_json_set_str(root, "instance_type", d->node.instance_type) < 0 || vw_json_set_str(root, "zone", d->node.zone) < 0 ||
+	       vw_json_set_bool(root, "ready", d->ready) < 0 || vw_json_set_bool(root, "discovered", d->discovered) < 0 ||
+	       vw_json_set_str(root, "trouble", d->trouble.eno ? d->trouble.msg : NULL) < 0 || add_pool(d, root) < 0 ||
+	       add_placement(d, root) < 0 || vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root, whole) < 0 ?
+		       -ENOMEM : 0;
+}
+
 int info_print(struct daemon *d, struct vw_buf *buf, struct vw_err *err)
 {
 	vw_auto_json struct vw_json *root = vw_json_new_object();
 
-	if (vw_json_set_int(root, "v", VW_RPC_VERSION_MAX) < 0 || vw_json_set_str(root, "version", VW_VERSION) < 0 ||
-	    vw_json_set_str(root, "instance_id", d->node.instance_id) < 0 ||
-	    vw_json_set_str(root, "instance_type", d->node.instance_type) < 0 ||
-	    vw_json_set_bool(root, "ready", d->ready) < 0 || vw_json_set_bool(root, "discovered", d->discovered) < 0 ||
-	    vw_json_set_str(root, "trouble", d->trouble.eno ? d->trouble.msg : NULL) < 0 || add_pool(d, root) < 0 || add_placement(d, root) < 0 ||
-	    vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root) < 0 || vw_json_print(root, 0, buf) < 0)
+	if (info_fill(d, root, false) < 0 || vw_json_print(root, 0, buf) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
 	return vw_buf_err(buf) < 0 ? vw_err_set(err, EMSGSIZE, 0, "the node's state does not fit into one reply") : 0;
+}
+
+int info_query_node(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err)
+{
+	vw_auto_json struct vw_json *root = vw_json_new_object();
+	struct vw_rpc_status st;
+
+	info_status(d, &st);
+	if (info_fill(d, root, true) < 0 || vw_json_set_int(root, "cni", st.cni) < 0 ||
+	    vw_json_set_str(root, "why", st.cni ? st.msg : NULL) < 0)
+		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
+	*ret = VW_TAKE_PTR(root);
+	return 0;
 }

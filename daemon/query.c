@@ -2,6 +2,7 @@
 #include "daemon/query.h"
 
 #include "daemon/daemon.h"
+#include "daemon/info.h"
 #include "daemon/policy.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
@@ -12,6 +13,7 @@ static const struct {
 	const char *what;
 	int (*answer)(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err);
 } queries[] = {
+	{ "node", info_query_node },
 	{ "policy-status", policy_query_status },
 	{ "policy-explain", policy_query_explain },
 	{ "policy-simulate", policy_query_simulate },

@@ -1,0 +1,156 @@
+/* vpcwirectl status, pods, enis: the node as its daemon sees it. */
+#include "cli/cli.h"
+
+#include "lib/base/cleanup.h"
+#include "lib/json/json.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *or_dash(const char *s)
+{
+	return *s ? s : "-";
+}
+
+/* the query's answer, already printed when JSON is wanted */
+static enum cli_exit ask(const struct cli *c, const char *command, int argc, struct vw_json **ret, const char *member)
+{
+	enum cli_exit r;
+
+	if (argc > 1)
+		return cli_usage("%s takes no arguments", command);
+	r = cli_query(c, "node", NULL, ret);
+	if (r == CLI_OK && c->json)
+		r = cli_print_json(member ? vw_json_get(*ret, member) : *ret);
+	return r;
+}
+
+/* --- status */
+
+static void print_state(const struct vw_json *n)
+{
+	printf("vpcwired %s on %s (%s, %s): %s\n", cli_str(n, "version"), or_dash(cli_str(n, "instance_id")),
+	       or_dash(cli_str(n, "instance_type")), or_dash(cli_str(n, "zone")),
+	       cli_int(n, "cni") ? "NEEDS ATTENTION" : "serving");
+	if (cli_int(n, "cni"))
+		printf("WHY %s\n", cli_str(n, "why"));
+	/* what it last heard of the cloud may be wrong with a pool that still has addresses */
+	if (*cli_str(n, "trouble") && strcmp(cli_str(n, "trouble"), cli_str(n, "why")) != 0)
+		printf("TROUBLE %s\n", cli_str(n, "trouble"));
+	if (*cli_str(vw_json_get(n, "placement"), "trouble"))
+		printf("TROUBLE %s\n", cli_str(vw_json_get(n, "placement"), "trouble"));
+}
+
+static void print_pool(const struct vw_json *n)
+{
+	const struct vw_json *p = vw_json_get(n, "pool");
+
+	printf("%lld pods; IPv4 addresses: %lld with pods, %lld free, %lld cooling down, %lld in all", cli_int(n, "n_pods"),
+	       cli_int(p, "assigned"), cli_int(p, "available"), cli_int(p, "cooling"), cli_int(p, "total"));
+	if (cli_int(p, "prefixes"))
+		printf("; %lld prefixes, %lld of them unused", cli_int(p, "prefixes"), cli_int(p, "free_prefixes"));
+	putchar('\n');
+	if (vw_json_get(p, "warm_low"))
+		printf("the pool follows demand: it grows below %lld free addresses to %lld, and gives back above %lld\n",
+		       cli_int(p, "warm_low"), cli_int(p, "warm_fill"), cli_int(p, "warm_keep"));
+	if (cli_int(p, "waiting") || cli_int(p, "actions_under_way"))
+		printf("%lld pods wait, %lld changes at EC2 are under way\n", cli_int(p, "waiting"), cli_int(p, "actions_under_way"));
+	if (cli_int(p, "orphaned"))
+		printf("TROUBLE EC2 has taken away the addresses of %lld pods: delete them\n", cli_int(p, "orphaned"));
+}
+
+static void print_eni(const struct vw_json *e)
+{
+	printf("%-8s %-22s device %lld card %lld  %-15s %s%s%s\n", or_dash(cli_str(e, "ifname")), cli_str(e, "id"), cli_int(e, "device"),
+	       cli_int(e, "card"), or_dash(cli_str(e, "address")), or_dash(cli_str(e, "subnet_id")), cli_bool(e, "primary") ? "  primary" : "",
+	       cli_bool(e, "wired") ? "" : "  NO LINK");
+}
+
+/* prefixes a line each; single addresses, which have one character, together */
+static void print_use(const struct vw_json *e)
+{
+	const struct vw_json *slots = vw_json_get(e, "slots"), *use = vw_json_get(e, "use");
+	size_t singles = 0;
+
+	for (size_t i = 0; i < vw_json_len(slots); i++) {
+		const char *text = vw_json_string(vw_json_at(use, i));
+
+		if (!text || strlen(text) < 2)
+			singles++;
+		else
+			printf("    %-18s %s\n", vw_json_string(vw_json_at(slots, i)), text);
+	}
+	if (singles)
+		printf("    %-18s ", "single addresses");
+	for (size_t i = 0; i < vw_json_len(slots); i++) {
+		const char *text = vw_json_string(vw_json_at(use, i));
+
+		if (text && strlen(text) == 1)
+			fputs(text, stdout);
+	}
+	if (singles)
+		putchar('\n');
+	if (*cli_str(e, "ipv6_prefix"))
+		printf("    %s\n", cli_str(e, "ipv6_prefix"));
+}
+
+static void print_enis(const struct vw_json *enis, bool use)
+{
+	for (size_t i = 0; i < vw_json_len(enis); i++) {
+		print_eni(vw_json_at(enis, i));
+		if (use)
+			print_use(vw_json_at(enis, i));
+	}
+}
+
+enum cli_exit cli_status(const struct cli *c, int argc, char **argv)
+{
+	vw_auto_json struct vw_json *n = NULL;
+	enum cli_exit r = ask(c, "status", argc, &n, NULL);
+
+	if (r != CLI_OK)
+		return r;
+	if (!c->json) {
+		print_state(n);
+		print_pool(n);
+		puts("\n# a pod has it  ~ cooling down  . free");
+		print_enis(vw_json_get(n, "enis"), true);
+	}
+	return cli_int(n, "cni") || *cli_str(n, "trouble") || *cli_str(vw_json_get(n, "placement"), "trouble") ? CLI_FINDINGS : CLI_OK;
+}
+
+/* --- lists */
+
+enum cli_exit cli_enis(const struct cli *c, int argc, char **argv)
+{
+	vw_auto_json struct vw_json *n = NULL;
+	enum cli_exit r = ask(c, "enis", argc, &n, "enis");
+
+	if (r == CLI_OK && !c->json)
+		print_enis(vw_json_get(n, "enis"), false);
+	return r;
+}
+
+static void print_pod(const struct vw_json *p)
+{
+	char name[520];
+
+	(void)snprintf(name, sizeof(name), "%s/%s", cli_str(p, "pod_namespace"), cli_str(p, "pod_name"));
+	printf("%-40s %-15s %-26s %-8s %-15s %.12s\n", *cli_str(p, "pod_name") ? name : "-", or_dash(cli_str(p, "address")),
+	       or_dash(cli_str(p, "address6")), cli_str(p, "ifname"), cli_str(p, "host_ifname"), cli_str(p, "container_id"));
+}
+
+enum cli_exit cli_pods(const struct cli *c, int argc, char **argv)
+{
+	vw_auto_json struct vw_json *n = NULL;
+	const struct vw_json *pods;
+	enum cli_exit r = ask(c, "pods", argc, &n, "pods");
+
+	if (r != CLI_OK || c->json)
+		return r;
+	pods = vw_json_get(n, "pods");
+	printf("%-40s %-15s %-26s %-8s %-15s %s\n", "POD", "ADDRESS", "IPV6", "IN POD", "ON NODE", "CONTAINER");
+	for (size_t i = 0; i < vw_json_len(pods); i++)
+		print_pod(vw_json_at(pods, i));
+	return CLI_OK;
+}

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vpcwirectl status, pods, enis: what they print is what the daemon, EC2 and the kernel have."""
+import json
+import re
+
+from tests.harness import proc
+
+LAB = {"instance_type": "m5.large", "prefix_delegation": True, "daemon_config": {"warm_prefix_target": 1, "ip_cooldown_s": 600}}
+
+
+def ctl(node, *words, ok=0):
+    done = node.run(proc.BIN / "vpcwirectl", "--socket", node.socket, *words, check=False)
+    assert done.returncode == ok, (words, done.returncode, done.stdout, done.stderr)
+    return done.stdout
+
+
+def settled(node):
+    proc.wait_until(lambda: not node.info()["pool"]["actions_under_way"], "no change at EC2 under way")
+
+
+def test_status_draws_prefixes_as_they_are(node):
+    settled(node)
+    gone = node.pod()
+    gone.add()
+    made = node.pods(2)
+    for pod in made:
+        pod.add()
+    gone.delete()
+    gone.remove()
+    settled(node)
+    said, info = ctl(node, "status"), node.info()
+    assert re.search(r"\(m5\.large, \S+\): serving$", said, re.M) and "WHY" not in said and "TROUBLE" not in said
+    assert f"2 pods; IPv4 addresses: 2 with pods, {info['pool']['available']} free, 1 cooling down, {info['pool']['total']} in all" in said
+    pictures = dict(re.findall(r"^    (\d\S+/28) +([#~.]{16})$", said, re.M))
+    assert sorted(pictures) == sorted(s for e in info["enis"] for s in e["slots"])
+    drawn = "".join(pictures.values())
+    assert (drawn.count("#"), drawn.count("~"), drawn.count(".")) == (2, 1, info["pool"]["available"])
+    for pod in made:
+        pod.delete()
+        pod.remove()
+
+
+def test_pods_and_enis_are_listed(node):
+    pod = node.pod()
+    address = pod.add().address
+    line = next(x for x in ctl(node, "pods").splitlines() if pod.name in x)
+    assert line.split()[1] == address and line.split()[4] in node.run("ip", "-br", "link").stdout
+    listed = json.loads(ctl(node, "--json", "pods"))
+    assert [p["address"] for p in listed if p["pod_name"] == pod.name] == [address]
+    enis = ctl(node, "enis").splitlines()
+    assert len(enis) == len(node.info()["enis"])
+    for line, eni in zip(enis, node.info()["enis"]):
+        assert eni["id"] in line and eni["ifname"] in line and ("primary" in line) == eni["primary"]
+    assert json.loads(ctl(node, "--json", "status"))["cni"] == 0
+    pod.delete()
+    pod.remove()
+
+
+def test_a_node_in_trouble_says_why_and_exits_with_4(make_lab):
+    node = make_lab(daemon_config={"warm_ip_target": 1, "max_pods": 1}).nodes[0]
+    pod = node.pod()
+    pod.add()
+    said = ctl(node, "status", ok=4)
+    assert "NEEDS ATTENTION" in said and re.search(r"^WHY no free address: as many addresses as pods may run", said, re.M)
+    assert json.loads(ctl(node, "--json", "status", ok=4))["cni"] == 50
+
+
+def test_no_daemon_and_wrong_words(lab, node):
+    assert ctl(node, "pods", "x", ok=2) == "" and ctl(node, "pod", ok=2) == ""
+    lab.stop_daemon(node.name)
+    try:
+        done = node.run(proc.BIN / "vpcwirectl", "--socket", node.socket, "status", check=False)
+        assert done.returncode == 3 and node.socket in done.stderr
+    finally:
+        lab.start_daemon(node.name)
+        proc.wait_until(node.serves, "the daemon to serve")
