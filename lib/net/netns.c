@@ -12,6 +12,8 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#define RETURN_TRIES 10 /* the kernel allocates for a setns(), and may be short of memory for a moment */
+
 int vw_netns_open(const char *path, struct vw_err *err)
 {
 	/* O_NONBLOCK: a FIFO in the place of a namespace must not hang the runtime. */
@@ -70,7 +72,9 @@ int vw_netns_run(int netns_fd, int (*fn)(void *arg, struct vw_err *err), void *a
 	if (r < 0)
 		return r;
 	r = fn(arg, err);
-	if (setns(home, CLONE_NEWNET) < 0)
-		abort();
+	for (int tries = 0; setns(home, CLONE_NEWNET) < 0; tries++) {
+		if (tries == RETURN_TRIES)
+			abort();
+	}
 	return r;
 }

@@ -95,3 +95,11 @@ int vw_pod_check(struct vw_nl *nl, const struct vw_link *link, struct vw_pod_exp
 uint64_t vw_call_deadline(const struct vw_cni_call *call, unsigned int max_ms);
 /** vw_call_refuse_own_netns() - CNI_NETNS is the namespace that the plugin runs in: code 8, unless CNI_NETNS_OVERRIDE. */
 int vw_call_refuse_own_netns(const struct vw_cni_call *call, int netns_fd, struct vw_err *err);
+#define VW_CALL_NETNS_MAX 512   /* bytes of CNI_NETNS, with NUL */
+/**
+ * vw_call_open_netns() - CNI_NETNS, which is a network namespace, not the plugin's own, and shorter than VW_CALL_NETNS_MAX.
+ * Return: fd that the caller closes, -errno.
+ */
+int vw_call_open_netns(const struct vw_cni_call *call, struct vw_err *err);
+/** vw_call_refuse_to_be_ipam() - somebody else's configuration names plugin @name as its "ipam": VW_CNI_UNSUPPORTED_FIELD. */
+int vw_call_refuse_to_be_ipam(const struct vw_cni_call *call, const char *name, struct vw_err *err);

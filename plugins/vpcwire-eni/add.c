@@ -53,9 +53,8 @@ static int open_both(struct add_job *job, struct vw_err *err)
 	job->host_netns = vw_netns_open_self(err);
 	if (job->host_netns < 0)
 		return job->host_netns;
-	job->pod_netns = vw_netns_open(job->call->env.netns, err);
-	if (job->pod_netns < 0 || vw_call_refuse_own_netns(job->call, job->pod_netns, err) < 0 ||
-	    vw_nl_open(&job->host, err) < 0 || vw_nl_open_at(&job->pod, job->pod_netns, err) < 0)
+	job->pod_netns = vw_call_open_netns(job->call, err);
+	if (job->pod_netns < 0 || vw_nl_open(&job->host, err) < 0 || vw_nl_open_at(&job->pod, job->pod_netns, err) < 0)
 		return -err->eno;
 	return 0;
 }
@@ -89,8 +88,8 @@ static int fill_state(struct add_job *job, struct vw_err *err)
 	const struct vw_link *link = &job->eni.link;
 	struct eni_state *st = &job->st;
 
-	if (VW_COPY(st->netns, job->call->env.netns) < 0)
-		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_ENV, "CNI_NETNS is longer than %d bytes", VW_PATH_MAX - 1);
+	_Static_assert(VW_CALL_NETNS_MAX <= VW_PATH_MAX, "what was opened fits");
+	(void)VW_COPY(st->netns, job->call->env.netns);
 	(void)VW_COPY(st->network, job->call->conf.name);
 	(void)VW_COPY(st->host_name, link->name);
 	/* a mark of ours is of an attachment that ended while nobody looked: the name in it is the ENI's own */
@@ -253,7 +252,7 @@ int eni_add(struct vw_cni_call *call, struct vw_err *err)
 	struct add_job job = {.call = call, .host = VW_NL_INIT, .pod = VW_NL_INIT, .host_netns = -EBADF, .pod_netns = -EBADF};
 	int r;
 
-	if (eni_conf_parse(call, &job.conf, err) < 0)
+	if (vw_call_refuse_to_be_ipam(call, PLUGIN_NAME, err) < 0 || eni_conf_parse(call, &job.conf, err) < 0)
 		return -err->eno;
 	/* Before anything is touched: a prevResult that cannot be passed on must not cost a move. */
 	if (call->conf.prev_result &&

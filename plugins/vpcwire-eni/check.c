@@ -42,9 +42,9 @@ int eni_check(struct vw_cni_call *call, struct vw_err *err)
 				  "CHECK needs prevResult, the configuration has none");
 	if (vw_cni_result_parse(call->conf.prev_result, call->conf.version, &prev, err) < 0)
 		return -err->eno;
-	netns_fd = vw_netns_open(call->env.netns, err);
-	if (netns_fd < 0 || vw_call_refuse_own_netns(call, netns_fd, err) < 0)
-		return -err->eno;
+	netns_fd = vw_call_open_netns(call, err);
+	if (netns_fd < 0)
+		return netns_fd;
 	eni_key_of(call, &key);
 	r = eni_state_read(eni_conf_state_dir(call), &key, &st, err);
 	if (r < 0)
@@ -54,7 +54,7 @@ int eni_check(struct vw_cni_call *call, struct vw_err *err)
 				  key.ifname);
 	net = eni_net_of(&st, 0);
 	e = (struct vw_pod_expect){.net = &net, .mac = st.mac, .mtu = st.mtu};
-	if (vw_pod_reported(&prev, "vpcwire-eni", &e, err) < 0)
+	if (vw_pod_reported(&prev, PLUGIN_NAME, &e, err) < 0)
 		return -err->eno;
 	if (vw_netns_enter(netns_fd, err) < 0 || vw_nl_open(&nl, err) < 0)
 		return -err->eno;

@@ -9,6 +9,8 @@ struct vw_cni_call;
 struct vw_err;
 struct vw_pod_net;
 
+#define PLUGIN_NAME "vpcwire-eni"
+
 /* --- the verbs */
 
 struct vw_pod_net eni_net_of(const struct eni_state *st, unsigned int ifindex);

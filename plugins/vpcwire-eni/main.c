@@ -5,6 +5,7 @@
  */
 #include "plugins/vpcwire-eni/eni.h"
 
+#include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -59,11 +60,45 @@ void eni_undo(struct vw_cni_call *call)
 	(void)eni_del(call, &ignored);
 }
 
+/* --- what has become of an attachment */
+
+enum life { DEAD, ALIVE, BEREFT, UNKNOWN };
+
+/*
+ * Alive: the interface is up in the very namespace that ADD saw. Bereft: that namespace is there, its interface is not (the
+ * ENI was detached). Who cannot see has not seen a death: a runtime's empty list (CRI-O at boot, `cnitool gc`) must
+ * not take an ENI from a container that runs.
+ */
+static enum life life_of(const struct eni_state *st)
+{
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	vw_auto_close int fd = -EBADF;
+	struct vw_netns_id id;
+	struct vw_link link;
+	struct vw_err err;
+	int r;
+
+	fd = vw_netns_open(st->netns, &err);
+	if (fd < 0)
+		return err.eno == ENOENT || err.eno == ENOTDIR || err.eno == EINVAL ? DEAD : UNKNOWN;
+	if (vw_netns_id(fd, &id, &err) < 0)
+		return UNKNOWN;
+	if (id.dev != st->netns_id.dev || id.ino != st->netns_id.ino)
+		return DEAD;
+	if (vw_nl_open_at(&nl, fd, &err) < 0)
+		return UNKNOWN;
+	r = eni_find_in(&nl, st, &link, &err);
+	if (r < 0)
+		return r == -ENODEV ? BEREFT : UNKNOWN;
+	return st->stay_down || (link.flags & IFF_UP) ? ALIVE : DEAD;
+}
+
 /* --- STATUS */
 
 struct holder {
 	struct vw_mac mac;
 	char container_id[VW_ID_MAX];
+	bool bereft;
 };
 
 static int is_holder(const struct eni_state *st, void *arg)
@@ -73,6 +108,7 @@ static int is_holder(const struct eni_state *st, void *arg)
 	if (st->orphaned || !vw_mac_eq(&st->mac, &h->mac))
 		return 0;
 	memcpy(h->container_id, st->key.container_id, sizeof(h->container_id));
+	h->bereft = life_of(st) == BEREFT;
 	return 1;
 }
 
@@ -82,7 +118,7 @@ int eni_status(struct vw_cni_call *call, struct vw_err *err)
 	vw_auto(eni_link_done) struct eni_link eni = ENI_LINK_INIT;
 	vw_auto_nl struct vw_nl host = VW_NL_INIT;
 	struct eni_conf conf;
-	struct holder h;
+	struct holder h = {0};
 	struct vw_err why;
 
 	if (eni_conf_parse(call, &conf, err) < 0)
@@ -93,7 +129,9 @@ int eni_status(struct vw_cni_call *call, struct vw_err *err)
 		return 0;
 	h.mac = conf.eni_mac;
 	if (!vw_mac_is_zero(&h.mac) && eni_state_each(conf.state_dir, is_holder, &h, err) > 0)
-		return vw_err_set(err, EBUSY, VW_CNI_NOT_AVAILABLE, "container %.64s has the ENI", h.container_id);
+		return h.bereft ? vw_err_set(err, ENODEV, VW_CNI_LIMITED,
+					     "the ENI of container %.64s is not there any more: was it detached?", h.container_id)
+				: vw_err_set(err, EBUSY, VW_CNI_NOT_AVAILABLE, "container %.64s has the ENI", h.container_id);
 	*err = why;
 	err->cni = VW_CNI_NOT_AVAILABLE;
 	return -err->eno;
@@ -109,6 +147,7 @@ struct gc {
 	int host_netns;
 	const char *dir;
 	struct vw_err first;
+	struct vw_buf causes;
 };
 
 static bool is_valid(const struct gc *gc, const struct vw_attach_key *key)
@@ -120,39 +159,28 @@ static bool is_valid(const struct gc *gc, const struct vw_attach_key *key)
 	return false;
 }
 
-/*
- * Whether the container still has its interface, in the very namespace that ADD saw: a runtime's empty list (CRI-O at
- * boot, `cnitool gc`) must not take an ENI from a container that runs.
- */
-static bool is_alive(const struct eni_state *st)
-{
-	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
-	vw_auto_close int fd = -EBADF;
-	struct vw_netns_id id;
-	struct vw_link link;
-	struct vw_err ignored;
-
-	fd = vw_netns_open(st->netns, &ignored);
-	if (fd < 0 || vw_netns_id(fd, &id, &ignored) < 0 || id.dev != st->netns_id.dev || id.ino != st->netns_id.ino ||
-	    vw_nl_open_at(&nl, fd, &ignored) < 0)
-		return false;
-	return eni_find_in(&nl, st, &link, &ignored) == 0 && (st->stay_down || (link.flags & IFF_UP));
-}
-
 static int collect(const struct eni_state *st, void *arg)
 {
 	struct gc *gc = arg;
+	enum life life;
 	struct vw_err err;
 
 	if (st->orphaned || strcmp(st->network, gc->call->conf.name) || is_valid(gc, &st->key))
 		return 0;
-	if (is_alive(st)) {
-		vw_warn("the runtime does not list a container whose interface lives, keeping its ENI", "container_id=%s ifname=%s",
-			st->key.container_id, st->host_name);
+	life = life_of(st);
+	if (life == ALIVE || life == UNKNOWN) {
+		vw_warn("the runtime does not list a container whose interface lives, keeping its ENI",
+			"container_id=%s ifname=%s certain=%s", st->key.container_id, st->host_name, life == ALIVE ? "yes" : "no");
 		return 0;
 	}
-	if (eni_give_back(gc->host, gc->host_netns, gc->dir, st, "", &err) < 0 && !gc->first.eno)
-		gc->first = err;
+	if (eni_give_back(gc->host, gc->host_netns, gc->dir, st, "", &err) < 0) {
+		/* go on, and tell all, as far as they fit into one message */
+		if (gc->causes.len < sizeof(err.msg))
+			vw_buf_printf(&gc->causes, "%s%s/%s: %s", gc->causes.len ? "; " : "", st->key.container_id,
+				      st->key.ifname, err.msg);
+		if (!gc->first.eno)
+			gc->first = err;
+	}
 	return 0;
 }
 
@@ -161,26 +189,30 @@ int eni_gc(struct vw_cni_call *call, struct vw_err *err)
 	vw_auto_free struct vw_cni_attachment *valid = NULL;
 	vw_auto_close int self = -EBADF;
 	vw_auto_nl struct vw_nl host = VW_NL_INIT;
-	struct gc gc = {.call = call, .dir = eni_conf_state_dir(call), .host = &host};
+	struct gc gc = {.call = call, .dir = eni_conf_state_dir(call), .host = &host, .causes = VW_BUF_INIT};
 	bool unknown;
+	int r;
 
 	if (vw_cni_conf_attachments(&call->conf, &valid, &gc.n_valid, &unknown, err) < 0)
 		return -err->eno;
 	gc.valid = valid;
 	gc.host_netns = self = vw_netns_open_self(err);
-	if (self < 0 || vw_nl_open(&host, err) < 0 || eni_state_each(gc.dir, collect, &gc, err) < 0 ||
-	    eni_settle_orphans(&host, gc.dir, NULL, err) < 0)
+	if (self < 0 || vw_nl_open(&host, err) < 0)
 		return -err->eno;
-	if (gc.first.eno)
-		*err = gc.first;
-	return -gc.first.eno;
+	r = eni_state_each(gc.dir, collect, &gc, err);
+	if (r == 0)
+		r = eni_settle_orphans(&host, gc.dir, NULL, err);
+	if (r == 0 && gc.first.eno)
+		r = vw_err_set(err, gc.first.eno, gc.first.cni, "%s", vw_buf_str(&gc.causes));
+	vw_buf_done(&gc.causes);
+	return r;
 }
 
 int main(int argc, char *argv[], char *envp[])
 {
 	static const struct vw_cni_plugin plugin = {
-		.name = "vpcwire-eni",
-		.about = "CNI vpcwire-eni plugin v" VW_VERSION,
+		.name = PLUGIN_NAME,
+		.about = "CNI " PLUGIN_NAME " plugin v" VW_VERSION,
 		.capabilities = "{\"capabilities\":[\"awsvpc-network-mode\"]}",
 		.add = eni_add,
 		.del = eni_del,

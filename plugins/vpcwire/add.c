@@ -78,6 +78,7 @@ static int reserve(struct vw_cni_call *call, struct vw_rpc_wiring *ret_w, struct
 	req.n_want = call->wish.n_ip;
 	req.want_optional = call->wish.ip_optional;
 	memcpy(req.want, call->wish.ip, sizeof(req.want));
+	_Static_assert(VW_CALL_NETNS_MAX <= VW_PATH_MAX, "what was opened fits");
 	snprintf(req.netns, sizeof(req.netns), "%s", call->env.netns);
 	snprintf(req.pod_namespace, sizeof(req.pod_namespace), "%s", call->args.pod_namespace);
 	snprintf(req.pod_name, sizeof(req.pod_name), "%s", call->args.pod_name);
@@ -232,14 +233,11 @@ int vpcwire_add(struct vw_cni_call *call, struct vw_err *err)
 	struct vw_rpc_req names;
 	int r;
 
-	if (refuse_to_be_ipam(call, err) < 0)
+	if (vw_call_refuse_to_be_ipam(call, PLUGIN_NAME, err) < 0)
 		return -err->eno;
-	if (strlen(call->env.netns) >= VW_PATH_MAX)
-		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_ENV, "CNI_NETNS is longer than %d bytes",
-				  VW_PATH_MAX - 1);
-	netns_fd = vw_netns_open(call->env.netns, err);
-	if (netns_fd < 0 || vw_call_refuse_own_netns(call, netns_fd, err) < 0)
-		return -err->eno;
+	netns_fd = vw_call_open_netns(call, err);
+	if (netns_fd < 0)
+		return netns_fd;
 	/* Before anything is made: a prevResult that cannot be passed on must not cost an address. */
 	if (call->conf.prev_result &&
 	    vw_cni_result_parse(call->conf.prev_result, call->conf.version, &result, err) < 0)

@@ -147,9 +147,9 @@ int vpcwire_check(struct vw_cni_call *call, struct vw_err *err)
 				  "CHECK needs prevResult, the configuration has none");
 	if (vw_cni_result_parse(call->conf.prev_result, call->conf.version, &prev, err) < 0)
 		return -err->eno;
-	netns_fd = vw_netns_open(call->env.netns, err);
-	if (netns_fd < 0 || vw_call_refuse_own_netns(call, netns_fd, err) < 0)
-		return -err->eno;
+	netns_fd = vw_call_open_netns(call, err);
+	if (netns_fd < 0)
+		return netns_fd;
 	/* while we are in the node's namespace */
 	if (ask(call, &w, err) < 0 || ipam_forward(call, VW_CNI_CMD_CHECK, CHECK_MS, err) < 0)
 		return -err->eno;

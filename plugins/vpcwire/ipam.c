@@ -22,16 +22,6 @@ bool is_delegated(const struct vw_cni_call *call)
 	return *call->conf.ipam && strcmp(call->conf.ipam, PLUGIN_NAME) != 0;
 }
 
-int refuse_to_be_ipam(const struct vw_cni_call *call, struct vw_err *err)
-{
-	if (strcmp(call->conf.ipam, PLUGIN_NAME) || !*call->conf.type || !strcmp(call->conf.type, PLUGIN_NAME))
-		return 0;
-	return vw_err_set(err, EOPNOTSUPP, VW_CNI_UNSUPPORTED_FIELD,
-			  "unsupported field: ipam.type is \"" PLUGIN_NAME "\" in a configuration of '%.80s'\n" PLUGIN_NAME
-			  " wires what it gives addresses to, it serves no other plugin",
-			  call->conf.type);
-}
-
 int ipam_choose(struct vw_cni_call *call, struct delegated *ret, struct vw_err *err)
 {
 	struct vw_cni_wish *w = &call->wish;

@@ -83,8 +83,6 @@ struct delegated {
 
 /** is_delegated() - another plugin chooses the addresses. */
 bool is_delegated(const struct vw_cni_call *call);
-/** refuse_to_be_ipam() - somebody else's configuration names us as its "ipam": VW_CNI_UNSUPPORTED_FIELD. */
-int refuse_to_be_ipam(const struct vw_cni_call *call, struct vw_err *err);
 /** ipam_choose() - ask it; its addresses become @call->wish. @ret starts zeroed; the caller frees both parts, also on failure. */
 int ipam_choose(struct vw_cni_call *call, struct delegated *ret, struct vw_err *err);
 /** ipam_forward() - the other verbs; nothing happens when nothing is delegated. In the node's namespace. */

@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plugin binaries that the 60 rows are put to: one entry each, with what a row has to know of a plugin."""
-
-
+"""The plugin binaries that the 60 rows are put to: one entry each, with what a row has to know of a plugin, and which rows mean
+nothing there (`without`: row -> why).
+"""
 import contextlib
+import functools
 import ipaddress
 
+from tests.conformance.eninode import EniSubject
+from tests.conformance.subject import Bare, Whole
 from tests.harness import proc, trace
+from tests.harness.lab import Lab
+from tests.harness.netns import unshare_net
 
 
 class Vpcwire:
     name = "vpcwire"
+    without = {}
+    has_daemon = True           # that can be away
+    chooses = True              # among addresses
     lab = {"instance_type": "m5.2xlarge", "prefix_delegation": True, "daemon_config": {"ip_cooldown_s": 1}}
     # few pods fit on this one: two ENIs with one address each beside their own
     tight_lab = {"instance_type": "t2.micro", "daemon_config": {"ip_cooldown_s": 1}}
@@ -25,6 +33,21 @@ class Vpcwire:
     beyond = "192.0.2.200"
     # damages to the node that would be in the way of the next one
     undo = {"ip rule del prio 512": "ip rule add prio 512 lookup 22103"}
+
+    def whole(self, labs, tmp):
+        """On a node of a lab, everything behind it real."""
+        lab = labs(self)
+        return Whole(self, lab, lab.nodes[0], tmp)
+
+    @contextlib.contextmanager
+    def tight(self, tmp):
+        """On a node with room for few pods."""
+        with Lab(**self.tight_lab) as lab:
+            yield Whole(self, lab, lab.nodes[0], tmp)
+
+    def bare(self, tmp):
+        """Where nobody mends what a row breaks."""
+        return Bare(self, tmp)
 
     @staticmethod
     def conf(subject, _pod, _ifname):
@@ -60,11 +83,10 @@ class Vpcwire:
             ("node", f"tc filter del dev {host} egress", "enters the pod"),
         ]
 
-
     @staticmethod
     def addresses(subject, count):
         """Addresses of one prefix that a pod could ask for: the node's, free, and rested."""
-        proc.wait_until(lambda: subject.node.info()["pool"]["cooling"] == 0, "freed addresses to have rested")
+        subject.rested()
         info = subject.node.info()
         taken = {p["address"] for p in info["pods"]}
         for slot in [s for eni in info["enis"] for s in eni["slots"] if s.endswith("/28")]:
@@ -104,4 +126,71 @@ class Vpcwire:
         return any("interface lives" in line and pod.cid in line for line in subject.node.daemon_log().splitlines())
 
 
-PLUGINS = {p.name: p for p in (Vpcwire,)}
+class VpcwireEni:
+    name = "vpcwire-eni"
+    _alone = "no daemon has a part in it: what it needs for a DEL is in a file beside it"
+    _no_delegate = "it delegates to nobody: an ENI's addresses are EC2's, and stand in the configuration"
+    without = {33: _alone, 49: _no_delegate, 50: _no_delegate, 51: _no_delegate}
+    has_daemon = False
+    chooses = False
+    tight_room = 1              # an ENI is for one container
+    unsupported = Vpcwire.unsupported
+    must_fail = {"sendto", "recvmsg", "setns", "socket", "write", "openat"}
+    beyond = "192.0.2.200"
+    undo = {}
+
+    def whole(self, _labs, tmp):
+        unshare_net()
+        return EniSubject(self, tmp)
+
+    bare = functools.partialmethod(whole, None)
+
+    @contextlib.contextmanager
+    def tight(self, tmp):
+        unshare_net()
+        yield EniSubject(self, tmp, only_one=True)
+
+    @staticmethod
+    def damages(pod):
+        eni = pod.subject.eni_of(pod, "eth0")
+        return [
+            ("pod", "ip link set eth0 down", "down"),
+            ("pod", f"ip addr del {eni.address}/24 dev eth0", f"address {eni.address}/24"),
+            ("pod", "ip route del default", "default route"),
+            ("pod", f"ip route del 10.0.{eni.n}.0/24", "gateway"),
+            ("pod", "ip link set eth0 mtu 9100", "MTU 9100"),
+            ("pod", "ip link set eth0 address 02:00:00:00:00:99", "02:00:00:00:00:99"),
+            ("pod", "ip link set eth0 alias other", "not the ENI"),
+            ("pod", "ip link set eth0 name eth7", "eth0"),
+            ("pod", "ip link del eth0", "eth0"),
+        ]
+
+    @staticmethod
+    def lose_an_eni(subject):
+        """EC2 detaches what a container has."""
+        subject.in_router("ip", "link", "del", f"v{subject.spare.n}")
+
+    @staticmethod
+    def status_fails(subject):
+        proc.run(["ip", "link", "del", subject.spare.name])
+
+    @staticmethod
+    @contextlib.contextmanager
+    def undeletable(subject, times):
+        """The kernel refuses the first changes of what came back: each is the third request about its interface."""
+        with subject.wrapped("strace", "-qq", "-o", "/dev/null", "-e", f"inject=sendto:error=EPERM:when=3..{3 * times}+3"):
+            yield
+
+    @staticmethod
+    @contextlib.contextmanager
+    def blinded(subject):
+        """The kernel does not tell the plugin which interfaces a container has."""
+        with subject.wrapped("strace", "-qq", "-o", "/dev/null", "-e", "inject=sendto:error=ENOBUFS:when=1"):
+            yield
+
+    @staticmethod
+    def reported_as_living(subject, pod):
+        return any("interface lives" in line and pod.cid in line for line in (subject.tmp / "gc.log").read_text().splitlines())
+
+
+PLUGINS = {p.name: p for p in (Vpcwire(), VpcwireEni())}

@@ -4,6 +4,7 @@
 Whole: a node of a lab, with vpcwired. Bare: the test's process is the node (a network namespace of its own), and a scripted daemon
 answers the plugin. What differs from plugin to plugin stands in plugins.py.
 """
+import contextlib
 import json
 import os
 import sys
@@ -43,7 +44,7 @@ class Subject:
     """Verbs with the exact environment and stdin, and looks at the kernel."""
 
     def __init__(self, plugin):
-        self.plugin, self.pods = plugin, []
+        self.plugin, self.pods, self.always = plugin, [], ()
 
     # --- what a place has to offer: run(*argv, ...), binary, cni_path, new_pod(), drop_pod(pod), held(), kernel()
 
@@ -69,8 +70,18 @@ class Subject:
     def exec(self, env, stdin, wrap=(), **kwargs):
         """Run the binary with exactly this environment and these bytes on stdin."""
         data = json.dumps(stdin) if isinstance(stdin, (dict, list)) else stdin
+        wrap = (*self.always, *wrap)
         env = {**env, "ASAN_OPTIONS": "detect_leaks=0"} if wrap else env       # the leak checker cannot work while it is traced
         return self.run_exact(env, [*wrap, self.binary], data, **kwargs)
+
+    @contextlib.contextmanager
+    def wrapped(self, *argv):
+        """Every call of the binary is by this program."""
+        self.always = argv
+        try:
+            yield
+        finally:
+            self.always = ()
 
     def call(self, command, conf, pod=None, **kwargs):
         """The answer as an object, or CniError; either way held to the protocol (one document, quiet stderr on success)."""
@@ -118,6 +129,19 @@ class Subject:
         """Wait until all is as before: links are reaped in groups, a moment after the DEL that orphaned them."""
         proc.wait_until(lambda: self.snapshot() == before,
                         lambda: f"the node as before\n{audit.difference(before, self.snapshot())}", timeout)
+
+    def lose(self, pod):
+        """The container's namespace goes without any DEL, and the kernel has finished removing it."""
+        self.pods.remove(pod)
+        self.dies(pod)
+
+    def dies(self, pod):
+        host = next(i["name"] for i in pod.results["eth0"]["interfaces"] if not i.get("sandbox"))
+        self.drop_pod(pod)
+        proc.wait_until(lambda: not self.json("link", "show", "dev", host), "the kernel to have removed the namespace")
+
+    def plug_again(self):
+        """After an interface was deleted that a runtime expects to outlive its container."""
 
     def close(self):
         for pod in self.pods:
@@ -210,6 +234,16 @@ class Whole(Subject):
 
     def kernel(self):
         return audit.kernel(self.node)
+
+    def left_over(self):
+        return audit.pod_objects(self.node)
+
+    def calls_elsewhere(self):
+        """What EC2 was asked until now."""
+        return self.lab.ec2_calls()
+
+    def rested(self):
+        proc.wait_until(lambda: self.node.info()["pool"]["cooling"] == 0, "freed addresses to have rested")
 
     def close(self):
         self.batch([[[self.job("DEL", pod, ifname=ifname)]] for pod in self.pods for ifname in {"eth0", *pod.results}], workers=4)

@@ -3,6 +3,8 @@
 import importlib
 import re
 
+from tests.conformance.plugins import PLUGINS
+
 FILES = ("test_rows_01_22", "test_rows_23_38", "test_rows_39_60")
 
 
@@ -10,3 +12,9 @@ def test_every_row_is_one_test():
     found = [re.match(r"test_row_(\d\d)_", name)[1] for file in FILES for name in vars(importlib.import_module(f"tests.conformance.{file}"))
              if name.startswith("test_row")]
     assert sorted(found) == [f"{n:02}" for n in range(1, 61)]
+
+
+def test_rows_that_a_plugin_goes_without_are_few_and_have_reasons():
+    for plugin in PLUGINS.values():
+        assert set(plugin.without) <= set(range(1, 61)) and all(len(reason) > 20 for reason in plugin.without.values())
+        assert len(plugin.without) <= 4, plugin.name

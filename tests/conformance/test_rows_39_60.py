@@ -9,7 +9,7 @@ import re
 import pytest
 
 from tests.conformance.delegate import Delegate
-from tests.harness import audit, proc, trace
+from tests.harness import proc, trace
 from tests.harness.cni import CniError, Result, strict_object
 
 LOOPBACK = "/usr/lib/cni/loopback"
@@ -40,14 +40,6 @@ def adds(subject, pods):
     assert all(call["status"] == 0 for ((call,),) in done), done
     for pod, ((call,),) in zip(pods, done):
         pod.results["eth0"] = json.loads(call["stdout"])
-
-
-def dies(subject, pod):
-    """The container's namespace goes without any DEL, and the kernel has finished removing it."""
-    host = next(i["name"] for i in pod.results["eth0"]["interfaces"] if not i.get("sandbox"))
-    subject.drop_pod(pod)
-    subject.pods.remove(pod)
-    proc.wait_until(lambda: not subject.json("link", "show", "dev", host), "the kernel to have removed the namespace")
 
 
 def test_row_39_verbs_below_their_version_are_refused(subject):
@@ -93,12 +85,13 @@ def verdict_of_status(subject):
 
 @pytest.mark.limit(120)
 def test_row_41_status_tells_no_service_from_suffering_pods(tight):
-    tight.backend(False)
-    try:
-        error = refused(tight.call, "STATUS", tight.conf())
-        assert error.code == 50 and "running" in error.msg
-    finally:
-        tight.backend(True)
+    if tight.plugin.has_daemon:
+        tight.backend(False)
+        try:
+            error = refused(tight.call, "STATUS", tight.conf())
+            assert error.code == 50 and "running" in error.msg
+        finally:
+            tight.backend(True)
     for _ in range(tight.plugin.tight_room):
         tight.add(tight.pod())
     full = proc.wait_until(lambda: verdict_of_status(tight), "STATUS to have settled")
@@ -135,17 +128,17 @@ def test_row_42_add_and_del_do_not_need_status(bare_subject):
 
 def test_row_43_status_is_quick_and_changes_nothing(subject):
     before = subject.snapshot()
-    calls = subject.lab.ec2_calls()
+    calls = subject.calls_elsewhere()
     path = subject.tmp / "status.strace"
     done = subject.exec(subject.env("STATUS"), subject.conf(), wrap=("strace", "-f", "-v", "-s", "65536", "-o", str(path)))
     assert done.returncode == 0
     record = trace.Trace(path)
-    assert not record.route_messages() and not record.forks() and len(record.execs()) == 1
+    assert all(m.reads() and not subject.plugin.has_daemon for m in record.route_messages()) and not record.forks() and len(record.execs()) == 1
     writes = [l for l in record.lines if re.search(r"\bopenat\(.*(O_WRONLY|O_RDWR|O_CREAT)|\b(unlink|rename|mkdir|mount|setns)\w*\(", l)]
     assert not writes
     ((first, *more),) = subject.batch([[[subject.job("STATUS", conf=subject.conf())]] * 10])
     assert min(call["ms"] for (call,) in [first, *more]) < 100, "the quickest of ten: the machine may be busy"
-    assert subject.snapshot() == before and subject.lab.ec2_calls() == calls
+    assert subject.snapshot() == before and subject.calls_elsewhere() == calls
 
 
 @pytest.mark.limit(120)
@@ -154,7 +147,7 @@ def test_row_44_gc_frees_what_is_not_listed_and_keeps_what_is(subject):
     pods = subject.new_pods(10)
     adds(subject, pods)
     for pod in pods[7:]:
-        dies(subject, pod)
+        subject.lose(pod)
     gc(subject, [entry(pod) for pod in pods[:7]])
     assert subject.held() == sorted(held + [f"{pod.cid}/eth0" for pod in pods[:7]])
     for pod in pods[:7]:
@@ -173,7 +166,7 @@ def test_row_45_gc_goes_on_after_an_error_and_reports_all(subject):
     pods = subject.new_pods(4)
     adds(subject, pods)
     for pod in pods:
-        dies(subject, pod)
+        subject.lose(pod)
     with subject.plugin.undeletable(subject, 2):
         error = refused(gc, subject, [])
     left = [h for h in subject.held() if h not in held]
@@ -186,18 +179,18 @@ def test_row_45_gc_goes_on_after_an_error_and_reports_all(subject):
 @pytest.mark.limit(120)
 def test_row_46_gc_guards_the_living_whatever_none_is_called(subject):
     """[] , null (CRI-O at boot) and no key at all (cnitool gc) name nobody: what is dead goes, what lives stays and is reported."""
-    living = subject.pod()
+    living, log = subject.pod(), {"log_file": str(subject.tmp / "gc.log")}
     held = subject.held()
     subject.add(living)
     for encoding in ({"cni.dev/valid-attachments": []}, "null", {}):
         dead = subject.pod()
         subject.add(dead)
-        dies(subject, dead)
+        subject.lose(dead)
         if encoding == "null":
-            text = json.dumps(subject.conf())[:-1] + ', "cni.dev/valid-attachments": null, "cni.dev/attachments": null}'
+            text = json.dumps(subject.conf(**log))[:-1] + ', "cni.dev/valid-attachments": null, "cni.dev/attachments": null}'
             assert subject.call("GC", text) is None
         else:
-            assert subject.call("GC", subject.conf(**encoding)) is None
+            assert subject.call("GC", subject.conf(**encoding, **log)) is None
         assert subject.held() == sorted(held + [f"{living.cid}/eth0"]), encoding
         subject.check(living)
         assert subject.plugin.reported_as_living(subject, living), encoding
@@ -212,14 +205,14 @@ def test_row_47_gc_reads_both_spellings_of_the_list(subject):
         kept, dropped = subject.new_pods(2)
         adds(subject, [kept, dropped])
         for pod in (kept, dropped):
-            dies(subject, pod)          # the list alone decides
+            subject.lose(pod)          # the list alone decides
         gc(subject, [entry(kept)], key)
         assert subject.held() == sorted(held + [f"{kept.cid}/eth0"])
         subject.delete("", cid=kept.cid)
     # the newer one counts when libcni sends both, and nothing is freed by half a list
     pod = subject.pod()
     subject.add(pod)
-    dies(subject, pod)
+    subject.lose(pod)
     subject.call("GC", subject.conf(**{"cni.dev/valid-attachments": [entry(pod)], "cni.dev/attachments": []}))
     for bad in (5, {}, [1], [{}], [{"containerID": "a"}], [{"containerID": "../a", "ifname": "eth0"}],
                 [{"containerID": "a", "ifname": "a/b"}]):
@@ -365,6 +358,16 @@ def test_row_51_other_verbs_are_forwarded(subject):
 
 def test_row_52_addresses_of_ipam_plugins(subject):
     """Debian's host-local and static say no interface; our result does. And what is no IPAM plugin does not pretend to be one."""
+    if subject.plugin.chooses:
+        serves_addresses_of(subject)
+    pod = subject.pod()
+    before = subject.snapshot()
+    error = refused(subject.call, "ADD", {**subject.conf("1.0.0", pod), "type": "ptp", "ipam": {"type": subject.plugin.name}}, pod)
+    assert error.code == 2 and subject.plugin.name in error.msg
+    assert subject.snapshot() == before
+
+
+def serves_addresses_of(subject):
     addresses = subject.plugin.addresses(subject, 6)
     net = ipaddress.ip_network(f"{addresses[0]}/28", strict=False)
     ipams = {
@@ -387,12 +390,7 @@ def test_row_52_addresses_of_ipam_plugins(subject):
             if version >= "0.4.0":
                 subject.call("CHECK", {**conf, "prevResult": result.raw}, pod, CNI_PATH="/usr/lib/cni")
             subject.call("DEL", {**conf, "prevResult": result.raw}, pod, CNI_PATH="/usr/lib/cni")
-            proc.wait_until(lambda: subject.node.info()["pool"]["cooling"] == 0, "the address to have rested")
-    pod = subject.pod()
-    before = subject.snapshot()
-    error = refused(subject.call, "ADD", {**subject.conf("1.0.0", pod), "type": "ptp", "ipam": {"type": subject.plugin.name}}, pod)
-    assert error.code == 2 and subject.plugin.name in error.msg
-    assert subject.snapshot() == before
+            subject.rested()
 
 
 KUBERNETES = ["K8S_POD_NAMESPACE=ns", "K8S_POD_NAME=p", "K8S_POD_INFRA_CONTAINER_ID=i", "K8S_POD_UID=u", "IgnoreUnknown=1"]
@@ -419,6 +417,33 @@ MACS = ["02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03"]
 
 def test_row_54_addresses_and_macs_that_are_asked_for(subject):
     """The capability beats args, args beats CNI_ARGS; what cannot be had is refused, but for args, which are hints."""
+    if subject.plugin.chooses:
+        serves_wishes(subject)
+    else:
+        refuses_wishes(subject)
+
+
+def refuses_wishes(subject):
+    pod = with_lo_up(subject)
+    before = subject.snapshot()
+    wishes = {"ips": ["10.0.9.9/24"], "mac": MACS[0], **subject.plugin.unsupported["runtimeConfig"]}
+    for key, value in wishes.items():
+        error = refused(subject.add, pod, conf={"runtimeConfig": {key: value}})
+        assert error.code == 2 and f"runtimeConfig.{key} is {json.dumps(value, separators=(',', ':'))}" in error.msg, error
+        subject.add(pod, conf={"runtimeConfig": {key: type(value)()}})          # empty: nothing is asked for
+        subject.delete(pod, conf={"runtimeConfig": {key: value}})               # and no DEL fails for it
+        subject.settled(before)
+    for args in ("IP=10.0.9.9", f"MAC={MACS[0]}"):
+        error = refused(subject.add, pod, args=args)
+        assert error.code == 2 and args in error.msg
+    for hint in ({"ips": ["10.0.9.9"], "mac": MACS[0]}, {"ips": 5}, 5):
+        result = subject.add(pod, conf={"args": {"cni": hint}})
+        assert result["interfaces"][0]["mac"] == pod.links()["eth0"]["address"] != MACS[0] and pod.addresses("eth0") != ["10.0.9.9"]
+        subject.delete(pod)
+        subject.settled(before)
+
+
+def serves_wishes(subject):
     one, two, three = subject.plugin.addresses(subject, 3)
     capability = {"runtimeConfig": {"ips": [f"{one}/28"], "mac": MACS[0]}}
     args = {"args": {"cni": {"ips": [two], "mac": MACS[1]}}}
@@ -432,7 +457,7 @@ def test_row_54_addresses_and_macs_that_are_asked_for(subject):
         subject.check(pod, conf=conf, args=cni_args)
         pod.run("ping", "-c1", "-W5", subject.reachable())
         subject.delete(pod, conf=conf)
-        proc.wait_until(lambda: subject.node.info()["pool"]["cooling"] == 0, "the address to have rested")
+        subject.rested()
 
     held = subject.pod()
     subject.add(held, conf={"runtimeConfig": {"ips": [one]}})
@@ -540,7 +565,7 @@ def test_row_57_a_hundred_at_once(subject):
         assert len(set(addresses)) == len(coming), "an address twice"
         leaving = coming
     assert subject.held() == held
-    proc.wait_until(lambda: not audit.pod_objects(subject.node), lambda: f"nothing to be left: {audit.pod_objects(subject.node)}")
+    proc.wait_until(lambda: not subject.left_over(), lambda: f"nothing to be left: {subject.left_over()}")
     assert all(set(pod.links()) == {"lo"} for pod in pods)
 
 

@@ -8,10 +8,9 @@ import time
 
 import pytest
 
+from tests.conformance.eninode import IMDS, IMDS6, OUTSIDE, OUTSIDE6, PLUGIN
 from tests.harness import proc
 from tests.harness.cni import CniError, Result
-
-from .conftest import IMDS, IMDS6, OUTSIDE, OUTSIDE6, PLUGIN
 
 VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]
 KEYS = ["vpc-eni", "ecs-eni"]

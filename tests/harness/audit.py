@@ -19,7 +19,7 @@ def _clean(value):
     if isinstance(value, dict):
         return {k: _clean(v) for k, v in sorted(value.items()) if k not in VOLATILE}
     if isinstance(value, list):
-        return [_clean(v) for v in value]
+        return [_clean(v) for v in value if v != "NO-CARRIER"]      # like operstate: known a moment after a link is up
     return value
 
 

@@ -45,6 +45,10 @@ class Message:
             at += max(4, (length + 3) & ~3)
         return index, found
 
+    def reads(self):
+        """It asks, and changes nothing."""
+        return self.type.startswith("RTM_GET")
+
     def moves_or_renames(self):
         """A change of a link that exists already, of its namespace or its name (a name without an index only finds it)."""
         if self.type not in ("RTM_NEWLINK", "RTM_SETLINK") or self.flags & CREATE:
