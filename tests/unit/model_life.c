@@ -1,5 +1,6 @@
 /* The property test's daemon: it starts, dies, starts again over what is in its files, and comes to rest. */
 #include "tests/unit/model.h"
+#include "tests/unit/model_heap.h"
 
 #include "daemon/discover.h"
 #include "daemon/grow_job.h"
@@ -45,7 +46,7 @@ static void drop(const struct model *m, const char *name)
 	(void)unlink(path);
 }
 
-/* what is in the files at this instant is what the next life finds; the rest of this one is memory to be freed */
+/* what is in the files at this instant is what the next life finds; its memory and descriptors go with it */
 void model_died(struct model *m)
 {
 	m->w->dead = true;
@@ -54,10 +55,8 @@ void model_died(struct model *m)
 		world_ghosts(m->w, grow_job_work);
 	copy(m, "state.db", "kept");
 	copy(m, "state.db-wal", "kept-wal");
-	if (m->d)
-		daemon_free(m->d);
-	else
-		store_close(m->w->store);       /* it died while it started: nobody else knows of it */
+	store_close(m->w->store);       /* SQLite knows of locks and files that nobody else does */
+	heap_drop();
 	m->d = NULL;
 	drop(m, "state.db");
 	drop(m, "state.db-wal");
@@ -301,6 +300,7 @@ void model_setup(struct model *m, uint64_t seed, bool prefixes, const char *sett
 	assert_true(vw_fmt(m->config, sizeof(m->config), "%s/config.json", m->dir) > 0);
 	assert_true(vw_fmt(m->socket, sizeof(m->socket), "%s/vpcwired.sock", m->dir) > 0);
 	model_configure(m, settings);
+	heap_begin();
 	model_live(m);
 }
 
@@ -310,6 +310,7 @@ void model_teardown(struct model *m)
 	char path[160];
 
 	daemon_free(m->d);
+	heap_end();
 	for (size_t i = 0; i < VW_ARRAY_SIZE(files); i++) {
 		assert_true(vw_fmt(path, sizeof(path), "%s/%s", m->dir, files[i]) > 0);
 		(void)remove(path);

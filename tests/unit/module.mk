@@ -67,6 +67,7 @@ test_model_LIBS := daemon np npc netview net rpc crypto ipam k8s yaml json base
 test_model_SRCS := $(wildcard tests/unit/model_*.c)
 test_model_LDFLAGS := -Wl,--wrap=vw_mono_ms -Wl,--wrap=vw_mono_us -Wl,--wrap=vw_unix_s -Wl,--wrap=vw_log_at -Wl,--wrap=vw_link_get \
 	-Wl,--wrap=vw_link_wait_mac -Wl,--wrap=getrandom -Wl,-z,muldefs \
+	$(foreach f,malloc calloc realloc reallocarray strdup free opendir closedir,-Wl,--wrap=$f) \
 	$(foreach w,attach_put attach_del eni_put eni_del intent_put intent_del meta_put open close,-Wl,--wrap=store_$w)
 test_kill_LIBS := $(test_model_LIBS)
 test_kill_SRCS := $(test_model_SRCS)
