@@ -455,9 +455,22 @@ int attach_wiring(struct daemon *d, const struct vw_attach_key *key, struct vw_r
 
 /* --- DEL, GC */
 
+/*
+ * An ADD that undoes itself has hardly used its address. One whose slot has left the node cools all the same: nobody waits for
+ * it, and if slot and daemon come back, the record is what says that its connections are to be forgotten first.
+ */
+static uint64_t cools_for(const struct daemon *d, const struct attachment *a, bool failed)
+{
+	struct ipam_addr known;
+
+	if (failed && !(ipam_pool_by_key(d->pool, a->key_text, &known) && known.orphaned))
+		return 0;
+	return (uint64_t)d->cfg->ip_cooldown_s * 1000;
+}
+
 static int release(struct daemon *d, struct attachment *a, bool failed, struct vw_err *err)
 {
-	uint64_t now = vw_mono_ms(), cool = failed ? 0 : (uint64_t)d->cfg->ip_cooldown_s * 1000;
+	uint64_t now = vw_mono_ms(), cool = cools_for(d, a, failed);
 	const struct store_attachment row = attach_row(a), booked = egress_less(&row);
 	int r = a->superseded ? 0 : unwire(d, a, err);
 

@@ -10,6 +10,7 @@
 #include "daemon/grow6.h"
 #include "daemon/grow_apply.h"
 #include "daemon/grow_state.h"
+#include "daemon/hostnet.h"
 #include "daemon/loop.h"
 #include "daemon/placement.h"
 #include "daemon/store.h"
@@ -472,7 +473,11 @@ static void fill_input(const struct daemon *d, struct plan_input *p)
 	fill_subnets(d, p);
 	memcpy(p->in.blocks, d->grow->blocks, sizeof(p->in.blocks));
 	p->in.waiting = d->n_hungry;
-	p->in.shrink = d->discovered;
+	/*
+	 * What leaves the node is no longer known to be ours: after a death its connections would not be forgotten, and a slot that
+	 * EC2 had not taken back by then comes again with them. The end of the reap, or of the sweep, plans anew.
+	 */
+	p->in.shrink = d->discovered && !d->all_stale && !hostnet_dying(d->hostnet);
 	p->in.last_shrink_ms = d->grow->last_shrink_ms;
 	p->in.disabled = c->disable_provisioning;
 }

@@ -75,6 +75,13 @@ void world_take_slot(struct world *w, struct world_eni *e, size_t i)
 	e->slots[i] = e->slots[--e->n_slots];
 }
 
+void world_give_slot(struct world *w, struct world_eni *e, const struct vw_cidr *c)
+{
+	assert_true(e->n_slots < WORLD_SLOTS);
+	mark(w, c, true);
+	e->slots[e->n_slots++] = *c;
+}
+
 void world_detach(struct world *w, struct world_eni *e)
 {
 	if (e->attached)

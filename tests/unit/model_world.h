@@ -130,6 +130,8 @@ struct world_eni *world_eni(struct world *w, const char *id);
 bool world_eni_has(const struct world_eni *e, const struct vw_cidr *c);
 /** world_take_slot() - EC2 takes slot @i of @e away by itself. */
 void world_take_slot(struct world *w, struct world_eni *e, size_t i);
+/** world_give_slot() - EC2 gives @e one that is free by itself. */
+void world_give_slot(struct world *w, struct world_eni *e, const struct vw_cidr *c);
 /** world_detach() - and deletes it. */
 void world_detach(struct world *w, struct world_eni *e);
 struct world *world_now(void);

@@ -10,6 +10,7 @@
  */
 #include "tests/unit/model.h"
 
+#include "daemon/discover.h"
 #include "daemon/store.h"
 #include "ipam/pool.h"
 #include "lib/base/cleanup.h"
@@ -185,6 +186,59 @@ static void act_detached(struct model *m)
 	model_run_dry(m, 20000);
 }
 
+/* addresses that do not cool, and are too many before their connections are forgotten */
+static void act_undo_many(struct model *m)
+{
+	for (unsigned int i = 0; i < 6; i++)
+		model_del(m, &m->box[i], DEL_UNDO);
+	model_run_dry(m, 400000);
+}
+
+static struct vw_cidr host_of(const struct box *b)
+{
+	struct vw_ip ip = vw_ip4(BASE + b->addr);
+
+	return vw_cidr_host(&ip);
+}
+
+static struct world_eni *eni_of(struct model *m, const struct box *b, size_t *ret_slot)
+{
+	const struct vw_cidr c = host_of(b);
+
+	for (size_t i = 0; i < WORLD_ENIS; i++)
+		for (*ret_slot = 0; *ret_slot < m->w->enis[i].n_slots; ++*ret_slot)
+			if (vw_cidr_eq(&m->w->enis[i].slots[*ret_slot], &c))
+				return &m->w->enis[i];
+	fail_msg("EC2 does not know address %u", b->addr);
+	return NULL;
+}
+
+/* EC2 takes the first pod's address away, and the daemon hears of it */
+static void first_is_orphan(struct model *m)
+{
+	size_t slot;
+	struct world_eni *e;
+
+	some_pods(m);
+	e = eni_of(m, &m->box[0], &slot);
+	world_take_slot(m->w, e, slot);
+	m->behind = true;
+	discover_start(m->d);
+	rest(m);
+}
+
+/* its ADD is undone, and in the next life it is there again */
+static void act_undo_orphan(struct model *m)
+{
+	const struct vw_cidr c = host_of(&m->box[0]);
+	size_t slot;
+	struct world_eni *e = eni_of(m, &m->box[1], &slot);
+
+	world_give_slot(m->w, e, &c);
+	model_del(m, &m->box[0], DEL_UNDO);
+	model_run_dry(m, 1000);
+}
+
 #define WARM_ENI "\"warm_eni_target\":1"
 #define WARM_IP "\"warm_ip_target\":2"
 #define WARM_PREFIX "\"warm_prefix_target\":1"
@@ -206,6 +260,8 @@ static const struct scene scenes[] = {
 	{ "start", WARM_IP, false, false, dead_with_pods, start, 29 },
 	{ "start without store", WARM_IP, false, false, store_lost, start, 35 },
 	{ "start with tombstones", WARM_IP, false, false, buried, start, 38 },
+	{ "undo, and shrink", WARM_IP, false, false, many_pods, act_undo_many, 40 },
+	{ "undo of an orphan", WARM_IP, false, false, first_is_orphan, act_undo_orphan, 5 },
 	{ "detached", WARM_IP, false, false, many_pods, act_detached, 60 },
 };
 
