@@ -18,7 +18,7 @@
  *   surge   arrivals too, each counting half after 3 minutes: what a deployment brings.
  *   burst   the highest that surge has been, half of it forgotten in two hours: what came once comes again (the
  *           next deployment, the job of the next hour), so the second wave finds its addresses ready.
- *   left    departures, half of them forgotten in 20 minutes: what was scaled down is often scaled up again.
+ *   left    departures, half of them forgotten in two minutes: what was scaled down is often scaled up again.
  *   lead    how long growth took of late. It rises at once and falls slowly, so a throttled account makes for
  *           larger and fewer requests.
  *

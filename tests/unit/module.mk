@@ -73,3 +73,6 @@ test_kill_LIBS := $(test_model_LIBS)
 test_kill_SRCS := $(test_model_SRCS)
 test_kill_LDFLAGS := $(test_model_LDFLAGS)
 test_np_publish_LIBS := np npc k8s yaml json base
+test_flat_LIBS := $(test_model_LIBS)
+test_flat_SRCS := $(test_model_SRCS)
+test_flat_LDFLAGS := $(test_model_LDFLAGS)
