@@ -67,7 +67,7 @@ int vw_filter_replace(struct vw_nl_batch *b, const struct vw_filter *f)
 
 	if (f->prog_fd < 0 || !f->name)
 		return vw_nl_sour(b, EINVAL, "a filter needs a program and a name");
-	nlh = vw_nl_begin(b, RTM_NEWTFILTER, NLM_F_CREATE, &tcm, sizeof(tcm));
+	nlh = vw_nl_begin(b, RTM_NEWTFILTER, NLM_F_CREATE | (f->fresh ? NLM_F_EXCL : 0), &tcm, sizeof(tcm));
 	if (!nlh)
 		return -b->sour_eno;
 	(void)snprintf(name, sizeof(name), "%s", f->name);

@@ -22,6 +22,7 @@ enum vw_tc_dir { VW_TC_INGRESS, VW_TC_EGRESS };
  * @prog_fd: the program, borrowed. Only looked at by vw_filter_replace().
  * @name:    shown by tc(8), e.g. "vpcwire_from_pod". Borrowed; cut to 31 bytes.
  * @dev:     interface name for messages, may be NULL.
+ * @fresh:   fail with EEXIST where one has this place already; those who listen to changes can tell it from a replacement.
  */
 struct vw_filter {
 	unsigned int ifindex;
@@ -31,6 +32,7 @@ struct vw_filter {
 	int prog_fd;
 	const char *name;
 	const char *dev;
+	bool fresh;
 };
 
 /** struct vw_filter_info - a filter as it is. */

@@ -106,7 +106,7 @@ static int attach(struct vw_nl_batch *b, const struct wiring_job *job, enum vw_t
 		  int *ret_fd, struct vw_err *err)
 {
 	const struct vw_rpc_wiring *w = job->w;
-	struct vw_filter f = {.ifindex = w->host_ifindex, .dir = dir, .dev = w->host_ifname};
+	struct vw_filter f = {.ifindex = w->host_ifindex, .dir = dir, .dev = w->host_ifname, .fresh = true};
 
 	f.name = dir == VW_TC_INGRESS ? "vpcwire_from_pod" : "vpcwire_to_pod";
 	if (!pin[0])
@@ -118,6 +118,7 @@ static int attach(struct vw_nl_batch *b, const struct wiring_job *job, enum vw_t
 		return vw_bpf_tcx_attach(w->host_ifindex, dir, *ret_fd, err);
 	f.prog_fd = *ret_fd;
 	vw_filter_replace(b, &f);
+	vw_nl_tolerate(b, VW_NL_OK_EXISTS); /* the daemon was quicker: it found the link without */
 	return 0;
 }
 

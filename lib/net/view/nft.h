@@ -16,3 +16,23 @@ int vw_nft_run(const char *text, struct vw_err *err);
  * Return: 0, -ENOENT (no such table), -EINVAL, -ENOMEM.
  */
 int vw_nft_query(const char *text, struct vw_buf *out, struct vw_err *err);
+
+/**
+ * DOC: who changes nftables
+ * Every transaction in the current network namespace, ours too; what it was about is not told.
+ */
+#define VW_NFT_BY_LEN 16        /* TASK_COMM_LEN */
+
+struct vw_nft_watch;
+
+/** vw_nft_watch_new() - Return: 0, -errno (a kernel without nftables). */
+int vw_nft_watch_new(struct vw_nft_watch **ret_watch, struct vw_err *err);
+/** vw_nft_watch_free() - NULL is fine. Return: NULL. */
+struct vw_nft_watch *vw_nft_watch_free(struct vw_nft_watch *w);
+/** vw_nft_watch_fd() - non-blocking; poll for input. Owned by @w. */
+int vw_nft_watch_fd(const struct vw_nft_watch *w);
+/**
+ * vw_nft_watch_read() - one transaction, or several of which the kernel has lost count. @by: who made it ("nft"), "" = unknown.
+ * Return: 1, 0 (none has arrived), -errno.
+ */
+int vw_nft_watch_read(struct vw_nft_watch *w, char by[VW_NFT_BY_LEN], struct vw_err *err);

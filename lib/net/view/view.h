@@ -5,6 +5,7 @@
 #include "lib/net/route.h"
 #include "lib/net/rule.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,12 +43,15 @@ enum vw_event_kind {
 	VW_EVENT_ADDR,
 	VW_EVENT_ROUTE,
 	VW_EVENT_RULE,
+	VW_EVENT_TC,            /* qdiscs and filters of an interface */
+	VW_EVENT_SYSCTL,        /* forwarding, rp_filter: RTM_NEWNETCONF tells of no others */
 	VW_EVENT_LOST,          /* events were dropped: take a full view again */
 };
 
 /**
  * struct vw_event - something appeared or changed (@gone false) or went away. The member that @kind
  * names is set.
+ * @ifindex: of VW_EVENT_TC and VW_EVENT_SYSCTL; for the latter -1 is "all", -2 "default".
  */
 struct vw_event {
 	enum vw_event_kind kind;
@@ -57,6 +61,7 @@ struct vw_event {
 		struct vw_addr addr;
 		struct vw_route route;
 		struct vw_rule rule;
+		int ifindex;
 	};
 };
 
@@ -67,12 +72,18 @@ struct vw_monitor;
 /**
  * struct vw_monitor_want - what to hear of.
  * @kinds:       VW_EVENT_BIT() of each; VW_EVENT_LOST always comes.
- * @links_below: a power of two: links with this index or a higher one are left out, by the kernel, before anybody is
- *               woken for them; 0 = all links.
+ * @links_below: a power of two: links with this index or a higher one, and their addresses, are left out, by the kernel, before
+ *               anybody is woken for them; 0 = all links.
+ * @losses:      only what can be a loss: of addresses, rules, routes, qdiscs and filters that they went or were replaced, of
+ *               routes only those of VW_RTPROT or in another's place; of links that @links_below leaves out that they were put
+ *               down, or a sysctl of theirs changed.
+ * @own:         port ids (struct vw_nl) whose doing is left out; 0 = none.
  */
 struct vw_monitor_want {
 	unsigned int kinds;
 	unsigned int links_below;
+	bool losses;
+	uint32_t own[2];
 };
 
 /**
