@@ -110,6 +110,9 @@ static const struct setting settings[] = {
 	  "Source ports of translated traffic: prng (fully random), hashrandom, none." },
 	{ "node_port_support", "AWS_VPC_CNI_NODE_PORT_SUPPORT", NULL, K_BOOL, AT(node_port_support), "true", 0, 0, NULL,
 	  "Replies to connections that came in by the primary ENI (node ports) leave by it." },
+	{ "drift_repair", "VPCWIRE_DRIFT_REPAIR", NULL, K_BOOL, AT(drift_repair), "true", 0, 0, NULL,
+	  "Rules, routes, nftables, programs and sysctls of ours that others remove or change are put back at once. False: with the next "
+	  "start." },
 	{ "v4_egress", "ENABLE_V4_EGRESS", NULL, K_BOOL, AT(v4_egress), "true", 0, 0, NULL,
 	  "Where pods have IPv6 alone: they reach IPv4 hosts under the node's address." },
 	{ "v6_egress", "ENABLE_V6_EGRESS", NULL, K_BOOL, AT(v6_egress), "false", 0, 0, NULL,

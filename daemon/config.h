@@ -74,6 +74,7 @@ struct vwired_config {
 	char veth_prefix[5];
 	enum vw_attach_mode attach;
 	bool external_snat;
+	bool drift_repair;
 	struct vw_cidr exclude_snat_cidrs[CONFIG_MAX_CIDRS];
 	size_t n_exclude_snat_cidrs;
 	enum config_random_snat randomize_snat;

@@ -8,6 +8,7 @@
 #include "daemon/cloud.h"
 #include "daemon/creds.h"
 #include "daemon/discover.h"
+#include "daemon/drift.h"
 #include "daemon/egress.h"
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
@@ -242,6 +243,7 @@ void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)
 		vw_error("rules and NAT could not be set up as the new configuration asks", "err=\"%s\"", err.msg);
 	policy_config_changed(d, old);
 	metrics_config_changed(d, old);
+	drift_config_changed(d);
 	vwired_config_free(old);
 	vw_info("configuration reloaded", "file=%s", d->config_path);
 	placement_config_changed(d);
@@ -376,6 +378,8 @@ static int open_local(struct daemon *d, struct vw_err *err)
 		r = policy_new(d, &d->policy, err);
 	if (r == 0)
 		r = hostnet_new(&d->hostnet, err);
+	if (r == 0)
+		r = drift_new(d, &d->drift, err);
 	/* before anything is looked at in the kernel, so that no change falls between */
 	if (r == 0)
 		r = monitor_new(d, &d->monitor, err);
@@ -526,6 +530,7 @@ void daemon_free(struct daemon *d)
 	rpc_server_free(d->server);
 	monitor_free(d->monitor);
 	metrics_close(d);
+	drift_free(d->drift);
 	/* ends jobs under way; their results still find the store and the pool */
 	loop_free(d->loop);
 	grow_save(d);

@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 
 struct cloud;
+struct drift;
 struct grow;
 struct hostnet;
 struct httpd;
@@ -72,6 +73,7 @@ struct daemon {
 	struct monitor *monitor;
 	struct metrics metrics;
 	struct httpd *httpd;
+	struct drift *drift;
 
 	struct waiter_list waiters;
 	unsigned int n_waiters;

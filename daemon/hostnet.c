@@ -55,6 +55,11 @@ struct hostnet *hostnet_free(struct hostnet *hn)
 	return NULL;
 }
 
+uint32_t hostnet_port(const struct hostnet *hn)
+{
+	return hn->nl.portid;
+}
+
 int hostnet_commit(struct hostnet *hn, struct vw_err *err)
 {
 	int r = vw_nl_commit(&hn->nl, &hn->batch, err);
@@ -70,8 +75,7 @@ bool hostnet_have_ipv6(void)
 
 /* --- the rules that do not depend on ENIs */
 
-/** base_rules() - Return: how many, at most 4. */
-static size_t base_rules(const struct hostnet *hn, struct vw_rule rules[4])
+size_t hostnet_base_rules(const struct hostnet *hn, struct vw_rule rules[HOSTNET_BASE_RULES])
 {
 	static const uint8_t families[] = { AF_INET, AF_INET6 };
 	size_t n = 0;
@@ -128,8 +132,7 @@ static bool about_base(const struct vw_rule *r, const void *arg)
 	return r->priority == HOSTNET_PRIO_PODS || r->priority == HOSTNET_PRIO_PRIMARY;
 }
 
-/** gateway() - 169.254.1.1 on lo; scope host, so that it is no source address of the node. */
-static struct vw_addr gateway(void)
+struct vw_addr hostnet_gateway(void)
 {
 	return (struct vw_addr){
 		.ifindex = LO_IFINDEX,
@@ -141,15 +144,15 @@ static struct vw_addr gateway(void)
 
 int hostnet_init(struct hostnet *hn, uint32_t mark_primary, struct vw_err *err)
 {
-	const struct vw_addr gw = gateway();
-	struct vw_rule want[4];
+	const struct vw_addr gw = hostnet_gateway();
+	struct vw_rule want[HOSTNET_BASE_RULES];
 	size_t n;
 	int r;
 
 	if ((mark_primary & HOSTNET_MARK_ENI_MASK) || (mark_primary & (mark_primary - 1)))
 		return vw_err_set(err, EINVAL, 0, "mark %#x is not one bit above %#x", mark_primary, HOSTNET_MARK_ENI_MASK);
 	hn->mark = mark_primary ? mark_primary : HOSTNET_MARK_PRIMARY;
-	n = base_rules(hn, want);
+	n = hostnet_base_rules(hn, want);
 	r = vw_sysctl_set("net/ipv4/ip_forward", "1", err);
 	if (r < 0)
 		return vw_err_wrap(err, "a node must forward packets");
@@ -185,7 +188,7 @@ struct vw_rule hostnet_eni_rule(const struct hostnet_eni *eni, uint8_t family)
 	};
 }
 
-static void eni_routes(const struct hostnet_eni *eni, struct vw_route routes[2])
+void hostnet4_eni_routes(const struct hostnet_eni *eni, struct vw_route routes[2])
 {
 	routes[0] = (struct vw_route){
 		.dst = vw_cidr_host(&eni->gateway),
@@ -205,12 +208,6 @@ static void eni_routes(const struct hostnet_eni *eni, struct vw_route routes[2])
 		.ifindex = eni->ifindex,
 		.dev = eni->ifname,
 	};
-}
-
-static bool same_route(const struct vw_route *a, const struct vw_route *b)
-{
-	return vw_cidr_eq(&a->dst, &b->dst) && a->table == b->table && a->ifindex == b->ifindex && a->scope == b->scope &&
-	       a->type == b->type && a->protocol == b->protocol && vw_ip_eq(&a->via, &b->via) && a->priority == b->priority;
 }
 
 bool hostnet_about_eni(const struct vw_rule *r, const void *arg)
@@ -237,20 +234,23 @@ static int eni_check(const struct hostnet_eni *eni, struct vw_err *err)
 	return 0;
 }
 
+struct vw_addr hostnet4_eni_addr(const struct hostnet_eni *eni)
+{
+	/* with a prefix route it would bring the subnet route back at every link flap */
+	return (struct vw_addr){ .ifindex = eni->ifindex, .addr = eni->addr, .flags = VW_ADDR_NOPREFIXROUTE, .dev = eni->ifname };
+}
+
 /** eni_addresses() - exactly the primary address; the image's DHCP client may have put others or a subnet route there. */
 static int eni_addresses(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
 {
 	vw_auto_free struct vw_addr *have = NULL;
-	struct vw_addr want = {
-		.ifindex = eni->ifindex, .addr = eni->addr, .flags = VW_ADDR_NOPREFIXROUTE, .dev = eni->ifname,
-	};
+	const struct vw_addr want = hostnet4_eni_addr(eni);
 	int n = vw_addr_list(&hn->nl, eni->ifindex, AF_INET, &have, err);
 	bool there = false;
 
 	if (n < 0)
 		return n;
 	for (int i = 0; i < n; i++) {
-		/* with a prefix route it would bring the subnet route back at every link flap */
 		if (vw_cidr_eq(&have[i].addr, &want.addr) && (have[i].flags & VW_ADDR_NOPREFIXROUTE)) {
 			there = true;
 			continue;
@@ -290,7 +290,7 @@ static int eni_table_routes(struct hostnet *hn, const struct hostnet_eni *eni, s
 
 	if (n < 0)
 		return n;
-	eni_routes(eni, want);
+	hostnet4_eni_routes(eni, want);
 	for (int i = 0; i < n; i++) {
 		/* of the same destination and metric: replaced below */
 		if (have[i].priority == 0 && (vw_cidr_eq(&have[i].dst, &want[0].dst) || have[i].dst.len == 0))
@@ -375,7 +375,7 @@ int hostnet_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct
 	return r < 0 ? vw_err_wrap(err, "removing the routing of %s", eni->id) : 0;
 }
 
-/* --- removal and truth */
+/* --- removal */
 
 static bool about_all(const struct vw_rule *r, const void *arg)
 {
@@ -397,7 +397,7 @@ static int family_down(struct hostnet *hn, uint8_t family, struct vw_err *err)
 
 int hostnet_down(struct hostnet *hn, struct vw_err *err)
 {
-	const struct vw_addr gw = gateway();
+	const struct vw_addr gw = hostnet_gateway();
 	int r = family_down(hn, AF_INET, err);
 
 	hn->frees_known = false;
@@ -412,67 +412,4 @@ int hostnet_down(struct hostnet *hn, struct vw_err *err)
 		r = hostnet_commit(hn, err);
 	vw_nl_batch_reset(&hn->batch);
 	return r < 0 ? r : hostnet_nat_down(hn, err);
-}
-
-static int verify_rules(const struct vw_rule *have, int n, const struct vw_rule *want, size_t n_want, struct vw_err *err)
-{
-	char text[VW_RULE_STRLEN];
-
-	for (size_t w = 0; w < n_want; w++) {
-		bool there = want[w].family != AF_INET;
-
-		for (int i = 0; i < n && !there; i++)
-			there = vw_rule_eq(&have[i], &want[w]);
-		if (!there)
-			return vw_err_set(err, ESTALE, 0, "rule %s is missing", vw_rule_str(&want[w], text));
-	}
-	return 0;
-}
-
-static int verify_eni(struct hostnet *hn, const struct hostnet_eni *eni, const struct vw_rule *rules, int n_rules,
-		      struct vw_err *err)
-{
-	vw_auto_free struct vw_route *have = NULL;
-	const struct vw_rule want = hostnet_eni_rule(eni, AF_INET);
-	struct vw_route routes[2];
-	struct vw_link link;
-	char text[VW_ROUTE_STRLEN];
-	int n, r = vw_link_get(&hn->nl, eni->ifindex, &link, err);
-
-	if (r == -ENODEV || (r == 0 && !(link.flags & IFF_UP)))
-		return vw_err_set(err, ESTALE, 0, "interface %s of %s is %s", eni->ifname, eni->id, r ? "gone" : "down");
-	if (r < 0 || eni->number == 0)
-		return r;
-	eni_routes(eni, routes);
-	r = verify_rules(rules, n_rules, &want, 1, err);
-	n = r < 0 ? r : vw_route_list(&hn->nl, AF_INET, eni->table, eni->ifindex, 0, &have, err);
-	for (int w = 0; w < 2 && n >= 0; w++) {
-		bool there = false;
-
-		for (int i = 0; i < n && !there; i++)
-			there = same_route(&have[i], &routes[w]);
-		if (!there)
-			return vw_err_set(err, ESTALE, 0, "route %s of %s is missing", vw_route_str(&routes[w], text),
-					  eni->id);
-	}
-	return n < 0 ? n : 0;
-}
-
-int hostnet_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_enis, struct vw_err *err)
-{
-	vw_auto_free struct vw_rule *rules = NULL;
-	struct vw_rule want[4];
-	char value[8];
-	int n = vw_rule_list(&hn->nl, AF_INET, &rules, err);
-	int r = n < 0 ? n : verify_rules(rules, n, want, base_rules(hn, want), err);
-
-	if (r == 0)
-		r = vw_sysctl_get("net/ipv4/ip_forward", value, sizeof(value), err);
-	if (r == 0 && strcmp(value, "1") != 0)
-		return vw_err_set(err, ESTALE, 0, "net.ipv4.ip_forward is %s", value);
-	for (size_t i = 0; i < n_enis && r == 0; i++)
-		r = verify_eni(hn, &enis[i], rules, n, err);
-	if (r == 0 && hn->ipv6)
-		r = hostnet6_verify(hn, enis, n_enis, err);
-	return r < 0 ? r : hostnet_nat_verify(hn, err);
 }

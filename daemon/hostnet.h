@@ -43,6 +43,7 @@ struct vw_err;
 #define HOSTNET_PRIO_ENI 1536           /* + n */
 #define HOSTNET_NFT_TABLE "vpcwire"
 #define HOSTNET_ROUTER6 "fe80:ec2::1"   /* the VPC router on every link (VPC User Guide; aws-node uses it too) */
+#define HOSTNET_GATEWAY6 "fe80::1"      /* of pods: each host veth has it */
 /* addresses for the way out in the family that a pod does not have: + its slot. Nobody else's; seen on the node only. */
 #define HOSTNET_EGRESS4 "169.254.176.0/20"      /* beside aws-node's 169.254.172.0/22 and AWS's own (169.254.169 to 171) */
 #define HOSTNET_EGRESS6 "fd00::ac:0/116"        /* aws-node's fd00::ac:00/118, four times as large */
@@ -56,6 +57,8 @@ struct hostnet;
 int hostnet_new(struct hostnet **ret_hn, struct vw_err *err);
 /** hostnet_free() - leaves the kernel as it is. Accepts NULL. Return: NULL. */
 struct hostnet *hostnet_free(struct hostnet *hn);
+/** hostnet_port() - the port id of what it asks of the kernel, as events have it. */
+uint32_t hostnet_port(const struct hostnet *hn);
 
 /**
  * hostnet_init() - ip_forward, lo up, the rules at 512 and 1024 (also for IPv6 where the kernel has it, so that pods of a
@@ -259,7 +262,57 @@ void hostnet_scan_done(struct hostnet_scan *scan);
 int hostnet_orphan_del(struct hostnet *hn, const struct hostnet_pod *orphan, struct vw_err *err);
 
 /**
- * hostnet_verify() - is what hostnet_init(), _eni_setup() (for @enis) and _nat_apply() made still there?
+ * enum hostnet_kind - what of ours can be missing. hostnet_kind_name(): "rule", ...
+ * Links: up, MTU, group. Addresses: of secondary ENIs, of the pods' gateway.
+ */
+enum hostnet_kind {
+	HOSTNET_SYSCTL,
+	HOSTNET_LINK,
+	HOSTNET_ADDRESS,
+	HOSTNET_ROUTE,
+	HOSTNET_RULE,
+	HOSTNET_NFT,
+	HOSTNET_FILTER,         /* not looked at by hostnet: see programs.h */
+	HOSTNET_KINDS,
+};
+#define HOSTNET_BIT(kind) (1u << (kind))
+#define HOSTNET_ALL (HOSTNET_BIT(HOSTNET_KINDS) - 1)
+
+const char *hostnet_kind_name(enum hostnet_kind kind);
+
+/**
+ * struct hostnet_truth - what to compare, and who hears of differences.
+ * @enis:  those that are set up; ones whose link is gone are passed over.
+ * @pods:  those whose routes must be there, if they have a link.
+ * @found: something of ours is missing or was changed. @what: "rule 512: lookup 22103 is missing", also what it is known by. Return: true = put it
+ *         right now.
+ */
+struct hostnet_truth {
+	const struct hostnet_eni *enis;
+	size_t n_enis;
+	const struct hostnet_pod *pods;
+	size_t n_pods;
+	bool (*found)(enum hostnet_kind kind, const char *what, void *arg);
+	void *arg;
+};
+
+/**
+ * hostnet_repair() - compare what hostnet_init(), _init6(), _eni_setup(), _nat_apply(), _free_set() and the plugin made with
+ * the kernel, and restore what is missing. What others have put beside it stays; in our own nftables tables nothing does.
+ * @kinds: HOSTNET_BIT() of each kind to look at. One that fails does not keep the others from being restored.
+ * Return: 0, -errno of the first that failed.
+ */
+int hostnet_repair(struct hostnet *hn, unsigned int kinds, const struct hostnet_truth *t, struct vw_err *err);
+
+/**
+ * hostnet_pod_repair() - the link of one pod, its gateway's address (with IPv6), forwarding. @alias: "<container id>/<ifname>"; a link with
+ * another alias is not touched. Return: 1 = there is such a link, 0 = there is none, -errno.
+ */
+int hostnet_pod_repair(struct hostnet *hn, const struct hostnet_pod *pod, const char *owner, const struct hostnet_truth *t,
+		       struct vw_err *err);
+
+/**
+ * hostnet_verify() - is what hostnet_init(), _eni_setup() (for @enis), _nat_apply() made still there?
  * Return: 0, -ESTALE with the first difference in @err ("rule 1537: fwmark 0x1/0x7f lookup 3 is
  * missing"), -errno.
  */

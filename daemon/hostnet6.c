@@ -79,7 +79,7 @@ static struct vw_ip router(void)
 	return ip;
 }
 
-static void eni_routes6(const struct hostnet_eni *eni, struct vw_route routes[2])
+void hostnet6_eni_routes(const struct hostnet_eni *eni, struct vw_route routes[2])
 {
 	const struct vw_ip gw = router();
 
@@ -96,20 +96,6 @@ static void eni_routes6(const struct hostnet_eni *eni, struct vw_route routes[2]
 	routes[1].dst = (struct vw_cidr){ .ip = { .family = AF_INET6 } };
 	routes[1].via = gw;
 	routes[1].onlink = true;        /* not to depend on the interface's own link-local address */
-}
-
-static bool same_route6(const struct vw_route *a, const struct vw_route *b)
-{
-	return vw_cidr_eq(&a->dst, &b->dst) && a->ifindex == b->ifindex && a->type == b->type && a->protocol == b->protocol &&
-	       vw_ip_eq(&a->via, &b->via) && a->priority == b->priority;
-}
-
-static bool holds(const struct vw_route *have, int n, const struct vw_route *want)
-{
-	for (int i = 0; i < n; i++)
-		if (same_route6(&have[i], want))
-			return true;
-	return false;
 }
 
 int hostnet6_eni_before(const struct hostnet_eni *eni, struct vw_err *err)
@@ -132,15 +118,15 @@ static int table_routes6(struct hostnet *hn, const struct hostnet_eni *eni, stru
 
 	if (n < 0)
 		return n;
-	eni_routes6(eni, want);
+	hostnet6_eni_routes(eni, want);
 	for (int w = 0; w < 2; w++)
-		if (!holds(have, n, &want[w])) {
+		if (!hostnet_holds_route(have, n, &want[w])) {
 			(void)vw_route_add(&hn->batch, &want[w]);
 			vw_nl_tolerate(&hn->batch, VW_NL_OK_EXISTS);
 		}
 	/* after the adds; IPv6 takes several routes of one destination and metric, so that both may be there for a moment */
 	for (int i = 0; i < n; i++) {
-		if (same_route6(&have[i], &want[0]) || same_route6(&have[i], &want[1]))
+		if (hostnet_holds_route(want, 2, &have[i]))
 			continue;
 		have[i].dev = eni->ifname;
 		(void)vw_route_del(&hn->batch, &have[i]);
@@ -204,6 +190,28 @@ int hostnet6_labels_down(struct hostnet *hn, struct vw_err *err)
 	return drop_labels(hn, 0, NULL, err);
 }
 
+struct vw_addr hostnet6_eni_addr(const struct hostnet_eni *eni)
+{
+	return (struct vw_addr){
+		.ifindex = eni->ifindex,
+		.addr = vw_cidr_host(&eni->addr6),
+		.flags = VW_ADDR_NODAD | VW_ADDR_NOPREFIXROUTE,
+		.dev = eni->ifname,
+	};
+}
+
+void hostnet6_put_addr(struct hostnet *hn, const struct hostnet_eni *eni)
+{
+	const struct vw_addrlabel label = {
+		.prefix = vw_cidr_host(&eni->addr6), .ifindex = eni->ifindex, .label = HOSTNET_LABEL_ENI, .dev = eni->ifname,
+	};
+	const struct vw_addr addr = hostnet6_eni_addr(eni);
+
+	(void)vw_addrlabel_set(&hn->batch, &label);
+	(void)vw_addr_add(&hn->batch, &addr);
+	vw_nl_tolerate(&hn->batch, VW_NL_OK_EXISTS);
+}
+
 /*
  * What leaves by the ENI and is masqueraded gets this address. The label keeps the node's own sockets from choosing it for
  * whoever has a similar one, as the pods of this ENI have; what goes out by the ENI itself is decided before labels are
@@ -211,24 +219,13 @@ int hostnet6_labels_down(struct hostnet *hn, struct vw_err *err)
  */
 static int own_addr6(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
 {
-	const struct vw_addrlabel label = {
-		.prefix = vw_cidr_host(&eni->addr6), .ifindex = eni->ifindex, .label = HOSTNET_LABEL_ENI, .dev = eni->ifname,
-	};
 	int r = drop_addrs6(hn, eni, err);
 
 	if (r == 0)
 		r = drop_labels(hn, eni->ifindex, &eni->addr6, err);
-	if (r < 0 || !eni->addr6.family)
-		return r;
-	(void)vw_addrlabel_set(&hn->batch, &label);
-	(void)vw_addr_add(&hn->batch, &(struct vw_addr){
-					      .ifindex = eni->ifindex,
-					      .addr = vw_cidr_host(&eni->addr6),
-					      .flags = VW_ADDR_NODAD | VW_ADDR_NOPREFIXROUTE,
-					      .dev = eni->ifname,
-				      });
-	vw_nl_tolerate(&hn->batch, VW_NL_OK_EXISTS);
-	return 0;
+	if (r == 0 && eni->addr6.family)
+		hostnet6_put_addr(hn, eni);
+	return r;
 }
 
 int hostnet6_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
@@ -256,59 +253,4 @@ int hostnet6_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struc
 	if (r == 0)
 		r = drop_labels(hn, eni->ifindex, NULL, err);
 	return r < 0 ? r : hostnet_routes_del(hn, AF_INET6, eni->table, err);
-}
-
-/* --- truth */
-
-static bool has_rule(const struct vw_rule *have, int n, const struct vw_rule *want)
-{
-	for (int i = 0; i < n; i++)
-		if (vw_rule_eq(&have[i], want))
-			return true;
-	return false;
-}
-
-static int verify_eni6(struct hostnet *hn, const struct hostnet_eni *eni, const struct vw_rule *rules, int n_rules,
-		       struct vw_err *err)
-{
-	vw_auto_free struct vw_route *have = NULL;
-	char text[VW_ROUTE_STRLEN > VW_RULE_STRLEN ? VW_ROUTE_STRLEN : VW_RULE_STRLEN];
-	const struct vw_rule want = hostnet_eni_rule(eni, AF_INET6);
-	struct vw_route routes[2];
-	int n;
-
-	if (!has_rule(rules, n_rules, &want))
-		return vw_err_set(err, ESTALE, 0, "IPv6 rule %s is missing", vw_rule_str(&want, text));
-	n = vw_route_list(&hn->nl, AF_INET6, eni->table, eni->ifindex, 0, &have, err);
-	if (n < 0)
-		return n;
-	eni_routes6(eni, routes);
-	for (int w = 0; w < 2; w++)
-		if (!holds(have, n, &routes[w]))
-			return vw_err_set(err, ESTALE, 0, "IPv6 route %s of %s is missing", vw_route_str(&routes[w], text),
-					  eni->id);
-	return 0;
-}
-
-int hostnet6_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_enis, struct vw_err *err)
-{
-	vw_auto_free struct vw_rule *rules = NULL;
-	const struct vw_rule want[] = {
-		{ .family = AF_INET6, .protocol = VW_RTPROT, .priority = HOSTNET_PRIO_PODS, .table = HOSTNET_TABLE_PODS },
-		{ .family = AF_INET6, .protocol = VW_RTPROT, .priority = HOSTNET_PRIO_PRIMARY, .fwmark = hn->mark,
-		  .fwmask = hn->mark, .table = RT_TABLE_MAIN },
-	};
-	char value[8], text[VW_RULE_STRLEN];
-	int n = vw_rule_list(&hn->nl, AF_INET6, &rules, err);
-	int r = n < 0 ? n : vw_sysctl_if_get(AF_INET6, "all", "forwarding", value, sizeof(value), err);
-
-	if (r == 0 && strcmp(value, "1") != 0)
-		return vw_err_set(err, ESTALE, 0, "net.ipv6.conf.all.forwarding is %s", value);
-	for (size_t i = 0; r == 0 && i < 2; i++)
-		if (!has_rule(rules, n, &want[i]))
-			return vw_err_set(err, ESTALE, 0, "IPv6 rule %s is missing", vw_rule_str(&want[i], text));
-	for (size_t i = 0; r == 0 && i < n_enis; i++)
-		if (enis[i].number && enis[i].ipv6)
-			r = verify_eni6(hn, &enis[i], rules, n, err);
-	return r;
 }

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-static struct vw_route route_to(const struct vw_cidr *cidr)
+struct vw_route hostnet_free_route(const struct vw_cidr *cidr)
 {
 	return (struct vw_route){
 		.dst = *cidr,
@@ -82,7 +82,7 @@ static bool wanted(const struct vw_cidr *cidr, const struct vw_cidr *slots, size
 
 static void put_del(struct hostnet *hn, size_t i)
 {
-	const struct vw_route r = route_to(&hn->frees[i].cidr);
+	const struct vw_route r = hostnet_free_route(&hn->frees[i].cidr);
 
 	(void)vw_route_del(&hn->batch, &r);
 	vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
@@ -106,7 +106,7 @@ int hostnet_free_set(struct hostnet *hn, const char *eni_id, const struct vw_cid
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++) {
-		const struct vw_route route = route_to(&slots[i]);
+		const struct vw_route route = hostnet_free_route(&slots[i]);
 		struct hostnet_free *f = find(hn, &slots[i]);
 
 		if (f) {

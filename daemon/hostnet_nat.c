@@ -204,7 +204,7 @@ static int list(const char *command, char **ret, struct vw_err *err)
 	return *ret ? 0 : vw_err_set(err, ENOMEM, 0, "no memory for a listing of the nftables tables");
 }
 
-static int nat_write(struct hostnet *hn, struct vw_err *err)
+int hostnet_nat_write(struct hostnet *hn, struct vw_err *err)
 {
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
 	int r = compose(hn, &b, err);
@@ -244,7 +244,7 @@ int hostnet_nat_apply(struct hostnet *hn, const struct hostnet_nat *nat, struct 
 	r = conf_copy(nat, &hn->nat.conf, &hn->nat.cidrs, err);
 	if (r < 0)
 		return r;
-	r = nat_write(hn, err);
+	r = hostnet_nat_write(hn, err);
 	if (r < 0) {
 		free(hn->nat.cidrs);
 		hn->nat.conf = before.conf;
@@ -280,7 +280,7 @@ int hostnet_nat_eni(struct hostnet *hn, const struct hostnet_eni *eni, struct vw
 		e += hn->nat.n_enis++;
 	}
 	*e = *eni;
-	return hn->nat.known ? nat_write(hn, err) : 0;
+	return hn->nat.known ? hostnet_nat_write(hn, err) : 0;
 }
 
 int hostnet_nat_eni_gone(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
@@ -290,7 +290,7 @@ int hostnet_nat_eni_gone(struct hostnet *hn, const struct hostnet_eni *eni, stru
 	if (!e)
 		return 0;
 	*e = hn->nat.enis[--hn->nat.n_enis];
-	return hn->nat.known ? nat_write(hn, err) : 0;
+	return hn->nat.known ? hostnet_nat_write(hn, err) : 0;
 }
 
 /* --- truth and removal */

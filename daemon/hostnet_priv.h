@@ -1,7 +1,9 @@
 #pragma once
 
 #include "daemon/hostnet.h"
+#include "lib/net/addr.h"
 #include "lib/net/nl.h"
+#include "lib/net/route.h"
 #include "lib/net/rule.h"
 
 /** DOC: inside hostnet*.c only */
@@ -73,6 +75,21 @@ struct hostnet {
 int hostnet_commit(struct hostnet *hn, struct vw_err *err);
 
 bool hostnet_have_ipv6(void);
+#define HOSTNET_BASE_RULES 4
+/** hostnet_base_rules() - those that do not depend on ENIs, of both families. Return: how many. */
+size_t hostnet_base_rules(const struct hostnet *hn, struct vw_rule rules[HOSTNET_BASE_RULES]);
+/** hostnet_gateway() - 169.254.1.1 on lo; scope host, so that it is no source address of the node. */
+struct vw_addr hostnet_gateway(void);
+/** hostnet_holds_route() - one of @have is @want: same destination, table, hop, metric, type and maker. */
+bool hostnet_holds_route(const struct vw_route *have, int n, const struct vw_route *want);
+/** hostnet4_eni_routes(), hostnet6_eni_routes() - the table of a secondary ENI: to the gateway, and all else through it. */
+void hostnet4_eni_routes(const struct hostnet_eni *eni, struct vw_route routes[2]);
+void hostnet6_eni_routes(const struct hostnet_eni *eni, struct vw_route routes[2]);
+/** hostnet4_eni_addr(), hostnet6_eni_addr() - of a secondary ENI; the latter only if it has an addr6. */
+struct vw_addr hostnet4_eni_addr(const struct hostnet_eni *eni);
+struct vw_addr hostnet6_eni_addr(const struct hostnet_eni *eni);
+/** hostnet6_put_addr() - that address and its label into the batch. */
+void hostnet6_put_addr(struct hostnet *hn, const struct hostnet_eni *eni);
 /**
  * hostnet_rules_converge() - of the rules of ours (protocol) that @about picks, keep the wanted and delete the others; add what
  * misses. A rule whose EXCL add says EEXIST would be there already; listing first also finds what must go.
@@ -95,7 +112,10 @@ int hostnet6_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct
 int hostnet6_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
 /** hostnet6_labels_down() - all labels of ours into the batch. */
 int hostnet6_labels_down(struct hostnet *hn, struct vw_err *err);
-int hostnet6_verify(struct hostnet *hn, const struct hostnet_eni *enis, size_t n_enis, struct vw_err *err);
+
+/* hostnet_free.c */
+/** hostnet_free_route() - what makes @cidr unreachable. */
+struct vw_route hostnet_free_route(const struct vw_cidr *cidr);
 
 /* hostnet_nat.c */
 /** hostnet_nat_eni() - a secondary ENI is set up or has changed: its addresses get its mark. Before hostnet_nat_apply(): noted. */
@@ -103,6 +123,8 @@ int hostnet_nat_eni(struct hostnet *hn, const struct hostnet_eni *eni, struct vw
 int hostnet_nat_eni_gone(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
 /** hostnet_nat_verify() - the tables are as they were made. Return: 0, -ESTALE, -errno. */
 int hostnet_nat_verify(struct hostnet *hn, struct vw_err *err);
+/** hostnet_nat_write() - make them again, as they were last. */
+int hostnet_nat_write(struct hostnet *hn, struct vw_err *err);
 /** hostnet_nat_down() - remove the tables; absent is fine. */
 int hostnet_nat_down(struct hostnet *hn, struct vw_err *err);
 void hostnet_nat_done(struct hostnet *hn);

@@ -4,6 +4,7 @@
 #include "daemon/info.h"
 
 #include "daemon/daemon.h"
+#include "daemon/drift.h"
 #include "daemon/egress.h"
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
@@ -68,7 +69,7 @@ void info_status(struct daemon *d, struct vw_rpc_status *ret_st)
 		    d->trouble.eno ? d->trouble.msg : "vpcwired has just started and does not know its node yet");
 		return;
 	}
-	if (network_broken(d, &err)) {
+	if (drift_contested(d, &err) || network_broken(d, &err)) {
 		say(ret_st, VW_CNI_LIMITED, err.msg);
 		return;
 	}
@@ -217,6 +218,15 @@ static int add_placement(struct daemon *d, struct vw_json *root)
 	return vw_json_set(root, "placement", o);
 }
 
+static int add_drift(struct daemon *d, struct vw_json *root)
+{
+	struct vw_json *drift;
+	struct vw_err err;
+	int r = drift_query(d, NULL, &drift, &err);
+
+	return r < 0 ? r : vw_json_set(root, "drift", drift);
+}
+
 static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
 {
 	return vw_json_set_int(root, "v", VW_RPC_VERSION_MAX) < 0 || vw_json_set_str(root, "version", VW_VERSION) < 0 ||
@@ -224,7 +234,7 @@ static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
 	       vw_json_set_str(root, "instance_type", d->node.instance_type) < 0 || vw_json_set_str(root, "zone", d->node.zone) < 0 ||
 	       vw_json_set_bool(root, "ready", d->ready) < 0 || vw_json_set_bool(root, "discovered", d->discovered) < 0 ||
 	       vw_json_set_str(root, "trouble", d->trouble.eno ? d->trouble.msg : NULL) < 0 || add_pool(d, root) < 0 ||
-	       add_placement(d, root) < 0 || vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root, whole) < 0 ?
+	       add_placement(d, root) < 0 || add_drift(d, root) < 0 || vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root, whole) < 0 ?
 		       -ENOMEM : 0;
 }
 

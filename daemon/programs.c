@@ -5,10 +5,15 @@
 #include "daemon/programs.h"
 
 #include "daemon/daemon.h"
+#include "daemon/hostnet.h"
 #include "lib/base/log.h"
+#include "lib/net/bpf.h"
 #include "lib/net/link.h"
 #include "lib/net/tc.h"
 #include "netpolicy-bpf/user/np_loader.h"
+
+#include <errno.h>
+#include <stdio.h>
 
 /* @dirs filters on the link's clsact; a link that has gone is no failure */
 static int attach(struct daemon *d, const struct vw_filter *f, unsigned int n, struct vw_err *err)
@@ -24,21 +29,95 @@ static int attach(struct daemon *d, const struct vw_filter *f, unsigned int n, s
 	return vw_nl_commit(&d->nl, &b, err);
 }
 
-void programs_attach_eni(struct daemon *d, const struct eni *e)
+static struct vw_filter eni_filter(struct daemon *d, const struct eni *e)
 {
-	const struct vw_filter f = {
+	return (struct vw_filter){
 		.ifindex = e->ifindex,
 		.dir = VW_TC_EGRESS,
 		.prog_fd = np_to_wire_fd(d->np),
 		.name = "vpcwire_to_wire",
 		.dev = e->ifname,
 	};
+}
+
+static void pod_filters(struct daemon *d, const struct attachment *a, struct vw_filter f[2])
+{
+	f[0] = (struct vw_filter){ .dir = VW_TC_INGRESS, .prog_fd = np_from_pod_fd(d->np), .name = "vpcwire_from_pod" };
+	f[1] = (struct vw_filter){ .dir = VW_TC_EGRESS, .prog_fd = np_to_pod_fd(d->np), .name = "vpcwire_to_pod" };
+	for (int i = 0; i < 2; i++) {
+		f[i].ifindex = VW_IFINDEX_BASE + a->slot;
+		f[i].dev = a->host_ifname;
+	}
+}
+
+void programs_attach_eni(struct daemon *d, const struct eni *e)
+{
+	const struct vw_filter f = eni_filter(d, e);
 	struct vw_err err;
 
 	if (attach(d, &f, 1, &err) < 0)
 		vw_error("the eBPF program could not be attached to an ENI: egress to services behind it is not judged",
 			 "eni=%s ifname=%s err=\"%s\"", e->row.id, e->ifname, err.msg);
 }
+
+/* --- repair */
+
+/* Return: 1 = it hangs there by the one way or the other, 0, -errno (-ENODEV: the link has gone) */
+static int hangs(struct daemon *d, const struct vw_filter *f, struct vw_err *err)
+{
+	struct vw_filter_info info;
+	uint32_t id;
+	int r = vw_bpf_prog_id(f->prog_fd, &id, err);
+
+	if (r == 0)
+		r = vw_filter_get(&d->nl, f, &info, err);
+	if (r == 0 && info.prog_id == id && info.direct_action)
+		return 1;
+	if (r < 0 && r != -ENOENT)
+		return r;
+	/* the setting may have been another one when the pod started; a kernel without tcx has none there */
+	return vw_bpf_tcx_has(f->ifindex, f->dir, id, err) == 1;
+}
+
+static int repair(struct daemon *d, const struct vw_filter *f, bool tcx, const struct hostnet_truth *t, struct vw_err *err)
+{
+	char what[160];
+	int r = hangs(d, f, err);
+
+	if (r)
+		return r < 0 && r != -ENODEV ? r : 0;
+	(void)snprintf(what, sizeof(what), "program %s on %s is missing", f->name, f->dev);
+	if (!t->found(HOSTNET_FILTER, what, t->arg))
+		return 0;
+	r = tcx ? vw_bpf_tcx_attach(f->ifindex, f->dir, f->prog_fd, err) : attach(d, f, 1, err);
+	return r == -ENODEV ? 0 : r;
+}
+
+int programs_repair_pod(struct daemon *d, const struct attachment *a, const struct hostnet_truth *t, struct vw_err *err)
+{
+	struct vw_filter f[2];
+	int r = 0;
+
+	pod_filters(d, a, f);
+	for (int i = 0; r == 0 && i < 2; i++)
+		r = repair(d, &f[i], d->cfg->attach == VW_ATTACH_TCX, t, err);
+	return r;
+}
+
+int programs_repair_enis(struct daemon *d, const struct hostnet_truth *t, struct vw_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < d->enis.n; i++) {
+		const struct vw_filter f = eni_filter(d, &d->enis.v[i]);
+
+		if (d->enis.v[i].wired)
+			r = repair(d, &f, false, t, err);
+	}
+	return r;
+}
+
+/* --- after an upgrade */
 
 void programs_renew(struct daemon *d)
 {
@@ -53,17 +132,11 @@ void programs_renew(struct daemon *d)
 		return;
 	}
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
-		struct vw_filter f[] = {
-			{ .dir = VW_TC_INGRESS, .prog_fd = np_from_pod_fd(d->np), .name = "vpcwire_from_pod" },
-			{ .dir = VW_TC_EGRESS, .prog_fd = np_to_pod_fd(d->np), .name = "vpcwire_to_pod" },
-		};
+		struct vw_filter f[2];
 
 		if (a->superseded)
 			continue;
-		for (int i = 0; i < 2; i++) {
-			f[i].ifindex = VW_IFINDEX_BASE + a->slot;
-			f[i].dev = a->host_ifname;
-		}
+		pod_filters(d, a, f);
 		if (attach(d, f, 2, &err) < 0)
 			vw_error("the new eBPF programs could not be attached to a living pod", "container_id=%s err=\"%s\"",
 				 a->container_id, err.msg);

@@ -1,16 +1,25 @@
 #pragma once
 
+struct attachment;
 struct daemon;
 struct eni;
+struct hostnet_truth;
+struct vw_err;
 
 /**
  * DOC: eBPF programs on links that exist
  *
  * The plugin attaches the pinned programs to a veth when it makes it. Here is what the daemon attaches itself: to_wire on its
- * ENIs, and all of them anew after an upgrade has replaced the pins.
+ * ENIs, all of them anew after an upgrade has replaced the pins, and what somebody has taken away.
  */
 
 /** programs_attach_eni() - to_wire on the ENI's way out. A link that refuses is logged: services behind it are not judged. */
 void programs_attach_eni(struct daemon *d, const struct eni *e);
 /** programs_renew() - after a start: the pods that live run the programs that are pinned now. Nothing to do mostly. */
 void programs_renew(struct daemon *d);
+/**
+ * programs_repair_pod(), programs_repair_enis() - like hostnet_repair(), for the programs on the two sides of a pod's veth, and on
+ * ENIs. By whichever way a program hangs there, clsact or tcx, it is there. Return: 0, -errno.
+ */
+int programs_repair_pod(struct daemon *d, const struct attachment *a, const struct hostnet_truth *t, struct vw_err *err);
+int programs_repair_enis(struct daemon *d, const struct hostnet_truth *t, struct vw_err *err);

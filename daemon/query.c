@@ -2,6 +2,7 @@
 #include "daemon/query.h"
 
 #include "daemon/daemon.h"
+#include "daemon/drift.h"
 #include "daemon/info.h"
 #include "daemon/policy.h"
 #include "lib/base/cleanup.h"
@@ -17,6 +18,7 @@ static const struct {
 	{ "policy-status", policy_query_status },
 	{ "policy-explain", policy_query_explain },
 	{ "policy-simulate", policy_query_simulate },
+	{ "drift", drift_query },
 };
 
 int query_answer(struct daemon *d, const char *what, const struct vw_json *args, struct vw_json **ret_result,

@@ -13,6 +13,7 @@
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
 #include "lib/net/link.h"
+#include "lib/net/view/nft.h"
 #include "lib/net/view/view.h"
 
 #include <errno.h>
@@ -493,6 +494,55 @@ void programs_attach_eni(struct daemon *d, const struct eni *e)
 
 void programs_renew(struct daemon *d)
 {
+}
+
+/* --- nobody takes anything of ours away: what drift does about it has tests of its own */
+
+int programs_repair_pod(struct daemon *d, const struct attachment *a, const struct hostnet_truth *t, struct vw_err *err)
+{
+	return 0;
+}
+
+int programs_repair_enis(struct daemon *d, const struct hostnet_truth *t, struct vw_err *err)
+{
+	return 0;
+}
+
+int hostnet_repair(struct hostnet *hn, unsigned int kinds, const struct hostnet_truth *t, struct vw_err *err)
+{
+	return 0;
+}
+
+int hostnet_pod_repair(struct hostnet *hn, const struct hostnet_pod *pod, const char *owner, const struct hostnet_truth *t,
+		       struct vw_err *err)
+{
+	return 1;
+}
+
+uint32_t hostnet_port(const struct hostnet *hn)
+{
+	return 0;
+}
+
+struct vw_nft_watch *vw_nft_watch_free(struct vw_nft_watch *w)
+{
+	return NULL;
+}
+
+int vw_nft_watch_new(struct vw_nft_watch **ret_watch, struct vw_err *err)
+{
+	*ret_watch = NULL;
+	return 0;
+}
+
+int vw_nft_watch_fd(const struct vw_nft_watch *w)
+{
+	return -1;
+}
+
+int vw_nft_watch_read(struct vw_nft_watch *w, char by[VW_NFT_BY_LEN], struct vw_err *err)
+{
+	return 0;
 }
 
 int query_answer(struct daemon *d, const char *what, const struct vw_json *args, struct vw_json **ret_result,

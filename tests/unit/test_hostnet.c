@@ -389,7 +389,7 @@ static void test_converges_over_a_mess(void **state)
 	(void)vw_rule_add(&b, &(struct vw_rule){ .family = AF_INET, .priority = 1537, .fwmark = 1, .fwmask = 0x7f,
 						 .table = 88, .protocol = RTPROT_STATIC });
 	commit(&n->nl, &b);
-	expect_stale(n, "rule 512");
+	expect_stale(n, "net.ipv4.conf.all.forwarding is 0");
 	setup_all(n);
 	ok(hostnet_verify(n->hn, n->eni, 2, &err));
 	rules = our_rules(n);
@@ -434,7 +434,7 @@ static void test_verify_names_what_is_missing(void **state)
 	expect_stale(n, "ip vpcwire is not as");
 	setup_all(n);
 	ok(vw_sysctl_set("net/ipv4/ip_forward", "0", &err));
-	expect_stale(n, "ip_forward");
+	expect_stale(n, "net.ipv4.conf.all.forwarding is 0");
 	setup_all(n);
 	(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = n->eni[1].ifindex, .what = VW_LINK_DOWN });
 	commit(&n->nl, &b);
@@ -804,7 +804,7 @@ static void test_eni_remove_and_down(void **state)
 	assert_int_equal(ok(vw_rule_list(&n->nl, AF_INET, &rules, &err)), 3);
 	free(rules);
 	assert_int_equal(routes_in(n, 2, 0), 0);
-	expect_stale(n, "rule 512");
+	expect_stale(n, "address 169.254.1.1/32 of lo is missing");
 }
 
 static void test_table_numbers(void **state)

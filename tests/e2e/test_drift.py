@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What others take away of ours is put back, what is theirs stays as they left it, and nobody is fought."""
+import itertools
+
+import pytest
+
+from tests.harness import audit, cni, proc, traffic
+from tests.harness.traffic import Place
+
+LAB = {"args": ("--ipv6",), "nodes": 1, "instance_type": "t3.small"}
+SOON_S = 10             # a second is promised (make bench measures it); a busy machine gets more
+
+ECHO = """import socket, sys, threading
+def serve(c):
+    while data := c.recv(4096):
+        c.sendall(data)
+for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+    s = socket.socket(family, socket.SOCK_STREAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    s.bind((address, 9100))
+    s.listen()
+    threading.Thread(target=lambda s=s: [threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start() for _ in iter(int, 1)],
+                     daemon=True).start()
+print("ready", flush=True)
+for line in sys.stdin:
+    print("ready", flush=True)
+"""
+
+# one connection; each line is sent and must come back
+CLIENT = """import socket, sys
+s = socket.create_connection((sys.argv[1], 9100), timeout=30)
+for line in sys.stdin:
+    s.sendall(line.encode())
+    got = b""
+    while not got.endswith(b"\\n"):
+        got += s.recv(4096)
+    print(got.decode().strip(), flush=True)
+"""
+
+FOREIGN = """
+ip rule add pref 700 fwmark 0x77 lookup 4242
+ip -6 rule add pref 700 fwmark 0x77 lookup 4242
+ip route add 198.51.100.0/24 dev lo table 4242
+ip route add 198.51.100.0/24 dev lo
+ip -6 route add 2001:db8:77::/64 dev lo table 4242
+nft -f - <<END
+table inet foreign {
+  set s { type ipv4_addr; elements = { 192.0.2.1, 192.0.2.2 } }
+  chain c { type filter hook forward priority 100; policy accept; ip saddr @s tcp dport 7 drop; }
+}
+END
+"""
+FOREIGN_FILTERS = """
+for dev in $veth $eni; do
+  tc qdisc add dev $dev clsact 2>/dev/null || true
+  tc filter add dev $dev egress pref 77 handle 0x77 bpf da object-pinned $pins/to_wire
+done
+"""
+NO_FOREIGN = """
+set +e
+ip rule del pref 700 2>/dev/null; ip -6 rule del pref 700 2>/dev/null
+ip route flush table 4242 2>/dev/null; ip -6 route flush table 4242 2>/dev/null; ip route del 198.51.100.0/24 dev lo 2>/dev/null
+nft delete table inet foreign 2>/dev/null
+for dev in $veth $eni; do tc filter del dev $dev egress pref 77 2>/dev/null; done
+true
+"""
+SEE_FOREIGN = """
+set +e
+ip rule show pref 700; ip -6 rule show pref 700; ip route show table 4242 2>/dev/null; ip -6 route show table 4242 2>/dev/null
+ip route show 198.51.100.0/24; nft list table inet foreign 2>/dev/null
+for dev in $veth $eni; do tc filter show dev $dev egress pref 77; done
+true
+"""
+SEE_MORE = """
+for dev in $veth $eni $primary; do
+  for side in ingress egress; do echo $dev $side; tc filter show dev $dev $side | sed 's/ tag.*//'; done
+  cat /proc/sys/net/ipv4/conf/$dev/rp_filter /proc/sys/net/ipv4/conf/$dev/forwarding /proc/sys/net/ipv6/conf/$dev/forwarding
+done
+cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv6/conf/$eni/accept_ra
+"""
+FLUSH_RULES = """
+ip $family rule flush
+ip $family rule add pref 32766 lookup main protocol kernel
+[ -n "$family" ] || ip rule add pref 32767 lookup default protocol kernel
+"""
+
+# kind, what somebody does
+LOSSES = [
+    ("rule", "ip rule del pref 512"),
+    ("rule", "ip -6 rule del pref 512"),
+    ("rule", "ip rule del pref 1024"),
+    ("rule", "ip rule del pref $pref"),
+    ("rule", "ip -6 rule del pref $pref"),
+    ("rule", "family=;" + FLUSH_RULES),
+    ("rule", "family=-6;" + FLUSH_RULES),
+    ("route", "ip route del default table $table"),
+    ("route", "ip route flush table $table"),
+    ("route", "ip -6 route flush table $table"),
+    ("route", "ip route replace default dev lo table $table"),
+    ("route", "ip route flush table 22103"),
+    ("route", "ip -6 route flush table 22103"),
+    ("route", "ip route del $pod table 22103"),
+    ("nft", "nft flush ruleset"),
+    ("nft", "nft delete table ip vpcwire"),
+    ("nft", "nft delete table ip6 vpcwire"),
+    ("nft", "nft flush chain ip vpcwire source"),
+    ("nft", "nft delete element ip vpcwire vpc '{ '$vpc' }'"),
+    ("nft", "nft add rule ip vpcwire leave counter drop"),
+    ("filter", "tc qdisc del dev $veth clsact"),
+    ("filter", "tc filter del dev $veth ingress"),
+    ("filter", "tc filter del dev $veth egress pref 10"),
+    ("filter", "tc filter replace dev $veth ingress pref 10 handle 0x5657 bpf da object-pinned $pins/to_wire"),
+    ("filter", "tc qdisc del dev $eni clsact"),
+    ("filter", "tc filter del dev $eni egress pref 10"),
+    ("sysctl", "echo 0 >/proc/sys/net/ipv4/ip_forward"),
+    ("sysctl", "echo 0 >/proc/sys/net/ipv6/conf/all/forwarding"),
+    ("sysctl", "echo 1 >/proc/sys/net/ipv4/conf/$eni/rp_filter"),
+    ("sysctl", "echo 0 >/proc/sys/net/ipv4/conf/$eni/forwarding"),
+    ("sysctl", "echo 0 >/proc/sys/net/ipv4/conf/$veth/forwarding"),
+    ("link", "ip link set $eni down"),
+    ("link", "ip link set $eni mtu 1500"),
+    ("link", "ip link set $veth down"),
+    ("address", "ip addr del 169.254.1.1/32 dev lo"),
+    ("address", "ip addr flush dev $eni"),
+    ("address", "ip addr del $eni_addr dev $eni; ip addr add $eni_addr dev $eni"),
+]
+
+
+def drift(node):
+    reply = node.rpc("query", what="drift")
+    assert "error" not in reply, reply
+    return reply["result"]
+
+
+class World:
+    """Pods behind two ENIs, connections of theirs that live through everything, and what others have put beside ours."""
+
+    def __init__(self, lab, pods):
+        self.node, self.pod = lab.nodes[0], pods[1]
+        eni = next(e for e in self.node.info()["enis"] if not e["primary"])
+        primary = next(e for e in self.node.info()["enis"] if e["primary"])
+        vpc = [e for e in self.node.json("nft", "-j", "list", "set", "ip", "vpcwire", "vpc")["nftables"] if "set" in e][0]["set"]["elem"][0]
+        pin = self.node.run("sh", "-c", "find /sys/fs/bpf -name to_wire").stdout.splitlines()[0]
+        own = [i["local"] + "/" + str(i["prefixlen"]) for link in self.node.json("ip", "-4", "-j", "addr", "show", "dev", eni["ifname"])
+               for i in link["addr_info"]]
+        self.names = {"veth": next(p["host_ifname"] for p in self.node.info()["pods"] if p["container_id"] == self.pod.container_id),
+                      "eni": eni["ifname"], "primary": primary["ifname"], "table": eni["device"] + 1, "pref": 1536 + eni["number"],
+                      "pins": pin.rsplit("/", 1)[0], "pod": self.pod.result.address, "eni_addr": own[0],
+                      "vpc": f"{vpc['prefix']['addr']}/{vpc['prefix']['len']}"}
+        self.places = [Place.outside(lab, which) for which in ("internet", "peered")]
+        self.servers = [p.popen("/usr/bin/python3", "-uc", ECHO) for p in self.places]
+        for server in self.servers:
+            server.say("\n")
+        clients = [Place.pod(p) for p in pods]
+        self.flows = [c.popen("/usr/bin/python3", "-uc", CLIENT, s.of(family)) for c in clients for s in self.places for family in (4, 6)
+                      if not (family == 6 and s.name == "internet")]
+        self.lines = itertools.count()
+        self.speak()
+
+    def close(self):
+        for process in self.flows + self.servers:
+            process.close()
+
+    def sh(self, script, check=True):
+        return self.node.run("env", *(f"{k}={v}" for k, v in self.names.items()), "sh", "-ec", script, check=check).stdout
+
+    def speak(self):
+        for flow in self.flows:
+            line = f"line {next(self.lines)}"
+            assert flow.say(line + "\n") == line
+
+    def ours(self):
+        return audit.kernel(self.node) + [f"more: {l}" for l in self.sh(SEE_MORE).splitlines()]
+
+    def foreign(self):
+        return self.sh(SEE_FOREIGN)
+
+    def add_foreign(self):
+        self.sh(NO_FOREIGN, check=False)
+        self.sh(FOREIGN)
+        self.sh(FOREIGN_FILTERS)
+
+
+@pytest.fixture(scope="module")
+def world(lab):
+    with traffic.behind_both(lab.nodes[0]) as pods:
+        # a pod that has just come is left to its plugin for a while
+        w = World(lab, pods)
+        yield w
+        w.close()
+
+
+@pytest.fixture
+def settled(world):
+    """Nothing is missing, nothing is being restored."""
+    world.add_foreign()
+
+    def quiet():
+        before = drift(world.node)
+        after = drift(world.node)
+        return before == after and after
+    return proc.wait_until(quiet, "the daemon at rest")
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("kind,loss", LOSSES, ids=[" ".join(l.split())[:60] for _, l in LOSSES])
+def test_what_others_take_away_is_put_back(world, settled, kind, loss):
+    before = world.ours()
+    world.sh(loss)
+    foreign = world.foreign()
+    proc.wait_until(lambda: drift(world.node)["restored"][kind] > settled["restored"][kind],
+                    lambda: f"something to be restored: {drift(world.node)}\n{audit.difference(before, world.ours())}", timeout=SOON_S)
+    assert world.foreign() == foreign, "what others made is not ours to touch, nor to restore"
+    world.add_foreign()         # a flush took theirs as well
+    proc.wait_until(lambda: world.ours() == before, lambda: f"the node as before\n{audit.difference(before, world.ours())}", timeout=SOON_S)
+    world.speak()
+    assert world.pod.call("STATUS", version="1.1.0") is None
+    assert drift(world.node)["contested"] == []
+
+
+def heard(node):
+    return drift(node)["rounds"]
+
+
+def test_pods_that_come_and_go_wake_nobody(world, settled):
+    before = heard(world.node)
+    pods = world.node.pods(3)
+    for pod in pods:
+        pod.add()
+    for pod in pods:
+        pod.check()
+        pod.delete()
+    proc.wait_until(lambda: len(audit.pod_objects(world.node)) == 3 * world.node.info()["n_pods"], "the links to be reaped")
+    world.sh("ip rule del pref 512")        # what is heard comes in order: so this was the first since
+    proc.wait_until(lambda: drift(world.node)["restored"]["rule"] > settled["restored"]["rule"], "the rule to be restored", timeout=SOON_S)
+    assert heard(world.node) == before + 1
+    for pod in pods:
+        pod.remove()
+
+
+REMOVE_AT_ONCE = """
+n=0
+while [ $n -lt 14 ]; do
+  if ip rule del pref 1024 2>/dev/null; then n=$((n + 1)); fi
+done
+"""
+
+
+@pytest.mark.limit(120)
+def test_who_removes_something_again_and_again_is_not_fought(make_lab):
+    node = make_lab(daemon_config={"warm_ip_target": 1}).nodes[0]
+    pod = node.pod()
+    pod.add()
+    before = node.run("ip", "rule").stdout
+    node.run("sh", "-ec", REMOVE_AT_ONCE, timeout=60)
+    said = drift(node)["contested"]
+    assert [(c["kind"], c["what"]) for c in said] == [("rule", "rule 1024: fwmark 0x80/0x80 lookup 254 is missing")]
+    assert said[0]["times"] >= 13 and node.info()["drift"]["contested"]
+    with pytest.raises(cni.CniError, match="rule 1024.*another program keeps removing it"):
+        pod.call("STATUS", version="1.1.0")
+    log = node.daemon_log()
+    assert log.count("another program keeps removing") == 1, log
+    assert log.count("others removed or changed") <= 2, log
+    # what nobody contests is restored at once all the same, and this in the end
+    node.run("ip", "rule", "del", "pref", "512")
+    proc.wait_until(lambda: "512:" in node.run("ip", "rule").stdout, "an uncontested rule", timeout=SOON_S)
+    proc.wait_until(lambda: node.run("ip", "rule").stdout == before, "the contested rule", timeout=40)
+
+
+@pytest.mark.limit(120)
+def test_what_was_removed_while_no_daemon_ran_is_restored_at_its_start(make_lab):
+    lab = make_lab(instance_type="t3.small")
+    node = lab.nodes[0]
+    pod = node.pod()
+    pod.add()
+    before = audit.kernel(node)
+    lab.kill_daemon(node.name)
+    veth = next(l["ifname"] for l in node.json("ip", "-j", "link") if l.get("ifalias", "").startswith("vpcwire:"))
+    node.run("sh", "-ec", f"tc qdisc del dev {veth} clsact; ip route flush table 22103; nft flush ruleset; ip rule del pref 512")
+    lab.start_daemon(node.name)
+    proc.wait_until(node.serves, "the daemon to serve")
+    proc.wait_until(lambda: audit.kernel(node) == before, lambda: f"the node as before\n{audit.difference(before, audit.kernel(node))}",
+                    timeout=SOON_S)
+    assert "vpcwire_from_pod" in node.run("tc", "filter", "show", "dev", veth, "ingress").stdout
+    assert "vpcwire_to_pod" in node.run("tc", "filter", "show", "dev", veth, "egress").stdout
+
+
+def test_switched_off_nothing_is_restored_until_it_is_switched_on(make_lab):
+    node = make_lab(daemon_config={"drift_repair": False}).nodes[0]
+    node.run("ip", "rule", "del", "pref", "512")
+    node.run("nft", "flush", "ruleset")
+    state = drift(node)
+    assert not state["enabled"] and not any(state["restored"].values())
+    assert "512:" not in node.run("ip", "rule").stdout
+    path = node.run("sh", "-c", "tr '\\0' '\\n' </proc/$1/cmdline | grep -A1 -x -- --config | tail -1", "-", node.daemon_pid()).stdout.strip()
+    node.run("sh", "-ec", f"sed 's/\"drift_repair\": *false/\"drift_repair\":true/' {path} >{path}.new; mv {path}.new {path}")
+    proc.wait_until(lambda: "512:" in node.run("ip", "rule").stdout and "vpcwire" in node.run("nft", "list", "tables").stdout,
+                    lambda: f"all restored: {node.daemon_log()}", timeout=SOON_S)
+    assert drift(node)["enabled"]
