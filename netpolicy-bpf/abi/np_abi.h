@@ -10,7 +10,7 @@
  * <bpf_dir>/v<NP_ABI>/. Pins of another
  * version are never opened. Only fixed-size types, explicit padding, zeroed before every update.
  */
-#define NP_ABI 2
+#define NP_ABI 3
 
 #define NP_SLOTS 4096
 #define NP_IFINDEX_BASE 0x20000000u     /* host veth's ifindex = this + slot */

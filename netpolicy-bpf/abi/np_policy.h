@@ -22,7 +22,7 @@
  * All integers are in host byte order unless the type says __be. Any change of layout or meaning raises NP_ABI.
  */
 
-/* --- the arena: lines of 64 bytes; line 0 is never used, so that 0 can mean "none" */
+/* --- the arena: lines of 64 bytes; line 0 is never used, so that 0 can mean "policy is off" */
 
 #define NP_LINE_WORDS 16
 /** struct np_line - one value of the arena and of np_ports: 16 words, or 32 half words. */
@@ -37,7 +37,13 @@ _Static_assert(sizeof(struct np_line) == 64, "ABI");
 
 #define NP_ARENA_LINES 131072u  /* 8 MiB; each generation's blobs lie in one half */
 
-/** struct np_slot.pub: what is in force for a pod. One aligned 8-byte store changes all of it. */
+#define NP_LINE_NONE 1u         /* always zero: no blob, so whatever is judged by it is dropped */
+
+/**
+ * struct np_slot.pub: what is in force for a pod. One aligned 8-byte store changes all of it. While policy is on it is never 0 for
+ * any slot that had a pod, NP_LINE_NONE when there is none: a packet under way may have seen the pod's flags already, and what it
+ * reads next must not let it through.
+ */
 #define NP_PUB_LINE_MASK 0x7fffffffull  /* line of the blob; 0 = policy is switched off: nothing is judged or tracked */
 #define NP_PUB_PARITY 0x80000000ull     /* generation */
 #define NP_PUB_REV_SHIFT 32             /* revision: changes only when the verdicts may; flows of another one are judged again */

@@ -330,7 +330,7 @@ static __always_inline int on_to_pod(struct __sk_buff *skb)
 
 	if (unlikely(sender != NP_SLOTS && sender != index) && !pending(skb, sender))
 		return jump_post(skb);
-	if (!side_of(&s, index))
+	if (!side_of(&s, index) || !(READ_ONCE(s.slot->flags) & NP_SLOT_USED))
 		return s.slot && s.slot->flags & NP_SLOT_USED ? TC_ACT_UNSPEC : drop(NP_DROP_NO_SLOT);
 	if (skb->protocol == bpf_htons(ETH_P_IP))
 		return to_ip(skb, &s, 4);

@@ -120,7 +120,7 @@ struct np_pod_conf {
  * that was cleared has none until the publisher says so. -EINVAL, -ERANGE.
  */
 int np_slot_publish(struct np *np, unsigned int slot, const struct np_pod_conf *pod, struct vw_err *err);
-/** np_slot_clear() - from here on every packet of that veth is dropped, and no policy is in force. */
+/** np_slot_clear() - from here on every packet of that veth is dropped, those under way too unless its policy lets them through. */
 int np_slot_clear(struct np *np, unsigned int slot, struct vw_err *err);
 /** np_slot_get() - Return: 1 = in use, 0 = empty, -EBADMSG = holds nonsense, -errno. */
 int np_slot_get(struct np *np, unsigned int slot, struct np_pod_conf *ret_pod, struct vw_err *err);

@@ -18,7 +18,6 @@
 #include <string.h>
 
 #define HALF_LINES (NP_ARENA_LINES / 2)
-#define LINE_NONE 1             /* all zero: no blob, so the programs drop; for a pod that the image forgot */
 #define LINE_FIRST 2
 #define PORT_BYTES (NP_PORT_PROTOS * NP_PORT_LINES_EACH * sizeof(struct np_line))
 
@@ -491,8 +490,9 @@ static uint64_t make_pub(struct np_publish *p, unsigned int slot, uint32_t line,
 	struct np_journal *j = &p->io.journal[slot];
 	uint64_t pub = p->io.slots[slot].pub;
 
-	/* a slot that had no policy, or another one, gets a revision that no flow in the table has */
-	if (!(pub & NP_PUB_LINE_MASK) || j->meaning[!!(pub & NP_PUB_PARITY)] != meaning)
+	/* a slot that had no policy or pod, or another one, gets a revision that no flow in the table has */
+	if (!(pub & NP_PUB_LINE_MASK) || ((pub & NP_PUB_LINE_MASK) == NP_LINE_NONE && line != NP_LINE_NONE) ||
+	    j->meaning[!!(pub & NP_PUB_PARITY)] != meaning)
 		j->rev = ++p->last_rev;
 	j->meaning[parity] = meaning;
 	return (uint64_t)j->rev << NP_PUB_REV_SHIFT | (parity ? NP_PUB_PARITY : 0) | line;
@@ -513,7 +513,7 @@ static void switch_over(struct np_publish *p, const struct np_image *img, unsign
 	/* a pod in force that the image does not know must not keep lines that will be written again: nothing passes */
 	for (unsigned int s = 0; s < NP_SLOTS; s++)
 		if (!known[s])
-			j[s].next = p->io.slots[s].pub ? make_pub(p, s, LINE_NONE, 0, parity) : 0;
+			j[s].next = p->io.slots[s].pub ? make_pub(p, s, NP_LINE_NONE, 0, parity) : 0;
 	__atomic_store_n(&j[NP_JOURNAL_HEAD].next, 1, __ATOMIC_RELEASE);
 	for (unsigned int s = 0; s < NP_SLOTS; s++)
 		if (j[s].next)

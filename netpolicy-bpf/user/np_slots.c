@@ -83,7 +83,9 @@ int np_slot_clear(struct np *np, unsigned int slot, struct vw_err *err)
 		return r;
 	live = slot_at(np, slot);
 	__atomic_store_n(&live->flags, 0, __ATOMIC_SEQ_CST);
-	__atomic_store_n(&live->pub, 0, __ATOMIC_SEQ_CST);
+	/* a packet that is past the flags reads it next: 0 would mean that policy is off */
+	if (live->pub & NP_PUB_LINE_MASK)
+		__atomic_store_n(&live->pub, (live->pub & ~NP_PUB_LINE_MASK) | NP_LINE_NONE, __ATOMIC_SEQ_CST);
 	live->ip4 = 0;
 	memset(live->ip6, 0, sizeof(live->ip6));
 	live->eni = 0;

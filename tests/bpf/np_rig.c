@@ -461,6 +461,7 @@ void rig_reset(struct rig *r)
 	c->dns_min_ttl = 30;
 	for (unsigned int s = SLOT_A; s <= SLOT_B; s++) {
 		ok(np_slot_clear(r->np, s, &err));
+		rig_slot(r, s)->pub = 0;
 		pod_conf(&pod, s == SLOT_A ? POD_A : POD_B, s == SLOT_A ? 9 : 0);
 		ok(np_slot_publish(r->np, s, &pod, &err));
 		rig_rt(r, s)->tokens = c->event_burst << 10;

@@ -524,6 +524,24 @@ static void test_next_pod(void **state)
 	}
 }
 
+/* A packet that had seen the pod's flags before its slot was emptied reads the policy after that. */
+static void test_under_way_when_the_pod_goes(void **state)
+{
+	struct vw_err err;
+
+	RIG_OR_SKIP(state);
+	BOTH_FAMILIES(r)
+	{
+		struct np_slot seen = *rig_slot(r, SLOT_A);
+
+		ok(np_slot_clear(r->np, SLOT_A, &err));
+		seen.pub = rig_slot(r, SLOT_A)->pub;
+		*rig_slot(r, SLOT_A) = seen;
+		EXPECT(r, NP_DROP_STALE, OUT(FRIEND, TCP, WEB), .flags = SYN);
+		EXPECT(r, NP_DROP_STALE, IN(FRIEND, TCP, WEB), .flags = SYN);
+	}
+}
+
 /* What the node opened stays open, whatever the policy becomes. */
 static void test_node_flows_stay(void **state)
 {
@@ -560,6 +578,7 @@ int main(void)
 		cmocka_unit_test(test_related_behind_headers),
 		cmocka_unit_test(test_no_room),
 		cmocka_unit_test(test_next_pod),
+		cmocka_unit_test(test_under_way_when_the_pod_goes),
 		cmocka_unit_test(test_node_flows_stay),
 	};
 
