@@ -1,11 +1,11 @@
 /*
- * The kernel's part of an ADD: pair -> host half -> pod half.
+ * The kernel's part of an ADD: pair -> pod half -> host half.
  *
  * The pair is one request of its own, because everything else on the host names the link by the index that
  * the daemon chose: had the request failed and the rest been carried out, it would hit whatever has that
  * index (a link that is about to be reaped). The pod's end is born in its namespace with its final name, so
- * nothing is moved or renamed; it comes up last, when its filter hangs and its route stands: no packet leaves
- * unseen.
+ * nothing is moved or renamed. Whoever is in the pod may put it up at once: the host's end is down until its
+ * filters hang, so that no packet passes unseen; and it comes up last, when the pod answers for its addresses.
  */
 #include "plugins/vpcwire/wire.h"
 
@@ -77,8 +77,6 @@ static int make_pair(struct wiring_job *job, struct vw_err *err)
 		.mtu = w->mtu,
 		.group = VW_GROUP_PODS,
 		.netns_fd = -1,
-		/* a qdisc on an interface that is up costs an RCU wait */
-		.up = !job->to_pod.bits_per_s,
 	};
 	struct vw_link_end pod = {
 		.name = job->key.ifname,
@@ -102,24 +100,38 @@ static int make_pair(struct wiring_job *job, struct vw_err *err)
 	return 0;
 }
 
-static int attach(struct vw_nl_batch *b, const struct wiring_job *job, enum vw_tc_dir dir, const char *pin,
-		  int *ret_fd, struct vw_err *err)
+/* A pinned program, by tcx attached at once: that goes by the namespace that we are in, and we have not left the node's yet. */
+static int program_open(const struct wiring_job *job, enum vw_tc_dir dir, const char *pin, int *ret_fd, struct vw_err *err)
 {
-	const struct vw_rpc_wiring *w = job->w;
-	struct vw_filter f = {.ifindex = w->host_ifindex, .dir = dir, .dev = w->host_ifname, .fresh = true};
-
-	f.name = dir == VW_TC_INGRESS ? "vpcwire_from_pod" : "vpcwire_to_pod";
 	if (!pin[0])
 		return 0;
 	*ret_fd = vw_bpf_pin_open(pin, err);
 	if (*ret_fd < 0)
 		return *ret_fd;
-	if (w->attach == VW_ATTACH_TCX)
-		return vw_bpf_tcx_attach(w->host_ifindex, dir, *ret_fd, err);
-	f.prog_fd = *ret_fd;
-	vw_filter_replace(b, &f);
-	vw_nl_tolerate(b, VW_NL_OK_EXISTS); /* the daemon was quicker: it found the link without */
-	return 0;
+	return job->w->attach == VW_ATTACH_TCX ? vw_bpf_tcx_attach(job->w->host_ifindex, dir, *ret_fd, err) : 0;
+}
+
+static void add_filters(struct vw_nl_batch *b, const struct vw_rpc_wiring *w, int from_pod, int to_pod)
+{
+	struct vw_filter f = {.ifindex = w->host_ifindex, .dev = w->host_ifname, .fresh = true};
+
+	if (w->attach != VW_ATTACH_CLSACT || (from_pod < 0 && to_pod < 0))
+		return;
+	vw_clsact_add(b, w->host_ifindex, w->host_ifname);
+	if (from_pod >= 0) {
+		f.dir = VW_TC_INGRESS;
+		f.name = "vpcwire_from_pod";
+		f.prog_fd = from_pod;
+		vw_filter_replace(b, &f);
+		vw_nl_tolerate(b, VW_NL_OK_EXISTS);     /* the daemon was quicker: it found the link without */
+	}
+	if (to_pod >= 0) {
+		f.dir = VW_TC_EGRESS;
+		f.name = "vpcwire_to_pod";
+		f.prog_fd = to_pod;
+		vw_filter_replace(b, &f);
+		vw_nl_tolerate(b, VW_NL_OK_EXISTS);
+	}
 }
 
 /*
@@ -135,10 +147,9 @@ static void add_gateway6(struct vw_nl_batch *b, const struct vw_rpc_wiring *w, c
 	vw_addr_replace(b, &addr);
 }
 
-static int wire_host(struct wiring_job *job, struct vw_err *err)
+static int wire_host(struct wiring_job *job, int from_pod, int to_pod, struct vw_err *err)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
-	vw_auto_close int from_pod = -EBADF, to_pod = -EBADF;
 	const struct vw_rpc_wiring *w = job->w;
 	char alias[VW_IFALIAS_MAX];
 	struct vw_link_set mark = {
@@ -150,13 +161,10 @@ static int wire_host(struct wiring_job *job, struct vw_err *err)
 		struct vw_tbf tbf = tbf_of(&job->to_pod, w->mtu, w->host_ifindex, w->host_ifname);
 
 		vw_tbf_add(&b, &tbf);
-		vw_link_set_up(&b, w->host_ifindex, w->host_ifname);
 	}
-	if (w->attach == VW_ATTACH_CLSACT && (w->pin_from_pod[0] || w->pin_to_pod[0]))
-		vw_clsact_add(&b, w->host_ifindex, w->host_ifname);
-	if (attach(&b, job, VW_TC_INGRESS, w->pin_from_pod, &from_pod, err) < 0 ||
-	    attach(&b, job, VW_TC_EGRESS, w->pin_to_pod, &to_pod, err) < 0)
-		return -err->eno;
+	add_filters(&b, w, from_pod, to_pod);
+	/* only now, judged both ways: a process in the pod may have put its end up long ago. And a qdisc costs an RCU wait later. */
+	vw_link_set_up(&b, w->host_ifindex, w->host_ifname);
 	for (unsigned int i = 0; i < w->n_addr; i++) {
 		struct vw_route route = {
 			.dst = w->addr[i],
@@ -258,12 +266,17 @@ static int wire_pod(struct wiring_job *job, struct vw_err *err)
 
 int wire(struct wiring_job *job, struct vw_err *err)
 {
+	vw_auto_close int from_pod = -EBADF, to_pod = -EBADF;
+
 	if (make_pair(job, err) < 0)
 		return -err->eno;
-	if (wire_host(job, err) < 0)
+	if (program_open(job, VW_TC_INGRESS, job->w->pin_from_pod, &from_pod, err) < 0 ||
+	    program_open(job, VW_TC_EGRESS, job->w->pin_to_pod, &to_pod, err) < 0)
 		return vw_err_wrap(err, "the node's end of %s", job->key.ifname);
 	if (wire_pod(job, err) < 0)
 		return vw_err_wrap(err, "%s in '%s'", job->key.ifname, job->netns_path);
+	if (wire_host(job, from_pod, to_pod, err) < 0)
+		return vw_err_wrap(err, "the node's end of %s", job->key.ifname);
 	return 0;
 }
 

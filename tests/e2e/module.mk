@@ -1,0 +1,5 @@
+# Pods that start and stop by the real plugin, one after another, under fire from their first instant.
+PROGS += podstorm
+podstorm_SRCS := tests/e2e/podstorm.c tests/e2e/podstorm_net.c
+podstorm_LIBS := base
+podstorm_INSTALL := none
