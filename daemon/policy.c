@@ -506,7 +506,7 @@ static void sweep_done(void *arg)
 
 	p->sweeping = false;
 	if (p->ct_err.eno)
-		vw_warn("the flow tables could not be swept, retrying", "err=\"%s\"", p->ct_err.msg);
+		vw_warn("the flow table could not be swept, retrying", "err=\"%s\"", p->ct_err.msg);
 	else
 		p->ct_stats = p->ct_next;
 	if (!p->d->stopping)
@@ -623,14 +623,7 @@ static int prepare(struct policy *p, struct vw_err *err)
 	if (loop_timer_new(d->loop, on_scan, p, &p->scan) < 0 || loop_timer_new(d->loop, on_say, p, &p->say) < 0 ||
 	    loop_timer_new(d->loop, on_sweep, p, &p->sweep) < 0 || !(p->world = np_world_new()))
 		return vw_err_set(err, ENOMEM, 0, "no memory for network policy");
-	p->ct = (struct np_ct_maps){
-		.ct4 = np_map_fd(d->np, NP_M_CT4),
-		.ct6 = np_map_fd(d->np, NP_M_CT6),
-		.fqdn4 = np_map_fd(d->np, NP_M_FQDN4),
-		.fqdn6 = np_map_fd(d->np, NP_M_FQDN6),
-		.rt = np_map_mem(d->np, NP_M_RT),
-		.slots = np_map_mem(d->np, NP_M_SLOTS),
-	};
+	p->ct = np_ct_maps_of(d->np);
 	return np_publish_new(&io, &p->pub, err);
 }
 
@@ -665,7 +658,7 @@ static void pick_up(struct daemon *d)
 int policy_start(struct daemon *d, struct vw_err *err)
 {
 	struct policy *p = d->policy;
-	bool fresh = !np_map_kept(d->np, NP_M_CT4) || !np_map_kept(d->np, NP_M_CT6);
+	bool fresh = !np_map_kept(d->np, NP_M_CT);
 	int r;
 
 	p->started = true;

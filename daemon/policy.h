@@ -45,7 +45,7 @@ void policy_config_changed(struct daemon *d, const struct vwired_config *old);
  * struct policy_figures - for metrics. @refused: files. @failed: the last image could not be made or published. Names are static;
  * NULL where there is none.
  */
-#define POLICY_MAPS 11
+#define POLICY_MAPS 10
 struct policy_figures {
 	uint64_t generation, applied;
 	unsigned int refused;

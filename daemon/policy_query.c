@@ -103,8 +103,7 @@ static unsigned int map_uses(struct policy *p, struct policy_map_use ret[POLICY_
 		{ "np_cidr4", use.cidrs4, np_map_max(np, NP_M_CIDR4) },
 		{ "np_cidr6", use.cidrs6, np_map_max(np, NP_M_CIDR6) },
 		{ "np_counts", rules, NP_RULES - 1 },
-		{ "np_ct4", p->ct_stats.flows4, np_map_max(np, NP_M_CT4) },
-		{ "np_ct6", p->ct_stats.flows6, np_map_max(np, NP_M_CT6) },
+		{ "np_ct", p->ct_stats.flows4 + p->ct_stats.flows6, np_map_max(np, NP_M_CT) * NP_CT_GROUP_FLOWS },
 		{ "np_fqdn", p->ct_stats.fqdn, np_map_max(np, NP_M_FQDN4) + np_map_max(np, NP_M_FQDN6) },
 	};
 

@@ -119,13 +119,11 @@ int programs_repair_enis(struct daemon *d, const struct hostnet_truth *t, struct
 
 /* --- after an upgrade */
 
-void programs_renew(struct daemon *d)
+static void attach_pods(struct daemon *d)
 {
 	struct attachment *a, *tmp;
 	struct vw_err err;
 
-	if (!np_replaced(d->np))
-		return;
 	if (d->cfg->attach == VW_ATTACH_TCX && d->attach.n) {
 		/* NEEDSWORK: tcx replaces only by the old program's fd, which is gone with its pin; keep it open across the swap */
 		vw_warn("pods attached by tcx keep the former eBPF program until they are restarted");
@@ -141,4 +139,14 @@ void programs_renew(struct daemon *d)
 			vw_error("the new eBPF programs could not be attached to a living pod", "container_id=%s err=\"%s\"",
 				 a->container_id, err.msg);
 	}
+}
+
+void programs_renew(struct daemon *d)
+{
+	struct vw_err err;
+
+	if (np_replaced(d->np))
+		attach_pods(d);
+	if (np_unpin_former(d->cfg->bpf_dir, &err) < 0)
+		vw_warn("the eBPF maps of another version stay in memory", "err=\"%s\"", err.msg);
 }

@@ -6,9 +6,9 @@
 /**
  * DOC: what eBPF programs and the daemon share
  *
- * Any change of layout or meaning here raises NP_ABI, which is part of the pin path:
- * <bpf_dir>/v<NP_ABI>/. Pins of another
- * version are never opened. Only fixed-size types, explicit padding, zeroed before every update.
+ * Any change of layout or meaning here raises NP_ABI, which is part of the pin path: <bpf_dir>/v<NP_ABI>/. Pins of another
+ * version are never opened, and removed when the pods have this version's programs; flows are then picked up in mid-stream.
+ * Only fixed-size types, explicit padding, zeroed before every update.
  */
 #define NP_ABI 3
 
@@ -25,7 +25,7 @@
  * @pub: the policy in force, NP_PUB_* of np_policy.h; 0 = policy is switched off. Written by the publisher alone.
  * @ip4, @ip6: the only source addresses it may send from, valid when their flag is set; network byte order.
  * @eni: number of the ENI it leaves by, 0..127.
- * @gen: counts the pods that the slot has had; part of each key of np_ct4 and np_ct6, so that no flow of one is ever
+ * @gen: counts the pods that the slot has had; part of each key of np_ct, so that no flow of one is ever
  * taken for a flow of the next. Never reset.
  * @pickup_until: tick (NP_TICK_SHIFT) until which flows may be picked up in mid-stream; 0 = not.
  * Published before the veth exists and cleared when the pod is gone, so no packet of a living pod meets

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "netpolicy-bpf/abi/np_abi.h"
+#include "netpolicy-bpf/abi/np_ct.h"
 
 #include <linux/bpf.h>
 #include <linux/types.h>
@@ -139,79 +140,13 @@ enum np_port_proto { NP_PORT_TCP, NP_PORT_UDP, NP_PORT_SCTP, NP_PORT_PROTOS };
 	(((parity) * NP_PORT_PROTOS + (proto)) * NP_PORT_LINES_EACH + (port) / 32u)
 #define NP_PORT_LINES (2u * NP_PORT_PROTOS * NP_PORT_LINES_EACH)
 
-/* --- connection tracking: one entry per pod (slot) and flow, so a flow between two local pods has two */
+/* --- flows: np_ct.h */
 
 /**
  * NP_TICK_SHIFT - times in maps are ticks: CLOCK_MONOTONIC nanoseconds >> 30, i.e. 1.074 s, 32 bits.
  */
 #define NP_TICK_SHIFT 30
 
-/**
- * struct np_ct4_key, struct np_ct6_key - seen from the pod: @remote, @rport the peer's, @lport the pod's; so both
- * directions have one key. The pod's own address is not in it: a slot has one per family.
- * ICMP echo: @lport = identifier, @rport = NP_CT_ECHO_OUT when the pod asks, NP_CT_ECHO_IN when it is asked, so that an
- * identifier used again by the other side is another flow; the other questions of ICMP (timestamp 13, information 15, mask 17)
- * likewise, with NP_CT_ECHO_* | type << 8. Other protocols: 0. ICMP that neither asks nor answers has no entry.
- */
-struct np_ct4_key {
-	__u16 slot;
-	__u8 proto;
-	__u8 gen;               /* of the slot: struct np_slot */
-	__be32 remote;
-	__be16 rport, lport;
-};
-struct np_ct6_key {
-	__u16 slot;
-	__u8 proto;
-	__u8 gen;
-	__be16 rport, lport;
-	__u8 remote[16];
-};
-_Static_assert(sizeof(struct np_ct4_key) == 12 && sizeof(struct np_ct6_key) == 24, "whole words: jhash2");
-#define NP_CT_ECHO_OUT 1
-#define NP_CT_ECHO_IN 2
-
-/** enum np_ct_state - decides the timeout; for TCP roughly as nf_conntrack. */
-enum np_ct_state {
-	NP_CT_NEW,              /* one direction seen */
-	NP_CT_REPLIED,          /* both seen */
-	NP_CT_ESTABLISHED,      /* TCP: handshake done. Others: two packets each way */
-	NP_CT_CLOSING,          /* FIN or, SCTP, SHUTDOWN */
-	NP_CT_CLOSED,           /* RST, ABORT */
-	NP_CT_DENIED,           /* was open when a later policy denied it: dropped until that changes again or a SYN comes */
-	NP_CT_STATES
-};
-#define NP_CT_EGRESS (1u << 0)  /* opened by the pod; else by the peer */
-#define NP_CT_PICKUP (1u << 1)  /* first seen in mid-stream: its direction is a guess */
-#define NP_CT_VIP (1u << 2)     /* to a service's address: each packet from the pod is judged after DNAT */
-#define NP_CT_CHAIN (1u << 3)   /* let through by a domain name */
-#define NP_CT_AUDIT (1u << 4)   /* policy denies it; let through in audit mode */
-#define NP_CT_NODE (1u << 6)    /* opened by this node itself, or by the pod towards itself through a service: always let through */
-#define NP_CT_POST (1u << 5)    /* seen behind a service's address, on its way out; its answers have another entry */
-
-/**
- * struct np_ct - the value. @rule: rule id. @sum: by enum np_dir (NP_EGRESS: from the pod), packets << 40 plus bytes of IP packets,
- * headers included; it wraps, so take differences of the whole number first and NP_CT_PKTS(), NP_CT_BYTES() of these. The packet
- * that opened the flow is in np_counts and not here, so a rule's packets are those in np_counts and all of its flows'.
- * A flow in NP_CT_DENIED should be kept for 5 minutes after its last packet: longer than TCP waits between two attempts, so
- * that what a policy has cut does not come back as a flow "in mid-stream" of the other direction.
- */
-struct np_ct {
-	__u32 last;             /* tick */
-	__u32 rev;              /* np_slot's revision that let it through */
-	__u16 rule;
-	__u8 flags;
-	__u8 state;
-	__u32 start;            /* tick */
-	__u64 sum[NP_DIRS];
-};
-_Static_assert(sizeof(struct np_ct) == 32, "ABI; with the kernel's 48 bytes and the key of IPv4 it lies in two cache lines");
-#define NP_CT_SUM(pkts, bytes) ((__u64)(pkts) << 40 | (bytes))
-#define NP_CT_PKTS(diff) ((__u32)((diff) >> 40))
-#define NP_CT_BYTES(diff) ((diff) & 0xffffffffffull)
-
-#define NP_CT4_MAX 131072u      /* defaults; np_conf of the loader may change them before load */
-#define NP_CT6_MAX 65536u
 #define NP_FRAGS 8192u
 
 /**
@@ -241,20 +176,22 @@ _Static_assert(sizeof(struct np_frag_key) == 48, "ABI");
 
 /**
  * struct np_conf - np_conf[0], mapped and changed at run time.
- * @ct_quota: entries a slot may have in np_ct4 and np_ct6 together; what is over is judged packet by packet.
+ * @ct_quota: entries a slot may have in np_ct; what is over is judged packet by packet.
  * @event_rate, @event_burst: DENY events a second and at once, for each slot; at most 4096 and 65536.
  * @dns_min_ttl: seconds that a learnt address is good for, even if its answer says less.
- * @dns_key: for np_dns_hash(); random, made with the map and never changed.
+ * @ct_groups: how many np_ct has. @ct_key: for np_ct_hash().
+ * @dns_key: for np_dns_hash(). Keys are random, made with the map and never changed.
  */
 struct np_conf {
 	__u32 flags;            /* NP_CONF_* */
 	__u32 ct_quota;
 	__u32 event_rate, event_burst;
 	__u32 dns_min_ttl;
-	__u32 pad;
+	__u32 ct_groups;
 	__u64 dns_key[2];
+	__u32 ct_key[NP_CT_KEYS];
 };
-_Static_assert(sizeof(struct np_conf) == 40, "ABI");
+_Static_assert(sizeof(struct np_conf) == 64, "ABI");
 #define NP_CONF_AUDIT (1u << 0)         /* let through and log what policy denies */
 #define NP_CONF_KEEP (1u << 1)          /* a change of policy leaves established flows alone; else (revoke) they are judged again */
 #define NP_CONF_NODE_IP (1u << 2)       /* aws-node's way: whatever comes from an address of this node may enter */
@@ -282,7 +219,7 @@ struct np_count {
 
 /** enum np_stat - np_stats (per CPU): what happened, apart from drops. */
 enum np_stat {
-	NP_STAT_CT_FULL,        /* new flow judged packet by packet: np_ct4 or np_ct6 is full */
+	NP_STAT_CT_FULL,        /* new flow judged packet by packet: its group of np_ct is full */
 	NP_STAT_CT_QUOTA,       /* the same: the slot has its quota */
 	NP_STAT_PICKUP,         /* flows taken up in mid-stream */
 	NP_STAT_RELATED,        /* ICMP errors let through for a live flow */

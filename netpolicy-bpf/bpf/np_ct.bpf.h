@@ -4,10 +4,8 @@
 #include "netpolicy-bpf/bpf/np_parse.bpf.h"
 
 /*
- * Flows of a slot: found, kept, made. Entries are preallocated, so one that user space deletes at this very moment may be
- * another flow's already when it is written to here: what is written is then wrong by a packet's worth of counters, or sends
- * that flow through the tables once more. Nothing here lets a packet through because of what was written, except by @rev,
- * which only flow.h sets, after it has judged.
+ * Flows of a slot: found, kept, made. Where they lie: np_ct.h. An entry that user space takes away at this very moment may still be
+ * written to: its place is another flow's only when no program can hold it any more.
  */
 
 /**
@@ -29,11 +27,6 @@ static __always_inline __u32 rev_of(const struct np_side *s)
 	return s->pub >> NP_PUB_REV_SHIFT;
 }
 
-union np_ct_key {
-	struct np_ct4_key v4;
-	struct np_ct6_key v6;
-};
-
 static __always_inline const __u32 *remote_of(const struct np_pkt *p, __u8 dir)
 {
 	return dir == NP_EGRESS ? p->dst : p->src;
@@ -53,9 +46,10 @@ static __always_inline __be16 echo_key(const struct np_pkt *p, __u8 dir)
 }
 
 /** ct_key() - of a packet in direction @dir. */
-static __always_inline void ct_key(union np_ct_key *k, const struct np_side *s, const struct np_pkt *p, __u8 dir, const int family)
+static __always_inline void ct_key(struct np_ct_key *k, const struct np_side *s, const struct np_pkt *p, __u8 dir, const int family)
 {
 	const int egress = dir == NP_EGRESS;
+	const __u32 *remote = remote_of(p, dir);
 	__be16 rport = 0, lport = 0;
 
 	if (likely(p->what & NP_L4_PORTS)) {
@@ -65,26 +59,33 @@ static __always_inline void ct_key(union np_ct_key *k, const struct np_side *s, 
 		rport = echo_key(p, dir);
 		lport = p->dport;
 	}
-	if (family == 4) {
-		k->v4.slot = s->index;
-		k->v4.proto = p->proto;
-		k->v4.gen = s->slot->gen;
-		k->v4.remote = remote_of(p, dir)[0];
-		k->v4.rport = rport;
-		k->v4.lport = lport;
-	} else {
-		k->v6.slot = s->index;
-		k->v6.proto = p->proto;
-		k->v6.gen = s->slot->gen;
-		k->v6.rport = rport;
-		k->v6.lport = lport;
-		__builtin_memcpy(k->v6.remote, remote_of(p, dir), sizeof(k->v6.remote));
-	}
+	k->id = NP_CT_ID(s->index, s->slot->gen, p->proto, rport, lport, family == 4 ? 0 : NP_CT_ID_IP6);
+	k->ip[0] = family == 4 ? remote[0] : remote[0] | (__u64)remote[1] << 32;
+	k->ip[1] = family == 4 ? 0 : remote[2] | (__u64)remote[3] << 32;
 }
 
-static __always_inline struct np_ct *ct_find(const union np_ct_key *k, const int family)
+static __always_inline __u64 ct_hash(const struct np_conf *c, const struct np_ct_key *k, const int family)
 {
-	return family == 4 ? bpf_map_lookup_elem(&np_ct4, &k->v4) : bpf_map_lookup_elem(&np_ct6, &k->v6);
+	return np_ct_hash(c->ct_key, k, family == 6);
+}
+
+/** ct_find() - the live entry of @k, or NULL. @steps: NP_CT_STEPS, or fewer when NULL may mean "not at once". */
+static __always_inline struct np_ct *ct_find(const struct np_ct_key *k, const __u32 steps, const int family)
+{
+	const struct np_conf *c = conf();
+	struct np_ct_entry *e = NULL;
+	struct np_ct_group *g;
+	__u32 index;
+	__u64 hash;
+
+	if (!c)
+		return NULL;
+	hash = ct_hash(c, k, family);
+	index = np_ct_group_of(hash, c->ct_groups);
+	g = bpf_map_lookup_elem(&np_ct, &index);
+	if (g)
+		e = np_ct_search(g, k, hash, family == 6, steps);
+	return e ? &e->ct : NULL;
 }
 
 /** ct_opened_by() - which way did its first packet go? */
@@ -126,15 +127,45 @@ static __always_inline void ct_touch(struct np_ct *ct, const struct np_side *s, 
 }
 
 /**
+ * ct_insert() - an entry for @k with @ct. Return: 1 = made, 0 = it is there: another CPU was faster, -1 = no room.
+ */
+static __always_inline int ct_insert(const struct np_conf *c, const struct np_ct_key *k, const struct np_ct *ct, const int family)
+{
+	const __u64 hash = ct_hash(c, k, family);
+	__u32 index = np_ct_group_of(hash, c->ct_groups), place;
+	struct np_ct_group *g = bpf_map_lookup_elem(&np_ct, &index);
+	struct np_ct_lock *l = bpf_map_lookup_elem(&np_ct_locks, &index);
+	int r = 0;
+
+	if (!g || !l)
+		return -1;
+	bpf_spin_lock(&l->lock);
+	if (!np_ct_search(g, k, hash, family == 6, NP_CT_STEPS)) {
+		place = np_ct_place(g, hash);
+		r = -1;
+		if (place < NP_CT_GROUP_FLOWS) {
+			np_ct_claim(g, hash, place);
+			g->entry[place].ct = *ct;
+			g->entry[place].key.ip[0] = k->ip[0];
+			g->entry[place].key.ip[1] = k->ip[1];
+			WRITE_ONCE(g->entry[place].key.id, k->id);
+			r = 1;
+		}
+	}
+	bpf_spin_unlock(&l->lock);
+	return r;
+}
+
+/**
  * ct_make() - a new entry. When there is no room the flow has none: each of its packets is judged alone, in the direction in which
  * it goes. Never at the cost of another flow.
  */
-static __always_inline void ct_make(const union np_ct_key *k, const struct np_side *s, const struct np_ct *ct, const int family)
+static __always_inline void ct_make(const struct np_ct_key *k, const struct np_side *s, const struct np_ct *ct, const int family)
 {
 	const struct np_conf *c = conf();
 	__u32 index = s->index;
 	struct np_rt *rt = bpf_map_lookup_elem(&np_rt, &index);
-	long r;
+	int r;
 
 	if (!c || !rt)
 		return;
@@ -142,10 +173,10 @@ static __always_inline void ct_make(const union np_ct_key *k, const struct np_si
 		stat(NP_STAT_CT_QUOTA);
 		return;
 	}
-	r = family == 4 ? bpf_map_update_elem(&np_ct4, &k->v4, ct, BPF_NOEXIST) :
-			  bpf_map_update_elem(&np_ct6, &k->v6, ct, BPF_NOEXIST);
-	if (r == 0)
-		__sync_fetch_and_add(&rt->ct_used, 1);
-	else if (r != -17)      /* EEXIST: another CPU was faster */
+	__sync_fetch_and_add(&rt->ct_used, 1);  /* before what is in no cache yet is written: np_ct_claim() */
+	r = ct_insert(c, k, ct, family);
+	if (r <= 0)
+		__sync_fetch_and_add(&rt->ct_used, -1);
+	if (r < 0)
 		stat(NP_STAT_CT_FULL);
 }

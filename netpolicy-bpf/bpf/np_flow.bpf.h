@@ -37,7 +37,7 @@ struct np_work {
 	struct np_pkt p, quoted;
 	struct np_case k;
 	struct np_classes classes;
-	union np_ct_key key;
+	struct np_ct_key key;
 	struct np_ct ct;
 	__u32 mode;             /* NP_CONF_* */
 	__u32 known;            /* it has an entry and does not open anew */
@@ -54,8 +54,7 @@ static __always_inline struct np_work *work(void)
 /** ask() - may the flow open in the direction of @k or, if that is a guess, in the other? */
 static __always_inline void ask(struct np_work *w, const struct np_side *s, const int family)
 {
-	const __be16 rport = family == 4 ? w->key.v4.rport : w->key.v6.rport;
-	const __be16 lport = family == 4 ? w->key.v4.lport : w->key.v6.lport;
+	const __be16 rport = NP_CT_ID_RPORT(w->key.id), lport = NP_CT_ID_LPORT(w->key.id);
 	const __u32 *remote = remote_of(&w->p, s->dir);
 	__u8 dir = w->k.dir;
 
@@ -248,7 +247,7 @@ static __always_inline int flow(struct __sk_buff *skb, struct np_work *w, const 
 		return NP_GO;
 	if (w->p.what & NP_L4_ERROR && related_key(skb, s, &w->p, &w->quoted, &w->key, family)) {
 		forget();
-		ct = ct_find(&w->key, family);
+		ct = ct_find(&w->key, NP_CT_STEPS, family);
 		if (ct && ct->state != NP_CT_DENIED && (ct->rev == rev_of(s) || w->mode & NP_CONF_KEEP)) {
 			stat(NP_STAT_RELATED);
 			return NP_GO;
@@ -256,7 +255,7 @@ static __always_inline int flow(struct __sk_buff *skb, struct np_work *w, const 
 	}
 	ct_key(&w->key, s, &w->p, s->dir, family);
 	forget();
-	ct = w->p.what & (NP_L4_ERROR | NP_L4_PLAIN) ? NULL : ct_find(&w->key, family);
+	ct = w->p.what & (NP_L4_ERROR | NP_L4_PLAIN) ? NULL : ct_find(&w->key, NP_CT_STEPS, family);
 	w->known = ct && !(w->p.what & NP_L4_OPEN);
 	if (!w->known || !lives(ct, s, w->mode))
 		return flow_judge(w, ct, s, saw, family);

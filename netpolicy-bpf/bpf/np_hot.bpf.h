@@ -11,9 +11,10 @@
 
 /** hot() - @p: from parse_ip4() or parse_ip6(). Return: NP_CT_* of its entry | NP_HOT, or 0: ask flow(). */
 #define NP_HOT (1u << 8)
+#define NP_HOT_STEPS 4          /* whoever is found later than that is a matter for flow() */
 static __always_inline __u32 hot(struct __sk_buff *skb, const struct np_side *s, struct np_pkt *p, const int family)
 {
-	union np_ct_key key;
+	struct np_ct_key key;
 	struct np_ct *ct;
 	__u32 now;
 
@@ -40,7 +41,7 @@ static __always_inline __u32 hot(struct __sk_buff *skb, const struct np_side *s,
 	}
 	p->what = NP_L4_PORTS;
 	ct_key(&key, s, p, s->dir, family);
-	ct = ct_find(&key, family);
+	ct = ct_find(&key, NP_HOT_STEPS, family);
 	if (unlikely(!ct || ct->rev != rev_of(s) || ct->flags & NP_CT_AUDIT))
 		return 0;
 	if (unlikely(ct->state != NP_CT_ESTABLISHED) &&

@@ -45,7 +45,14 @@ NP_ARRAY(np_idents, struct np_ident, NP_IDENTS, BPF_F_MMAPABLE);
 NP_ARRAY(np_ports, struct np_line, NP_PORT_LINES, BPF_F_MMAPABLE);
 NP_ARRAY(np_conf, struct np_conf, 1, BPF_F_MMAPABLE);
 NP_ARRAY(np_rt, struct np_rt, NP_SLOTS, BPF_F_MMAPABLE);
+NP_ARRAY(np_ct, struct np_ct_group, NP_CT_GROUPS, BPF_F_MMAPABLE);
 NP_ARRAY(np_clock, __u64, 1, 0);
+/* by group of np_ct; apart from it, for what has a lock in it cannot be mapped */
+struct np_ct_lock {
+	struct bpf_spin_lock lock;
+	__u32 pad[15];
+};
+NP_ARRAY(np_ct_locks, struct np_ct_lock, NP_CT_GROUPS, 0);
 /* the publisher's, here so that they are made and pinned with the others */
 NP_ARRAY(np_journal, struct np_journal, NP_SLOTS + 1, BPF_F_MMAPABLE);
 NP_ARRAY(np_rule_keys, __u64, NP_RULES, BPF_F_MMAPABLE);
@@ -65,8 +72,6 @@ NP_HASH(np_ip4, BPF_MAP_TYPE_HASH, __be32, __u32, NP_IPS, 0);
 NP_HASH(np_ip6, BPF_MAP_TYPE_HASH, struct np_ip6_key, __u32, NP_IPS, 0);
 NP_HASH(np_cidr4, BPF_MAP_TYPE_LPM_TRIE, struct np_cidr4_key, __u32, NP_CIDRS, BPF_F_NO_PREALLOC);
 NP_HASH(np_cidr6, BPF_MAP_TYPE_LPM_TRIE, struct np_cidr6_key, __u32, NP_CIDRS, BPF_F_NO_PREALLOC);
-NP_HASH(np_ct4, BPF_MAP_TYPE_HASH, struct np_ct4_key, struct np_ct, NP_CT4_MAX, 0);
-NP_HASH(np_ct6, BPF_MAP_TYPE_HASH, struct np_ct6_key, struct np_ct, NP_CT6_MAX, 0);
 NP_HASH(np_frag, BPF_MAP_TYPE_LRU_HASH, struct np_frag_key, struct np_frag, NP_FRAGS, 0);
 NP_HASH(np_fqdn4, BPF_MAP_TYPE_HASH, struct np_fqdn4_key, struct np_fqdn, NP_FQDN_MAX, 0);
 NP_HASH(np_fqdn6, BPF_MAP_TYPE_HASH, struct np_fqdn6_key, struct np_fqdn, NP_FQDN_MAX, 0);

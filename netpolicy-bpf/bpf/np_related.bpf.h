@@ -48,7 +48,7 @@ static __always_inline int inner6(struct __sk_buff *skb, __u32 off, struct np_pk
 
 /** related_key() - of the flow whose packet the ICMP error @p quotes. @in: for that packet. Return: 0 = there is none. */
 static __always_inline int related_key(struct __sk_buff *skb, const struct np_side *s, const struct np_pkt *p, struct np_pkt *in,
-				       union np_ct_key *key, const int family)
+				       struct np_ct_key *key, const int family)
 {
 	/* what went one way is answered the other way */
 	const __u8 dir = s->dir == NP_EGRESS ? NP_INGRESS : NP_EGRESS;

@@ -39,8 +39,8 @@ enum np_map {
 	NP_M_IP6,       /* S */
 	NP_M_CIDR4,     /* S */
 	NP_M_CIDR6,     /* S */
-	NP_M_CT4,       /* S */
-	NP_M_CT6,       /* S */
+	NP_M_CT,        /* M struct np_ct_group; S */
+	NP_M_CT_LOCKS,  /* as many as NP_M_CT */
 	NP_M_FRAG,      /* S */
 	NP_M_FQDN4,     /* S */
 	NP_M_FQDN6,     /* S */
@@ -73,6 +73,11 @@ struct np *np_close(struct np *np);
  * removal of vpcwire.
  */
 int np_unpin(const char *bpf_dir, struct vw_err *err);
+/**
+ * np_unpin_former() - remove what another version (NP_ABI) pinned under @bpf_dir, once no link has its programs any more: its maps
+ * go with them.
+ */
+int np_unpin_former(const char *bpf_dir, struct vw_err *err);
 
 /**
  * np_from_pod_path(), np_to_pod_path(), np_to_wire_path() - where the program for the host veth's ingress, the host veth's

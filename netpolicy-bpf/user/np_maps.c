@@ -42,8 +42,8 @@ static const struct {
 	[NP_M_IP6] = { "np_ip6", .sizable = true },
 	[NP_M_CIDR4] = { "np_cidr4", .sizable = true },
 	[NP_M_CIDR6] = { "np_cidr6", .sizable = true },
-	[NP_M_CT4] = { "np_ct4", .sizable = true },
-	[NP_M_CT6] = { "np_ct6", .sizable = true },
+	[NP_M_CT] = { "np_ct", .mapped = true, .sizable = true },
+	[NP_M_CT_LOCKS] = { "np_ct_locks", .sizable = true },
 	[NP_M_FRAG] = { "np_frag", .sizable = true },
 	[NP_M_FQDN4] = { "np_fqdn4", .sizable = true },
 	[NP_M_FQDN6] = { "np_fqdn6", .sizable = true },
@@ -100,13 +100,14 @@ static int map_resize(struct bpf_map *map, enum np_map which, unsigned int max, 
 int np_maps_reuse(struct np *np, struct bpf_object *obj, const struct np_sizes *sizes, struct vw_err *err)
 {
 	for (int i = 0; i < NP_MAPS; i++) {
+		const enum np_map of = i == NP_M_CT_LOCKS ? NP_M_CT : (enum np_map)i;  /* a lock each */
 		struct bpf_map *map = bpf_object__find_map_by_name(obj, table[i].name);
 		int r = 0;
 
 		if (!map)
 			return vw_err_set(err, EINVAL, 0, "the built-in eBPF object has no map %s", table[i].name);
-		if (sizes && sizes->max[i])
-			r = map_resize(map, i, sizes->max[i], err);
+		if (sizes && sizes->max[of])
+			r = map_resize(map, i, sizes->max[of], err);
 		if (r == 0)
 			r = map_reuse(np, map, err);
 		if (r < 0)
@@ -141,7 +142,8 @@ static int map_pin(const struct np *np, const struct bpf_map *map, struct vw_err
 /** conf_defaults() - before it is pinned, so that nobody ever finds one without a key. */
 static int conf_defaults(struct np_conf *c, struct vw_err *err)
 {
-	if (getrandom(c->dns_key, sizeof(c->dns_key), 0) != sizeof(c->dns_key))
+	if (getrandom(c->dns_key, sizeof(c->dns_key), 0) != sizeof(c->dns_key) ||
+	    getrandom(c->ct_key, sizeof(c->ct_key), 0) != sizeof(c->ct_key))
 		return vw_err_sys(err, errno, 0, "making a random key");
 	c->ct_quota = CT_QUOTA;
 	c->event_rate = EVENT_RATE;
@@ -169,6 +171,7 @@ int np_maps_take(struct np *np, const struct bpf_object *obj, struct vw_err *err
 			return r;
 		np->replaced |= !m->kept;
 	}
+	((struct np_conf *)np->map[NP_M_CONF].mem)->ct_groups = np->map[NP_M_CT].max;
 	return 0;
 }
 

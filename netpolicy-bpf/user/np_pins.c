@@ -55,24 +55,40 @@ static bool is_version(const char *name)
 	return name[0] == 'v' && vw_parse_u64(name + 1, 0, 1000000, &v) == 0;
 }
 
-int np_unpin(const char *bpf_dir, struct vw_err *err)
+/** empty_versions() - all v<N> folders in @bpf_dir but @keep (-1: none is kept). Return: 0, -errno. */
+static int empty_versions(const char *bpf_dir, int keep, struct vw_err *err)
 {
+	char kept[16] = "";
 	DIR *dir;
-	int r = 0;
+	int r = vw_bpffs_require(bpf_dir, err);
 
-	if (access(bpf_dir, F_OK) < 0 && errno == ENOENT)
-		return 0;
-	r = vw_bpffs_require(bpf_dir, err);
 	if (r < 0)
 		return r;
+	if (keep >= 0)
+		(void)!vw_fmt(kept, sizeof(kept), "v%d", keep);
 	dir = opendir(bpf_dir);
 	if (!dir)
 		return vw_err_sys(err, errno, 0, "opening '%s'", bpf_dir);
 	for (const struct dirent *e; r == 0 && (e = readdir(dir));)
-		if (is_version(e->d_name))
+		if (is_version(e->d_name) && strcmp(e->d_name, kept) != 0)
 			r = empty_version_dir(dirfd(dir), e->d_name);
 	closedir(dir);
-	if (r == 0 && rmdir(bpf_dir) < 0 && errno != ENOENT && errno != ENOTEMPTY && errno != EBUSY)
-		r = -errno;
 	return r < 0 ? vw_err_sys(err, r, 0, "removing the pins in '%s'", bpf_dir) : 0;
+}
+
+int np_unpin_former(const char *bpf_dir, struct vw_err *err)
+{
+	return empty_versions(bpf_dir, NP_ABI, err);
+}
+
+int np_unpin(const char *bpf_dir, struct vw_err *err)
+{
+	int r;
+
+	if (access(bpf_dir, F_OK) < 0 && errno == ENOENT)
+		return 0;
+	r = empty_versions(bpf_dir, -1, err);
+	if (r == 0 && rmdir(bpf_dir) < 0 && errno != ENOENT && errno != ENOTEMPTY && errno != EBUSY)
+		r = vw_err_sys(err, errno, 0, "removing the pins in '%s'", bpf_dir);
+	return r;
 }

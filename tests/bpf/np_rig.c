@@ -2,6 +2,7 @@
 
 #include "lib/net/link.h"
 #include "lib/net/sysctl.h"
+#include "netpolicy-bpf/user/np_ct.h"
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
@@ -392,7 +393,7 @@ static void make_links(void)
 
 int rig_setup(void **state)
 {
-	const struct np_sizes sizes = { .max = { [NP_M_CT4] = RIG_FLOWS, [NP_M_CT6] = RIG_FLOWS, [NP_M_FQDN4] = RIG_FQDNS,
+	const struct np_sizes sizes = { .max = { [NP_M_CT] = RIG_GROUPS, [NP_M_FQDN4] = RIG_FQDNS,
 					      [NP_M_FQDN6] = RIG_FQDNS } };
 	struct vw_err err;
 	struct rig *r;
@@ -443,12 +444,12 @@ static void pod_conf(struct np_pod_conf *c, enum who who, unsigned int eni)
 
 void rig_reset(struct rig *r)
 {
+	const struct np_ct_maps ct = np_ct_maps_of(r->np);
 	struct np_conf *c = rig_conf(r);
 	struct np_pod_conf pod;
 	struct vw_err err;
 
-	wipe(r, NP_M_CT4, sizeof(struct np_ct4_key));
-	wipe(r, NP_M_CT6, sizeof(struct np_ct6_key));
+	np_ct_clear(&ct);
 	wipe(r, NP_M_FRAG, sizeof(struct np_frag_key));
 	wipe(r, NP_M_FQDN4, sizeof(struct np_fqdn4_key));
 	wipe(r, NP_M_FQDN6, sizeof(struct np_fqdn6_key));
@@ -492,26 +493,30 @@ struct np_rt *rig_rt(struct rig *r, unsigned int slot)
 
 bool rig_ct(struct rig *r, unsigned int slot, enum who peer, uint8_t proto, uint16_t rport, uint16_t lport, struct np_ct *ret)
 {
-	struct np_ct4_key k4 = { .slot = (uint16_t)slot, .proto = proto, .gen = rig_slot(r, slot)->gen, .rport = htons(rport),
-				 .lport = htons(lport) };
-	struct np_ct6_key k6 = { .slot = (uint16_t)slot, .proto = proto, .gen = k4.gen, .rport = k4.rport, .lport = k4.lport };
+	struct np_flow f = { .slot = slot, .gen = rig_slot(r, slot)->gen, .rport = rport, .lport = lport,
+			     .proto = r->family == 6 && proto == IPPROTO_ICMP ? IPPROTO_ICMPV6 : proto };
+	const struct np_ct_maps m = np_ct_maps_of(r->np);
 
-	if (r->family == 6 && proto == IPPROTO_ICMP)
-		k6.proto = IPPROTO_ICMPV6;
-	memcpy(&k4.remote, rig_ip(4, peer), 4);
-	memcpy(k6.remote, rig_ip(6, peer), 16);
-	return bpf_map_lookup_elem(np_map_fd(r->np, r->family == 4 ? NP_M_CT4 : NP_M_CT6),
-				   r->family == 4 ? (void *)&k4 : (void *)&k6, ret) == 0;
+	f.remote.family = r->family == 4 ? AF_INET : AF_INET6;
+	memcpy(f.remote.b, rig_ip(r->family, peer), r->family == 4 ? 4 : 16);
+	if (!np_ct_get(&m, &f))
+		return false;
+	*ret = f.ct;
+	return true;
+}
+
+static int count_flow(void *arg, const struct np_flow *f)
+{
+	*(unsigned int *)arg += 1;
+	return 0;
 }
 
 unsigned int rig_flows(struct rig *r)
 {
-	uint8_t key[24], next[24];
+	const struct np_ct_maps m = np_ct_maps_of(r->np);
 	unsigned int n = 0;
 
-	for (int m = NP_M_CT4; m <= NP_M_CT6; m++)
-		for (void *k = NULL; bpf_map_get_next_key(np_map_fd(r->np, m), k, next) == 0; n++, k = key)
-			memcpy(key, next, sizeof(key));
+	(void)np_ct_each(&m, count_flow, &n);
 	return n;
 }
 

@@ -38,7 +38,7 @@ enum { SLOT_A = 10, SLOT_B = 11, SLOT_GONE = 12 };
 #define RIG_MARK_IN 0xa0c00085u /* of each packet: bits of others, which must stay, and of ours, which must not */
 #define VETH(slot) (NP_IFINDEX_BASE + (slot))
 #define ENI_INDEX 42            /* an ENI */
-#define RIG_FLOWS 2000          /* entries of np_ct4, np_ct6 */
+#define RIG_GROUPS 4            /* of np_ct */
 #define RIG_FQDNS 256           /* of np_fqdn4, np_fqdn6 */
 #define WIRE 43                 /* where packets from outside come in */
 

@@ -174,7 +174,7 @@ static void test_flood(void **state)
 {
 	const struct np_pod_conf conf = { .ip4 = { .family = AF_INET, .b = { 10, 0, 0, 5 } } };
 	/* a small table: most flows are judged packet by packet, so the tables are asked each time */
-	const struct np_sizes sizes = { .max = { [NP_M_CT4] = 512, [NP_M_CT6] = 512 } };
+	const struct np_sizes sizes = { .max = { [NP_M_CT] = 1 } };
 	struct np_world *w = np_world_new();
 	struct np_image *img, *next;
 	struct np_publish *pub;

@@ -269,12 +269,12 @@ static void test_maps_are_shared(void **state)
 	}
 	for (size_t i = 0; i < VW_ARRAY_SIZE(mapped); i++)
 		assert_non_null(np_map_mem(np, mapped[i]));
-	assert_null(np_map_mem(np, NP_M_CT4));
+	assert_null(np_map_mem(np, NP_M_CT_LOCKS));
 	((struct np_line *)np_map_mem(np, NP_M_ARENA))[last] = line;
 	assert_int_equal(bpf_map_lookup_elem(np_map_fd(np, NP_M_ARENA), &last, &got), 0);
 	assert_memory_equal(&got, &line, sizeof(line));
 	c = np_map_mem(np, NP_M_CONF);
-	assert_true(c->dns_key[0] && c->dns_key[1] && c->ct_quota && c->event_rate && c->event_burst);
+	assert_true(c->dns_key[0] && c->dns_key[1] && c->ct_key[0] && c->ct_key[NP_CT_KEYS - 1] && c->ct_quota && c->event_rate && c->event_burst);
 	c->flags = NP_CONF_KEEP;
 	first = *c;
 	np_close(np);
@@ -288,7 +288,7 @@ static void test_maps_are_shared(void **state)
 
 static void test_sizes(void **state)
 {
-	struct np_sizes sizes = { .max = { [NP_M_CT4] = 1000, [NP_M_EVENTS] = 4096 } };
+	struct np_sizes sizes = { .max = { [NP_M_CT] = 3, [NP_M_EVENTS] = 4096 } };
 	struct np *np;
 	char dir[96];
 
@@ -298,9 +298,12 @@ static void test_sizes(void **state)
 	for (int again = 0; again < 2; again++) {
 		ok(np_open(dir, &sizes, &np, &err));
 		assert_int_equal(np_replaced(np), !again);      /* another map, so other programs */
-		assert_int_equal(np_map_kept(np, NP_M_CT4), again);
-		assert_true(np_map_kept(np, NP_M_CT6));
-		assert_int_equal(np_map_max(np, NP_M_CT4), 1000);
+		assert_int_equal(np_map_kept(np, NP_M_CT), again);
+		assert_int_equal(np_map_kept(np, NP_M_CT_LOCKS), again);
+		assert_true(np_map_kept(np, NP_M_FRAG));
+		assert_int_equal(np_map_max(np, NP_M_CT), 3);
+		assert_int_equal(np_map_max(np, NP_M_CT_LOCKS), 3);
+		assert_int_equal(((struct np_conf *)np_map_mem(np, NP_M_CONF))->ct_groups, 3);
 		np_close(np);
 	}
 	sizes.max[NP_M_ARENA] = 1000;
@@ -331,6 +334,39 @@ static void test_programs_are_pinned(void **state)
 		assert_int_equal(info.id, held.id);
 	}
 	np_close(np);
+	unpin(f);
+}
+
+/* An upgrade: what another version pinned stays until it is told to go, and nothing else goes with it. */
+static void test_former_pins(void **state)
+{
+	char dir[96], path[128];
+	struct stat st;
+	struct np *np;
+
+	BPF_OR_SKIP(state);
+	np = open_np(f, true);
+	(void)snprintf(dir, sizeof(dir), "%s/vpcwire", f->dir);
+	for (int v = NP_ABI - 1; v <= NP_ABI + 1; v += 2) {
+		(void)snprintf(path, sizeof(path), "%s/v%d", dir, v);
+		assert_int_equal(mkdir(path, 0700), 0);
+		(void)snprintf(path, sizeof(path), "%s/v%d/np_clock", dir, v);
+		assert_int_equal(bpf_obj_pin(np_map_fd(np, NP_M_CLOCK), path), 0);
+	}
+	(void)snprintf(path, sizeof(path), "%s/branch1", dir);
+	assert_int_equal(mkdir(path, 0700), 0);
+	np_close(np);
+	np_close(open_np(f, false));
+	(void)snprintf(path, sizeof(path), "%s/v%d/np_clock", dir, NP_ABI - 1);
+	assert_int_equal(stat(path, &st), 0);
+	ok(np_unpin_former(dir, &err));
+	for (int v = NP_ABI - 1; v <= NP_ABI + 1; v += 2) {
+		(void)snprintf(path, sizeof(path), "%s/v%d", dir, v);
+		assert_int_equal(stat(path, &st), -1);
+	}
+	(void)snprintf(path, sizeof(path), "%s/branch1", dir);
+	assert_int_equal(rmdir(path), 0);
+	np_close(open_np(f, false));            /* all of ours is there */
 	unpin(f);
 }
 
@@ -365,6 +401,7 @@ int main(void)
 		cmocka_unit_test(test_maps_are_shared),
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_programs_are_pinned),
+		cmocka_unit_test(test_former_pins),
 		cmocka_unit_test(test_where_it_may_be),
 	};
 

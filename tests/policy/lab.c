@@ -5,6 +5,7 @@
 #include "lib/base/parse.h"
 #include "lib/net/link.h"
 #include "lib/net/nl.h"
+#include "netpolicy-bpf/user/np_ct.h"
 #include "netpolicy-bpf/user/np_loader.h"
 #include "netpolicy-bpf/user/np_publish.h"
 #include "tests/policy/pkt.h"
@@ -125,7 +126,7 @@ static int no_barrier(void *arg)
 int lab_node(struct lab *l, const char *name, struct lab_node **ret, struct vw_err *err)
 {
 	const struct np_sizes sizes = { .max = {
-		[NP_M_IP4] = 1024, [NP_M_IP6] = 1024, [NP_M_CIDR4] = 2048, [NP_M_CIDR6] = 2048, [NP_M_CT4] = 1024, [NP_M_CT6] = 1024,
+		[NP_M_IP4] = 1024, [NP_M_IP6] = 1024, [NP_M_CIDR4] = 2048, [NP_M_CIDR6] = 2048, [NP_M_CT] = 4,
 		[NP_M_FRAG] = 256, [NP_M_FQDN4] = 256, [NP_M_FQDN6] = 256, [NP_M_DNS] = 256, [NP_M_EVENTS] = 4096 } };
 	struct np_pub_io io;
 	struct lab_node *n;
@@ -334,30 +335,18 @@ static bool has_ports(const struct pkt_flow *f)
 static int forget(struct lab_node *n, unsigned int slot, const struct pkt_flow *f, bool egress, bool is_there, struct vw_err *err)
 {
 	const struct np_slot *slots = np_map_mem(n->np, NP_M_SLOTS);
-	struct np_rt *rt = np_map_mem(n->np, NP_M_RT);
-	const struct vw_ip *remote = egress ? &f->dst : &f->src;
-	uint16_t rport = 0, lport = 0;
-	struct np_ct4_key k4 = { .slot = (uint16_t)slot, .proto = f->proto, .gen = slots[slot].gen };
-	struct np_ct6_key k6 = { .slot = (uint16_t)slot, .proto = f->proto, .gen = slots[slot].gen };
-	bool four = remote->family == AF_INET;
+	const struct np_ct_maps m = np_ct_maps_of(n->np);
+	struct np_flow of = { .slot = slot, .gen = slots[slot].gen, .proto = f->proto, .remote = egress ? f->dst : f->src };
 
 	if (has_ports(f)) {
-		rport = htons(egress ? f->dport : f->sport);
-		lport = htons(egress ? f->sport : f->dport);
+		of.rport = egress ? f->dport : f->sport;
+		of.lport = egress ? f->sport : f->dport;
 	} else if (is_echo(f)) {
-		rport = htons(egress ? NP_CT_ECHO_OUT : NP_CT_ECHO_IN);
-		lport = htons(f->sport);
+		of.rport = egress ? NP_CT_ECHO_OUT : NP_CT_ECHO_IN;
+		of.lport = f->sport;
 	}
-	memcpy(&k4.remote, remote->b, sizeof(k4.remote));
-	memcpy(k6.remote, remote->b, sizeof(k6.remote));
-	k4.rport = k6.rport = rport;
-	k4.lport = k6.lport = lport;
-	if (bpf_map_delete_elem(np_map_fd(n->np, four ? NP_M_CT4 : NP_M_CT6), four ? (void *)&k4 : (void *)&k6) == 0) {
-		__atomic_fetch_sub(&rt[slot].ct_used, 1, __ATOMIC_RELAXED);
+	if (np_ct_forget(&m, &of))
 		return is_there ? 0 : vw_err_set(err, EPROTO, 0, "a flow that was dropped has an entry in conntrack");
-	}
-	if (errno != ENOENT)
-		return vw_err_set(err, errno, 0, "deleting a flow");
 	return is_there ? vw_err_set(err, EPROTO, 0, "a flow that was let through has no entry in conntrack") : 0;
 }
 

@@ -76,3 +76,5 @@ test_np_publish_LIBS := np npc k8s yaml json base
 test_flat_LIBS := $(test_model_LIBS)
 test_flat_SRCS := $(test_model_SRCS)
 test_flat_LDFLAGS := $(test_model_LDFLAGS)
+# the table of flows; on the heap, so no kernel
+test_np_ct_LIBS := np net base

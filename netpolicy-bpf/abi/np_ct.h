@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#pragma once
+
+#include <linux/types.h>
+
+/**
+ * DOC: the flow table, np_ct: one entry per pod (slot) and flow, so a flow between two local pods has two
+ *
+ * An array in mapped memory, of groups that are hash tables of their own: a flow's group, its first bucket there, the step to the
+ * next ones and its tag follow from one hash over its key. A bucket is one word: seven tags and how many entries went on to a later
+ * bucket because this one had no room; so a search reads one word and, as a rule, one entry, which is a cache line, and it ends at
+ * the first bucket that nobody passed by.
+ *
+ *   free (tag 0) --program, under the group's lock--> live --user space: id 0--> dead --user space, 2 ticks later--> free
+ *
+ * Programs make entries, under the lock of the group (np_ct_locks), and only in places whose tag is 0; they find them without. User
+ * space alone takes entries away, without lock: words of tags change by atomic addition on both sides. A dead entry keeps its place
+ * for longer than any program runs, so that whoever found it alive does not write to another flow's.
+ */
+
+#define NP_CT_BUCKETS 64u       /* of a group */
+#define NP_CT_WAYS 7u           /* of a bucket */
+#define NP_CT_GROUP_FLOWS (NP_CT_BUCKETS * NP_CT_WAYS)
+#define NP_CT_PROBES 16u        /* buckets that an entry may lie in */
+#define NP_CT_STEPS 32u         /* of a search: buckets, and entries whose tag is right and whose key is not (1 in 255) */
+#define NP_CT_GROUPS 512u       /* default: 229,376 entries, 14 MiB; struct np_sizes may say otherwise */
+
+#define NP_CT_PASSED_ONE (1ull << 56)   /* in a word of tags */
+#define NP_CT_PASSED_MAX 255u
+
+/**
+ * struct np_ct_key - seen from the pod: the remote address and port are the peer's, the local port is the pod's; so both directions
+ * have one key. The pod's own address is not in it: a slot has one per family.
+ * @id: NP_CT_ID(); 0 = dead. Ports in network byte order, as they are on the wire.
+ * ICMP echo: local port = identifier, remote port = NP_CT_ECHO_OUT when the pod asks, NP_CT_ECHO_IN when it is asked, so that an
+ * identifier used again by the other side is another flow; the other questions of ICMP (timestamp 13, information 15, mask 17)
+ * likewise, with NP_CT_ECHO_* | type << 8. Other protocols: 0. ICMP that neither asks nor answers has no entry.
+ * @ip: IPv6 as it is on the wire; IPv4 in the first 4 bytes, then 0.
+ */
+struct np_ct_key {
+	__u64 id;
+	__u64 ip[2];
+};
+#define NP_CT_ID_LIVE (1ull << 14)
+#define NP_CT_ID_IP6 (1ull << 15)
+#define NP_CT_ID(slot, gen, proto, rport_be, lport_be, flags) \
+	(NP_CT_ID_LIVE | (flags) | (__u64)(slot) | (__u64)(proto) << 16 | (__u64)(gen) << 24 | (__u64)(rport_be) << 32 | \
+	 (__u64)(lport_be) << 48)
+#define NP_CT_ID_SLOT(id) ((__u16)((id) & 0x0fff))
+#define NP_CT_ID_PROTO(id) ((__u8)((id) >> 16))
+#define NP_CT_ID_GEN(id) ((__u8)((id) >> 24))       /* of the slot: struct np_slot */
+#define NP_CT_ID_RPORT(id) ((__be16)((id) >> 32))
+#define NP_CT_ID_LPORT(id) ((__be16)((id) >> 48))
+#define NP_CT_ECHO_OUT 1
+#define NP_CT_ECHO_IN 2
+
+/** enum np_ct_state - decides the timeout; for TCP roughly as nf_conntrack. */
+enum np_ct_state {
+	NP_CT_NEW,              /* one direction seen */
+	NP_CT_REPLIED,          /* both seen */
+	NP_CT_ESTABLISHED,      /* TCP: handshake done. Others: two packets each way */
+	NP_CT_CLOSING,          /* FIN or, SCTP, SHUTDOWN */
+	NP_CT_CLOSED,           /* RST, ABORT */
+	NP_CT_DENIED,           /* was open when a later policy denied it: dropped until that changes again or a SYN comes */
+	NP_CT_STATES
+};
+#define NP_CT_EGRESS (1u << 0)  /* opened by the pod; else by the peer */
+#define NP_CT_PICKUP (1u << 1)  /* first seen in mid-stream: its direction is a guess */
+#define NP_CT_VIP (1u << 2)     /* to a service's address: each packet from the pod is judged after DNAT */
+#define NP_CT_CHAIN (1u << 3)   /* let through by a domain name */
+#define NP_CT_AUDIT (1u << 4)   /* policy denies it; let through in audit mode */
+#define NP_CT_POST (1u << 5)    /* seen behind a service's address, on its way out; its answers have another entry */
+#define NP_CT_NODE (1u << 6)    /* opened by this node itself, or by the pod towards itself through a service: always let through */
+
+/**
+ * struct np_ct - what is known of a flow. @rule: rule id. @sum: by enum np_dir (NP_EGRESS: from the pod), packets << 40 plus bytes
+ * of IP packets, headers included; it wraps, so take differences of the whole number first and NP_CT_PKTS(), NP_CT_BYTES() of these.
+ * The packet that opened the flow is in np_counts and not here, so a rule's packets are those in np_counts and all of its flows'.
+ * A flow in NP_CT_DENIED should be kept for 5 minutes after its last packet: longer than TCP waits between two attempts, so
+ * that what a policy has cut does not come back as a flow "in mid-stream" of the other direction.
+ */
+struct np_ct {
+	__u32 last;             /* tick */
+	__u32 rev;              /* np_slot's revision that let it through */
+	__u16 rule;
+	__u8 flags;
+	__u8 state;
+	__u32 start;            /* tick; of a dead entry: when it died */
+	__u64 sum[2];
+};
+#define NP_CT_SUM(pkts, bytes) ((__u64)(pkts) << 40 | (bytes))
+#define NP_CT_PKTS(diff) ((__u32)((diff) >> 40))
+#define NP_CT_BYTES(diff) ((diff) & 0xffffffffffull)
+
+/** struct np_ct_entry - @was: the id of a dead one. */
+struct np_ct_entry {
+	struct np_ct_key key;
+	struct np_ct ct;
+	__u64 was;
+};
+_Static_assert(sizeof(struct np_ct_entry) == 64, "ABI, and a cache line");
+
+/** struct np_ct_group - @tags: a bucket each. Bytes 0 to 6: tags of entry[bucket * 7 + byte], 0 = free. Byte 7: passed by. */
+struct np_ct_group {
+	__u64 tags[NP_CT_BUCKETS];
+	struct np_ct_entry entry[NP_CT_GROUP_FLOWS];
+};
+_Static_assert(sizeof(struct np_ct_group) == 29184, "ABI");
+
+/* --- where an entry lies. What follows is for both sides; the verifier wants to see each bound, hence the shape of the loops */
+
+/* the programs' compiler is not to unroll what the verifier then reads as often */
+#ifdef __bpf__
+#define NP_CT_LOOP _Pragma("clang loop unroll(disable)")
+#else
+#define NP_CT_LOOP
+#endif
+
+#define NP_CT_KEYS 6            /* of the hash: struct np_conf.ct_key */
+
+/**
+ * np_ct_hash() - @secret: NP_CT_KEYS random numbers, or whoever may open flows could fill one group with them. The sum of products
+ * is NH (Black and others, UMAC, 1999): two keys are equal in it with a chance of 2^-32, whoever chose them. @ip6: of IPv6; a
+ * constant, for the programs.
+ */
+static inline __attribute__((always_inline)) __u64 np_ct_hash(const __u32 *secret, const struct np_ct_key *k, const int ip6)
+{
+	__u64 h = (__u64)((__u32)k->id + secret[0]) * ((__u32)(k->id >> 32) + secret[1]);
+
+	h += (__u64)((__u32)k->ip[0] + secret[2]) * ((__u32)(k->ip[0] >> 32) + secret[3]);
+	if (ip6)
+		h += (__u64)((__u32)k->ip[1] + secret[4]) * ((__u32)(k->ip[1] >> 32) + secret[5]);
+	h = (h ^ h >> 32) * 0xd6e8feb86659fd93ull;
+	return h ^ h >> 32;
+}
+
+static inline __attribute__((always_inline)) __u32 np_ct_group_of(__u64 hash, __u32 groups)
+{
+	return (hash >> 32) * groups >> 32;
+}
+
+/** NP_CT_BUCKET(), NP_CT_NEXT() - the first bucket, and the one behind @b; the step is odd, so no bucket comes twice. */
+#define NP_CT_BUCKET(hash) ((__u32)(hash) % NP_CT_BUCKETS)
+#define NP_CT_NEXT(b, hash) (((b) + ((__u32)(hash) >> 6 | 1)) % NP_CT_BUCKETS)
+
+static inline __attribute__((always_inline)) __u64 np_ct_tag(__u64 hash)
+{
+	__u64 tag = hash >> 16 & 0xff;
+
+	return tag ? tag : 1;
+}
+
+#define NP_CT_ONES 0x0001010101010101ull
+/** np_ct_match() - where @tag is in a word of tags: bit 7 of its byte. May show a tag that differs in bit 0 above a right one. */
+static inline __attribute__((always_inline)) __u64 np_ct_match(__u64 word, __u64 tag)
+{
+	__u64 x = (word ^ tag * NP_CT_ONES) | 0xffull << 56;
+
+	return (x - NP_CT_ONES) & ~x & NP_CT_ONES << 7;
+}
+
+/** np_ct_way() - the lowest of np_ct_match(), which is not 0. There is no instruction for it. */
+static inline __attribute__((always_inline)) __u32 np_ct_way(__u64 match)
+{
+	return ((match & -match) >> 7) * 0x0001020304050607ull >> 56 & 7;
+}
+
+static inline __attribute__((always_inline)) int np_ct_same(const struct np_ct_key *a, const struct np_ct_key *b, const int ip6)
+{
+	return a->id == b->id && a->ip[0] == b->ip[0] && (!ip6 || a->ip[1] == b->ip[1]);
+}
+
+/** np_ct_search() - the live entry of @k, or NULL. @steps: NP_CT_STEPS, or fewer when NULL may mean "not at once". */
+static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_search(struct np_ct_group *g, const struct np_ct_key *k,
+									      __u64 hash, const int ip6, const __u32 steps)
+{
+	const __u64 tag = np_ct_tag(hash);
+	__u32 bucket = NP_CT_BUCKET(hash);
+	__u64 word = *(const volatile __u64 *)&g->tags[bucket], match = np_ct_match(word, tag);
+
+	NP_CT_LOOP
+	for (__u32 i = 0; i < steps; i++) {
+		if (match) {
+			__u32 at = bucket * NP_CT_WAYS + np_ct_way(match);
+
+			if (at < NP_CT_GROUP_FLOWS && np_ct_same(&g->entry[at].key, k, ip6))
+				return &g->entry[at];
+			match &= match - 1;
+			continue;
+		}
+		if (word < NP_CT_PASSED_ONE)
+			break;
+		bucket = NP_CT_NEXT(bucket, hash);
+		word = *(const volatile __u64 *)&g->tags[bucket];
+		match = np_ct_match(word, tag);
+	}
+	return (struct np_ct_entry *)0;
+}
+
+/**
+ * np_ct_place() - a free place for a flow that is not there. The group is locked. Return: NP_CT_GROUP_FLOWS: there is none.
+ */
+static inline __attribute__((always_inline)) __u32 np_ct_place(struct np_ct_group *g, __u64 hash)
+{
+	__u32 bucket = NP_CT_BUCKET(hash);
+
+	NP_CT_LOOP
+	for (__u32 i = 0; i < NP_CT_PROBES; i++) {
+		__u64 word = *(const volatile __u64 *)&g->tags[bucket], free = np_ct_match(word, 0);
+
+		if (free)
+			return bucket * NP_CT_WAYS + np_ct_way(free);
+		if (word >> 56 == NP_CT_PASSED_MAX)
+			break;
+		bucket = NP_CT_NEXT(bucket, hash);
+	}
+	return NP_CT_GROUP_FLOWS;
+}
+
+/**
+ * np_ct_claim() - entry[@place] is taken; the caller fills it, its id last. In this order, because an atomic addition waits for the
+ * stores before it, and the entry is seldom in the cache.
+ */
+static inline __attribute__((always_inline)) void np_ct_claim(struct np_ct_group *g, __u64 hash, __u32 place)
+{
+	const __u32 last = place / NP_CT_WAYS, way = place % NP_CT_WAYS;
+	__u32 bucket = NP_CT_BUCKET(hash);
+
+	NP_CT_LOOP
+	for (__u32 i = 0; i < NP_CT_PROBES && bucket != last; i++) {
+		__sync_fetch_and_add(&g->tags[bucket], NP_CT_PASSED_ONE);
+		bucket = NP_CT_NEXT(bucket, hash);
+	}
+	__sync_fetch_and_add(&g->tags[last % NP_CT_BUCKETS], np_ct_tag(hash) << 8 * way);
+}
