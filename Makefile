@@ -15,6 +15,7 @@
 #   make unit|fuzz-replay|bpf|policy|sim-tests|fabric-tests|conformance|eni-tests|e2e|faults|check-layers|check-headers    one suite alone
 #   make fuzz           coverage-guided fuzzing of each parser for FUZZ_TIME seconds (clang)
 #   make install        DESTDIR=, PREFIX=
+#   make deb            a Debian package of what make install installs -> build/vpcwire_*.deb
 #   Knobs: V=1  CC=clang  DEVELOPER=1 (-Werror)  SANITIZE=address,undefined  COVERAGE=1  BUILD=dir
 
 VERSION   := 0.1.0
@@ -308,10 +309,16 @@ deps:
 install: all
 	$(foreach p,$(PROGS),$(if $(filter none,$($p_INSTALL)),,@install -v -D -m 0755 $(B)/bin/$p \
 		'$(DESTDIR)$(or $($p_INSTALL),$(BINDIR))/$p'$(newline)))
+	$(foreach f,$(INSTALL_FILES),@install -v -D -m 0644 -t '$(DESTDIR)$(lastword $(subst :, ,$f))' $(firstword $(subst :, ,$f))$(newline))
 define newline
 
 
 endef
+
+# build/vpcwire_VERSION_ARCH.deb
+.PHONY: deb
+deb: all
+	@sh deploy/debian/build $(VERSION) $(B)
 
 clean:
 	rm -rf $(BUILD) $(BUILD)-*

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Running programs with a limit on everything, and waiting for conditions instead of for time to pass."""
 import contextlib
+import itertools
 import os
 import pathlib
 import signal
@@ -44,6 +45,16 @@ def run(argv, *, input=None, timeout=30, check=True, env=None, cwd=None):
     if check and proc.returncode != 0:
         raise CommandFailed(f"{describe(argv)}: exit {proc.returncode}\nstdout: {done.stdout}\nstderr: {done.stderr}")
     return done
+
+
+def make(*words, timeout=300):
+    """`make WORDS` in the checkout, with the knobs that BUILD was built with: others would build everything anew."""
+    base, _, sanitizers = os.path.relpath(BUILD, TOP).partition("-")
+    flags = (BUILD / ".flags").read_text().split()
+    compiler = " ".join(itertools.takewhile(lambda word: not word.startswith("-"), flags))
+    knobs = [f"BUILD={base}", "SANITIZE=" + sanitizers.replace("-", ","), f"CC={compiler}", f"DEVELOPER={int('-Werror' in flags)}"]
+    env = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"}
+    return run(["make", "-C", TOP, *words, *knobs], env=env, timeout=timeout)
 
 
 def text(data):

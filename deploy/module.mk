@@ -1,0 +1,9 @@
+# what `make install` copies besides the programs: file -> folder
+MANDIR  ?= $(PREFIX)/share/man
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+DOCDIR  ?= $(PREFIX)/share/doc/vpcwire
+
+INSTALL_FILES += $(foreach f,$(wildcard docs/man/*.8),$f:$(MANDIR)/man8) \
+	deploy/systemd/vpcwired.service:$(UNITDIR) \
+	deploy/cni/10-vpcwire.conflist:$(DOCDIR)/examples \
+	deploy/iam/policy.json:$(DOCDIR)/examples
