@@ -53,7 +53,7 @@ enum ec2_fail {
 	EC2_IN_USE,                     /* wrong state for this now: attached, attaching, detaching */
 	EC2_UNAUTHORIZED,               /* a permission is missing */
 	EC2_NO_CREDS,                   /* no valid credentials to be had; the sentence says why */
-	EC2_EXPIRED_CREDS,              /* also after a refresh */
+	EC2_EXPIRED_CREDS,              /* or replaced; also after a refresh */
 	EC2_CLOCK_SKEW,                 /* also after signing with the server's time */
 	EC2_INVALID,                    /* EC2 refuses the parameters: configuration, or a bug here */
 	EC2_TOKEN_REUSED,               /* ClientToken used before with other parameters: a bug here */

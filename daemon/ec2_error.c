@@ -59,9 +59,9 @@ static const struct code_row codes[] = {
 	{ "SignatureDoesNotMatch", "Signature not yet current", EC2_CLOCK_SKEW },
 	{ "SignatureDoesNotMatch", "Signature expired", EC2_CLOCK_SKEW },
 	{ "InvalidSignatureException", "Signature expired", EC2_CLOCK_SKEW },
-	{ "AuthFailure", "Signature expired", EC2_CLOCK_SKEW },
-	{ "AuthFailure", NULL, EC2_UNAUTHORIZED },
-	{ "InvalidClientTokenId", NULL, EC2_UNAUTHORIZED },
+	/* "not able to validate the provided access credentials": keys that were replaced, or a clock that is wrong */
+	{ "AuthFailure", NULL, EC2_CLOCK_SKEW },
+	{ "InvalidClientTokenId", NULL, EC2_EXPIRED_CREDS },
 	{ "SignatureDoesNotMatch", NULL, EC2_UNAUTHORIZED },
 	{ "IdempotentParameterMismatch", NULL, EC2_TOKEN_REUSED },
 	{ "Unavailable", NULL, EC2_TRANSIENT },
@@ -117,7 +117,7 @@ static const struct kind_row kinds[EC2_N_FAILS] = {
 			       "" }, /* the permission is named instead */
 	[EC2_NO_CREDS] = { "no-credentials", EACCES, VW_CNI_NOT_AVAILABLE, "no credentials", "" },
 	[EC2_EXPIRED_CREDS] = { "expired-credentials", EKEYEXPIRED, VW_CNI_NOT_AVAILABLE,
-				"the credentials have expired, also after fetching them again",
+				"EC2 does not accept the credentials any more, also after fetching them again",
 				"renew what is in the environment, or look at the source that hands them "
 				"out" },
 	[EC2_CLOCK_SKEW] = { "clock-skew", EACCES, VW_CNI_NOT_AVAILABLE,

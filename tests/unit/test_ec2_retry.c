@@ -162,6 +162,41 @@ static void test_skew(void **state)
 	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), -EACCES);
 	assert_int_equal(err.kind, EC2_CLOCK_SKEW);
 	assert_non_null(strstr(err.why.msg, "set this machine's clock"));
+/* Keys that were replaced, and a clock that is wrong, look alike: the answer's Date tells them apart. */
+static void test_auth_failure(void **state)
+{
+	static const char date[] = "Date: Fri, 01 Jan 2027 00:00:00 GMT\r\n";
+	static const struct scripted_step steps[] = {
+		{ 200, KEYS("ASIA1") },
+		{ 401, EC2_FX_ERROR("AuthFailure", "AWS was not able to validate the provided access credentials") },
+		{ 200, KEYS("ASIA2") },
+		{ 200, EC2_FX_OK("DeleteNetworkInterface") },
+		{ 401, EC2_FX_ERROR("AuthFailure", "AWS was not able to validate the provided access credentials"), date },
+		{ 200, EC2_FX_OK("DeleteNetworkInterface"), date },
+		{ 403, EC2_FX_ERROR("InvalidClientTokenId", "The security token included in the request is invalid.") },
+		{ 200, KEYS("ASIA3") },
+		{ 403, EC2_FX_ERROR("InvalidClientTokenId", "The security token included in the request is invalid.") },
+	};
+	const struct creds_options keys = { 0 };
+	struct ec2_error err;
+	struct ec2_fixture f;
+	char v[512];
+
+	ec2_fx_start_with(&f, steps, VW_ARRAY_SIZE(steps), &keys, (struct ec2_rate){ 0 });
+	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), 0);
+	assert_string_equal(scripted_header(f.srv, 3, "X-Amz-Security-Token", v, sizeof(v)), "tok-ASIA2");
+	assert_int_equal(ec2_clock_skew_s(f.ec2), 0);
+	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), 0);
+	assert_int_not_equal(ec2_clock_skew_s(f.ec2), 0);
+	assert_string_equal(scripted_header(f.srv, 5, "X-Amz-Security-Token", v, sizeof(v)), "tok-ASIA2");
+	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), -EKEYEXPIRED);
+	assert_int_equal(err.kind, EC2_EXPIRED_CREDS);
+	assert_string_equal(err.why.msg, "DeleteNetworkInterface: EC2 does not accept the credentials any more, also after fetching them "
+					 "again (InvalidClientTokenId); renew what is in the environment, or look at the source that "
+					 "hands them out: The security token included in the request is invalid.");
+	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
+}
+
 	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
@@ -305,3 +340,4 @@ int main(void)
 	xml_init_process();
 	return cmocka_run_group_tests_name("ec2_retry", tests, NULL, NULL);
 }
+		cmocka_unit_test(test_auth_failure),
