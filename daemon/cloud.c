@@ -165,9 +165,10 @@ static void survey_ec2(struct survey *s)
 		if (place_use(e, &rules) != PLACE_OURS || !owner || strcmp(owner, s->id.instance_id) ||
 		    e->attachment.delete_on_termination || e->attachment.status != EC2_ATTACHED || e->attachment.device == 0)
 			continue;
-		if (ec2_delete_on_termination(s->ec2, s->deadline_ms, e->id, e->attachment.id, true, &ignored) < 0)
-			vw_warn("this ENI will outlive the instance, retrying at the next start", "eni=%s err=\"%s\"", e->id,
-				ignored.why.msg);
+		if (ec2_delete_on_termination(s->ec2, s->deadline_ms, e->id, e->attachment.id, true, &ignored) == 0)
+			continue;
+		vw_warn("this ENI would outlive the instance, retrying", "eni=%s err=\"%s\"", e->id, ignored.why.msg);
+		s->untied = true;
 	}
 }
 

@@ -36,6 +36,7 @@ void cloud_cancel(struct cloud *c);
  * @limits_known: in: do not ask for the limits of the instance type again.
  * @imds_only:    in: do not speak to EC2. @read_only: in: change nothing there. @want_subnets: in: ask for the subnets of
  *                the VPC and zone.
+ * @untied:       an ENI of ours would outlive the instance: EC2 did not do what it was asked to. Ask again.
  * @subnets_ok:   they are known; otherwise @subnets_err, when it was asked.
  * @ec2_ok:       EC2 answered; otherwise @ec2_err says why and only IMDS is known.
  */
@@ -56,6 +57,7 @@ struct survey {
 	struct ec2_error ec2_err;
 	bool limits_ok;
 	struct ec2_limits limits;
+	bool untied;
 	bool subnets_ok;
 	struct ec2_subnets subnets;
 	struct ec2_error subnets_err;

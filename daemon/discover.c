@@ -403,7 +403,7 @@ static void discover_done(void *arg)
 			d->node.instance_type, d->enis.n, j->survey.imds_only ? "not asked" : j->survey.ec2_ok ? "ok" : "no");
 	d->discovered = true;
 	d->ready = d->enis.n > 0 && (d->ready || whole || d->enis.v[0].wired);
-	if (!whole || (!j->survey.imds_only && (!j->survey.ec2_ok || !d->node.max_enis)))
+	if (!whole || j->survey.untied || (!j->survey.imds_only && (!j->survey.ec2_ok || !d->node.max_enis)))
 		retry_later(d);
 	else if (j->survey.imds_only)
 		loop_timer_set(d->retry_timer, IMDS_ONLY_MS);

@@ -56,6 +56,7 @@ enum ipam_act grow_act(const struct grow_job *j)
 		return IPAM_ACT_UNASSIGN;
 	case GROW_DELETE_ENI:
 	case GROW_ASSIGN6:
+	case GROW_TIE:
 		break;
 	}
 	return IPAM_ACT_REMOVE_ENI;
@@ -117,6 +118,8 @@ static void job_done(void *arg)
 			g->jobs[i] = g->jobs[--g->n_jobs];
 	if (j->kind == GROW_ASSIGN6) {
 		grow6_done(d, j);
+	} else if (j->kind == GROW_TIE) {
+		grow_tied(d, j);
 	} else if (j->attached) {
 		grow_created(d, j);
 	} else if (j->r < 0) {
@@ -377,7 +380,7 @@ static void fill_inflight(const struct grow *g, struct plan_input *p)
 		const struct grow_job *j = g->jobs[i];
 		struct ipam_inflight *f = &p->inflight[p->in.n_inflight];
 
-		if (j->kind == GROW_ASSIGN6)
+		if (j->kind == GROW_ASSIGN6 || j->kind == GROW_TIE)
 			continue;
 		p->in.n_inflight++;
 		*f = (struct ipam_inflight){ .act = grow_act(j), .n_prefixes = j->n_prefixes, .n_addrs = j->n_addrs };

@@ -7,6 +7,7 @@
 #include "daemon/cloud.h"
 #include "daemon/daemon.h"
 #include "daemon/grow_state.h"
+#include "daemon/loop.h"
 #include "daemon/placement.h"
 #include "ipam/demand.h"
 #include "ipam/pause.h"
@@ -16,11 +17,13 @@
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define ENI_PAUSE_MS 10000
 #define FAIL_PAUSE_MIN_MS 1000
 #define FAIL_PAUSE_MAX_MS 60000
+#define TIE_PAUSE_MS 15000      /* before a survey ties what could not be tied at once */
 
 /* --- failures */
 
@@ -264,11 +267,41 @@ void grow_created(struct daemon *d, const struct grow_job *j)
 		vw_info("a new ENI serves pods", "eni=%s ifname=%s device=%u slots=%zu", j->eni.id, j->link.ifname, j->device,
 			row.n_slots);
 		grew(d->grow, j);
+static void look_later(struct daemon *d)
+{
+	if (!loop_timer_active(d->retry_timer))
+		loop_timer_set(d->retry_timer, TIE_PAUSE_MS);
+}
+
+static void tie(struct daemon *d, const struct grow_job *created)
+{
+	struct grow_job *j = d->stopping ? NULL : calloc(1, sizeof(*j));
+
+	if (!j) {
+		look_later(d);
+		return;
+	}
+	j->kind = GROW_TIE;
+	(void)VW_COPY(j->eni_id, created->eni.id);
+	(void)VW_COPY(j->attachment_id, created->new_attachment_id);
+	if (grow_job_start(d, j) < 0)
+		look_later(d);
+}
+
+void grow_tied(struct daemon *d, const struct grow_job *j)
+{
+	if (j->r == 0 || j->err.kind == EC2_NOT_FOUND)
+		return;
+	vw_warn("a new ENI would outlive the instance, retrying", "eni=%s err=\"%s\"", j->eni_id, j->err.why.msg);
+	look_later(d);
+}
+
 	}
 	free(row.slots);
 }
 
 void grow_assigned(struct daemon *d, const struct grow_job *j)
+	tie(d, j);
 {
 	const struct eni *e = eni_by_id(d, j->eni_id);
 	struct store_eni row;

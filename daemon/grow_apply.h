@@ -8,6 +8,8 @@ void grow_failed(struct daemon *d, const struct grow_job *j);
 void grow_created(struct daemon *d, const struct grow_job *j);
 void grow_assigned(struct daemon *d, const struct grow_job *j);
 void grow_unassigned(struct daemon *d, const struct grow_job *j);
+/** grow_tied() - failed: the next survey does it again, soon. */
+void grow_tied(struct daemon *d, const struct grow_job *j);
 void grow_deleted(struct daemon *d, const struct grow_job *j);
 /** grow_why() - the planner's words for the failure of @j, to be tried again at @until_ms. */
 struct ipam_why grow_why(const struct grow_job *j, uint64_t until_ms);

@@ -1,8 +1,8 @@
 /*
- * A new ENI is three calls: create (with its addresses, tags and a ClientToken), attach, delete-on-termination; then the link
- * is waited for, by its MAC, from the kernel's own events. What fails after the create is taken back: an ENI that could
- * not be attached is deleted again, so that nothing is left in the account. If even that fails, the intent stays open
- * and the next start, with the same token, finds the same ENI.
+ * A new ENI is three calls: create (with its addresses, tags and a ClientToken), attach, and then, in a job of its own that no
+ * pod waits for, delete-on-termination. After the attach the link is waited for, by its MAC, from the kernel's own events. What
+ * fails after the create is taken back: an ENI that could not be attached is deleted again, so that nothing is left in the
+ * account. If even that fails, the intent stays open and the next start, with the same token, finds the same ENI.
  *
  * Where a token is tried again, a refusal says nothing about the first try (a throttled call is refused before EC2 looks at
  * the token): then the ENI is looked for by its tag, and only when it is not shown, and is old enough to be, there is none.
@@ -181,7 +181,6 @@ static void abandon(struct grow_job *j)
 
 static void create_eni(struct grow_job *j)
 {
-	struct ec2_error later;
 	struct vw_link link;
 
 	if (j->abandon) {
@@ -204,8 +203,6 @@ static void create_eni(struct grow_job *j)
 		return;
 	}
 	j->attached = true;
-	/* not fatal: the next survey does it again */
-	(void)ec2_delete_on_termination(j->cloud->ec2, j->deadline_ms, j->eni.id, j->new_attachment_id, true, &later);
 	if (wait_link(j, &link) < 0)
 		return;
 	j->have_link = true;
@@ -273,6 +270,9 @@ void grow_job_work(void *job)
 		break;
 	case GROW_DELETE_ENI:
 		delete_eni(j);
+		break;
+	case GROW_TIE:
+		j->r = ec2_delete_on_termination(j->cloud->ec2, j->deadline_ms, j->eni_id, j->attachment_id, true, &j->err);
 		break;
 	}
 }

@@ -17,7 +17,14 @@ struct daemon;
  * A job holds copies of all it needs, so that the worker touches nothing of the daemon but the cloud's clients, which
  * are safe to share. What it found out is in the members after "results" and is taken in by the loop's thread.
  */
-enum grow_kind { GROW_CREATE_ENI, GROW_ASSIGN, GROW_UNASSIGN, GROW_DELETE_ENI, GROW_ASSIGN6 /* a /80: grow6.h */ };
+enum grow_kind {
+	GROW_CREATE_ENI,
+	GROW_ASSIGN,
+	GROW_UNASSIGN,
+	GROW_DELETE_ENI,
+	GROW_ASSIGN6,                   /* a /80: grow6.h */
+	GROW_TIE,                       /* a new ENI is to be deleted with the instance; no pod waits for it */
+};
 
 #define GROW_MAX_TAGS 32
 
@@ -29,8 +36,8 @@ struct grow_job {
 	uint64_t wanted_ms;             /* when the growth that it is part of was first wanted */
 
 	/* what to do */
-	char eni_id[EC2_ID_LEN];        /* ASSIGN, UNASSIGN, DELETE_ENI */
-	char attachment_id[EC2_ID_LEN]; /* DELETE_ENI */
+	char eni_id[EC2_ID_LEN];        /* all but CREATE_ENI */
+	char attachment_id[EC2_ID_LEN]; /* DELETE_ENI, TIE */
 	char subnet_id[EC2_ID_LEN];     /* CREATE_ENI */
 	struct vw_cidr subnet;          /* its range; asked for when family is 0 */
 	char instance_id[IMDS_ID_LEN];

@@ -53,7 +53,7 @@ struct grow {
 
 /** grow_subnet() - the state of subnet @id, made when there is none; NULL when too many are known. */
 struct ipam_subnet *grow_subnet(struct grow *g, const char *id);
-/** grow_act() - the planner's name for what @j does; not for GROW_ASSIGN6, of which it knows nothing. */
+/** grow_act() - the planner's name for what @j does; not for GROW_ASSIGN6 and GROW_TIE, of which it knows nothing. */
 enum ipam_act grow_act(const struct grow_job *j);
 /** grow_job_start() - run @take_j in a worker; its result comes back to grow.c. Return: 0, -EAGAIN (and @take_j is freed). */
 int grow_job_start(struct daemon *d, struct grow_job *take_j);
