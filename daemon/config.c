@@ -568,6 +568,9 @@ static int check_together(const struct vwired_config *c, struct vw_err *err)
 	if (c->max_pods && c->minimum_ip_target > c->max_pods)
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "minimum_ip_target is %u, more than max_pods (%u) can use",
 				  c->minimum_ip_target, c->max_pods);
+	if (c->max_pods && c->prefix_delegation && c->warm_prefix_target > (c->max_pods + 15) / 16 && c->warm_prefix_target > 1)
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "warm_prefix_target is %u, more than max_pods (%u) can use",
+				  c->warm_prefix_target, c->max_pods);
 	if (c->max_eni && c->warm_eni_target > c->max_eni)
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "warm_eni_target is %u, more than max_eni (%u) allows",
 				  c->warm_eni_target, c->max_eni);
@@ -642,8 +645,8 @@ int vwired_config_parse(const char *text, size_t len, const char *what, char *(*
 		r = take_file(c, text, len, what, err);
 	if (r == 0)
 		r = take_env(c, getenv_fn, err);
-	if (r == 0)
-		r = finish(c, err);
+	if (r == 0 && (r = finish(c, err)) < 0)
+		vw_err_wrap(err, "%s", what);
 	if (r < 0) {
 		vwired_config_free(c);
 		return r;
@@ -713,7 +716,7 @@ int vwired_config_print_docs(struct vw_buf *b)
 		       "<!-- made by `vpcwired --print-config-docs` (make docs) from the table in daemon/config.c; do not edit -->\n\n"
 		       "A JSON object in `" DEFAULT_PATH "` (`--config FILE`), and environment variables, which win over the file.\n"
 		       "A changed file, or SIGHUP, is taken in at once; one that is not valid is refused with a message and the running\n"
-		       "configuration stays in force. Numbers and booleans may also be written as strings. `vpcwired --check` reads the\n"
+		       "configuration stays in force (INFO shows why, as `config.refused`). Numbers and booleans may also be written as strings. `vpcwired --check` reads the\n"
 		       "file and says what is wrong with it.\n\n"
 		       "[IPAM.md](IPAM.md) tells how the warm targets work and where they differ from the Amazon VPC CNI's.\n\n"
 		       "| key | environment | default | values | effect |\n| --- | --- | --- | --- | --- |\n");

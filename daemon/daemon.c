@@ -34,9 +34,11 @@
 #include "lib/net/link.h"
 #include "netpolicy-bpf/user/np_loader.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define REAP_DELAY_MS 10        /* long enough to gather a burst of DELs, short enough that nobody sees it */
 #define RELOAD_DELAY_MS 200     /* after the last change of the file */
@@ -232,12 +234,21 @@ static int apply_hostnet(struct daemon *d, struct vw_err *err)
 	return r == 0 && (d->cfg->enable_ipv6 || d->cfg->v6_egress) ? hostnet_init6(d->hostnet, err) : r;
 }
 
+void daemon_config_refuse(struct daemon *d, const struct vw_err *why)
+{
+	d->config_refused = *why;
+	vw_error("the configuration is not valid, the running one stays in force", "err=\"%s\"", why->msg);
+}
+
 void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)
 {
 	struct vwired_config *old = d->cfg;
 	struct vw_err err;
 
 	d->cfg = take_fresh;
+	d->config_loads++;
+	d->config_file = access(d->config_path, F_OK) == 0;
+	d->config_refused = (struct vw_err){ 0 };
 	vw_log_level_set(d->cfg->log_level);
 	if (apply_hostnet(d, &err) < 0 || (d->discovered && daemon_nat_apply(d, &err) < 0))
 		vw_error("rules and NAT could not be set up as the new configuration asks", "err=\"%s\"", err.msg);
@@ -253,24 +264,38 @@ void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)
 	daemon_pool_changed(d);
 }
 
+/* what the open socket, pins and store stand on, and what pods have, cannot change under them */
+static int check_kept(const struct daemon *d, const struct vwired_config *fresh, struct vw_err *err)
+{
+	const char *key = NULL;
+
+	if (strcmp(fresh->run_dir, d->cfg->run_dir))
+		key = "run_dir";
+	else if (strcmp(fresh->bpf_dir, d->cfg->bpf_dir))
+		key = "bpf_dir";
+	else if (fresh->enable_ipv4 != d->cfg->enable_ipv4)
+		key = "enable_ipv4";
+	else if (fresh->enable_ipv6 != d->cfg->enable_ipv6)
+		key = "enable_ipv6";
+	return key ? vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "%s: %s changes only with a restart", d->config_path, key) : 0;
+}
+
+/* a file that was never there means defaults; one that is gone is more likely on its way */
+static int check_there(const struct daemon *d, struct vw_err *err)
+{
+	if (!d->config_file || access(d->config_path, F_OK) == 0 || errno != ENOENT)
+		return 0;
+	return vw_err_set(err, ENOENT, VW_CNI_INVALID_CONFIG, "%s is gone; {} in it means all defaults", d->config_path);
+}
+
 static void reload(struct daemon *d)
 {
 	struct vwired_config *fresh = NULL;
 	struct vw_err err;
 
-	if (vwired_config_load(d->config_path, &fresh, &err) < 0) {
-		vw_error("the configuration is not valid, the running one stays in force", "err=\"%s\"", err.msg);
-		return;
-	}
-	/* what the open socket, pins and store stand on cannot change under them */
-	if (strcmp(fresh->run_dir, d->cfg->run_dir) || strcmp(fresh->bpf_dir, d->cfg->bpf_dir)) {
-		vw_error("run_dir and bpf_dir change only with a restart, the running configuration stays in force");
+	if (check_there(d, &err) < 0 || vwired_config_load(d->config_path, &fresh, &err) < 0 || check_kept(d, fresh, &err) < 0) {
 		vwired_config_free(fresh);
-		return;
-	}
-	if (fresh->enable_ipv4 != d->cfg->enable_ipv4 || fresh->enable_ipv6 != d->cfg->enable_ipv6) {
-		vw_error("enable_ipv4 and enable_ipv6 change only with a restart, the running configuration stays in force");
-		vwired_config_free(fresh);
+		daemon_config_refuse(d, &err);
 		return;
 	}
 	if (!placement_verify(d, fresh))
@@ -485,6 +510,8 @@ int daemon_new(const char *config_path, struct daemon **ret_daemon, struct vw_er
 	d->config_path = config_path;
 	r = vwired_config_load(config_path, &d->cfg, err);
 	if (r == 0) {
+		d->config_loads = 1;
+		d->config_file = access(config_path, F_OK) == 0;
 		vw_log_level_set(d->cfg->log_level);
 		if (vw_fmt(d->socket_path, sizeof(d->socket_path), "%s/vpcwired.sock", d->cfg->run_dir) < 0)
 			r = vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG, "run_dir '%s' is too long", d->cfg->run_dir);

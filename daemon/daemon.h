@@ -43,6 +43,9 @@ TAILQ_HEAD(waiter_list, waiter);
 
 struct daemon {
 	struct vwired_config *cfg;
+	bool config_file;               /* config_path was there; without it all is as by default */
+	unsigned int config_loads;      /* how many configurations were put into force, the first included */
+	struct vw_err config_refused;   /* eno != 0: why the last one that was read is not in force */
 	const char *config_path;
 	char socket_path[VW_PATH_MAX];
 	struct loop *loop;
@@ -102,3 +105,5 @@ void daemon_creds_schedule(struct daemon *d);
 void daemon_links_dying(struct daemon *d);
 /** daemon_config_apply() - put a valid configuration into force. @take_fresh: owned from here on. */
 void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh);
+/** daemon_config_refuse() - the running configuration stays in force: log and INFO say so, and @why. */
+void daemon_config_refuse(struct daemon *d, const struct vw_err *why);

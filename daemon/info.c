@@ -227,6 +227,19 @@ static int add_drift(struct daemon *d, struct vw_json *root)
 	return r < 0 ? r : vw_json_set(root, "drift", drift);
 }
 
+/* which configuration is in force, and why one that was written since is not */
+static int add_config(const struct daemon *d, struct vw_json *root)
+{
+	struct vw_json *o = vw_json_new_object();
+
+	if (vw_json_set_int(o, "loads", d->config_loads) < 0 ||
+	    vw_json_set_str(o, "refused", d->config_refused.eno ? d->config_refused.msg : NULL) < 0) {
+		vw_json_free(o);
+		return -ENOMEM;
+	}
+	return vw_json_set(root, "config", o);
+}
+
 static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
 {
 	return vw_json_set_int(root, "v", VW_RPC_VERSION_MAX) < 0 || vw_json_set_str(root, "version", VW_VERSION) < 0 ||
@@ -234,7 +247,8 @@ static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
 	       vw_json_set_str(root, "instance_type", d->node.instance_type) < 0 || vw_json_set_str(root, "zone", d->node.zone) < 0 ||
 	       vw_json_set_bool(root, "ready", d->ready) < 0 || vw_json_set_bool(root, "discovered", d->discovered) < 0 ||
 	       vw_json_set_str(root, "trouble", d->trouble.eno ? d->trouble.msg : NULL) < 0 || add_pool(d, root) < 0 ||
-	       add_placement(d, root) < 0 || add_drift(d, root) < 0 || vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root, whole) < 0 ?
+	       add_placement(d, root) < 0 || add_drift(d, root) < 0 || add_config(d, root) < 0 ||
+	       vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root, whole) < 0 ?
 		       -ENOMEM : 0;
 }
 

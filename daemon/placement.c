@@ -122,16 +122,17 @@ static void decide_pending(struct daemon *d)
 {
 	struct placement *p = d->placement;
 	struct vwired_config *fresh = p->pending;
+	struct vw_err err;
 
 	p->pending = NULL;
 	if (!fresh)
 		return;
 	if (p->place.asked && !place_known(&p->place, fresh->subnet_id)) {
-		vw_error("the configuration is not valid, the running one stays in force",
-			 "err=\"%s: subnet_id is '%s', which does not exist in the VPC and zone of this "
-			 "node\"",
-			 d->config_path, fresh->subnet_id);
+		vw_err_set(&err, ENOENT, VW_CNI_INVALID_CONFIG,
+			   "%s: subnet_id is '%s', which does not exist in the VPC and zone of this node", d->config_path,
+			   fresh->subnet_id);
 		vwired_config_free(fresh);
+		daemon_config_refuse(d, &err);
 		return;
 	}
 	daemon_config_apply(d, fresh);

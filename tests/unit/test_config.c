@@ -190,7 +190,9 @@ static void test_refused(void **state)
 		{ "{\"warm_ip_target\": 1", "test.json" },
 		{ "{\"warm_ip_target\": 20, \"max_pods\": 10}", "warm_ip_target is 20, more than max_pods (10) can use" },
 		{ "{\"minimum_ip_target\": 11, \"max_pods\": 10}", "minimum_ip_target is 11, more than max_pods (10) can use" },
-		{ "{\"warm_eni_target\": 3, \"max_eni\": 2}", "warm_eni_target is 3, more than max_eni (2) allows" },
+		{ "{\"warm_prefix_target\": 9, \"prefix_delegation\": true, \"max_pods\": 110}",
+		  "warm_prefix_target is 9, more than max_pods (110) can use" },
+		{ "{\"warm_eni_target\": 3, \"max_eni\": 2}", "test.json: warm_eni_target is 3, more than max_eni (2) allows" },
 		{ "{\"custom_networking\": true, \"max_eni\": 1}", "max_eni is 1, but with custom_networking" },
 		{ "{\"custom_networking\": true, \"subnet_id\": \"subnet-1\"}", "subnet_id is set, but with custom_networking" },
 		{ "{\"custom_networking\": true, \"security_groups\": [\"sg-1\"]}", "security_groups is set, but with" },
@@ -220,12 +222,17 @@ static void test_refused(void **state)
 static void test_bad_environment_names_the_variable(void **state)
 {
 	static const struct var warm[] = { { "WARM_IP_TARGET", "ten" }, { 0 } };
+	static const struct var eni[] = { { "MAX_ENI", "-2" }, { 0 } }, both[] = { { "WARM_IP_TARGET", "9" }, { "MAX_PODS", "8" }, { 0 } };
 	static const struct var tags[] = { { "ADDITIONAL_ENI_TAGS", "{" }, { 0 } };
 	struct vwired_config *c = NULL;
 	struct vw_err err;
 
 	assert_true(parse("{}", warm, &c, &err) < 0);
 	assert_string_equal(err.msg, "WARM_IP_TARGET: warm_ip_target is 'ten', wanted a whole number from 0 to 4096");
+	assert_true(parse("{}", eni, &c, &err) < 0);
+	assert_string_equal(err.msg, "MAX_ENI: max_eni is '-2', wanted a whole number from 0 to 64");
+	assert_true(parse("{}", both, &c, &err) < 0);
+	assert_string_equal(err.msg, "test.json: warm_ip_target is 9, more than max_pods (8) can use");
 	assert_true(parse("{}", tags, &c, &err) < 0);
 	assert_non_null(strstr(err.msg, "ADDITIONAL_ENI_TAGS"));
 	assert_null(c);
