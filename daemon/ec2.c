@@ -36,6 +36,11 @@ struct ec2 {
 	struct ec2_bucket buckets[EC2_N_ACTIONS];
 	struct ec2_counters counters;
 	int64_t skew_s;
+	struct {
+		unsigned int calls;     /* between their first failure and their end */
+		struct ec2_error err;
+		uint64_t again_ms;
+	} held[EC2_N_ACTIONS];
 };
 
 static const char *const action_names[EC2_N_ACTIONS] = {
@@ -187,6 +192,28 @@ int64_t ec2_clock_skew_s(struct ec2 *e)
 	return skew;
 }
 
+bool ec2_held(struct ec2 *e, struct ec2_held *ret)
+{
+	static const enum ec2_action growth[] = {
+		EC2_CREATE_NETWORK_INTERFACE, EC2_ATTACH_NETWORK_INTERFACE, EC2_ASSIGN_PRIVATE_IP_ADDRESSES,
+		EC2_ASSIGN_IPV6_ADDRESSES,    EC2_DESCRIBE_SUBNETS,	    EC2_DESCRIBE_NETWORK_INTERFACES,
+	};
+	bool found = false;
+
+	pthread_mutex_lock(&e->lock);
+	for (size_t i = 0; i < VW_ARRAY_SIZE(growth) && !found; i++) {
+		found = e->held[growth[i]].calls != 0;
+		if (found)
+			*ret = (struct ec2_held){
+				.action = ec2_action_name(growth[i]),
+				.err = e->held[growth[i]].err,
+				.again_ms = e->held[growth[i]].again_ms,
+			};
+	}
+	pthread_mutex_unlock(&e->lock);
+	return found;
+}
+
 /* ---- queries ---- */
 
 void ec2_query_done(struct ec2_query *q)
@@ -249,7 +276,7 @@ struct call {
 	void *ret;
 	struct ec2_error *err;
 	unsigned int tries;
-	bool refreshed, resigned, maybe_done;
+	bool refreshed, resigned, maybe_done, held;
 };
 
 static void fail(struct call *c, struct outcome *o, enum ec2_fail kind, bool again, const char *detail)
@@ -258,6 +285,28 @@ static void fail(struct call *c, struct outcome *o, enum ec2_fail kind, bool aga
 	o->again = again;
 	(void)ec2_error_fill(c->err, kind, c->q->action, detail);
 }
+
+/* It failed and is tried again @wait_ms from now: who waits for it can be told why. */
+static void hold(struct call *c, uint64_t wait_ms)
+{
+	struct ec2 *e = c->e;
+
+	pthread_mutex_lock(&e->lock);
+	e->held[c->q->action].calls += !c->held;
+	e->held[c->q->action].err = *c->err;
+	e->held[c->q->action].again_ms = e->clock.now_ms(e->clock.arg) + wait_ms;
+	pthread_mutex_unlock(&e->lock);
+	c->held = true;
+}
+
+static void let_go(struct call *c)
+{
+	pthread_mutex_lock(&c->e->lock);
+	c->e->held[c->q->action].calls -= c->held;
+	pthread_mutex_unlock(&c->e->lock);
+}
+
+static const char own_limit[] = "this node's own limit for the action, before asking EC2";
 
 /* Until the action's bucket has a token. False (with the outcome) if that is after the deadline. */
 static bool meter(struct call *c, struct outcome *o)
@@ -275,6 +324,9 @@ static bool meter(struct call *c, struct outcome *o)
 			return true;
 		if (now + wait >= c->deadline_ms)
 			break;
+		if (!c->tries)
+			(void)ec2_error_fill(c->err, EC2_THROTTLED, c->q->action, own_limit);
+		hold(c, wait);
 		e->clock.wait_ms(e->clock.arg, wait);
 		if (http_is_cancelled(e->http)) {
 			fail(c, o, EC2_CANCELLED, false, "");
@@ -284,7 +336,7 @@ static bool meter(struct call *c, struct outcome *o)
 	if (c->tries)
 		o->kind = c->err->kind; /* what EC2 said before is what the caller should read */
 	else
-		fail(c, o, EC2_THROTTLED, false, "this node's own limit for the action, before asking EC2");
+		fail(c, o, EC2_THROTTLED, false, own_limit);
 	return false;
 }
 
@@ -480,6 +532,7 @@ static bool next_step(struct call *c, const struct outcome *o)
 			  RETRY_MAX_MS, clock->random(clock->arg));
 	if (now + wait >= c->deadline_ms)
 		return false;
+	hold(c, wait);
 	clock->wait_ms(clock->arg, wait);
 	return true;
 }
@@ -508,10 +561,11 @@ int ec2_send(struct ec2 *e, uint64_t deadline_ms, struct ec2_query *q,
 	c.body_len = body.len;
 	do {
 		one_try(&c, &o);
-		if (o.kind == EC2_OK)
-			return 0;
 		c.maybe_done |= o.unknown && !ec2_action_is_read(q->action);
-	} while (next_step(&c, &o));
+	} while (o.kind != EC2_OK && next_step(&c, &o));
+	let_go(&c);
+	if (o.kind == EC2_OK)
+		return 0;
 	if (o.kind == EC2_CLOCK_SKEW && !c.resigned) /* the clock is right, so it is the credentials */
 		(void)ec2_error_fill(err, EC2_EXPIRED_CREDS, q->action, "");
 	err->unknown = c.maybe_done;

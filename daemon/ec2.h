@@ -69,6 +69,7 @@ const char *ec2_fail_name(enum ec2_fail f);     /* "throttled", for logs and met
  * struct ec2_error - filled on failure only.
  * @unknown: the call may have been carried out and could not be found out in time: describe before doing it
  *           again.
+ * @permission: with UNAUTHORIZED, what is missing, "ec2:CreateTags": need not be the action's own.
  * @code: EC2's code ("RequestLimitExceeded"), "" without an answer. @why: one sentence: which action, what,
  *        what to do about it.
  */
@@ -77,6 +78,7 @@ struct ec2_error {
 	bool unknown;
 	int http_status;
 	char code[96];
+	char permission[72];
 	char request_id[64];
 	struct vw_err why;
 };
@@ -358,6 +360,18 @@ int ec2_describe_vpc(struct ec2 *e, uint64_t deadline_ms, const char *vpc_id, st
 /** ec2_create_tags() - on one resource; overwrites values of equal keys. */
 int ec2_create_tags(struct ec2 *e, uint64_t deadline_ms, const char *resource_id, const struct ec2_kv *tags,
 		    size_t n, struct ec2_error *err);
+
+/**
+ * struct ec2_held - calls of one action that failed and try again by themselves.
+ * @err: the last failure. @again_ms: the next try, in the past when it is under way.
+ */
+struct ec2_held {
+	const char *action;
+	struct ec2_error err;
+	uint64_t again_ms;
+};
+/** ec2_held() - what holds up growth now: of the actions that it is made of, the first with such a call. Return: false: none. */
+bool ec2_held(struct ec2 *e, struct ec2_held *ret);
 
 /* ---- counters ---- */
 

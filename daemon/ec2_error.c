@@ -167,11 +167,13 @@ static void permission(char *ret, size_t size, enum ec2_action action, const cha
 int ec2_error_fill(struct ec2_error *err, enum ec2_fail kind, enum ec2_action action, const char *detail)
 {
 	const struct kind_row *k = &kinds[kind];
-	char todo[160], perm[80];
+	char todo[160];
 
-	permission(perm, sizeof(perm), action, detail);
+	err->permission[0] = 0;
 	if (kind == EC2_UNAUTHORIZED)
-		(void)snprintf(todo, sizeof(todo), "grant %s to the role that vpcwired runs with", perm);
+		permission(err->permission, sizeof(err->permission), action, detail);
+	if (kind == EC2_UNAUTHORIZED)
+		(void)snprintf(todo, sizeof(todo), "grant %s to the role that vpcwired runs with", err->permission);
 	else
 		(void)snprintf(todo, sizeof(todo), "%s", k->todo);
 	err->kind = kind;

@@ -606,48 +606,12 @@ static void on_replan(void *arg)
 	daemon_pool_changed(arg);
 }
 
-static bool cause_is_trouble(const struct daemon *d, struct vw_err *ret_err)
-{
-	if (!d->trouble.eno)
-		return false;
-	*ret_err = d->trouble;
-	ret_err->cni = VW_CNI_TRY_AGAIN;
-	vw_err_wrap(ret_err, "no free address, and the pool cannot grow");
-	return true;
-}
-
-bool grow_cause(const struct daemon *d, uint64_t *ret_until_ms, struct vw_err *ret_err)
+void grow_ask_why(const struct daemon *d, struct ipam_why *ret_why)
 {
 	struct plan_input p;
-	struct ipam_why why;
-	char text[384];
 
-	if (ret_until_ms)
-		*ret_until_ms = 0;
-	if (!d->discovered)
-		return cause_is_trouble(d, ret_err);
-	if (grow6_cause(d, ret_until_ms, ret_err))
-		return true;
-	if (!d->cfg->enable_ipv4)
-		return false;
 	fill_input(d, &p);
-	ipam_plan_why(d->pool, &p.in, &why);
-	if (why.cause == IPAM_CAUSE_NONE || why.cause == IPAM_CAUSE_UNDER_WAY)
-		return false;
-	/* what the planner does not know yet is not known because of that */
-	if (why.cause == IPAM_CAUSE_NO_LIMITS && placement(d)->why.eno) {
-		*ret_err = placement(d)->why;
-		ret_err->cni = VW_CNI_TRY_AGAIN;
-		vw_err_wrap(ret_err, "no free address, and nowhere to create an ENI");
-		return true;
-	}
-	if (why.cause == IPAM_CAUSE_NO_LIMITS && cause_is_trouble(d, ret_err))
-		return true;
-	if (ret_until_ms && why.cause != IPAM_CAUSE_DENIED)
-		*ret_until_ms = why.until_ms;
-	vw_err_set(ret_err, EAGAIN, VW_CNI_TRY_AGAIN, "no free address: %s",
-		   ipam_why_text(&why, vw_mono_ms(), text, sizeof(text)));
-	return true;
+	ipam_plan_why(d->pool, &p.in, ret_why);
 }
 
 bool grow_has_token(const struct daemon *d, const char *token)
@@ -738,13 +702,17 @@ bool grow_doubts(const struct daemon *d, const struct vw_cidr *c, uint64_t asked
 	return settle_doubts(&d->grow->given, c, asked_ms);
 }
 
+bool grow_brings(const struct grow_job *j)
+{
+	return j->kind == GROW_CREATE_ENI || j->kind == GROW_ASSIGN || j->kind == GROW_ASSIGN6;
+}
+
 size_t grow_in_flight(const struct daemon *d)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < d->grow->n_jobs; i++)
-		n += d->grow->jobs[i]->kind == GROW_CREATE_ENI || d->grow->jobs[i]->kind == GROW_ASSIGN ||
-		     d->grow->jobs[i]->kind == GROW_ASSIGN6;
+		n += grow_brings(d->grow->jobs[i]);
 	return n;
 }
 

@@ -55,3 +55,5 @@ void grow_limits(const struct daemon *d, unsigned int *ret_enis, unsigned int *r
  * be NULL. Return: true with @ret_err filled when nothing is under way and nothing can be started.
  */
 bool grow_cause(const struct daemon *d, uint64_t *ret_until_ms, struct vw_err *ret_err);
+/** grow_met() - growth is under way: what it has met. Return: true with @ret_err filled when something has failed so far. */
+bool grow_met(struct daemon *d, struct vw_err *ret_err);

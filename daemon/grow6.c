@@ -66,7 +66,7 @@ static void failed(struct daemon *d, const struct grow_job *j)
 {
 	struct grow *g = d->grow;
 
-	g->block6 = grow_why(j, vw_mono_ms() + grow_next_pause(g, &g->pause6_ms));
+	g->block6 = grow_why(j->api, &j->err, vw_mono_ms() + grow_next_pause(g, &g->pause6_ms));
 	/* it may have been given, or be gone: look before anything else is tried */
 	g->look_again |= j->err.unknown || j->err.kind == EC2_ENI_IP_LIMIT || j->err.kind == EC2_NOT_FOUND;
 	vw_error("an ENI got no IPv6 prefix, retrying later", "eni=%s kind=%s code=%s err=\"%s\"", j->eni_id,

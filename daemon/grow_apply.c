@@ -83,14 +83,18 @@ void grow_hurry(struct daemon *d, uint64_t now)
 	}
 }
 
-struct ipam_why grow_why(const struct grow_job *j, uint64_t until_ms)
+struct ipam_why grow_why(const char *api, const struct ec2_error *e, uint64_t until_ms)
 {
-	struct ipam_why why = { .cause = cause_of(j->err.kind), .until_ms = until_ms };
+	struct ipam_why why = { .cause = cause_of(e->kind), .until_ms = until_ms };
 
-	if (why.cause == IPAM_CAUSE_DENIED || why.cause == IPAM_CAUSE_THROTTLED)
-		(void)!vw_fmt(why.what, sizeof(why.what), "ec2:%s", j->api);
+	if (e->permission[0])
+		(void)VW_COPY(why.what, e->permission);
+	else if (why.cause == IPAM_CAUSE_THROTTLED && !e->code[0])
+		(void)!vw_fmt(why.what, sizeof(why.what), "ec2:%s is kept to this node's own rate", api);
+	else if (why.cause == IPAM_CAUSE_DENIED || why.cause == IPAM_CAUSE_THROTTLED)
+		(void)!vw_fmt(why.what, sizeof(why.what), "ec2:%s", api);
 	else
-		(void)!vw_fmt(why.what, sizeof(why.what), "%.*s", (int)sizeof(why.what) - 1, j->err.why.msg);
+		(void)!vw_fmt(why.what, sizeof(why.what), "%.*s", (int)sizeof(why.what) - 1, e->why.msg);
 	return why;
 }
 
@@ -115,7 +119,7 @@ static void block(struct daemon *d, const struct grow_job *j, uint64_t now)
 	struct grow *g = d->grow;
 	uint64_t pause = j->err.kind == EC2_THROTTLED ? throttle_pause(d, j, now) :
 							grow_next_pause(g, &g->pause_ms[grow_act(j)]);
-	const struct ipam_why why = grow_why(j, now + pause);
+	const struct ipam_why why = grow_why(j->api, &j->err, now + pause);
 
 	for (enum ipam_act act = 0; act < IPAM_ACT_COUNT_; act++)
 		if (act == grow_act(j) || (is_growth(act) && is_growth(grow_act(j)) && concerns_all(why.cause)))
@@ -135,11 +139,17 @@ static void block_eni(struct daemon *d, const char *id, uint64_t now)
 	(void)ipam_pool_eni_put(d->pool, &e);
 }
 
+struct ipam_subnet *grow_job_subnet(struct daemon *d, const struct grow_job *j)
+{
+	const struct eni *e = j->kind == GROW_ASSIGN ? eni_by_id(d, j->eni_id) : NULL;
+
+	return grow_subnet(d->grow, e ? e->row.subnet_id : j->subnet_id);
+}
+
 /* true: @j failed because its subnet is short; the planner turns to what the subnet still has */
 static bool subnet_short(struct daemon *d, const struct grow_job *j, uint64_t now)
 {
-	const struct eni *e = j->kind == GROW_ASSIGN ? eni_by_id(d, j->eni_id) : NULL;
-	struct ipam_subnet *s = grow_subnet(d->grow, e ? e->row.subnet_id : j->subnet_id);
+	struct ipam_subnet *s = grow_job_subnet(d, j);
 	const unsigned int pause_s = d->cfg->subnet_retry_s;
 
 	if (!s || (j->err.kind != EC2_SUBNET_NO_PREFIX && j->err.kind != EC2_SUBNET_NO_ADDRESS))
@@ -184,12 +194,26 @@ void grow_failed(struct daemon *d, const struct grow_job *j)
 
 /* --- success */
 
-static void grew(struct grow *g, const struct grow_job *j)
+/* what was short in @j's subnet is not, as far as @j took some of it */
+static void subnet_gave(struct daemon *d, const struct grow_job *j)
 {
+	struct ipam_subnet *s = grow_job_subnet(d, j);
+
+	if (s)
+		s->no_addr_until_ms = 0;
+	if (s && j->n_prefixes)
+		s->no_prefix_until_ms = 0;
+}
+
+static void grew(struct daemon *d, const struct grow_job *j)
+{
+	struct grow *g = d->grow;
 	uint64_t now = vw_mono_ms();
 
-	if (is_growth(grow_act(j)))
+	if (is_growth(grow_act(j))) {
 		ipam_demand_grew(&g->demand, now, now - j->wanted_ms);
+		subnet_gave(d, j);
+	}
 	if (g->blocks[grow_act(j)].cause == IPAM_CAUSE_THROTTLED)
 		ipam_pause_ease(&g->pause_ms[grow_act(j)]);
 	else
@@ -245,28 +269,6 @@ static int take_in(struct daemon *d, const struct store_eni *row, const struct e
 	return r;
 }
 
-void grow_created(struct daemon *d, const struct grow_job *j)
-{
-	struct store_eni row;
-	struct vw_err err;
-
-	placement_took(d, j->subnet_id, 1 + j->n_addrs + j->n_prefixes * IPAM_PREFIX4_ADDRS);
-	if (eni_row(j, &row) < 0) {
-		vw_error("no memory for a new ENI, the next survey will find it", "eni=%s", j->eni.id);
-		d->grow->look_again = true;
-		return;
-	}
-	if (take_in(d, &row, j->have_link ? &j->link : NULL, &err) < 0) {
-		vw_error("a new ENI could not be taken into use, retrying", "eni=%s err=\"%s\"", j->eni.id, err.msg);
-		d->grow->look_again = true;
-	} else if (!j->have_link) {
-		vw_warn("a new ENI is attached but its link has not appeared, looking again", "eni=%s err=\"%s\"", j->eni.id,
-			j->link_err.msg);
-		d->grow->look_again = true;
-	} else {
-		vw_info("a new ENI serves pods", "eni=%s ifname=%s device=%u slots=%zu", j->eni.id, j->link.ifname, j->device,
-			row.n_slots);
-		grew(d->grow, j);
 static void look_later(struct daemon *d)
 {
 	if (!loop_timer_active(d->retry_timer))
@@ -296,12 +298,34 @@ void grow_tied(struct daemon *d, const struct grow_job *j)
 	look_later(d);
 }
 
+void grow_created(struct daemon *d, const struct grow_job *j)
+{
+	struct store_eni row;
+	struct vw_err err;
+
+	tie(d, j);
+	placement_took(d, j->subnet_id, 1 + j->n_addrs + j->n_prefixes * IPAM_PREFIX4_ADDRS);
+	if (eni_row(j, &row) < 0) {
+		vw_error("no memory for a new ENI, the next survey will find it", "eni=%s", j->eni.id);
+		d->grow->look_again = true;
+		return;
+	}
+	if (take_in(d, &row, j->have_link ? &j->link : NULL, &err) < 0) {
+		vw_error("a new ENI could not be taken into use, retrying", "eni=%s err=\"%s\"", j->eni.id, err.msg);
+		d->grow->look_again = true;
+	} else if (!j->have_link) {
+		vw_warn("a new ENI is attached but its link has not appeared, looking again", "eni=%s err=\"%s\"", j->eni.id,
+			j->link_err.msg);
+		d->grow->look_again = true;
+	} else {
+		vw_info("a new ENI serves pods", "eni=%s ifname=%s device=%u slots=%zu", j->eni.id, j->link.ifname, j->device,
+			row.n_slots);
+		grew(d, j);
 	}
 	free(row.slots);
 }
 
 void grow_assigned(struct daemon *d, const struct grow_job *j)
-	tie(d, j);
 {
 	const struct eni *e = eni_by_id(d, j->eni_id);
 	struct store_eni row;
@@ -327,7 +351,7 @@ void grow_assigned(struct daemon *d, const struct grow_job *j)
 		return;
 	}
 	vw_info("an ENI has more addresses", "eni=%s %s=%zu", j->eni_id, j->n_prefixes ? "prefixes" : "addresses", j->assigned.n);
-	grew(d->grow, j);
+	grew(d, j);
 }
 
 void grow_unassigned(struct daemon *d, const struct grow_job *j)
@@ -355,7 +379,7 @@ void grow_unassigned(struct daemon *d, const struct grow_job *j)
 		settle_gave(&d->grow->given, &j->known[i], vw_mono_ms());
 	eni_drop_slots(d, j->eni_id, keep, n);
 	free(keep);
-	grew(d->grow, j);
+	grew(d, j);
 	vw_info("an ENI gave addresses back", "eni=%s slots=%zu", j->eni_id, j->n_known);
 }
 

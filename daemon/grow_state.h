@@ -55,5 +55,9 @@ struct grow {
 struct ipam_subnet *grow_subnet(struct grow *g, const char *id);
 /** grow_act() - the planner's name for what @j does; not for GROW_ASSIGN6 and GROW_TIE, of which it knows nothing. */
 enum ipam_act grow_act(const struct grow_job *j);
+/** grow_brings() - @j will bring addresses. */
+bool grow_brings(const struct grow_job *j);
+/** grow_ask_why() - why nobody who waits for an IPv4 address is served; see ipam_plan_why(). */
+void grow_ask_why(const struct daemon *d, struct ipam_why *ret_why);
 /** grow_job_start() - run @take_j in a worker; its result comes back to grow.c. Return: 0, -EAGAIN (and @take_j is freed). */
 int grow_job_start(struct daemon *d, struct grow_job *take_j);

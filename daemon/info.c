@@ -83,7 +83,7 @@ void info_status(struct daemon *d, struct vw_rpc_status *ret_st)
 	}
 	if (d->cfg->enable_ipv4 ? s.available > d->n_hungry : eni_for_v6(d) != NULL)
 		return;
-	if (grow_cause(d, NULL, &err))
+	if (grow_cause(d, NULL, &err) || grow_met(d, &err))
 		say(ret_st, VW_CNI_NOT_AVAILABLE, err.msg);
 	else
 		say(ret_st, VW_CNI_NOT_AVAILABLE, "no free address at the moment; the pool is growing");

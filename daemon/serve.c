@@ -135,7 +135,7 @@ static void on_deadline(void *arg)
 		return;
 	}
 	if (r == -EAGAIN && d->ready) {
-		if (grow_cause(d, NULL, &cause))
+		if (grow_cause(d, NULL, &cause) || grow_met(d, &cause))
 			err = cause;
 		else
 			vw_err_set(&err, EAGAIN, VW_CNI_TRY_AGAIN,

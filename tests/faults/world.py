@@ -1,20 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The VPC that fault tests happen in, and what must hold in it after every fault."""
+import contextlib
 import ipaddress
 import json
 
 from tests.harness import audit, proc
 from tests.harness.cni import CniError
+from tests.harness.lab import Pod
 
 # 3 ENIs of 6 addresses, like a t3.medium
 TYPE = {"name": "pods.medium", "max_enis": 3, "ipv4_per_eni": 6, "nitro": True}
 SLOTS = TYPE["ipv4_per_eni"] - 1
 
 
-def vpc(prefix=24, **more):
+def vpc(prefix=24, type=TYPE, **more):
+    """A VPC with one subnet and one instance of @type."""
     return {"vpcs": [{"id": "vpc-0a", "cidr": "10.0.0.0/16"}],
-            "subnets": [{"id": "subnet-0a", "cidr": f"10.0.0.0/{prefix}", "az": "a"}], "instance_types": [TYPE],
-            "instances": [{"name": "node1", "id": "i-01", "type": TYPE["name"], "subnet": "subnet-0a", "role": "node"}], **more}
+            "subnets": [{"id": "subnet-0a", "cidr": f"10.0.0.0/{prefix}", "az": "a"}], "instance_types": [type],
+            "instances": [{"name": "node1", "id": "i-01", "type": type["name"], "subnet": "subnet-0a", "role": "node"}], **more}
 
 
 def enis(lab, instance="node1"):
@@ -26,33 +29,79 @@ def logged(node, text):
     return text in node.daemon_log()
 
 
-def configure(node, **settings):
+CONFIG = "/etc/vpcwire/vpcwired.json"
+
+
+def write_config(node, text):
     """As a person does it: a new file moved into place."""
-    text = settings.pop("text", None) or json.dumps(settings)
-    node.run("sh", "-ec", 'cat > /etc/vpcwire/new; mv /etc/vpcwire/new /etc/vpcwire/vpcwired.json', input=text)
+    node.run("sh", "-ec", f"cat > {CONFIG}.new; mv {CONFIG}.new {CONFIG}", input=text)
+
+
+def configure(node, **settings):
+    """These settings are in force when this returns."""
+    before = node.info()["config"]["loads"]
+    write_config(node, json.dumps(settings))
+    proc.wait_until(lambda: node.info()["config"]["loads"] > before, lambda: f"the configuration: {node.info()['config']}")
 
 
 def refused(pod):
-    """ADD of @pod must fail, as 'try again' -> its sentence."""
+    """ADD of @pod, which may be refused, as 'try again' -> the sentence, or None when it got an address."""
     try:
         pod.add()
     except CniError as exc:
         assert exc.code == 11, exc
-        return str(exc)
-    raise AssertionError(f"{pod.name} got an address")
+        return exc.msg
+    return None
+
+
+def refusal(node):
+    """A new pod must be refused -> the sentence."""
+    said = refused(node.pod())
+    assert said, "a pod got an address"
+    return said
 
 
 def fill(node, limit=3 * SLOTS):
     """Pods until one is refused -> (those with an address, the refusal or None)"""
     got = []
     for pod in node.pods(limit):
-        try:
-            pod.add()
-        except CniError as exc:
-            assert exc.code == 11, exc
-            return got, str(exc)
+        said = refused(pod)
+        if said:
+            return got, said
         got.append(pod)
     return got, None
+
+
+def empty(node):
+    """Pods until nothing is left, before growth can come -> those with an address."""
+    got = []
+    while node.info()["pool"]["available"]:
+        got.append(node.pod())
+        got[-1].add()
+    return got
+
+
+def recover(lab, node):
+    """The faults are over: a new pod gets an address, all go, and everybody agrees about what is whose."""
+    lab.clear_faults()
+    lab.control("imds-show")
+    pod = node.pod()
+    proc.wait_until(lambda: refused(pod) is None, "a pod to get an address again", timeout=40)
+    for held in node.info()["pods"]:
+        Pod(node, held["pod_name"]).delete()
+    whole(lab, node)
+
+
+@contextlib.contextmanager
+def cut_off(node):
+    """A firewall refuses the way to EC2's endpoint, for connections that are there as well."""
+    host = node.lab.env["AWS_ENDPOINT_URL_EC2"].split("/")[2].split(":")[0]
+    node.run("nft", "add table ip cut; add chain ip cut out { type filter hook output priority 0; }; "
+             f"add rule ip cut out ip daddr {host} tcp dport 8080 reject with tcp reset")
+    try:
+        yield
+    finally:
+        node.run("nft", "delete table ip cut")
 
 
 def slots_at_ec2(lab):
@@ -79,4 +128,5 @@ def whole(lab, node, pods=(), timeout=30):
     held = {p["container_id"]: p["address"] for p in node.info()["pods"]}
     assert len(set(held.values())) == len(held), held
     assert held == {p.container_id: str(p.result.address) for p in pods}
-    assert len(audit.pod_objects(node)) == 2 * len(pods)
+    # links are reaped in groups, a moment after their DEL
+    proc.wait_until(lambda: len(audit.pod_objects(node)) == 2 * len(pods), lambda: f"{len(pods)} pods in {audit.pod_objects(node)}")

@@ -19,6 +19,7 @@ static void fake_wait(void *arg, uint64_t ms)
 {
 	struct ec2_fixture *f = arg;
 
+	f->is_held = ec2_held(f->ec2, &f->held);
 	f->now += ms;
 	assert_true(f->n_waits < VW_ARRAY_SIZE(f->waits));
 	f->waits[f->n_waits++] = ms;

@@ -12,7 +12,7 @@ struct scripted_step;
  * DOC: an EC2 client for unit tests
  *
  * Its server is a script (scripted_http.h) and its clock is false: waits are noted in @waits and pass at
- * once; the wait chosen by chance is always the longest.
+ * once; the wait chosen by chance is always the longest. @held: what held up growth during the last wait.
  */
 struct ec2_fixture {
 	struct scripted_http *srv;
@@ -22,6 +22,8 @@ struct ec2_fixture {
 	uint64_t now;
 	uint64_t waits[32];
 	size_t n_waits;
+	bool is_held;
+	struct ec2_held held;
 };
 
 #define EC2_FX_OK(action) "<" action "Response><return>true</return></" action "Response>"

@@ -215,6 +215,11 @@ const char *ec2_eni_tag(const struct ec2_eni *eni, const char *key)
 	return NULL;
 }
 
+bool ec2_held(struct ec2 *e, struct ec2_held *ret)
+{
+	return false;
+}
+
 const char *ec2_fail_name(enum ec2_fail f)
 {
 	return "model";

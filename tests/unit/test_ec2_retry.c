@@ -51,6 +51,39 @@ static void test_throttled(void **state)
 	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
+/* Who waits for growth can be told what a call under way has met, and no longer than that. */
+static void test_held(void **state)
+{
+	static const struct scripted_step steps[] = {
+		{ 503, EC2_FX_ERROR("RequestLimitExceeded", "slow") },
+		{ 200, "<AttachNetworkInterfaceResponse><attachmentId>eni-attach-1</attachmentId></AttachNetworkInterfaceResponse>" },
+		{ 500, EC2_FX_ERROR("InternalError", "x") },
+		{ 200, EC2_FX_OK("DeleteNetworkInterface") },
+		{ 200, "<AttachNetworkInterfaceResponse><attachmentId>eni-attach-1</attachmentId></AttachNetworkInterfaceResponse>" },
+	};
+	char attachment[EC2_ID_LEN];
+	struct ec2_error err;
+	struct ec2_fixture f;
+
+	ec2_fx_start(&f, steps, VW_ARRAY_SIZE(steps));
+	assert_false(ec2_held(f.ec2, &f.held));
+	assert_int_equal(ec2_attach(f.ec2, ec2_fx_in(&f, 30000), "eni-1", 1, 0, attachment, &err), 0);
+	assert_true(f.is_held);
+	assert_string_equal(f.held.action, "AttachNetworkInterface");
+	assert_int_equal(f.held.err.kind, EC2_THROTTLED);
+	assert_in_range(f.held.again_ms, f.now - 2000, f.now);
+	assert_false(ec2_held(f.ec2, &f.held));
+	/* giving back is not what anybody waits for */
+	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), 0);
+	assert_false(f.is_held);
+	/* the action's bucket was emptied: the next call waits for its token, and EC2 has refused it nothing */
+	assert_int_equal(ec2_attach(f.ec2, ec2_fx_in(&f, 30000), "eni-1", 1, 0, attachment, &err), 0);
+	assert_true(f.is_held);
+	assert_int_equal(f.held.err.kind, EC2_THROTTLED);
+	assert_string_equal(f.held.err.code, "");
+	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
+}
+
 /* The client's own bucket: burst at once, then at its rate, per action. */
 static void test_own_rate(void **state)
 {
@@ -135,33 +168,6 @@ static int64_t signed_at(struct ec2_fixture *f, size_t i)
 	return t;
 }
 
-/* Signed again with the server's time, which is kept; refused again, the clock is named. */
-static void test_skew(void **state)
-{
-	static const char date[] = "Date: Fri, 01 Jan 2027 00:00:00 GMT\r\n";
-	static const struct scripted_step steps[] = {
-		{ 400, EC2_FX_ERROR("RequestExpired", "x"), date },
-		{ 200, EC2_FX_OK("DeleteNetworkInterface"), date },
-		{ 200, EC2_FX_OK("DeleteNetworkInterface"), date },
-		{ 400, EC2_FX_ERROR("RequestExpired", "x"), "Date: Sat, 01 Jan 2028 00:00:00 GMT\r\n" },
-		{ 400, EC2_FX_ERROR("RequestExpired", "x"), "Date: Sat, 01 Jan 2028 00:00:00 GMT\r\n" },
-		{ 400, EC2_FX_ERROR("RequestExpired", "x"), "Date: Sat, 01 Jan 2028 00:00:00 GMT\r\n" },
-	};
-	struct ec2_error err;
-	struct ec2_fixture f;
-	int64_t server;
-
-	ec2_fx_start(&f, steps, VW_ARRAY_SIZE(steps));
-	assert_int_equal(vw_parse_time("2027-01-01T00:00:00Z", &server), 0);
-	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), 0);
-	assert_in_range(signed_at(&f, 0), vw_unix_s() - 30, vw_unix_s());
-	assert_in_range(signed_at(&f, 1), server, server + 30);
-	assert_in_range(ec2_clock_skew_s(f.ec2), server - vw_unix_s() - 30, server - vw_unix_s() + 30);
-	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), 0);
-	assert_in_range(signed_at(&f, 2), server, server + 30);
-	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), -EACCES);
-	assert_int_equal(err.kind, EC2_CLOCK_SKEW);
-	assert_non_null(strstr(err.why.msg, "set this machine's clock"));
 /* Keys that were replaced, and a clock that is wrong, look alike: the answer's Date tells them apart. */
 static void test_auth_failure(void **state)
 {
@@ -197,6 +203,33 @@ static void test_auth_failure(void **state)
 	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
+/* Signed again with the server's time, which is kept; refused again, the clock is named. */
+static void test_skew(void **state)
+{
+	static const char date[] = "Date: Fri, 01 Jan 2027 00:00:00 GMT\r\n";
+	static const struct scripted_step steps[] = {
+		{ 400, EC2_FX_ERROR("RequestExpired", "x"), date },
+		{ 200, EC2_FX_OK("DeleteNetworkInterface"), date },
+		{ 200, EC2_FX_OK("DeleteNetworkInterface"), date },
+		{ 400, EC2_FX_ERROR("RequestExpired", "x"), "Date: Sat, 01 Jan 2028 00:00:00 GMT\r\n" },
+		{ 400, EC2_FX_ERROR("RequestExpired", "x"), "Date: Sat, 01 Jan 2028 00:00:00 GMT\r\n" },
+		{ 400, EC2_FX_ERROR("RequestExpired", "x"), "Date: Sat, 01 Jan 2028 00:00:00 GMT\r\n" },
+	};
+	struct ec2_error err;
+	struct ec2_fixture f;
+	int64_t server;
+
+	ec2_fx_start(&f, steps, VW_ARRAY_SIZE(steps));
+	assert_int_equal(vw_parse_time("2027-01-01T00:00:00Z", &server), 0);
+	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), 0);
+	assert_in_range(signed_at(&f, 0), vw_unix_s() - 30, vw_unix_s());
+	assert_in_range(signed_at(&f, 1), server, server + 30);
+	assert_in_range(ec2_clock_skew_s(f.ec2), server - vw_unix_s() - 30, server - vw_unix_s() + 30);
+	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), 0);
+	assert_in_range(signed_at(&f, 2), server, server + 30);
+	assert_int_equal(ec2_delete_eni(f.ec2, ec2_fx_in(&f, 30000), "eni-1", &err), -EACCES);
+	assert_int_equal(err.kind, EC2_CLOCK_SKEW);
+	assert_non_null(strstr(err.why.msg, "set this machine's clock"));
 	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
@@ -325,9 +358,11 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_throttled),
+		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_own_rate),
 		cmocka_unit_test(test_own_rate_after_failure),
 		cmocka_unit_test(test_expired),
+		cmocka_unit_test(test_auth_failure),
 		cmocka_unit_test(test_skew),
 		cmocka_unit_test(test_cancelled),
 		cmocka_unit_test(test_too_big),
@@ -340,4 +375,3 @@ int main(void)
 	xml_init_process();
 	return cmocka_run_group_tests_name("ec2_retry", tests, NULL, NULL);
 }
-		cmocka_unit_test(test_auth_failure),
