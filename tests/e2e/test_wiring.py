@@ -132,7 +132,9 @@ def test_check_sees_damage_in_the_pod(pod, damage):
         pod.check()
 
 
-def test_check_sees_a_missing_host_route(node, pod):
+def test_check_sees_a_missing_host_route(make_lab):
+    node = make_lab(daemon_config={"drift_repair": False}).nodes[0]         # or it is back before CHECK looks
+    pod = node.pod()
     address = pod.add().address
     route = node.json("ip", "-j", "route", "show", "table", "all", address)[0]
     node.run("ip", "route", "del", address, "table", route["table"])

@@ -443,6 +443,78 @@ static void test_verify_names_what_is_missing(void **state)
 	ok(hostnet_verify(n->hn, n->eni, 2, &err));
 }
 
+/* --- repair: what is found is written down, and restored unless it begins with `not` */
+
+struct findings {
+	char text[1024];
+	const char *not;
+};
+
+static bool find(enum hostnet_kind kind, const char *what, void *arg)
+{
+	struct findings *f = arg;
+	size_t len = strlen(f->text);
+
+	(void)snprintf(f->text + len, sizeof(f->text) - len, "%s: %s\n", hostnet_kind_name(kind), what);
+	return !f->not || strncmp(what, f->not, strlen(f->not)) != 0;
+}
+
+static const char *repair(struct node *n, struct findings *f)
+{
+	const struct hostnet_truth t = { .enis = n->eni, .n_enis = 2, .found = find, .arg = f };
+	struct vw_err err = { 0 };
+
+	f->text[0] = 0;
+	ok(hostnet_repair(n->hn, HOSTNET_ALL, &t, &err));
+	return f->text;
+}
+
+static void test_repair_restores_what_is_missing_and_no_more(void **state)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	const struct vw_rule foreign = { .family = AF_INET, .priority = 700, .table = 77, .protocol = RTPROT_STATIC };
+	const struct vw_route beside = { .dst = cidr("198.51.100.0/24"), .table = 2, .scope = RT_SCOPE_LINK, .protocol = RTPROT_STATIC };
+	struct vw_route route;
+	struct findings f = { 0 };
+
+	NODE_OR_SKIP(state);
+	setup_all(n);
+	assert_string_equal(repair(n, &f), "");
+	route = beside;
+	route.ifindex = n->eni[1].ifindex;
+	(void)vw_rule_add(&b, &foreign);
+	(void)vw_route_add(&b, &route);
+	(void)vw_rule_del(&b, &(struct vw_rule){ .family = AF_INET, .priority = 1537, .fwmark = 1, .fwmask = 0x7f, .table = 2 });
+	(void)vw_rule_del(&b, &(struct vw_rule){ .family = AF_INET, .priority = 512, .table = HOSTNET_TABLE_PODS });
+	(void)vw_route_del(&b, &(struct vw_route){ .dst = cidr("0.0.0.0/0"), .table = 2 });
+	commit(&n->nl, &b);
+	ok(vw_nft_run("flush chain ip vpcwire source\n", &err));
+	ok(vw_sysctl_if_set(AF_INET, "eth1", "rp_filter", "1", &err));
+	/* one is held back: it is said, and stays away */
+	f.not = "rule 512";
+	assert_string_equal(repair(n, &f), "sysctl: net.ipv4.conf.eth1.rp_filter is 1\n"
+					   "route: route default via 10.0.1.1 dev eth1 table 2 of eni-second is missing\n"
+					   "rule: rule 512: lookup 22103 is missing\n"
+					   "rule: rule 1537: fwmark 0x1/0x7f lookup 2 is missing\n"
+					   "nft: nftables table ip vpcwire is not as vpcwired made it\n");
+	f.not = NULL;
+	assert_string_equal(repair(n, &f), "rule: rule 512: lookup 22103 is missing\n");
+	assert_string_equal(repair(n, &f), "");
+	ok(hostnet_verify(n->hn, n->eni, 2, &err));
+	assert_int_equal(our_rules(n), 3);
+	assert_int_equal(routes_in(n, 2, 0), 3);
+	/* somebody has put a rule of ours back: there it is, whoever made it */
+	(void)vw_rule_del(&b, &(struct vw_rule){ .family = AF_INET, .priority = 512, .table = HOSTNET_TABLE_PODS });
+	(void)vw_rule_add(&b, &(struct vw_rule){ .family = AF_INET, .priority = 512, .table = HOSTNET_TABLE_PODS, .protocol = RTPROT_BOOT });
+	commit(&n->nl, &b);
+	assert_string_equal(repair(n, &f), "");
+	(void)vw_rule_del(&b, &foreign);                        /* fails if it is not there any more */
+	(void)vw_route_del(&b, &route);
+	(void)vw_rule_del(&b, &(struct vw_rule){ .family = AF_INET, .priority = 512, .table = HOSTNET_TABLE_PODS, .protocol = RTPROT_BOOT });
+	commit(&n->nl, &b);
+	setup_all(n);
+}
+
 static void test_who_leaves_where(void **state)
 {
 	vw_auto_close int client = -EBADF, server = -EBADF, host1 = -EBADF, host0 = -EBADF;
@@ -820,6 +892,7 @@ int main(void)
 		cmocka_unit_test(test_table_numbers),
 		cmocka_unit_test(test_converges_over_a_mess),
 		cmocka_unit_test(test_verify_names_what_is_missing),
+		cmocka_unit_test(test_repair_restores_what_is_missing_and_no_more),
 		cmocka_unit_test(test_who_leaves_where),        /* makes the pod for those below */
 		cmocka_unit_test(test_services),
 		cmocka_unit_test(test_inbound_from_outside),

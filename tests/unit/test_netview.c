@@ -4,6 +4,8 @@
 
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
+#include "lib/net/sysctl.h"
+#include "lib/net/tc.h"
 #include "tests/unit/netns_fixture.h"
 
 #include <linux/rtnetlink.h>
@@ -27,7 +29,7 @@ static unsigned int world(struct vw_nl *nl)
 	struct vw_err err;
 
 	(void)vw_link_add_veth(&b, &(struct vw_link_end){ .name = "va", .ifindex = 0x20000003, .up = true },
-			       &(struct vw_link_end){ .name = "vb" });
+			       &(struct vw_link_end){ .name = "vb", .ifindex = 0x20000004 });
 	(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = 0x20000003, .what = VW_LINK_ALIAS, .alias = "vpcwire:x/y" });
 	(void)vw_addr_add(&b, &(struct vw_addr){ .ifindex = 0x20000003, .addr = cidr("10.0.1.7/24") });
 	(void)vw_route_add(&b, &(struct vw_route){ .dst = cidr("10.7.0.5/32"), .table = 22103, .scope = RT_SCOPE_LINK,
@@ -218,6 +220,161 @@ static void test_monitor_hears_only_what_it_wants(void **state)
 	vw_monitor_free(m);
 }
 
+/* --- losses: what is heard is written down, "route- " for one that went */
+
+#define POD 0x20000003
+#define HEARD 512
+
+static void write_down(const struct vw_event *ev, void *arg)
+{
+	static const char *const names[] = { "link", "addr", "route", "rule", "tc", "sysctl", "lost" };
+	char *heard = arg;
+	size_t len = strlen(heard);
+
+	assert_true(snprintf(heard + len, HEARD - len, "%s%s ", names[ev->kind], ev->gone ? "-" : "") < (int)(HEARD - len));
+}
+
+struct losses {
+	struct vw_nl nl;        /* its doing is heard */
+	struct vw_monitor *m;
+	char heard[HEARD];
+};
+
+/* all that has been heard until now; the rule that ends it comes in order */
+static const char *so_far(struct losses *l)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	const struct vw_rule end = { .family = AF_INET, .priority = 999, .table = 3 };
+	struct pollfd pfd = { .fd = vw_monitor_fd(l->m), .events = POLLIN };
+	struct vw_err err;
+	char *last;
+
+	(void)vw_rule_add(&b, &end);
+	(void)vw_rule_del(&b, &end);
+	ok(vw_nl_commit(&l->nl, &b, &err));
+	while (!(last = strstr(l->heard, "rule- "))) {
+		assert_int_equal(poll(&pfd, 1, 20000), 1);
+		ok(vw_monitor_read(l->m, &err));
+	}
+	*last = 0;
+	return l->heard;
+}
+
+static void do_one(struct losses *l, struct vw_nl_batch *b)
+{
+	struct vw_err err;
+
+	l->heard[0] = 0;
+	ok(vw_nl_commit(&l->nl, b, &err));
+	vw_nl_batch_reset(b);
+}
+
+#define EXPECT(l, b, words) \
+	do { \
+		do_one((l), (b)); \
+		assert_string_equal(so_far(l), (words)); \
+	} while (0)
+
+static void losses_new(struct losses *l, uint32_t own)
+{
+	const struct vw_monitor_want want = {
+		.kinds = VW_EVENT_BIT(VW_EVENT_LINK) | VW_EVENT_BIT(VW_EVENT_ADDR) | VW_EVENT_BIT(VW_EVENT_ROUTE) |
+			 VW_EVENT_BIT(VW_EVENT_RULE) | VW_EVENT_BIT(VW_EVENT_TC) | VW_EVENT_BIT(VW_EVENT_SYSCTL),
+		.links_below = 0x20000000, .losses = true, .own = { own },
+	};
+	struct vw_err err;
+
+	ok(vw_monitor_new(&want, write_down, l->heard, &l->m, &err));
+}
+
+static void test_monitor_hears_losses_alone(void **state)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	const struct vw_route ours = { .dst = cidr("10.7.0.5/32"), .table = 22103, .scope = RT_SCOPE_LINK, .ifindex = POD },
+			      theirs = { .dst = cidr("10.7.0.6/32"), .table = 22103, .scope = RT_SCOPE_LINK, .ifindex = POD,
+					 .protocol = RTPROT_STATIC };
+	struct losses l = { .nl = VW_NL_INIT };
+	struct vw_route instead = theirs;
+	struct vw_err err;
+
+	NETNS_OR_SKIP(state);
+	ok(vw_nl_open(&l.nl, &err));
+	losses_new(&l, 0);
+	(void)world(&l.nl);                                     /* what an ADD makes */
+	assert_string_equal(so_far(&l), "");
+	(void)vw_clsact_add(&b, POD, "va");
+	EXPECT(&l, &b, "");
+	(void)vw_clsact_del(&b, POD, "va");
+	EXPECT(&l, &b, "tc- ");
+	(void)vw_route_add(&b, &theirs);
+	(void)vw_route_del(&b, &theirs);
+	EXPECT(&l, &b, "");                                     /* somebody else's */
+	(void)vw_route_del(&b, &ours);
+	EXPECT(&l, &b, "route- ");
+	(void)vw_route_replace(&b, &ours);
+	EXPECT(&l, &b, "");
+	instead.dst = ours.dst;
+	(void)vw_route_replace(&b, &instead);
+	EXPECT(&l, &b, "route ");
+	(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = POD, .what = VW_LINK_MTU, .mtu = 1400 });
+	EXPECT(&l, &b, "");
+	(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = POD, .what = VW_LINK_DOWN });
+	EXPECT(&l, &b, "link ");
+	ok(vw_sysctl_if_set(AF_INET, "va", "forwarding", "1", &err));
+	EXPECT(&l, &b, "sysctl ");
+	(void)vw_addr_add(&b, &(struct vw_addr){ .ifindex = 1, .addr = cidr("169.254.1.1/32") });
+	EXPECT(&l, &b, "");
+	(void)vw_addr_del(&b, &(struct vw_addr){ .ifindex = 1, .addr = cidr("169.254.1.1/32") });
+	EXPECT(&l, &b, "addr- ");
+	l.heard[0] = 0;
+	unmake(&l.nl);                                          /* a pod that goes, then the rules */
+	assert_string_equal(so_far(&l), "");
+	vw_monitor_free(l.m);
+	vw_nl_close(&l.nl);
+}
+
+static void test_monitor_leaves_out_what_we_do_ourselves(void **state)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	vw_auto_nl struct vw_nl own = VW_NL_INIT;
+	struct losses l = { .nl = VW_NL_INIT };
+	struct vw_err err;
+
+	NETNS_OR_SKIP(state);
+	ok(vw_nl_open(&l.nl, &err));
+	ok(vw_nl_open(&own, &err));
+	(void)world(&own);
+	losses_new(&l, own.portid);
+	(void)vw_route_del(&b, &(struct vw_route){ .dst = cidr("10.7.0.5/32"), .table = 22103 });
+	(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = POD, .what = VW_LINK_GROUP, .group = 0x56570d1e });
+	ok(vw_nl_commit(&own, &b, &err));
+	unmake(&own);                                           /* its rules too */
+	assert_string_equal(so_far(&l), "");
+	vw_monitor_free(l.m);
+	vw_nl_close(&l.nl);
+}
+
+static void test_nft_watch(void **state)
+{
+	struct vw_nft_watch *w = NULL;
+	char by[VW_NFT_BY_LEN];
+	struct pollfd pfd = { .events = POLLIN };
+	struct vw_err err;
+
+	NETNS_OR_SKIP(state);
+	ok(vw_nft_watch_new(&w, &err));
+	assert_int_equal(ok(vw_nft_watch_read(w, by, &err)), 0);
+	ok(vw_nft_run("table ip a {\n set s { type ipv4_addr; elements = { 192.0.2.1, 192.0.2.2 }; }\n chain c {\n ip saddr @s drop\n }\n}\n", &err));
+	pfd.fd = vw_nft_watch_fd(w);
+	assert_int_equal(poll(&pfd, 1, 20000), 1);
+	assert_int_equal(ok(vw_nft_watch_read(w, by, &err)), 1);        /* one, however much was in it */
+	assert_string_equal(by, "test_netview");
+	assert_int_equal(ok(vw_nft_watch_read(w, by, &err)), 0);
+	ok(vw_nft_run("delete element ip a s { 192.0.2.1 }\n", &err));
+	assert_int_equal(poll(&pfd, 1, 20000), 1);
+	vw_nft_watch_free(w);
+}
+
 static void test_nft(void **state)
 {
 	static const char good[] = "table ip vwtest\ndelete table ip vwtest\n"
@@ -256,6 +413,9 @@ int main(void)
 		cmocka_unit_test(test_monitor),
 		cmocka_unit_test(test_monitor_says_when_events_are_lost),
 		cmocka_unit_test(test_monitor_hears_only_what_it_wants),
+		cmocka_unit_test(test_monitor_hears_losses_alone),
+		cmocka_unit_test(test_monitor_leaves_out_what_we_do_ourselves),
+		cmocka_unit_test(test_nft_watch),
 		cmocka_unit_test(test_nft),
 	};
 
