@@ -61,7 +61,7 @@ static void on_pool_timer(void *arg)
 	serve_waiters(d);
 	if (eni_gone_unused(d))
 		discover_start(d);
-	store_tidy(d->store);
+	store_tidy(d->store, now);
 	next = ipam_pool_next_free_ms(d->pool);
 	if (next != IPAM_NEVER)
 		loop_timer_set(d->cool_timer, next > now ? next - now : 0);

@@ -91,11 +91,15 @@ static const char migrate2_sql[] =
 /* of the log, which is folded into the file when it is so long: by store_tidy(), or in the middle of a write when nobody calls it */
 #define WAL_PAGES 1000          /* SQLite's own figure */
 #define WAL_PAGES_MAX 4000
+#define COOLED_MAX 4096
 
+/** struct store - @cooled: cool-downs written since the last time that those which are over were dropped, @cooled_until: the last's end. */
 struct store {
 	sqlite3 *db;
 	sqlite3_stmt *st[S_COUNT];
 	int wal_pages;
+	unsigned int cooled;
+	uint64_t cooled_until;
 };
 
 static int db_err(struct store *s, const char *what, struct vw_err *err)
@@ -230,6 +234,9 @@ static int cool_put(struct store *s, const struct vw_ip *ip, uint64_t until_ms, 
 		return 0;
 	bind_text(s, S_COOL_PUT, 1, vw_ip_str(ip, text));
 	bind_int(s, S_COOL_PUT, 2, until_ms);
+	s->cooled++;
+	if (until_ms > s->cooled_until)
+		s->cooled_until = until_ms;
 	return run(s, S_COOL_PUT, "recording a cool-down", err);
 }
 
@@ -313,6 +320,12 @@ int store_attach_each(struct store *s, int (*fn)(const struct store_attachment *
 	return r;
 }
 
+static int cool_expire(struct store *s, uint64_t now_ms, struct vw_err *err)
+{
+	bind_int(s, S_COOL_EXPIRE, 1, now_ms);
+	return run(s, S_COOL_EXPIRE, "dropping ended cool-downs", err);
+}
+
 int store_cooling_each(struct store *s, uint64_t now_ms, int (*fn)(const struct vw_ip *ip, uint64_t until_ms, void *arg),
 		       void *arg, struct vw_err *err)
 {
@@ -320,8 +333,7 @@ int store_cooling_each(struct store *s, uint64_t now_ms, int (*fn)(const struct 
 	struct vw_ip ip;
 	int rc, r;
 
-	bind_int(s, S_COOL_EXPIRE, 1, now_ms);
-	r = run(s, S_COOL_EXPIRE, "dropping ended cool-downs", err);
+	r = cool_expire(s, now_ms, err);
 	if (r < 0)
 		return r;
 	while (r == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
@@ -577,8 +589,14 @@ static int on_wal(void *arg, sqlite3 *db, const char *name, int pages)
 	return SQLITE_OK;
 }
 
-void store_tidy(struct store *s)
+void store_tidy(struct store *s, uint64_t now_ms)
 {
+	struct vw_err ignored;
+	bool over = now_ms >= s->cooled_until;
+
+	/* IPv6 addresses are not given out again, so nothing else would ever drop theirs */
+	if (s->cooled && (over || s->cooled >= COOLED_MAX) && cool_expire(s, now_ms, &ignored) == 0)
+		s->cooled = !over;
 	if (s->wal_pages >= WAL_PAGES)
 		fold(s);
 }

@@ -72,8 +72,11 @@ struct store_intent {
 int store_open(const char *path, const char *boot_id, struct store **ret_store, struct vw_buf *ret_note,
 	       struct vw_err *err);
 void store_close(struct store *s);
-/** store_tidy() - fold a log that has grown long into the file: 1 ms in some 200 writes, best spent while nobody waits. */
-void store_tidy(struct store *s);
+/**
+ * store_tidy() - fold a log that has grown long into the file, 1 ms in some 200 writes, and drop cool-downs that are over, when all are
+ * or a few thousand have been written since: best done while nobody waits.
+ */
+void store_tidy(struct store *s, uint64_t now_ms);
 
 /** store_attach_put() - insert or replace; ends its addresses' cooling, if any, in the same transaction. */
 int store_attach_put(struct store *s, const struct store_attachment *a, struct vw_err *err);

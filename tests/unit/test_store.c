@@ -185,6 +185,37 @@ static void test_cooling(void **state)
 	assert_int_equal(seen.n, 0);
 }
 
+static unsigned int rows_of_cooling(struct fixture *f)
+{
+	struct seen seen = { 0 };
+	struct vw_err err;
+
+	assert_int_equal(store_cooling_each(f->s, 0, see_cooling, &seen, &err), 0);
+	return seen.n;
+}
+
+/* IPv6: each address once */
+static void test_cool_downs_that_are_over_go(void **state)
+{
+	struct fixture *f = *state;
+	struct store_attachment a = attachment("c1", "10.0.0.7", 3);
+	struct vw_err err;
+
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(vw_ip_parse("2001:db8::", &a.addr6), 0);
+	for (uint64_t now = 1; now <= 10000; now++) {
+		a.addr6 = vw_ip_add(&a.addr6, 1);
+		assert_int_equal(store_attach_del(f->s, &a, now + 30, &err), 0);
+		store_tidy(f->s, now);
+		if (now % 1000 == 0)
+			assert_in_range(rows_of_cooling(f), 1, 2100);
+	}
+	store_tidy(f->s, 10029);
+	assert_true(rows_of_cooling(f) > 0);
+	store_tidy(f->s, 10030);
+	assert_int_equal(rows_of_cooling(f), 0);
+}
+
 static void test_both_families(void **state)
 {
 	struct fixture *f = *state;
@@ -301,7 +332,7 @@ static void write_much(struct fixture *f, int n, bool tidy)
 		assert_int_equal(store_attach_put(f->s, &a, &err), 0);
 		assert_int_equal(store_attach_del(f->s, &a, 1000, &err), 0);
 		if (tidy)
-			store_tidy(f->s);
+			store_tidy(f->s, 0);
 	}
 }
 
@@ -445,6 +476,7 @@ int main(void)
 		T(test_attachments_survive_reopen),
 		T(test_one_address_twice_is_refused),
 		T(test_cooling),
+		T(test_cool_downs_that_are_over_go),
 		T(test_enis_and_intents),
 		T(test_another_boot_drops_attachments_keeps_enis),
 		T(test_both_families),

@@ -165,7 +165,7 @@ static int churn(struct bench *b, bool stored, struct vw_err *err)
 
 		/* as the daemon does between two requests */
 		if (stored)
-			store_tidy(b->store);
+			store_tidy(b->store, b->now_ms);
 		b->now_ms += STEP_MS;
 		r = del(b, i, stored ? W_RELEASE_STORED : W_RELEASE, err);
 		if (r == 0)
