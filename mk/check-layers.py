@@ -22,7 +22,7 @@ MAY_INCLUDE = {
     "lib/eni": ["lib/base", "lib/json", "lib/net", "lib/rpc"],
     "lib/pod": ["lib/base", "lib/net", "lib/cni"],
     "ipam": ["lib/base", "lib/json"],
-    "plugins/*": ["lib", "netpolicy-bpf/user/br_loader.h"],
+    "plugins/*": ["lib", "netpolicy-bpf/user/br_loader.h", "netpolicy-bpf/user/br_link.h"],
     "cli": ["lib"],
     "sim": ["lib"],
     "netpolicy-bpf/abi": [],

@@ -41,6 +41,9 @@ void eni_link_done(struct eni_link *l);
  */
 int eni_link_find(struct vw_nl *host, const struct vw_mac *mac, const char *name, uint64_t deadline_ms, struct eni_link *ret,
 		  struct vw_err *err);
+/** eni_trunk_find() - likewise, for a link that stays on the host: nothing is refused. */
+int eni_trunk_find(struct vw_nl *host, const struct vw_mac *mac, const char *name, uint64_t deadline_ms, struct vw_link *ret,
+		   struct vw_err *err);
 /** eni_link_restore() - up, addresses and routes as they were, of the link with index @ifindex. Best effort. */
 void eni_link_restore(struct vw_nl *host, unsigned int ifindex, const struct eni_link *l);
 

@@ -45,6 +45,12 @@ static int find(struct vw_nl *host, const struct vw_mac *mac, const char *name, 
 	return r;
 }
 
+int eni_trunk_find(struct vw_nl *host, const struct vw_mac *mac, const char *name, uint64_t deadline_ms, struct vw_link *ret,
+		   struct vw_err *err)
+{
+	return find(host, mac, name, deadline_ms, ret, err);
+}
+
 /* --- what may not leave */
 
 /* All of the host's default routes of a family lead out by it: without it the host is cut off. */

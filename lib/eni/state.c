@@ -63,6 +63,8 @@ int eni_state_encode(const struct eni_state *st, struct vw_buf *buf)
 	failed |= vw_json_set_str(j, "host_alias", st->host_alias);
 	failed |= vw_json_set_int(j, "host_mtu", st->host_mtu);
 	failed |= vw_json_set_int(j, "mtu", st->mtu);
+	failed |= vw_json_set_int(j, "vlan", st->vlan);
+	failed |= vw_json_set_int(j, "trunk", st->trunk);
 	failed |= vw_json_set(j, "addresses", addrs_of(&st->addrs));
 	failed |= vw_json_set(j, "gateways", gateways_of(&st->addrs));
 	failed |= vw_json_set_bool(j, "stay_down", st->stay_down);
@@ -161,6 +163,7 @@ static int take(const struct vw_json *j, struct eni_state *st, struct vw_err *er
 	    get_text(j, "host_name", st->host_name, sizeof(st->host_name), err) < 0 ||
 	    get_text(j, "host_alias", st->host_alias, sizeof(st->host_alias), err) < 0 ||
 	    get_uint(j, "host_mtu", 65535, &st->host_mtu, err) < 0 || get_uint(j, "mtu", 65535, &st->mtu, err) < 0 ||
+	    get_uint(j, "vlan", 4094, &st->vlan, err) < 0 || get_uint(j, "trunk", INT32_MAX, &st->trunk, err) < 0 ||
 	    get_addrs(j, &st->addrs, err) < 0 || get_flags(j, st, err) < 0)
 		return -err->eno;
 	if (!vw_is_name(st->key.container_id) || !vw_is_ifname(st->key.ifname) || !vw_is_ifname(st->host_name))

@@ -23,6 +23,8 @@ struct vw_err;
  * @mac:       of the ENI.
  * @host_name, @host_mtu, @host_alias: how its interface was called and set on the host.
  * @mtu:       in the container.
+ * @vlan, @trunk: of a branch ENI: its tag and the interface index of its trunk; 0 for a whole ENI. @host_name is then the
+ *             interface on the host that stands beside the trunk for it.
  * @orphaned:  DEL succeeded, but the ENI had not come back from its dead container yet: whoever sees it again gives it
  *             its name back.
  */
@@ -36,6 +38,7 @@ struct eni_state {
 	char host_alias[VW_IFALIAS_MAX];
 	unsigned int host_mtu;
 	unsigned int mtu;
+	unsigned int vlan, trunk;
 	struct eni_addrs addrs;
 	bool stay_down, block_metadata, orphaned;
 };

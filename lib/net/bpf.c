@@ -218,6 +218,12 @@ int vw_bpf_map_del(int map_fd, const void *key)
 	return map_op(BPF_MAP_DELETE_ELEM, map_fd, key, 0, 0);
 }
 
+int vw_bpf_map_next(int map_fd, const void *key, void *ret_key)
+{
+	/* next_key has the place of value in union bpf_attr */
+	return map_op(BPF_MAP_GET_NEXT_KEY, map_fd, key, (uintptr_t)ret_key, 0);
+}
+
 /* "0-3" or "0,2-5": one more than the last of them, for the kernel numbers without gaps what it may ever have */
 int vw_bpf_possible_cpus(void)
 {

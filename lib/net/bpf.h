@@ -39,6 +39,8 @@ int vw_bpf_map_shape(int map_fd, struct vw_bpf_map_shape *ret_shape);
 int vw_bpf_map_get(int map_fd, const void *key, void *ret_value);
 int vw_bpf_map_set(int map_fd, const void *key, const void *value, bool only_new);
 int vw_bpf_map_del(int map_fd, const void *key);
+/** vw_bpf_map_next() - the key behind @key, the first one for NULL. Return: 0, -ENOENT at the end, -errno. */
+int vw_bpf_map_next(int map_fd, const void *key, void *ret_key);
 /** vw_bpf_possible_cpus() - how many values of 8 bytes an element of a per-CPU map has. Return: > 0, -errno. */
 int vw_bpf_possible_cpus(void);
 

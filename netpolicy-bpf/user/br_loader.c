@@ -41,6 +41,7 @@ static const struct {
 
 struct br {
 	int fd[PINS];
+	char dir[PATH_SIZE];
 	char path[PINS][PATH_SIZE];
 };
 
@@ -101,9 +102,27 @@ static int load(struct br *br, struct vw_err *err)
 	return 0;
 }
 
+static int lock_dir(const char *dir, struct vw_err *err)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0 || flock(fd, LOCK_EX) < 0) {
+		int eno = errno;
+
+		vw_close_fd(&fd);
+		return vw_err_sys(err, eno, 0, "locking '%s'", dir);
+	}
+	return fd;
+}
+
+int br_lock(const struct br *br, struct vw_err *err)
+{
+	return lock_dir(br->dir, err);
+}
+
 static int open_dir(const char *bpf_dir, char dir[PATH_SIZE], struct vw_err *err)
 {
-	int fd, r = vw_bpffs_require(bpf_dir, err);
+	int r = vw_bpffs_require(bpf_dir, err);
 
 	if (r < 0)
 		return r;
@@ -112,14 +131,7 @@ static int open_dir(const char *bpf_dir, char dir[PATH_SIZE], struct vw_err *err
 	r = vw_mkdir_p(dir, 0700, err);
 	if (r < 0)
 		return r;
-	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || flock(fd, LOCK_EX) < 0) {
-		int eno = errno;
-
-		vw_close_fd(&fd);
-		return vw_err_sys(err, eno, 0, "locking '%s'", dir);
-	}
-	return fd;
+	return lock_dir(dir, err);
 }
 
 int br_open(const char *bpf_dir, struct br **ret_br, struct vw_err *err)
@@ -135,6 +147,7 @@ int br_open(const char *bpf_dir, struct br **ret_br, struct vw_err *err)
 	br = calloc(1, sizeof(*br));
 	if (!br)
 		return vw_err_sys(err, ENOMEM, 0, "opening the programs of branch ENIs");
+	memcpy(br->dir, dir, sizeof(br->dir));
 	for (int i = 0; i < PINS; i++) {
 		br->fd[i] = -EBADF;
 		if (vw_fmt(br->path[i], PATH_SIZE, "%s/%s", dir, pins[i].name) < 0) {
@@ -266,6 +279,21 @@ int br_find(struct br *br, unsigned int trunk, unsigned int vlan, struct br_bran
 	*ret_branch = (struct br_branch){.trunk = trunk, .vlan = vlan, .ifindex = in.ifindex};
 	memcpy(ret_branch->mac.b, out.mac, sizeof(out.mac));
 	return 1;
+}
+
+int br_in_use(struct br *br, unsigned int trunk, struct vw_err *err)
+{
+	struct br_key key, next;
+	int r = vw_bpf_map_next(br->fd[PIN_IN], NULL, &next);
+
+	/* who deletes meanwhile may make this start again: more than all there can be is no end */
+	for (int i = 0; r == 0 && i < 2 * BR_BRANCHES; i++) {
+		if (next.trunk == trunk)
+			return 1;
+		key = next;
+		r = vw_bpf_map_next(br->fd[PIN_IN], &key, &next);
+	}
+	return r == -ENOENT ? 0 : r == 0 ? 1 : vw_err_sys(err, r, 0, "looking for branches of the trunk with index %u", trunk);
 }
 
 int br_drops(struct br *br, uint64_t ret_drops[BR_DROP_MAX], struct vw_err *err)

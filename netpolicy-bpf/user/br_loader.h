@@ -30,6 +30,9 @@ struct br *br_close(struct br *br);
 /** br_unpin() - remove what br_open() pinned; absent is fine. Links keep their programs. */
 int br_unpin(const char *bpf_dir, struct vw_err *err);
 
+/** br_lock() - held while the returned fd is open: those who make and remove branches of this @bpf_dir wait for each other. -errno. */
+int br_lock(const struct br *br, struct vw_err *err);
+
 /** br_from_pod_path(), br_from_trunk_path() - the pinned programs, for the ingress of a container's link on the host and of a trunk. */
 const char *br_from_pod_path(const struct br *br);
 const char *br_from_trunk_path(const struct br *br);
@@ -55,6 +58,8 @@ int br_publish(struct br *br, const struct br_branch *b, struct vw_err *err);
 int br_withdraw(struct br *br, const struct br_branch *b, struct vw_err *err);
 /** br_find() - who has a tag. Return: 1 = *ret_branch is filled, 0 = nobody, -errno. */
 int br_find(struct br *br, unsigned int trunk, unsigned int vlan, struct br_branch *ret_branch, struct vw_err *err);
+/** br_in_use() - whether any tag of a trunk belongs to somebody. Return: 1, 0, -errno. */
+int br_in_use(struct br *br, unsigned int trunk, struct vw_err *err);
 /** br_drops() - frames dropped since the maps were made, all CPUs, by enum br_drop. */
 int br_drops(struct br *br, uint64_t ret_drops[BR_DROP_MAX], struct vw_err *err);
 /** br_drop_name() - "unknown", "short", ...; NULL when out of range. */

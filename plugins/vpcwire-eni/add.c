@@ -13,6 +13,7 @@
 #include "lib/cni/result.h"
 #include "lib/net/nl.h"
 #include "lib/pod/pod.h"
+#include "netpolicy-bpf/user/br_loader.h"
 
 #include <string.h>
 #include <sys/socket.h>
@@ -26,6 +27,7 @@ struct add_job {
 	struct eni_link eni;
 	struct vw_nl host, pod;
 	int host_netns, pod_netns;
+	struct br *br; /* for a branch */
 };
 
 void eni_key_of(const struct vw_cni_call *call, struct vw_attach_key *ret)
@@ -80,7 +82,7 @@ static int clear_former(struct add_job *job, struct vw_err *err)
 
 	if (r <= 0)
 		return r;
-	return eni_give_back(&job->host, job->host_netns, job->conf.state_dir, &former, "", err);
+	return give_back(job->call, &job->host, job->host_netns, &former, "", err);
 }
 
 static int fill_state(struct add_job *job, struct vw_err *err)
@@ -91,6 +93,19 @@ static int fill_state(struct add_job *job, struct vw_err *err)
 	_Static_assert(VW_CALL_NETNS_MAX <= VW_PATH_MAX, "what was opened fits");
 	(void)VW_COPY(st->netns, job->call->env.netns);
 	(void)VW_COPY(st->network, job->call->conf.name);
+	st->mtu = job->conf.mtu ? job->conf.mtu : link->mtu;
+	st->addrs = job->conf.addrs;
+	st->stay_down = job->conf.stay_down;
+	st->block_metadata = job->conf.block_metadata;
+	if (vw_netns_id(job->pod_netns, &st->netns_id, err) < 0)
+		return -err->eno;
+	if (job->conf.vlan) {
+		st->mac = job->conf.branch_mac;
+		st->vlan = job->conf.vlan;
+		st->trunk = link->ifindex;
+		branch_name(link, st->vlan, st->host_name);
+		return 0;
+	}
 	(void)VW_COPY(st->host_name, link->name);
 	/* a mark of ours is of an attachment that ended while nobody looked: the name in it is the ENI's own */
 	if (eni_alias_host_name(link->alias, st->host_name))
@@ -99,11 +114,7 @@ static int fill_state(struct add_job *job, struct vw_err *err)
 		(void)VW_COPY(st->host_alias, link->alias);
 	st->mac = link->mac;
 	st->host_mtu = link->mtu;
-	st->mtu = job->conf.mtu ? job->conf.mtu : link->mtu;
-	st->addrs = job->conf.addrs;
-	st->stay_down = job->conf.stay_down;
-	st->block_metadata = job->conf.block_metadata;
-	return vw_netns_id(job->pod_netns, &st->netns_id, err);
+	return 0;
 }
 
 /* One message moves, renames and marks it: there is no moment in which the container has it under another name. */
@@ -213,9 +224,25 @@ static void roll_back(struct add_job *job)
 	struct vw_link link;
 	struct vw_err err;
 
-	if (eni_give_back(&job->host, job->host_netns, job->conf.state_dir, &job->st, job->call->env.netns, &err) == 0 &&
+	if (give_back(job->call, &job->host, job->host_netns, &job->st, job->call->env.netns, &err) == 0 && !job->st.vlan &&
 	    vw_link_get_name(&job->host, job->st.host_name, &link, &err) == 0 && vw_mac_eq(&link.mac, &job->st.mac))
 		eni_link_restore(&job->host, link.ifindex, &job->eni);
+}
+
+/* The ENI, or the trunk of a branch, which may well be the host's way out: it stays where it is. */
+static int find_eni(struct add_job *job, uint64_t deadline, struct vw_err *err)
+{
+	struct vw_err ignored;
+
+	if (job->conf.vlan) {
+		/* before anything is written: a kernel that refuses the programs is known then */
+		if (br_open(job->conf.bpf_dir, &job->br, err) < 0)
+			return -err->eno;
+		return eni_trunk_find(&job->host, &job->conf.eni_mac, job->conf.eni_name, deadline, &job->eni.link, err);
+	}
+	if (!vw_mac_is_zero(&job->conf.eni_mac))
+		(void)eni_settle_orphans(&job->host, job->conf.state_dir, &job->conf.eni_mac, &ignored);
+	return eni_link_find(&job->host, &job->conf.eni_mac, job->conf.eni_name, deadline, &job->eni, err);
 }
 
 static int add_to(struct add_job *job, struct vw_cni_result *result, struct vw_err *err)
@@ -226,15 +253,13 @@ static int add_to(struct add_job *job, struct vw_cni_result *result, struct vw_e
 
 	if (open_both(job, err) < 0 || refuse_taken_name(job, err) < 0 || clear_former(job, err) < 0)
 		return -err->eno;
-	if (!vw_mac_is_zero(&job->conf.eni_mac))
-		(void)eni_settle_orphans(&job->host, job->conf.state_dir, &job->conf.eni_mac, &ignored);
-	if (eni_link_find(&job->host, &job->conf.eni_mac, job->conf.eni_name, deadline, &job->eni, err) < 0 || fill_state(job, err) < 0)
+	if (find_eni(job, deadline, err) < 0 || fill_state(job, err) < 0)
 		return -err->eno;
 	if (eni_state_write(job->conf.state_dir, &job->st, err) < 0) {
 		(void)eni_state_remove(job->conf.state_dir, &job->st.key, &ignored);
 		return -err->eno;
 	}
-	r = move_in(job, err);
+	r = job->br ? branch_make(job->br, &job->host, &job->st, &job->eni.link, job->pod_netns, err) : move_in(job, err);
 	if (r == 0)
 		r = vw_netns_run(job->pod_netns, configure, job, err);
 	if (r == 0)
@@ -261,6 +286,7 @@ int eni_add(struct vw_cni_call *call, struct vw_err *err)
 	eni_key_of(call, &job.st.key);
 	r = add_to(&job, &result, err);
 	eni_link_done(&job.eni);
+	br_close(job.br);
 	vw_nl_close(&job.pod);
 	vw_nl_close(&job.host);
 	vw_close_fd(&job.pod_netns);

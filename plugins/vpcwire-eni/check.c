@@ -9,14 +9,16 @@
 #include "lib/net/nl.h"
 #include "lib/pod/pod.h"
 
-static int check_link(struct vw_nl *nl, const struct eni_state *st, struct vw_pod_expect *e, struct vw_err *err)
+static int check_link(struct vw_nl *nl, const struct eni_state *st, unsigned int outer, struct vw_pod_expect *e, struct vw_err *err)
 {
 	struct vw_link link;
 	int r = vw_link_get_name(nl, st->key.ifname, &link, err);
 
 	if (r < 0)
 		return vw_absent_or(err, r, st->key.ifname, "in the pod");
-	if (!eni_alias_is_of(link.alias, &st->key))
+	if (st->vlan && link.peer_ifindex != outer)
+		return vw_differs(err, "interface %s in the pod is not the other end of %s", link.name, st->host_name);
+	if (!st->vlan && !eni_alias_is_of(link.alias, &st->key))
 		return vw_differs(err, "interface %s in the pod is not the ENI that it was given (alias \"%.100s\")", link.name,
 				  link.alias);
 	if (st->stay_down)
@@ -29,11 +31,12 @@ static int check_link(struct vw_nl *nl, const struct eni_state *st, struct vw_po
 int eni_check(struct vw_cni_call *call, struct vw_err *err)
 {
 	vw_auto_cni_result struct vw_cni_result prev = VW_CNI_RESULT_INIT;
-	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT, host = VW_NL_INIT;
 	vw_auto_close int netns_fd = -EBADF;
 	struct vw_attach_key key = {0};
 	struct vw_pod_expect e = {0};
 	struct vw_pod_net net;
+	unsigned int outer = 0;
 	struct eni_state st;
 	int r;
 
@@ -56,7 +59,9 @@ int eni_check(struct vw_cni_call *call, struct vw_err *err)
 	e = (struct vw_pod_expect){.net = &net, .mac = st.mac, .mtu = st.mtu};
 	if (vw_pod_reported(&prev, PLUGIN_NAME, &e, err) < 0)
 		return -err->eno;
+	if (st.vlan && (vw_nl_open(&host, err) < 0 || branch_check(&host, eni_conf_bpf_dir(call), &st, &outer, err) < 0))
+		return -err->eno;
 	if (vw_netns_enter(netns_fd, err) < 0 || vw_nl_open(&nl, err) < 0)
 		return -err->eno;
-	return check_link(&nl, &st, &e, err);
+	return check_link(&nl, &st, outer, &e, err);
 }

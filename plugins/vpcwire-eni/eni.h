@@ -5,11 +5,32 @@
 #include "lib/eni/state.h"
 #include "plugins/vpcwire-eni/eni_conf.h"
 
+struct br;
 struct vw_cni_call;
 struct vw_err;
+struct vw_link;
+struct vw_nl;
 struct vw_pod_net;
 
 #define PLUGIN_NAME "vpcwire-eni"
+
+/* --- branch.c: a branch ENI, by the tag of its trunk */
+
+/** branch_name() - of the interface on the host that stands for a branch: "<trunk>.<vlan>", as VLAN devices are called. */
+void branch_name(const struct vw_link *trunk, unsigned int vlan, char ret[IFNAMSIZ]);
+/** branch_make() - the interface of @st, born in the container's namespace. Nothing is left of a failure. */
+int branch_make(struct br *br, struct vw_nl *host, const struct eni_state *st, const struct vw_link *trunk, int pod_netns_fd,
+		struct vw_err *err);
+/** branch_remove() - and what was published of it. Gone is no error. */
+int branch_remove(struct vw_nl *host, const char *bpf_dir, const struct eni_state *st, struct vw_err *err);
+/** branch_check() - the host's half; @ret_ifindex: of the interface there. */
+int branch_check(struct vw_nl *host, const char *bpf_dir, const struct eni_state *st, unsigned int *ret_ifindex, struct vw_err *err);
+/** branch_is_free() - nobody has the tag. Fails with VW_CNI_NOT_AVAILABLE and names who has. */
+int branch_is_free(struct vw_nl *host, const struct eni_conf *conf, const struct vw_link *trunk, struct vw_err *err);
+
+/** give_back() - what ADD made goes: a whole ENI to the host (eni_give_back()), a branch away; and the attachment's file. */
+int give_back(const struct vw_cni_call *call, struct vw_nl *host, int host_netns_fd, const struct eni_state *st, const char *netns,
+	      struct vw_err *err);
 
 /* --- the verbs */
 

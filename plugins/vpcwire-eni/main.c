@@ -49,7 +49,19 @@ int eni_del(struct vw_cni_call *call, struct vw_err *err)
 		return -err->eno;
 	if (state_for_del(call, dir, &st, err) < 0 || vw_nl_open(&host, err) < 0)
 		return -err->eno;
-	return eni_give_back(&host, self, dir, &st, call->env.netns, err);
+	return give_back(call, &host, self, &st, call->env.netns, err);
+}
+
+int give_back(const struct vw_cni_call *call, struct vw_nl *host, int host_netns_fd, const struct eni_state *st, const char *netns,
+	      struct vw_err *err)
+{
+	const char *dir = eni_conf_state_dir(call);
+
+	if (!st->vlan)
+		return eni_give_back(host, host_netns_fd, dir, st, netns, err);
+	if (branch_remove(host, eni_conf_bpf_dir(call), st, err) < 0)
+		return -err->eno;
+	return eni_state_remove(dir, &st->key, err);
 }
 
 /* The ADD succeeded, nobody heard of it. */
@@ -112,29 +124,41 @@ static int is_holder(const struct eni_state *st, void *arg)
 	return 1;
 }
 
-/* An ADD could be served now: the ENI is on the host and may leave it. */
+static int explain(const struct eni_conf *conf, const struct vw_mac *mac, const struct vw_err *why, struct vw_err *err)
+{
+	struct holder h = {.mac = *mac};
+
+	if (!vw_mac_is_zero(mac) && eni_state_each(conf->state_dir, is_holder, &h, err) > 0)
+		return h.bereft ? vw_err_set(err, ENODEV, VW_CNI_LIMITED,
+					     "the ENI of container %.64s is not there any more: was it detached?", h.container_id)
+				: vw_err_set(err, EBUSY, VW_CNI_NOT_AVAILABLE, "container %.64s has the ENI", h.container_id);
+	*err = *why;
+	err->cni = VW_CNI_NOT_AVAILABLE;
+	return -err->eno;
+}
+
+/* An ADD could be served now: the ENI is on the host and may leave it, or the trunk is there and nobody has the tag. */
 int eni_status(struct vw_cni_call *call, struct vw_err *err)
 {
 	vw_auto(eni_link_done) struct eni_link eni = ENI_LINK_INIT;
 	vw_auto_nl struct vw_nl host = VW_NL_INIT;
 	struct eni_conf conf;
-	struct holder h = {0};
+	struct vw_link trunk;
 	struct vw_err why;
 
 	if (eni_conf_parse(call, &conf, err) < 0)
 		return -err->eno;
 	if (vw_nl_open(&host, err) < 0)
 		return -err->eno;
+	if (conf.vlan) {
+		if (eni_trunk_find(&host, &conf.eni_mac, conf.eni_name, 0, &trunk, &why) == 0 &&
+		    branch_is_free(&host, &conf, &trunk, &why) == 0)
+			return 0;
+		return explain(&conf, &conf.branch_mac, &why, err);
+	}
 	if (eni_link_find(&host, &conf.eni_mac, conf.eni_name, 0, &eni, &why) == 0)
 		return 0;
-	h.mac = conf.eni_mac;
-	if (!vw_mac_is_zero(&h.mac) && eni_state_each(conf.state_dir, is_holder, &h, err) > 0)
-		return h.bereft ? vw_err_set(err, ENODEV, VW_CNI_LIMITED,
-					     "the ENI of container %.64s is not there any more: was it detached?", h.container_id)
-				: vw_err_set(err, EBUSY, VW_CNI_NOT_AVAILABLE, "container %.64s has the ENI", h.container_id);
-	*err = why;
-	err->cni = VW_CNI_NOT_AVAILABLE;
-	return -err->eno;
+	return explain(&conf, &conf.eni_mac, &why, err);
 }
 
 /* --- GC */
@@ -173,7 +197,7 @@ static int collect(const struct eni_state *st, void *arg)
 			"container_id=%s ifname=%s certain=%s", st->key.container_id, st->host_name, life == ALIVE ? "yes" : "no");
 		return 0;
 	}
-	if (eni_give_back(gc->host, gc->host_netns, gc->dir, st, "", &err) < 0) {
+	if (give_back(gc->call, gc->host, gc->host_netns, st, "", &err) < 0) {
 		/* go on, and tell all, as far as they fit into one message */
 		if (gc->causes.len < sizeof(err.msg))
 			vw_buf_printf(&gc->causes, "%s%s/%s: %s", gc->causes.len ? "; " : "", st->key.container_id,
@@ -213,6 +237,7 @@ int main(int argc, char *argv[], char *envp[])
 	static const struct vw_cni_plugin plugin = {
 		.name = PLUGIN_NAME,
 		.about = "CNI " PLUGIN_NAME " plugin v" VW_VERSION,
+		.args = eni_conf_args,
 		.capabilities = "{\"capabilities\":[\"awsvpc-network-mode\"]}",
 		.add = eni_add,
 		.del = eni_del,

@@ -7,6 +7,7 @@ import pytest
 
 from tests.harness.ec2 import Ec2
 from tests.harness.lab import Lab
+from tests.harness.trunk import Branch, attach_trunk
 
 TAGGED = pathlib.Path(__file__).with_name("tagged.py")
 ROUTER = "10.0.0.1"
@@ -28,23 +29,9 @@ def ec2(vpc):
 @pytest.fixture(scope="module")
 def trunk(vpc, ec2):
     node = vpc.nodes[0]
-    made = ec2.create_network_interface(SubnetId=ec2.primary(node)["SubnetId"], InterfaceType="trunk")["NetworkInterface"]
-    ec2.attach_network_interface(NetworkInterfaceId=made["NetworkInterfaceId"], InstanceId=node.facts["instance_id"], DeviceIndex=1)
+    made = attach_trunk(ec2, node)
     node.run("ip", "link", "set", "eth1", "up")
     return made
-
-
-class Branch:
-    def __init__(self, ec2, trunk, vlan):
-        self.ec2, self.vlan = ec2, vlan
-        self.eni = ec2.create_network_interface(SubnetId=trunk["SubnetId"], InterfaceType="branch")["NetworkInterface"]
-        self.id, self.mac, self.address = (self.eni[k] for k in ("NetworkInterfaceId", "MacAddress", "PrivateIpAddress"))
-        self.assoc = ec2.associate_trunk_interface(BranchInterfaceId=self.id, TrunkInterfaceId=trunk["NetworkInterfaceId"],
-                                                   VlanId=vlan)["InterfaceAssociation"]["AssociationId"]
-
-    def close(self):
-        self.ec2.disassociate_trunk_interface(AssociationId=self.assoc)
-        self.ec2.delete_network_interface(NetworkInterfaceId=self.id)
 
 
 @pytest.fixture

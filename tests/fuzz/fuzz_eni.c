@@ -28,8 +28,10 @@ static void conf(const char *text, size_t len)
 	if (eni_conf_state_dir(&call)[0] != '/')
 		abort();
 	if (eni_conf_parse(&call, &c, &err) < 0) {
-		if (vw_err_cni(&err) != VW_CNI_INVALID_CONFIG || !err.msg[0])
+		if ((vw_err_cni(&err) != VW_CNI_INVALID_CONFIG && vw_err_cni(&err) != VW_CNI_UNSUPPORTED_FIELD) || !err.msg[0])
 			abort();
+	} else if (c.vlan && (c.vlan > 4094 || vw_mac_is_zero(&c.branch_mac))) {
+		abort();
 	} else if ((!c.eni_name[0] && vw_mac_is_zero(&c.eni_mac)) || (!c.addrs.n && !c.stay_down)) {
 		abort();
 	}
