@@ -3,3 +3,8 @@ PROGS += podstorm
 podstorm_SRCS := tests/e2e/podstorm.c tests/e2e/podstorm_net.c
 podstorm_LIBS := base
 podstorm_INSTALL := none
+# Thousands of flows between two pods that never rest.
+PROGS += polflows
+polflows_SRCS := tests/e2e/polflows.c
+polflows_LIBS := base
+polflows_INSTALL := none
