@@ -7,7 +7,7 @@
  * applied together when it is done.
  *
  * A file is refused when it does not parse or is not valid; also when the image that it leads to cannot be had (too many
- * classes, no room): then the files that changed are tried one by one and those that cannot be had are taken back. What it
+ * classes, no room): then those that changed are tried by halves, and what cannot be had is taken back. What it
  * held before stays in force, over a restart too: policy_kept.c.
  */
 #include "daemon/policy.h"
@@ -282,13 +282,39 @@ static struct policy_file *file_of(struct policy *p, const char *name)
 	return f;
 }
 
+static void unexplain(struct policy_file *f)
+{
+	free(f->object);
+	free(f->place);
+	free(f->reason);
+	f->object = f->place = f->reason = NULL;
+}
+
 static void file_drop(struct policy *p, struct policy_file *f)
 {
 	np_world_drop(p->world, f->name);
 	HASH_DEL(p->files, f);
 	vw_buf_done(&f->text);
+	unexplain(f);
 	free(f->name);
 	free(f);
+}
+
+/* where in the file, while the world knows: it may be put back to what it was */
+static void explain(struct policy *p, struct policy_file *f)
+{
+	size_t n;
+	const struct np_note *note = np_world_notes(p->world, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (!note[i].refused || strcmp(note[i].file, f->name))
+			continue;
+		/* what finds no memory is in the sentence, too */
+		f->object = *note[i].object ? strdup(note[i].object) : NULL;
+		f->place = *note[i].path ? strdup(note[i].path) : NULL;
+		f->reason = strdup(note[i].text);
+		return;
+	}
 }
 
 static void refuse(struct policy *p, struct policy_file *f, const struct vw_err *why)
@@ -307,8 +333,14 @@ static int file_take(struct policy *p, struct policy_file *f, struct vw_err *err
 	if (vw_fmt(path, sizeof(path), "%s/%s", p->watched, f->name) < 0)
 		return vw_err_set(err, ENAMETOOLONG, 0, "%.64s: the path is too long", f->name);
 	vw_buf_done(&f->text);
+	unexplain(f);
 	r = vw_read_file(path, VW_K8S_FILE_MAX_BYTES, &f->text, err);
-	return r < 0 ? r : np_world_take(p->world, f->name, vw_buf_str(&f->text), f->text.len, err);
+	if (r < 0)
+		return r;
+	r = np_world_take(p->world, f->name, vw_buf_str(&f->text), f->text.len, err);
+	if (r < 0)
+		explain(p, f);
+	return r;
 }
 
 int policy_is_manifest(const struct dirent *e)
@@ -351,16 +383,21 @@ static int look(struct policy *p, struct policy_file ***ret_changed)
 	return changed ? n_changed : -ENOMEM;
 }
 
-static void take_all(struct policy *p, struct policy_file **v, int n)
+static void drop_gone(struct policy *p)
 {
 	struct policy_file *f, *tmp;
-	struct vw_err err;
 
 	HASH_ITER(hh, p->files, f, tmp)
 		if (!f->seen) {
 			policy_kept_drop(p, f->name);
 			file_drop(p, f);
 		}
+}
+
+static void take_all(struct policy *p, struct policy_file **v, int n)
+{
+	struct vw_err err;
+
 	for (int i = 0; i < n; i++) {
 		if (file_take(p, v[i], &err) < 0)
 			refuse(p, v[i], &err);
@@ -387,25 +424,33 @@ static int follow(struct policy *p, struct vw_err *err)
 	return rebuild(p, NULL, err);
 }
 
-/* the files that changed do not go together with the rest: find those that do */
-static void one_by_one(struct policy *p, struct policy_file **v, int n)
+/*
+ * The files that changed do not go together with the rest: find those that do, half by half, so that one among a thousand is
+ * found in ten steps. Those that did not parse are told of already.
+ */
+static void find_refused(struct policy *p, struct policy_file **v, int n)
 {
 	struct vw_err err;
+	int r = 0;
 
-	for (int i = 0; i < n; i++) {
-		if (v[i]->why.eno)
-			continue;
-		if (np_world_save(p->world) < 0)
-			return;
-		if (file_take(p, v[i], &err) == 0 && rebuild(p, NULL, &err) == 0) {
-			np_world_forget(p->world);
-			continue;
-		}
-		np_world_restore(p->world);
-		refuse(p, v[i], &err);
+	if (!n || np_world_save(p->world) < 0)
+		return;
+	for (int i = 0; r == 0 && i < n; i++)
+		if (!v[i]->why.eno)
+			r = file_take(p, v[i], &err);
+	if (r == 0)
+		r = rebuild(p, NULL, &err);
+	if (r == 0) {
+		np_world_forget(p->world);
+		return;
 	}
-	if (rebuild(p, NULL, &err) < 0)
-		vw_error("policy could not be made", "err=\"%s\"", err.msg);
+	np_world_restore(p->world);
+	if (n == 1) {
+		refuse(p, v[0], &err);
+		return;
+	}
+	find_refused(p, v, n / 2);
+	find_refused(p, v + n / 2, n - n / 2);
 }
 
 /* after the barrier was asked for, which takes longer */
@@ -436,6 +481,7 @@ static void apply(struct policy *p)
 	if (!p->recalled)
 		policy_kept_recall(p);
 	p->recalled = true;
+	drop_gone(p);           /* for good, whatever becomes of the others */
 	if (np_world_save(p->world) < 0) {
 		free(changed);
 		return;
@@ -446,7 +492,9 @@ static void apply(struct policy *p)
 	} else {
 		vw_error("policy as the folder has it cannot be had; looking for the file", "err=\"%s\"", err.msg);
 		np_world_restore(p->world);
-		one_by_one(p, changed, n);
+		find_refused(p, changed, n);
+		if (rebuild(p, NULL, &err) < 0)
+			vw_error("policy could not be made", "err=\"%s\"", err.msg);
 	}
 	if (p->generation != before)
 		settle(p);

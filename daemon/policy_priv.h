@@ -21,13 +21,14 @@ struct policy_log;
 
 /**
  * struct policy_file - a manifest of the folder. @st: what it was like when it was read last. @why: eno 0 = taken; else
- * refused, and the world still has what it held before. @text: as it was taken in the pass under way, until it is in force.
+ * refused, and the world still has what it held before; @object, @place, @reason: the same in parts, NULL where there is none. @text: as it was taken in the pass under way, until it is in force.
  * @seen: in the pass under way.
  */
 struct policy_file {
 	char *name;
 	struct stat st;
 	struct vw_err why;
+	char *object, *place, *reason;
 	struct vw_buf text;
 	bool seen, said;
 	UT_hash_handle hh;

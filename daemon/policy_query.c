@@ -50,24 +50,20 @@ static int put_notes(struct vw_json *root, const struct policy *p)
 	size_t n;
 	int failed = 0;
 
-	note = np_world_notes(p->world, &n);
 	for (f = p->files; f; f = f->hh.next) {
 		struct vw_json *o;
-		const struct np_note *of = NULL;
 		int bad;
 
 		if (!f->why.eno)
 			continue;
-		for (size_t i = 0; i < n && !of; i++)
-			if (note[i].refused && !strcmp(note[i].file, f->name))
-				of = &note[i];
 		o = vw_json_new_object();
 		bad = vw_json_set_str(o, "file", f->name);
-		bad |= vw_json_set_str(o, "object", of && *of->object ? of->object : NULL);
-		bad |= vw_json_set_str(o, "path", of && *of->path ? of->path : NULL);
-		bad |= vw_json_set_str(o, "reason", of ? of->text : f->why.msg);
+		bad |= vw_json_set_str(o, "object", f->object);
+		bad |= vw_json_set_str(o, "path", f->place);
+		bad |= vw_json_set_str(o, "reason", f->reason ? f->reason : f->why.msg);
 		failed |= append_new(refused, o, bad);
 	}
+	note = np_world_notes(p->world, &n);
 	for (size_t i = 0; i < n; i++) {
 		struct vw_json *o;
 		int bad;
