@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Loading: open the skeleton, put pinned maps that fit in the place of its own, load, pin what is not pinned yet.
+ * Loading: open the skeleton, put pinned maps that fit in the place of its own, load, pin what is not pinned yet. Nothing is
+ * loaded when what is pinned is known to be just that (np_keep.c).
  * A program is "the same" when the kernel's tag (a hash of its instructions) and the ids of its maps agree; otherwise the
  * new one is pinned beside the old and renamed over it, so that a plugin always finds one or the other.
  */
@@ -122,8 +123,6 @@ static int prog_pin(struct np *np, enum np_prog which, struct vw_err *err)
 	vw_auto_close int pinned = -EBADF;
 	int r;
 
-	if (vw_fmt(p->path, sizeof(p->path), "%s/%s", np->dir, pinned_progs[which]) < 0)
-		return vw_err_set(err, ENAMETOOLONG, 0, "'%s' is too long", np->dir);
 	pinned = bpf_obj_get(p->path);
 	if (pinned >= 0 && same_program(pinned, loaded)) {
 		p->fd = VW_TAKE_FD(pinned);
@@ -195,20 +194,39 @@ static int load(struct np *np, struct vw_err *err)
 	return r < 0 ? refused(r, culprit, log, err) : 0;
 }
 
+static int prog_paths(struct np *np, struct vw_err *err)
+{
+	for (int i = 0; i < NP_PROGS; i++)
+		if (vw_fmt(np->prog[i].path, sizeof(np->prog[i].path), "%s/%s", np->dir, pinned_progs[i]) < 0)
+			return vw_err_set(err, ENAMETOOLONG, 0, "'%s' is too long", np->dir);
+	return 0;
+}
+
+static int load_and_pin(struct np *np, struct vw_err *err)
+{
+	int r = load(np, err);
+
+	if (r == 0)
+		r = np_maps_take(np, np->skel->obj, err);
+	for (int i = 0; i < NP_PROGS && r == 0; i++)
+		r = prog_pin(np, i, err);
+	if (r == 0)
+		np_keep_note(np, np->skel->obj);
+	return r;
+}
+
 static int open_all(struct np *np, const struct np_sizes *sizes, struct vw_err *err)
 {
-	int r;
+	int r = prog_paths(np, err);
 
+	if (r < 0)
+		return r;
 	np->skel = np_pod__open();
 	if (!np->skel)
 		return vw_err_sys(err, errno, 0, "opening the built-in eBPF object");
 	r = np_maps_reuse(np, np->skel->obj, sizes, err);
 	if (r == 0)
-		r = load(np, err);
-	if (r == 0)
-		r = np_maps_take(np, np->skel->obj, err);
-	for (int i = 0; i < NP_PROGS && r == 0; i++)
-		r = prog_pin(np, i, err);
+		r = np_keep_pinned(np, np->skel->obj) ? np_maps_take(np, np->skel->obj, err) : load_and_pin(np, err);
 	if (r == 0)
 		warn_if_interpreted(np->prog[NP_FROM_POD].fd);
 	return r;

@@ -54,13 +54,15 @@ static const struct {
 	[NP_M_DNS_WORK] = { "np_dns_work" },
 };
 
-/** map_fits() - is the pinned object a map of the shape that @want declares? */
+/** map_fits() - is the pinned object the map that @want declares? libbpf takes over the name, too, by which it is found later. */
 static bool map_fits(int fd, const struct bpf_map *want)
 {
 	struct bpf_map_info info = { 0 };
 	__u32 len = sizeof(info);
 
 	if (bpf_obj_get_info_by_fd(fd, &info, &len) < 0)
+		return false;
+	if (strncmp(info.name, bpf_map__name(want), sizeof(info.name) - 1) != 0)
 		return false;
 	return info.type == bpf_map__type(want) && info.key_size == bpf_map__key_size(want) &&
 	       info.value_size == bpf_map__value_size(want) && info.max_entries == bpf_map__max_entries(want) &&

@@ -43,3 +43,10 @@ int np_maps_reuse(struct np *np, struct bpf_object *obj, const struct np_sizes *
 /** np_maps_take() - after: pin what is new, map what is mapped. */
 int np_maps_take(struct np *np, const struct bpf_object *obj, struct vw_err *err);
 void np_maps_unmap(struct np *np);
+
+/**
+ * np_keep_pinned() - after np_maps_reuse(): take over the pinned programs without loading anything, if they are this build's with
+ * these maps. Return: false when that is not known; then nothing is held. np_keep_note() - after a load: what the next one compares.
+ */
+bool np_keep_pinned(struct np *np, const struct bpf_object *obj);
+void np_keep_note(const struct np *np, const struct bpf_object *obj);

@@ -6,8 +6,14 @@
 #include <bpf/bpf.h>
 #include <dirent.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 static struct np_pod_conf conf(const char *ip4, const char *ip6, unsigned int eni)
 {
@@ -146,6 +152,20 @@ static void pin_foreign_map(const char *path, enum bpf_map_type type, uint32_t v
 	assert_int_equal(bpf_obj_pin(map, path), 0);
 }
 
+/* pin_map_like() - an empty one of the same shape. */
+static void pin_map_like(int fd, const char *name, const char *path)
+{
+	struct bpf_map_info info = { 0 };
+	uint32_t len = sizeof(info);
+	vw_auto_close int map = -EBADF;
+
+	assert_int_equal(bpf_obj_get_info_by_fd(fd, &info, &len), 0);
+	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = info.map_flags);
+	map = bpf_map_create(info.type, name, info.key_size, info.value_size, info.max_entries, &opts);
+	assert_true(map >= 0);
+	assert_int_equal(bpf_obj_pin(map, path), 0);
+}
+
 static void test_misfit_maps_are_replaced(void **state)
 {
 	static const struct {
@@ -208,6 +228,81 @@ static void test_other_program_is_replaced(void **state)
 	assert_int_equal(access(temp, F_OK), -1);
 	assert_int_equal(ok(np_slot_get(np, 7, &got, &err)), 1);        /* slots outlive an upgrade */
 	np_close(np);
+	unpin(f);
+}
+
+/* Return: what np_open() says in a process that may load no program. */
+static int open_without_loading(struct bpf_fixture *f)
+{
+	const struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_bpf, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, BPF_PROG_LOAD, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog prog = { VW_ARRAY_SIZE(filter), (struct sock_filter *)filter };
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		struct np *np = NULL;
+		struct vw_err err;
+		char dir[96];
+		int r;
+
+		(void)snprintf(dir, sizeof(dir), "%s/vpcwire", f->dir);
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) < 0)
+			_exit(255);
+		r = np_open(dir, NULL, &np, &err);
+		_exit(r < 0 ? -r : np_replaced(np));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) != 255);
+	return -WEXITSTATUS(status);
+}
+
+/* A restart of the same build loads nothing, and is not taken in by what only looks the same. */
+static void test_restart_loads_nothing(void **state)
+{
+	char build[160], path[160];
+	const uint32_t key = 0;
+	unsigned char value[512];
+	struct np *np;
+
+	BPF_OR_SKIP(state);
+	path_of(f, "np_build", build);
+	path_of(f, np_map_name(NP_M_IP6), path);
+	assert_int_equal(open_without_loading(f), -EPERM);
+	np_close(open_np(f, true));
+	assert_int_equal(open_without_loading(f), 0);
+	np_close(open_np(f, false));
+	/* another map of the same shape, which has come by the name otherwise, or is called so, too */
+	for (int same = 0; same < 2; same++) {
+		np = open_np(f, false);
+		assert_int_equal(unlink(path), 0);
+		pin_map_like(np_map_fd(np, NP_M_IP6), same ? np_map_name(NP_M_IP6) : "like", path);
+		np_close(np);
+		assert_int_equal(open_without_loading(f), -EPERM);
+		np_close(open_np(f, !same));    /* the program that uses it is called by tail, and was replaced in np_tails */
+		assert_int_equal(open_without_loading(f), 0);
+	}
+	/* a note that is lost, or is another build's: loaded, found to be the same, noted again */
+	assert_int_equal(unlink(build), 0);
+	assert_int_equal(open_without_loading(f), -EPERM);
+	np_close(open_np(f, false));
+	{
+		vw_auto_close int fd = bpf_obj_get(build);
+
+		assert_int_equal(bpf_map_lookup_elem(fd, &key, value), 0);
+		value[0] ^= 1;
+		assert_int_equal(bpf_map_update_elem(fd, &key, value, 0), 0);
+	}
+	assert_int_equal(open_without_loading(f), -EPERM);
+	np_close(open_np(f, false));
+	assert_int_equal(open_without_loading(f), 0);
 	unpin(f);
 }
 
@@ -396,6 +491,7 @@ int main(void)
 		cmocka_unit_test(test_bad_arguments),
 		cmocka_unit_test(test_slots_are_not_trusted),
 		cmocka_unit_test(test_misfit_maps_are_replaced),
+		cmocka_unit_test(test_restart_loads_nothing),
 		cmocka_unit_test(test_other_program_is_replaced),
 		cmocka_unit_test(test_policy_and_generation),
 		cmocka_unit_test(test_maps_are_shared),
