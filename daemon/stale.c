@@ -56,6 +56,17 @@ static int add_cooling(const struct ipam_addr *a, void *arg)
 	return 0;
 }
 
+/* number 0 of a /80 may be the ENI's own (eni.c), and is no pod's */
+static void add_eni(struct sweep_job *j, const struct store_eni *row)
+{
+	for (size_t k = 0; k < row->n_slots; k++)
+		j->ours[j->n_ours++] = row->slots[k];
+	if (!row->block6.ip.family)
+		return;
+	j->ours[j->n_ours++] = row->block6;
+	j->used[j->n_used++] = row->block6.ip;
+}
+
 static struct sweep_job *job_new(struct daemon *d)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
@@ -70,16 +81,15 @@ static struct sweep_job *job_new(struct daemon *d)
 	ipam_pool_stats(d->pool, &st);
 	n += st.orphaned_cooling;
 	for (size_t i = 0; i < d->enis.n; i++)
-		n += d->enis.v[i].row.n_slots;
+		n += d->enis.v[i].row.n_slots + 1;
 	j->ours = calloc(n, sizeof(*j->ours));
-	j->used = calloc(2 * d->attach.n + 1, sizeof(*j->used));
+	j->used = calloc(2 * d->attach.n + d->enis.n + 1, sizeof(*j->used));
 	if (!j->ours || !j->used) {
 		job_free(j);
 		return NULL;
 	}
 	for (size_t i = 0; i < d->enis.n; i++)
-		for (size_t k = 0; k < d->enis.v[i].row.n_slots; k++)
-			j->ours[j->n_ours++] = d->enis.v[i].row.slots[k];
+		add_eni(j, &d->enis.v[i].row);
 	(void)ipam_pool_each(d->pool, add_cooling, j);
 	for (size_t i = 0; i < 2; i++)
 		if (egress_used(d, families[i]))

@@ -4,6 +4,7 @@
 
 #include "lib/base/ip.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -14,6 +15,8 @@
 #define COOL_MS 30000
 #define BASE 0x0a000000u
 
+#define NO_ADDR UINT_MAX
+
 enum box_state { BOX_NONE, BOX_ASKING, BOX_HAS, BOX_LIMBO /* the daemon died over it */ };
 
 /**
@@ -23,7 +26,8 @@ enum box_state { BOX_NONE, BOX_ASKING, BOX_HAS, BOX_LIMBO /* the daemon died ove
 struct box {
 	enum box_state state;
 	struct vw_attach_key key;
-	unsigned int gen, addr, slot;
+	unsigned int gen, slot;
+	unsigned int addr[2];           /* world_index(), the first family's first; NO_ADDR */
 	bool superseded, tomb, unheard, undo, unsure;
 	struct rpc_conn conn;
 };
@@ -35,7 +39,7 @@ struct model {
 	struct box box[BOXES];
 	struct box *holder[WORLD_ADDRS];
 	uint64_t freed[WORLD_ADDRS];    /* when last given back by a pod that used it */
-	bool prefixes, adaptive;
+	bool prefixes, adaptive, ipv4, ipv6;
 	unsigned int warm;              /* prefixes, by its configuration */
 	bool behind;                    /* EC2 took something away by itself */
 	unsigned int want;
@@ -80,5 +84,7 @@ void model_let_go(struct model *m, struct box *b, bool cools);
 /** model_hear() - the answer to an ADD. model_rivals() - @b asks, so older sandboxes of its pod may be replaced. */
 void model_hear(void *arg, struct rpc_conn *conn);
 void model_rivals(struct model *m, const struct box *b);
+/** is_held() - the daemon has an attachment @key: its addresses as indices. */
+bool is_held(const struct model *m, const char *key, unsigned int ret_addr[2]);
 /** check_books() - store, memory, eBPF map and model say the same. */
 void check_books(struct model *m);

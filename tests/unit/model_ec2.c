@@ -42,7 +42,7 @@ static void mark(struct world *w, const struct vw_cidr *c, bool taken)
 
 static bool take(struct world *w, bool prefix, struct vw_cidr *ret)
 {
-	unsigned int step = prefix ? 16 : 1, n = WORLD_ADDRS / step, start = world_rnd(w, n);
+	unsigned int step = prefix ? 16 : 1, n = WORLD_ADDRS4 / step, start = world_rnd(w, n);
 
 	for (unsigned int k = 0; k < n && !w->full; k++) {
 		unsigned int from = (start + k) % n * step;
@@ -102,6 +102,17 @@ struct world_eni *world_eni(struct world *w, const char *id)
 void world_imds_refresh(struct world *w)
 {
 	memcpy(w->imds, w->enis, sizeof(w->imds));
+}
+
+/* 2001:db8:<n>::/80 */
+static struct vw_cidr new_block6(struct world *w)
+{
+	struct vw_ip ip = { .family = AF_INET6, .b = { 0x20, 0x01, 0x0d, 0xb8 } };
+	unsigned int n = w->n_blocks6++;
+
+	ip.b[4] = (uint8_t)(n >> 8);
+	ip.b[5] = (uint8_t)n;
+	return vw_cidr_of(&ip, 80);
 }
 
 /* --- failures */
@@ -180,6 +191,8 @@ static void show(struct world *w, const struct world_eni *e, struct ec2_eni *ret
 		else
 			ret->prefix4[ret->n_prefix4++] = e->slots[i];
 	}
+	if (e->block6.ip.family)
+		ret->prefix6[ret->n_prefix6++] = e->block6;
 	if (e->primary)
 		return;
 	ret->tags = calloc(2, sizeof(*ret->tags));
@@ -247,6 +260,8 @@ static struct world_eni *new_eni(struct world *w, const struct ec2_create *what,
 		}
 		e->n_slots++;
 	}
+	if (what->n_prefixes6)
+		e->block6 = new_block6(w);
 	return e;
 }
 
@@ -385,6 +400,17 @@ void ec2_subnets_done(struct ec2_subnets *l)
 {
 }
 
+static int assign6(struct world *w, struct world_eni *e, int fated, struct ec2_assigned *ret, struct ec2_error *err)
+{
+	if (e->block6.ip.family)
+		return refuse(err, EC2_ENI_IP_LIMIT, false);
+	e->block6 = new_block6(w);
+	if (heard(w, fated, err) < 0)
+		return -EAGAIN;
+	*ret = (struct ec2_assigned){ .n = 1, .v = { e->block6 } };
+	return 0;
+}
+
 int ec2_assign(struct ec2 *ec2, uint64_t deadline_ms, const struct ec2_assign *what, struct ec2_assigned *ret,
 	       struct ec2_error *err)
 {
@@ -397,6 +423,8 @@ int ec2_assign(struct ec2 *ec2, uint64_t deadline_ms, const struct ec2_assign *w
 		return -EAGAIN;
 	if (!e)
 		return refuse(err, EC2_NOT_FOUND, false);
+	if (what->family == AF_INET6)
+		return assign6(w, e, f, ret, err);
 	had = (unsigned int)e->n_slots;
 	if (had + n > WORLD_SLOTS)
 		return refuse(err, EC2_ENI_IP_LIMIT, false);
@@ -488,6 +516,8 @@ static void imds_shows(struct survey *s, const struct world_eni *e)
 		.n_ipv4 = 1,
 	};
 	memcpy(i->id, e->id, sizeof(e->id));
+	if (e->block6.ip.family)
+		i->prefix6[i->n_prefix6++] = e->block6;
 	for (size_t k = 0; k < e->n_slots; k++) {
 		if (e->slots[k].len == 32)
 			i->ipv4[i->n_ipv4++] = e->slots[k].ip;
@@ -538,7 +568,7 @@ int cloud_survey(struct survey *s, struct vw_err *err)
 		if (w->enis[i].exists && w->enis[i].attached)
 			show(w, &w->enis[i], &s->ec2_enis.v[s->ec2_enis.n++]);
 	s->limits_ok = true;
-	s->limits = (struct ec2_limits){ .max_enis = WORLD_MAX_ENIS, .ipv4_per_eni = WORLD_SLOTS + 1, .nitro = true,
+	s->limits = (struct ec2_limits){ .max_enis = WORLD_MAX_ENIS, .ipv4_per_eni = WORLD_SLOTS + 1, .ipv6 = true, .nitro = true,
 					 .n_cards = 1, .card_enis = { WORLD_MAX_ENIS } };
 	return 0;
 }

@@ -73,7 +73,7 @@ void model_died(struct model *m)
 
 		/* what it was asked about is uncertain now, the rest must be as it was */
 		if (b->state == BOX_ASKING)
-			b->addr = WORLD_ADDRS;
+			b->addr[0] = b->addr[1] = NO_ADDR;
 		if (b->state == BOX_ASKING || (b->state == BOX_HAS && b->unsure))
 			b->state = BOX_LIMBO;
 		b->unsure = false;
@@ -106,13 +106,13 @@ void model_lose_store(struct model *m)
 static void resolve(struct model *m, struct box *b)
 {
 	char key[VW_ID_MAX + IFNAMSIZ + 1];
-	struct ipam_addr a;
+	unsigned int addr[2];
 	bool there;
 
 	if (b->state != BOX_LIMBO && !b->tomb)
 		return;
 	key_of(b, key, sizeof(key));
-	there = ipam_pool_by_key(m->d->pool, key, &a);
+	there = is_held(m, key, addr);
 	if (b->tomb) {
 		if (there)
 			fail_msg("the tombstone of %s was not honoured", key);
@@ -120,19 +120,22 @@ static void resolve(struct model *m, struct box *b)
 		return;
 	}
 	if (!there) {
-		if (b->addr < WORLD_ADDRS)
+		if (b->addr[0] != NO_ADDR)
 			model_let_go(m, b, !b->undo);
 		b->state = BOX_NONE;
 		b->undo = false;
 		return;
 	}
-	b->unheard |= b->addr == WORLD_ADDRS;
-	if (!b->unheard && b->addr != vw_ip4_u32(&a.ip) - BASE)
+	b->unheard |= b->addr[0] == NO_ADDR;
+	if (!b->unheard && (b->addr[0] != addr[0] || b->addr[1] != addr[1]))
 		fail_msg("after a restart %s has another address", key);
-	b->addr = vw_ip4_u32(&a.ip) - BASE;
-	if (m->holder[b->addr] && m->holder[b->addr] != b)
-		fail_msg("after a restart address %u has two holders", b->addr);
-	m->holder[b->addr] = b;
+	for (int i = 0; i < 2; i++) {
+		b->addr[i] = addr[i];
+		if (addr[i] != NO_ADDR && m->holder[addr[i]] && m->holder[addr[i]] != b)
+			fail_msg("after a restart address %u has two holders", addr[i]);
+		if (addr[i] != NO_ADDR)
+			m->holder[addr[i]] = b;
+	}
 	b->state = BOX_HAS;
 }
 
@@ -225,6 +228,10 @@ static void check_rest(struct model *m)
 			if (!ipam_pool_slot(m->d->pool, &w->slots[k], &s))
 				fail_msg("%s: the node does not know one of its %zu slots", w->id, w->n_slots);
 		}
+		if (m->ipv6 && w->block6.ip.family && !vw_cidr_eq(&w->block6, &e->row.block6))
+			fail_msg("%s: the node does not know its /80", w->id);
+		if (m->ipv6 && !w->block6.ip.family && (m->ipv4 || w->primary))
+			fail_msg("%s has no /80", w->id);
 		room += WORLD_SLOTS - (unsigned int)w->n_slots;
 	}
 	for (size_t i = 0; i < m->d->enis.n; i++) {
@@ -237,12 +244,12 @@ static void check_rest(struct model *m)
 		if (m->w->veth[s].exists && m->d->attach.slot[s] != SLOT_USED)
 			fail_msg("%s is a veth that no pod has", m->w->veth[s].name);
 	ipam_pool_stats(m->d->pool, &st);
-	if (!m->w->full && room && st.available < (m->prefixes ? 16 : 1))
+	if (m->ipv4 && !m->w->full && room && st.available < (m->prefixes ? 16 : 1))
 		fail_msg("at rest %u addresses are available", st.available);
 	if (st.free_prefixes > m->warm + 1)
 		fail_msg("at rest %u whole prefixes are idle", st.free_prefixes);
 	for (size_t i = 0; i < BOXES; i++)
-		if (m->box[i].state == BOX_ASKING && st.available)
+		if (m->box[i].state == BOX_ASKING && (st.available || !m->ipv4))
 			fail_msg("%s waits, and %u addresses are free", m->box[i].key.container_id, st.available);
 }
 
@@ -284,6 +291,8 @@ void model_configure(struct model *m, const char *settings)
 	assert_true(fprintf(f, "{\"run_dir\":\"%s\",\"ip_cooldown_s\":%d,\"prefix_delegation\":%s,%s}", m->dir, COOL_MS / 1000,
 			    m->prefixes ? "true" : "false", settings) > 0);
 	assert_int_equal(fclose(f), 0);
+	m->ipv4 = !strstr(settings, "enable_ipv4\":false");
+	m->ipv6 = strstr(settings, "enable_ipv6\":true");
 	m->adaptive = !strstr(settings, "warm_");
 	m->warm = strstr(settings, "warm_prefix_target\":8") ? 8 : 1;
 }

@@ -32,10 +32,14 @@ void model_ask(struct model *m, struct rpc_conn *conn, const struct vw_rpc_req *
 
 void model_let_go(struct model *m, struct box *b, bool cools)
 {
-	if (m->holder[b->addr] == b)
-		m->holder[b->addr] = NULL;
-	if (cools)
-		m->freed[b->addr] = m->w->now;
+	for (int i = 0; i < 2; i++) {
+		if (b->addr[i] == NO_ADDR)
+			continue;
+		if (m->holder[b->addr[i]] == b)
+			m->holder[b->addr[i]] = NULL;
+		if (cools)
+			m->freed[b->addr[i]] = m->w->now;
+	}
 	b->state = BOX_NONE;
 	b->superseded = b->tomb = b->unheard = b->undo = b->unsure = false;
 }
@@ -53,7 +57,9 @@ static void plug(struct model *m, struct box *b)
 				 a->host_ifname, a->slot, m->w->veth[s].owner, s, m->w->veth[s].dying ? ", dying" : "");
 	if (v->exists)
 		fail_msg("slot %u was given out before its veth was reaped", a->slot);
-	*v = (struct world_veth){ .exists = true, .alive = true, .route = true, .addr = a->addr[0].ip };
+	*v = (struct world_veth){ .exists = true, .alive = true, .route = true, .n_addr = a->n_addr };
+	for (unsigned int i = 0; i < a->n_addr; i++)
+		v->addr[i] = a->addr[i].ip;
 	memcpy(v->name, a->host_ifname, sizeof(v->name));
 	key_of(b, v->owner, sizeof(v->owner));
 }
@@ -90,33 +96,52 @@ static bool at_ec2(const struct model *m, const struct vw_ip *ip)
 		for (size_t k = 0; k < m->w->enis[i].n_slots; k++)
 			if (m->w->enis[i].attached && vw_cidr_has(&m->w->enis[i].slots[k], ip))
 				return true;
+	for (size_t i = 0; ip->family == AF_INET6 && i < WORLD_ENIS; i++)
+		if (m->w->enis[i].attached && vw_cidr_has(&m->w->enis[i].block6, ip))
+			return true;
 	return false;
 }
 
-static void told(struct model *m, struct box *b, bool repeated)
+/* Return: its index */
+static unsigned int told_addr(struct model *m, struct box *b, const struct vw_rpc_wiring *a, const struct vw_ip *ip)
 {
-	const struct vw_rpc_wiring *a = &b->conn.w;
-	unsigned int addr = vw_ip4_u32(&a->addr[0].ip) - BASE;
+	unsigned int addr = world_index(ip);
 
-	assert_true(addr < WORLD_ADDRS);
-	if (repeated && (b->addr != addr || !a->existing))
-		fail_msg("%s was told another address than before", b->key.container_id);
 	if (m->holder[addr] && m->holder[addr] != b)
 		fail_msg("address %u belongs to %s and %s", addr, m->holder[addr]->key.container_id, b->key.container_id);
 	if (!a->existing && m->freed[addr] && m->w->now < m->freed[addr] + COOL_MS)
 		fail_msg("address %u was given out %llu ms after it was given back", addr,
 			 (unsigned long long)(m->w->now - m->freed[addr]));
 	/* what the kernel told a moment ago the daemon may not have heard yet */
-	if (!a->existing && !m->behind && !m->w->n_events && !at_ec2(m, &a->addr[0].ip))
+	if (!a->existing && !m->behind && !m->w->n_events && !at_ec2(m, ip))
 		fail_msg("%s got address %u of %s, which is on no ENI of this node", b->key.container_id, addr, a->eni_id);
-	world_say(m->w, "%s has address %u, slot %u%s", b->key.container_id, addr, a->slot, a->existing ? ", again" : "");
 	m->holder[addr] = b;
-	b->addr = addr;
+	return addr;
+}
+
+static void told(struct model *m, struct box *b, bool repeated)
+{
+	const struct vw_rpc_wiring *a = &b->conn.w;
+	const unsigned int before[2] = { b->addr[0], b->addr[1] };
+
+	const struct vw_ip *last = &a->addr[a->n_addr - 1].ip;
+	unsigned int n = 0;
+
+	b->addr[0] = b->addr[1] = NO_ADDR;
+	for (unsigned int i = 0; i < a->n_addr; i++)
+		if (!a->egress[i])
+			b->addr[n++] = told_addr(m, b, a, &a->addr[i].ip);
+	assert_int_equal(n, m->ipv4 + m->ipv6);
+	assert_int_equal(b->addr[0] < WORLD_ADDRS4, m->ipv4);
+	if (repeated && (b->addr[0] != before[0] || b->addr[1] != before[1] || !a->existing))
+		fail_msg("%s was told another address than before", b->key.container_id);
+	world_say(m->w, "%s has address %u, slot %u%s", b->key.container_id, b->addr[0], a->slot, a->existing ? ", again" : "");
 	b->slot = a->slot;
 	b->state = BOX_HAS;
 	b->superseded = rival_asks(m, b);
 	no_slot_twice(m, b);
-	if (!m->w->np_used[a->slot] || !vw_ip_eq(&m->w->np[a->slot].ip4, &a->addr[0].ip))
+	if (!m->w->np_used[a->slot] || (m->ipv4 && !vw_ip_eq(&m->w->np[a->slot].ip4, &a->addr[0].ip)) ||
+	    (m->ipv6 && !vw_ip_eq(&m->w->np[a->slot].ip6, last)))
 		fail_msg("slot %u is not published for %s", a->slot, b->key.container_id);
 	if ((!repeated || (b->unheard && !b->superseded && !m->w->veth[a->slot].exists && !rival_has(m, b))) && (!m->w->faults || world_rnd(m->w, 64)))
 		plug(m, b);     /* else: its plugin was killed */
@@ -242,13 +267,13 @@ void model_gc(struct model *m, const bool listed[BOXES])
 	for (size_t i = 0; i < BOXES; i++) {
 		struct box *b = &m->box[i];
 		struct world_veth *v = &m->w->veth[b->slot];
-		struct ipam_addr a;
+		unsigned int addr[2];
 
 		b->unsure = false;
 		if (b->state != BOX_HAS)
 			continue;
 		key_of(b, key, sizeof(key));
-		if (ipam_pool_by_key(m->d->pool, key, &a))
+		if (is_held(m, key, addr))
 			continue;
 		if (listed[i] || (v->exists && v->alive && !v->dying && !strcmp(v->owner, key)))
 			fail_msg("GC took the address of %s, which is in use", b->key.container_id);

@@ -289,10 +289,28 @@ bool world_job_step(struct world *w)
 	return true;
 }
 
-/* 10.0.0.0/20 */
-static unsigned int addr_index(const struct vw_ip *ip)
+unsigned int world_index(const struct vw_ip *ip)
 {
-	return ((unsigned int)ip->b[2] << 8 | ip->b[3]) % WORLD_ADDRS;
+	struct world *w = the_world;
+	uint64_t h = UINT64_C(14695981039346656037);
+	unsigned int at;
+
+	if (ip->family == AF_INET && vw_ip4_u32(ip) - 0x0a000000u < WORLD_ADDRS4)
+		return vw_ip4_u32(ip) - 0x0a000000u;
+	for (int i = 0; i < 16; i++)
+		h = (h ^ ip->b[i]) * UINT64_C(1099511628211);
+	for (at = (unsigned int)(h % (2 * WORLD_ADDRS6)); w->hash6[at]; at = (at + 1) % (2 * WORLD_ADDRS6))
+		if (vw_ip_eq(&w->seen6[w->hash6[at] - 1], ip))
+			return WORLD_ADDRS4 + w->hash6[at] - 1;
+	assert_true(w->n_seen6 < WORLD_ADDRS6);
+	w->seen6[w->n_seen6] = *ip;
+	w->hash6[at] = ++w->n_seen6;
+	return WORLD_ADDRS4 + w->n_seen6 - 1;
+}
+
+struct vw_ip world_address(const struct world *w, unsigned int index)
+{
+	return index < WORLD_ADDRS4 ? vw_ip4(0x0a000000u + index) : w->seen6[index - WORLD_ADDRS4];
 }
 
 static void ghost(struct world *w, const struct world_job *j)
@@ -386,8 +404,10 @@ void rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message)
 	if (vw_rpc_reply_decode(message->data, message->len, &reply, &err) < 0)
 		fail_msg("the reply cannot be read: %s", err.msg);
 	conn->have_wiring = vw_rpc_wiring_decode(reply, &conn->w, &err) == 0;
-	if (conn->have_wiring && !conn->w.existing && the_world->tracked[addr_index(&conn->w.addr[0].ip)])
-		fail_msg("a pod got address %u, which connections of its former pod still lead to", addr_index(&conn->w.addr[0].ip));
+	for (unsigned int i = 0; conn->have_wiring && !conn->w.existing && i < conn->w.n_addr; i++)
+		if (the_world->tracked[world_index(&conn->w.addr[i].ip)])
+			fail_msg("a pod got address %u, which connections of its former pod still lead to",
+				 world_index(&conn->w.addr[i].ip));
 	the_world->heard(the_world->heard_arg, conn);
 }
 
@@ -649,6 +669,11 @@ int hostnet_init(struct hostnet *hn, uint32_t mark_primary, struct vw_err *err)
 	return 0;
 }
 
+int hostnet_init6(struct hostnet *hn, struct vw_err *err)
+{
+	return 0;
+}
+
 uint32_t hostnet_eni_table(unsigned int card, unsigned int device)
 {
 	return device + 1;
@@ -687,7 +712,7 @@ static void make_stale(struct world *w, unsigned int addr)
 
 bool hostnet_is_stale(const struct hostnet *hn, const struct vw_ip *ip)
 {
-	return the_world->stale[addr_index(ip)] || the_world->purging[addr_index(ip)];
+	return the_world->stale[world_index(ip)] || the_world->purging[world_index(ip)];
 }
 
 int hostnet_free_set(struct hostnet *hn, const char *eni_id, const struct vw_cidr *slots, size_t n, struct vw_err *err)
@@ -706,8 +731,8 @@ int hostnet_purge(bool (*gone)(const struct vw_ip *ip, const void *arg), const v
 	struct world *w = the_world;
 
 	world_point(w);
-	for (uint32_t i = 0; i < WORLD_ADDRS; i++) {
-		const struct vw_ip ip = vw_ip4(0x0a000000u + i);
+	for (unsigned int i = 0; i < WORLD_ADDRS4 + w->n_seen6; i++) {
+		const struct vw_ip ip = world_address(w, i);
 
 		if (w->tracked[i] && gone(&ip, arg))
 			w->tracked[i] = false;
@@ -727,7 +752,7 @@ int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct
 	world_point(w);
 	v->route = false;
 	for (unsigned int i = 0; i < pod->n_addr; i++)
-		make_stale(w, addr_index(&pod->addr[i].ip));
+		make_stale(w, world_index(&pod->addr[i].ip));
 	if (!v->exists)
 		return 0;
 	v->dying = true;
@@ -773,7 +798,7 @@ int hostnet_reap_begin(struct hostnet *hn)
 		v->begun = v->exists && v->dying;
 		n += v->begun;
 	}
-	for (unsigned int i = 0; i < WORLD_ADDRS && the_world->n_stale; i++) {
+	for (unsigned int i = 0; i < WORLD_ADDRS4 + the_world->n_seen6 && the_world->n_stale; i++) {
 		the_world->purging[i] = the_world->stale[i];
 		the_world->stale[i] = false;
 		the_world->n_purging += the_world->purging[i];
@@ -795,7 +820,7 @@ int hostnet_reap_end(struct hostnet *hn, int result, void (*reaped)(unsigned int
 
 	if (the_world->dead)
 		return 0;
-	for (unsigned int i = 0; i < WORLD_ADDRS && the_world->n_purging; i++) {
+	for (unsigned int i = 0; i < WORLD_ADDRS4 + the_world->n_seen6 && the_world->n_purging; i++) {
 		if (the_world->purging[i])
 			the_world->tracked[i] = false;
 		the_world->purging[i] = false;
@@ -849,8 +874,9 @@ int hostnet_scan(struct hostnet *hn, struct hostnet_scan *ret_scan, struct vw_er
 		*f = (struct hostnet_found){ .up = true, .dying = v->dying };
 		f->pod.ifindex = VW_IFINDEX_BASE + s;
 		memcpy(f->pod.ifname, v->name, sizeof(v->name));
-		f->pod.n_addr = v->route;
-		f->pod.addr[0] = vw_cidr_host(&v->addr);
+		f->pod.n_addr = v->route ? v->n_addr : 0;
+		for (unsigned int i = 0; i < f->pod.n_addr; i++)
+			f->pod.addr[i] = vw_cidr_host(&v->addr[i]);
 		(void)!vw_fmt(f->owner, sizeof(f->owner), "%s", v->owner);
 		ret_scan->n_pods++;
 	}

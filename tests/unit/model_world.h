@@ -23,7 +23,9 @@
 #define WORLD_MAX_ENIS 4        /* of the instance type */
 #define WORLD_SLOTS 6           /* per ENI */
 #define WORLD_EVENTS 8          /* of links, that the daemon has not heard of yet */
-#define WORLD_ADDRS 4096        /* 10.0.0.0/20 */
+#define WORLD_ADDRS4 4096       /* 10.0.0.0/20 */
+#define WORLD_ADDRS6 262144     /* others, as they are seen: more than a walk has ADDs */
+#define WORLD_ADDRS (WORLD_ADDRS4 + WORLD_ADDRS6)
 
 struct loop_timer {
 	void (*fn)(void *arg);
@@ -44,7 +46,8 @@ struct world_veth {
 	bool exists, dying, alive, begun, route;
 	char name[IFNAMSIZ];
 	char owner[VW_ID_MAX + IFNAMSIZ + 1];
-	struct vw_ip addr;
+	struct vw_ip addr[2];
+	unsigned int n_addr;
 };
 
 /** struct world_eni - one of EC2's. @behind: something was done to it behind the daemon's back. */
@@ -53,6 +56,7 @@ struct world_eni {
 	char id[32], attachment[32], token[EC2_TOKEN_MAX + 1];
 	unsigned int device, serial;
 	struct vw_cidr slots[WORLD_SLOTS];
+	struct vw_cidr block6;  /* its /80; family 0 = none */
 	size_t n_slots;
 };
 
@@ -81,7 +85,10 @@ struct world {
 	bool np_used[NP_SLOTS];
 	struct world_eni enis[WORLD_ENIS], imds[WORLD_ENIS];    /* @imds: as IMDS shows them, maybe old */
 	unsigned int n_made;
-	bool taken[WORLD_ADDRS];        /* at EC2 */
+	unsigned int n_blocks6;         /* made so far; none is given twice */
+	bool taken[WORLD_ADDRS4];       /* at EC2 */
+	struct vw_ip seen6[WORLD_ADDRS6];
+	unsigned int n_seen6, hash6[2 * WORLD_ADDRS6];  /* of these: 1 + index */
 	/* by address: connections of a former pod are tracked; the daemon's list says so, its present round is about it */
 	bool tracked[WORLD_ADDRS], stale[WORLD_ADDRS], purging[WORLD_ADDRS];
 	unsigned int n_stale, n_purging;
@@ -105,6 +112,9 @@ struct rpc_conn {
 struct world *world_begin(uint64_t seed);
 void world_end(void);
 unsigned int world_rnd(struct world *w, unsigned int n);
+/** world_index() - of an address that a pod may have, 0..WORLD_ADDRS-1. world_address() - the reverse. */
+unsigned int world_index(const struct vw_ip *ip);
+struct vw_ip world_address(const struct world *w, unsigned int index);
 /** world_point() - one of the places where the daemon may die. */
 void world_point(struct world *w);
 /** world_say() - a line for MODEL_LOG=1. */

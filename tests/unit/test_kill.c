@@ -196,7 +196,7 @@ static void act_undo_many(struct model *m)
 
 static struct vw_cidr host_of(const struct box *b)
 {
-	struct vw_ip ip = vw_ip4(BASE + b->addr);
+	struct vw_ip ip = vw_ip4(BASE + b->addr[0]);
 
 	return vw_cidr_host(&ip);
 }
@@ -209,7 +209,7 @@ static struct world_eni *eni_of(struct model *m, const struct box *b, size_t *re
 		for (*ret_slot = 0; *ret_slot < m->w->enis[i].n_slots; ++*ret_slot)
 			if (vw_cidr_eq(&m->w->enis[i].slots[*ret_slot], &c))
 				return &m->w->enis[i];
-	fail_msg("EC2 does not know address %u", b->addr);
+	fail_msg("EC2 does not know address %u", b->addr[0]);
 	return NULL;
 }
 
@@ -242,6 +242,8 @@ static void act_undo_orphan(struct model *m)
 #define WARM_ENI "\"warm_eni_target\":1"
 #define WARM_IP "\"warm_ip_target\":2"
 #define WARM_PREFIX "\"warm_prefix_target\":1"
+#define DUAL "\"enable_ipv6\":true,"
+#define IPV6_ALONE "\"enable_ipv6\":true,\"enable_ipv4\":false,"
 #define PREFIXES_OF_TWO_ENIS "\"warm_prefix_target\":8"
 
 static const struct scene scenes[] = {
@@ -262,6 +264,23 @@ static const struct scene scenes[] = {
 	{ "start with tombstones", WARM_IP, false, false, buried, start, 38 },
 	{ "undo, and shrink", WARM_IP, false, false, many_pods, act_undo_many, 40 },
 	{ "undo of an orphan", WARM_IP, false, false, first_is_orphan, act_undo_orphan, 5 },
+	{ "dual stack: first start", DUAL WARM_IP, false, false, model_died, start, 14 },
+	{ "dual stack: add", DUAL WARM_PREFIX, true, false, rest, act_add, 16 },
+	{ "dual stack: del", DUAL WARM_PREFIX, true, false, some_pods, act_del, 30 },
+	{ "dual stack: grow", DUAL WARM_IP, false, false, some_pods, act_grow, 22 },
+	{ "dual stack: cool down", DUAL WARM_IP, false, false, cooling, act_cool, 60 },
+	{ "dual stack: start", DUAL WARM_IP, false, false, dead_with_pods, start, 29 },
+	{ "dual stack: start without store", DUAL WARM_IP, false, false, store_lost, start, 35 },
+	{ "dual stack: detached", DUAL WARM_IP, false, false, many_pods, act_detached, 40 },
+	{ "IPv6 alone: first start", IPV6_ALONE WARM_PREFIX, true, true, model_died, start, 8 },
+	{ "IPv6 alone: add", IPV6_ALONE WARM_PREFIX, true, false, rest, act_add, 12 },
+	{ "IPv6 alone: replace", IPV6_ALONE WARM_PREFIX, true, false, some_pods, act_replace, 15 },
+	{ "IPv6 alone: del", IPV6_ALONE WARM_PREFIX, true, false, some_pods, act_del, 25 },
+	{ "IPv6 alone: gc", IPV6_ALONE WARM_PREFIX, true, false, some_pods, act_gc, 9 },
+	{ "IPv6 alone: cool down", IPV6_ALONE WARM_PREFIX, true, false, cooling, act_cool, 20 },
+	{ "IPv6 alone: start", IPV6_ALONE WARM_PREFIX, true, false, dead_with_pods, start, 15 },
+	{ "IPv6 alone: start without store", IPV6_ALONE WARM_PREFIX, true, false, store_lost, start, 15 },
+	{ "IPv6 alone: start with tombstones", IPV6_ALONE WARM_PREFIX, true, false, buried, start, 15 },
 	{ "detached", WARM_IP, false, false, many_pods, act_detached, 60 },
 };
 

@@ -52,7 +52,7 @@ static void random_del(struct model *m, struct box *b)
 	unsigned int how = b->state == BOX_HAS && world_rnd(m->w, 2) ? DEL_NETNS_GONE : 0;
 
 	/* an ADD that undoes itself: only one that has just been answered, its address was never used */
-	if (b->state == BOX_HAS && !m->freed[b->addr] && !world_rnd(m->w, 32))
+	if (b->state == BOX_HAS && !m->freed[b->addr[0]] && !world_rnd(m->w, 32))
 		how |= DEL_UNDO;
 	model_del(m, b, how);
 }
@@ -158,14 +158,19 @@ static uint64_t number(const char *name, uint64_t def)
 	return text && vw_parse_u64(text, 1, UINT64_MAX, &v) == 0 ? v : def;
 }
 
-static void walk(uint64_t seed, bool prefixes, uint64_t steps)
+#define DUAL "\"enable_ipv6\":true,"
+#define IPV6_ALONE "\"enable_ipv6\":true,\"enable_ipv4\":false,"
+
+static void walk(uint64_t seed, bool prefixes, const char *families, uint64_t steps)
 {
+	char settings[128];
 	struct model *m = calloc(1, sizeof(*m));
 
 	assert_non_null(m);
-	model_setup(m, seed, prefixes, "\"warm_prefix_target\":1,\"warm_eni_target\":1");
+	assert_true(vw_fmt(settings, sizeof(settings), "%s\"warm_prefix_target\":1,\"warm_eni_target\":1", families) > 0);
+	model_setup(m, seed, prefixes, settings);
 	m->w->faults = true;
-	print_message("# seed %llu, %s\n", (unsigned long long)seed, prefixes ? "prefixes" : "addresses");
+	print_message("# seed %llu, %s %s\n", (unsigned long long)seed, prefixes ? "prefixes" : "addresses", families);
 	for (uint64_t i = 0; i < steps; i++)
 		step(m, i);
 	print_message("# %llu steps: %llu ADDs, %llu waited, %llu failed, %llu DELs, %llu deaths, %llu EC2 calls (%llu unheard)\n",
@@ -180,12 +185,23 @@ static void walk(uint64_t seed, bool prefixes, uint64_t steps)
 
 static void test_prefixes(void **state)
 {
-	walk(number("MODEL_SEED", 20261123), true, number("MODEL_STEPS", STEPS) / 2);
+	walk(number("MODEL_SEED", 20261123), true, "", number("MODEL_STEPS", STEPS) / 3);
 }
 
 static void test_addresses(void **state)
 {
-	walk(number("MODEL_SEED", 20261124), false, number("MODEL_STEPS", STEPS) / 2);
+	walk(number("MODEL_SEED", 20261124), false, "", number("MODEL_STEPS", STEPS) / 3);
+}
+
+static void test_dual_stack(void **state)
+{
+	walk(number("MODEL_SEED", 20261127), true, DUAL, number("MODEL_STEPS", STEPS) / 6);
+	walk(number("MODEL_SEED", 20261128), false, DUAL, number("MODEL_STEPS", STEPS) / 12);
+}
+
+static void test_ipv6_alone(void **state)
+{
+	walk(number("MODEL_SEED", 20261129), true, IPV6_ALONE, number("MODEL_STEPS", STEPS) / 12);
 }
 
 /* --- short lives */
@@ -236,13 +252,13 @@ static void episode(struct model *m)
 	m->w->crash_in = 0;
 }
 
-static void short_lives(uint64_t seed, bool prefixes, uint64_t deaths)
+static void short_lives(uint64_t seed, bool prefixes, const char *settings, uint64_t deaths)
 {
 	struct model *m = calloc(1, sizeof(*m));
 	uint64_t audited = 0, episodes = 0;
 
 	assert_non_null(m);
-	model_setup(m, seed, prefixes, prefixes ? "\"warm_prefix_target\":1" : "\"warm_ip_target\":2");
+	model_setup(m, seed, prefixes, settings);
 	while (m->n_crash < deaths) {
 		m->w->faults = true;
 		episode(m);
@@ -253,7 +269,7 @@ static void short_lives(uint64_t seed, bool prefixes, uint64_t deaths)
 		model_calm(m);
 	}
 	print_message("# %s: %llu deaths in %llu lives' episodes, %llu ADDs, %llu EC2 calls, %llu audits at rest: 0 leaked, 0 twice\n",
-		      prefixes ? "prefixes" : "addresses", (unsigned long long)m->n_crash, (unsigned long long)episodes,
+		      settings, (unsigned long long)m->n_crash, (unsigned long long)episodes,
 		      (unsigned long long)m->n_add, (unsigned long long)m->w->calls, (unsigned long long)m->n_calm);
 	assert_true(m->n_calm >= deaths / 26);
 	model_teardown(m);
@@ -264,8 +280,10 @@ static void test_short_lives(void **state)
 {
 	uint64_t deaths = number("MODEL_DEATHS", 200);
 
-	short_lives(number("MODEL_SEED", 20261125), true, deaths / 2);
-	short_lives(number("MODEL_SEED", 20261126), false, deaths / 2);
+	short_lives(number("MODEL_SEED", 20261125), true, "\"warm_prefix_target\":1", 2 * deaths / 5);
+	short_lives(number("MODEL_SEED", 20261126), false, "\"warm_ip_target\":2", 2 * deaths / 5);
+	short_lives(number("MODEL_SEED", 20261130), true, DUAL "\"warm_prefix_target\":1", deaths / 10);
+	short_lives(number("MODEL_SEED", 20261131), true, IPV6_ALONE "\"warm_prefix_target\":1", deaths / 10);
 }
 
 int main(void)
@@ -277,6 +295,8 @@ int main(void)
 		cmocka_unit_test(test_short_lives),
 		cmocka_unit_test(test_prefixes),
 		cmocka_unit_test(test_addresses),
+		cmocka_unit_test(test_dual_stack),
+		cmocka_unit_test(test_ipv6_alone),
 	};
 
 	if (getenv("MODEL_DEATHS"))
