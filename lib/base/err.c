@@ -75,6 +75,20 @@ int vw_err_wrap(struct vw_err *err, const char *fmt, ...)
 	return -err->eno;
 }
 
+void vw_err_gather(struct vw_err *all, const struct vw_err *err, const char *fmt, ...)
+{
+	char what[80], so_far[300];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	snprintf(so_far, sizeof(so_far), "%.299s", all->eno ? all->msg : "");
+	if (!all->eno)
+		*all = *err;
+	snprintf(all->msg, sizeof(all->msg), "%s%s%s: %.120s", so_far, so_far[0] ? "; " : "", what, err->msg);
+}
+
 int vw_err_cni(const struct vw_err *err)
 {
 	if (err->cni)

@@ -60,5 +60,11 @@ int vw_err_sys(struct vw_err *err, int eno, int cni, const char *fmt, ...) __att
  */
 int vw_err_wrap(struct vw_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/**
+ * vw_err_gather() - one more of several failures: the first one's code stays, the messages are joined, each behind "<what>: ".
+ * @all: starts as zeros.
+ */
+void vw_err_gather(struct vw_err *all, const struct vw_err *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
 /** vw_err_cni() - the CNI code for @err: its own, or derived from eno (EAGAIN, ETIMEDOUT -> 11, EIO -> 5, ...). */
 int vw_err_cni(const struct vw_err *err);

@@ -96,6 +96,13 @@ const char *vw_mac_str(const struct vw_mac *m, char buf[VW_MAC_STRLEN])
 	return buf;
 }
 
+bool vw_ip_is_any(const struct vw_ip *ip)
+{
+	static const uint8_t zero[sizeof(ip->b)];
+
+	return !memcmp(ip->b, zero, sizeof(zero));
+}
+
 bool vw_ip_eq(const struct vw_ip *a, const struct vw_ip *b)
 {
 	return !memcmp(a, b, sizeof(*a));

@@ -48,6 +48,8 @@ const char *vw_ip_str(const struct vw_ip *ip, char buf[VW_IP_STRLEN]);
 const char *vw_cidr_str(const struct vw_cidr *c, char buf[VW_CIDR_STRLEN]);
 const char *vw_mac_str(const struct vw_mac *m, char buf[VW_MAC_STRLEN]);
 
+/** vw_ip_is_any() - 0.0.0.0 or ::, or none at all. */
+bool vw_ip_is_any(const struct vw_ip *ip);
 bool vw_ip_eq(const struct vw_ip *a, const struct vw_ip *b);
 /** vw_ip_cmp() - order by family, then by bytes. */
 int vw_ip_cmp(const struct vw_ip *a, const struct vw_ip *b);

@@ -9,9 +9,12 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
+#include "lib/base/parse.h"
 #include "lib/net/nl.h"
 #include "lib/net/nl_priv.h"
+#include "lib/net/sysctl.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
@@ -33,9 +36,17 @@ struct entry {
 	unsigned char tuple[TUPLE_MAX];
 };
 
+struct to {
+	struct vw_ip dst;
+	uint8_t proto;
+	uint16_t port;
+};
+
+/** struct pick - which entries: those with an address that is @gone, or sent @to somewhere. */
 struct pick {
 	bool (*gone)(const struct vw_ip *ip, const void *arg);
 	const void *arg;
+	const struct to *to;
 };
 
 /** tuple_source() - Return: false when there is none. */
@@ -56,6 +67,48 @@ static bool tuple_source(const struct nlattr *tuple, struct vw_ip *ret)
 	return false;
 }
 
+static bool addr_is(const struct nlattr *part, const struct vw_ip *dst)
+{
+	const uint16_t type = dst->family == AF_INET ? CTA_IP_V4_DST : CTA_IP_V6_DST;
+	const struct nlattr *attr;
+	struct vw_ip ip;
+
+	mnl_attr_for_each_nested(attr, part) {
+		if (mnl_attr_get_type(attr) == type && vw_nl_get_ip(attr, dst->family, &ip))
+			return vw_ip_eq(&ip, dst);
+	}
+	return false;
+}
+
+static bool port_is(const struct nlattr *part, const struct to *to)
+{
+	const uint16_t port = htons(to->port);
+	const struct nlattr *attr;
+	bool proto_is = false, port_is = false;
+
+	mnl_attr_for_each_nested(attr, part) {
+		if (mnl_attr_get_type(attr) == CTA_PROTO_NUM)
+			proto_is = mnl_attr_get_u8(attr) == to->proto;
+		else if (mnl_attr_get_type(attr) == CTA_PROTO_DST_PORT && mnl_attr_get_payload_len(attr) == sizeof(port))
+			port_is = !memcmp(mnl_attr_get_payload(attr), &port, sizeof(port));
+	}
+	return proto_is && port_is;
+}
+
+static bool tuple_is_to(const struct nlattr *tuple, const struct to *to)
+{
+	const struct nlattr *part;
+	bool addr = false, port = false;
+
+	mnl_attr_for_each_nested(part, tuple) {
+		if (mnl_attr_get_type(part) == CTA_TUPLE_IP)
+			addr = addr_is(part, &to->dst);
+		else if (mnl_attr_get_type(part) == CTA_TUPLE_PROTO)
+			port = port_is(part, to);
+	}
+	return addr && port;
+}
+
 static int parse_entry(const struct nlmsghdr *nlh, void *item, const void *arg)
 {
 	const struct pick *pick = arg;
@@ -71,7 +124,9 @@ static int parse_entry(const struct nlmsghdr *nlh, void *item, const void *arg)
 		const uint16_t type = mnl_attr_get_type(attr), len = mnl_attr_get_payload_len(attr);
 
 		if (type == CTA_TUPLE_ORIG || type == CTA_TUPLE_REPLY)
-			wanted |= tuple_source(attr, &ip) && pick->gone(&ip, pick->arg);
+			wanted |= pick->gone && tuple_source(attr, &ip) && pick->gone(&ip, pick->arg);
+		if (type == CTA_TUPLE_ORIG && pick->to)
+			wanted |= tuple_is_to(attr, pick->to);
 		if (type == CTA_TUPLE_ORIG && len <= sizeof(e->tuple)) {
 			e->tuple_len = len;
 			memcpy(e->tuple, mnl_attr_get_payload(attr), len);
@@ -155,6 +210,17 @@ int vw_ct_purge_if(bool (*gone)(const struct vw_ip *ip, const void *arg), const 
 	return r < 0 ? r : purge_dump(&nl, put_header(buf, AF_UNSPEC), &pick, err);
 }
 
+int vw_ct_purge_to(const struct vw_ip *dst, uint8_t proto, uint16_t port, struct vw_err *err)
+{
+	alignas(struct nlmsghdr) char buf[VW_NL_MSG_MAX] = { 0 };
+	const struct to to = { .dst = *dst, .proto = proto, .port = port };
+	const struct pick pick = { .to = &to };
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	int r = vw_nl_socket(&nl, NETLINK_NETFILTER, 0, err);
+
+	return r < 0 ? r : purge_dump(&nl, put_header(buf, dst->family), &pick, err);
+}
+
 struct addresses {
 	const struct vw_ip *ips;
 	size_t n;
@@ -170,6 +236,19 @@ static bool is_one_of(const struct vw_ip *ip, const void *arg)
 	return false;
 }
 
+/* Of this namespace; many where nobody tells. */
+static uint64_t entries(void)
+{
+	char text[24];
+	struct vw_err ignored;
+	uint64_t count;
+
+	if (vw_sysctl_get("net/netfilter/nf_conntrack_count", text, sizeof(text), &ignored) < 0 ||
+	    vw_parse_u64(text, 0, UINT64_MAX, &count) < 0)
+		return UINT64_MAX;
+	return count;
+}
+
 int vw_ct_purge(const struct vw_ip *ips, size_t n, struct vw_err *err)
 {
 	static const uint16_t tuples[] = { CTA_TUPLE_ORIG, CTA_TUPLE_REPLY };
@@ -177,9 +256,12 @@ int vw_ct_purge(const struct vw_ip *ips, size_t n, struct vw_err *err)
 	const struct addresses a = { .ips = ips, .n = n };
 	const struct pick pick = { .gone = is_one_of, .arg = &a };
 	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	const uint64_t count = entries();
 	int gone = 0, r;
 
-	if (n > VW_CT_FILTERED)
+	if (!count)
+		return 0;
+	if (n > VW_CT_FILTERED || count <= VW_CT_FEW)
 		return vw_ct_purge_if(is_one_of, &a, err);
 	r = vw_nl_socket(&nl, NETLINK_NETFILTER, 0, err);
 	for (size_t i = 0; i < 2 * n && r >= 0; i++) {

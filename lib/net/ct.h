@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct vw_err;
 
@@ -16,8 +17,9 @@ struct vw_err;
 
 /**
  * vw_ct_purge() - delete every entry in which one of @ips sent or is who answers, translated or not.
- * Up to VW_CT_FILTERED addresses are looked for by the kernel (two walks over the table for each, no copies; 5.8 and up);
- * more, or an older kernel, is one dump that is looked through here.
+ * In a long table up to VW_CT_FILTERED addresses are looked for by the kernel (two walks over all namespaces' table for each,
+ * no copies; 5.8 and up); more, an older kernel, or a namespace with few entries, is one dump that is looked through here. One
+ * without any asks nothing.
  * Return: how many were deleted (those that went meanwhile do not count), -EINVAL or -EPROTONOSUPPORT (a kernel without
  * nf_conntrack_netlink), -errno.
  */
@@ -25,4 +27,11 @@ int vw_ct_purge(const struct vw_ip *ips, size_t n, struct vw_err *err);
 /** vw_ct_purge_if() - the same for all addresses of which @gone says so: one dump. */
 int vw_ct_purge_if(bool (*gone)(const struct vw_ip *ip, const void *arg), const void *arg, struct vw_err *err);
 
+/**
+ * vw_ct_purge_to() - delete every entry that was sent to @port of @dst by protocol @proto (IPPROTO_*): flows that began before the port led
+ * anywhere, or elsewhere. One dump. Return: as vw_ct_purge().
+ */
+int vw_ct_purge_to(const struct vw_ip *dst, uint8_t proto, uint16_t port, struct vw_err *err);
+
 #define VW_CT_FILTERED 4
+#define VW_CT_FEW 1000          /* entries that are copied sooner than the table is walked twice (13 ms for 2^18 buckets) */

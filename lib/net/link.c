@@ -82,6 +82,51 @@ int vw_link_add_veth(struct vw_nl_batch *b, const struct vw_link_end *host, cons
 	return vw_nl_end(b, nlh, "creating veth %s with peer %s", host->name, peer->name);
 }
 
+int vw_link_add_bridge(struct vw_nl_batch *b, const char *name, const struct vw_mac *mac, unsigned int mtu)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
+	struct nlattr *info, *data;
+	struct nlmsghdr *nlh;
+
+	if (!name_ok(b, name))
+		return -EINVAL;
+	nlh = vw_nl_begin(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
+	if (!nlh)
+		return -b->sour_eno;
+	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	put_mac(nlh, mac);
+	if (mtu)
+		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
+	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "bridge");
+	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
+	mnl_attr_put_u8(nlh, IFLA_BR_MCAST_SNOOPING, 0);
+	mnl_attr_nest_end(nlh, data);
+	mnl_attr_nest_end(nlh, info);
+	return vw_nl_end(b, nlh, "creating bridge %s", name);
+}
+
+int vw_link_hairpin(struct vw_nl_batch *b, unsigned int ifindex, const char *name)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = (int)ifindex };
+	struct nlattr *info, *data;
+	struct nlmsghdr *nlh;
+	char dev[16];
+
+	if (!ifindex)
+		return vw_nl_sour(b, EINVAL, "a port in hairpin mode needs its index");
+	nlh = vw_nl_begin(b, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
+	if (!nlh)
+		return -b->sour_eno;
+	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
+	mnl_attr_put_strz(nlh, IFLA_INFO_SLAVE_KIND, "bridge");
+	data = mnl_attr_nest_start(nlh, IFLA_INFO_SLAVE_DATA);
+	mnl_attr_put_u8(nlh, IFLA_BRPORT_MODE, 1);
+	mnl_attr_nest_end(nlh, data);
+	mnl_attr_nest_end(nlh, info);
+	return vw_nl_end(b, nlh, "setting hairpin mode of port %s", vw_dev_name(name, ifindex, dev));
+}
+
 /** set_what() - the name of a change, for messages. */
 static const char *set_what(unsigned int what)
 {

@@ -58,6 +58,14 @@ struct vw_link_end {
  */
 int vw_link_add_veth(struct vw_nl_batch *b, const struct vw_link_end *host, const struct vw_link_end *peer);
 
+/** vw_link_add_bridge() - down, without multicast snooping. @mac, @mtu: pinned: they do not follow the ports. EEXIST. */
+int vw_link_add_bridge(struct vw_nl_batch *b, const char *name, const struct vw_mac *mac, unsigned int mtu);
+/**
+ * vw_link_hairpin() - frames may leave by the bridge's port by which they came: where br_netfilter translates addresses of frames,
+ * what a container sends to a port of its own is such a one.
+ */
+int vw_link_hairpin(struct vw_nl_batch *b, unsigned int ifindex, const char *name);
+
 enum vw_link_set_what {
 	VW_LINK_UP = 1 << 0,            /* IFF_UP */
 	VW_LINK_DOWN = 1 << 1,

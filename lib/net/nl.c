@@ -285,7 +285,10 @@ static void commit_answer(struct commit *c, const struct nlmsghdr *nlh)
 	if (op->outcome != VW_NL_NOT_SENT)
 		return;
 	op->eno = ack_read(nlh, text, sizeof(text));
-	c->waiting--;
+	if (!op->quiet)
+		c->waiting--;
+	else if (i == c->first && op->eno)
+		c->waiting = 0; /* it speaks for all */
 	if (!op->eno) {
 		op->outcome = VW_NL_DONE;
 	} else if (tolerated(op->tolerate, op->eno)) {
@@ -303,7 +306,7 @@ static int commit_chunk(struct vw_nl *nl, struct vw_nl_batch *b, size_t first, s
 			struct vw_err *err)
 {
 	struct commit c = {
-		.b = b, .first = first, .end = end, .seq0 = nl->seq, .waiting = end - first, .failed = end};
+		.b = b, .first = first, .end = end, .seq0 = nl->seq, .failed = end};
 	size_t from = b->ops[first].off;
 	size_t to = b->ops[end - 1].off + MNL_ALIGN(b->ops[end - 1].len);
 	alignas(struct nlmsghdr) char buf[VW_NL_RECV_SIZE / 4];
@@ -314,6 +317,7 @@ static int commit_chunk(struct vw_nl *nl, struct vw_nl_batch *b, size_t first, s
 
 		nlh->nlmsg_seq = nl->seq++;
 		nlh->nlmsg_pid = nl->portid;
+		c.waiting += !b->ops[i].quiet;
 	}
 	n = nl_send(nl, b->buf + from, to - from, err);
 	if (n < 0)
@@ -333,7 +337,7 @@ static int commit_chunk(struct vw_nl *nl, struct vw_nl_batch *b, size_t first, s
 	return 0;
 }
 
-int vw_nl_commit(struct vw_nl *nl, struct vw_nl_batch *b, struct vw_err *err)
+static int commit(struct vw_nl *nl, struct vw_nl_batch *b, size_t chunk, struct vw_err *err)
 {
 	uint64_t deadline = vw_mono_ms() + (uint64_t)nl->timeout_ms;
 
@@ -343,14 +347,24 @@ int vw_nl_commit(struct vw_nl *nl, struct vw_nl_batch *b, struct vw_err *err)
 	}
 	if (b->sour_eno)
 		return vw_err_set(err, b->sour_eno, VW_CNI_KERNEL, "%s", b->sour);
-	for (size_t first = 0; first < b->n; first += VW_NL_BATCH_CHUNK) {
-		size_t end = first + VW_NL_BATCH_CHUNK < b->n ? first + VW_NL_BATCH_CHUNK : b->n;
+	for (size_t first = 0; first < b->n; first += chunk) {
+		size_t end = chunk < b->n - first ? first + chunk : b->n;
 		int r = commit_chunk(nl, b, first, end, deadline, err);
 
 		if (r < 0)
 			return r;
 	}
 	return 0;
+}
+
+int vw_nl_commit(struct vw_nl *nl, struct vw_nl_batch *b, struct vw_err *err)
+{
+	return commit(nl, b, VW_NL_BATCH_CHUNK, err);
+}
+
+int vw_nl_commit_whole(struct vw_nl *nl, struct vw_nl_batch *b, struct vw_err *err)
+{
+	return commit(nl, b, SIZE_MAX, err);
 }
 
 /* --- questions */

@@ -68,6 +68,7 @@ enum vw_nl_tolerate {
 struct vw_nl_op {
 	size_t off, len;
 	unsigned int tolerate;
+	bool quiet;             /* answered only when refused: of transactions of nftables */
 	enum vw_nl_outcome outcome;
 	int eno;
 	char what[120];

@@ -30,6 +30,12 @@ int vw_nl_end(struct vw_nl_batch *b, const struct nlmsghdr *nlh, const char *fmt
 /** vw_nl_sour() - make the batch unusable with a reason. Return: -eno. */
 int vw_nl_sour(struct vw_nl_batch *b, int eno, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
+/**
+ * vw_nl_commit_whole() - as vw_nl_commit(), but one sendmsg whatever the size: for what the kernel takes as a whole, its first
+ * message standing for all. Few of its messages may ask for an answer (VW_NL_BATCH_CHUNK).
+ */
+int vw_nl_commit_whole(struct vw_nl *nl, struct vw_nl_batch *b, struct vw_err *err);
+
 void vw_nl_put_ip(struct nlmsghdr *nlh, uint16_t type, const struct vw_ip *ip);
 /** vw_nl_get_ip() - Return: false when the attribute's size does not fit @family. */
 bool vw_nl_get_ip(const struct nlattr *attr, uint8_t family, struct vw_ip *ret_ip);

@@ -12,6 +12,8 @@ struct vw_nl_batch;
 
 #define VW_RTPROT 0x56          /* rtm_protocol, FRA_PROTOCOL of what vpcwire makes: 'V', 86 */
 
+#define VW_RTPROT_BRIDGE 0x57   /* of what vpcwire-bridge makes, which the daemon leaves alone */
+
 /**
  * struct vw_route - a route with at most one next hop. Zero fields = the kernel's default.
  * @dst:      masked; len 0 with its family = default route.

@@ -36,6 +36,7 @@ test_net_PKGS := libmnl
 test_net_kernel_LIBS := net base
 test_netview_LIBS := netview net base
 test_ct_LIBS := netview net base
+test_nftnl_LIBS := netview net base
 test_cloud_http_LIBS := daemon crypto json base
 test_cloud_http_SRCS := tests/unit/scripted_http.c
 test_xml_LIBS := daemon base

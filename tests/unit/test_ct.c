@@ -116,6 +116,22 @@ static void test_what_is_about_an_address_goes(void **state)
 	assert_int_equal(ok(vw_ct_purge_if(any, NULL, &err)), 1);
 }
 
+/* A service's door is what the client sent to, whatever that was translated to. */
+static void test_what_was_sent_to_a_port_goes(void **state)
+{
+	const struct vw_ip door = ip("172.20.0.5"), door6 = ip("fd00::2");
+	struct vw_err err;
+
+	NETNS_OR_SKIP(state);
+	talk_all();
+	talk("10.1.0.4", "172.20.0.5", 54);
+	assert_int_equal(ok(vw_ct_purge_to(&door, IPPROTO_TCP, 53, &err)), 0);
+	assert_int_equal(ok(vw_ct_purge_to(&door, IPPROTO_UDP, 53, &err)), 1);
+	assert_int_equal(ok(vw_ct_purge_to(&door, IPPROTO_UDP, 53, &err)), 0);
+	assert_int_equal(ok(vw_ct_purge_to(&door6, IPPROTO_UDP, 1000, &err)), 1);
+	assert_int_equal(ok(vw_ct_purge_if(any, NULL, &err)), 4);
+}
+
 static void test_many_addresses_are_one_dump(void **state)
 {
 	struct vw_err err;
@@ -145,6 +161,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_about_an_address_goes),
+		cmocka_unit_test(test_what_was_sent_to_a_port_goes),
 		cmocka_unit_test(test_many_addresses_are_one_dump),
 		cmocka_unit_test(test_a_long_table),
 	};
