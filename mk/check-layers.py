@@ -19,7 +19,7 @@ MAY_INCLUDE = {
     "lib/crypto": ["lib/base"],
     "lib/cni": ["lib/base", "lib/json"],
     "lib/rpc": ["lib/base", "lib/json"],
-    "lib/eni": ["lib/base", "lib/json", "lib/net", "lib/rpc"],
+    "lib/eni": ["lib/base", "lib/cni", "lib/json", "lib/net", "lib/rpc"],
     "lib/pod": ["lib/base", "lib/net", "lib/cni"],
     "ipam": ["lib/base", "lib/json"],
     "plugins/*": ["lib", "netpolicy-bpf/user/br_loader.h", "netpolicy-bpf/user/br_link.h"],

@@ -171,7 +171,7 @@ static int link_into(const char *dir, const char *name, struct vw_err *err)
 
 static int link_plugins(const char *bin_dir, struct vw_err *err)
 {
-	static const char *const ours[] = { "vpcwire", "vpcwire-eni" };
+	static const char *const ours[] = { "vpcwire", "vpcwire-eni", "vpcwire-bridge" };
 	int r = vw_mkdir_p(LAB_CNI_BIN, 0755, err);
 	struct dirent *d;
 	DIR *dir;

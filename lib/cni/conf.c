@@ -291,3 +291,12 @@ int vw_cni_conf_attachments(const struct vw_cni_conf *conf, struct vw_cni_attach
 	*ret_unknown = !arr;
 	return 0;
 }
+
+bool vw_cni_is_listed(const struct vw_cni_attachment *list, size_t n, const char *container_id, const char *ifname)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!strcmp(list[i].container_id, container_id) && !strcmp(list[i].ifname, ifname))
+			return true;
+	}
+	return false;
+}

@@ -66,3 +66,5 @@ struct vw_cni_attachment {
  */
 int vw_cni_conf_attachments(const struct vw_cni_conf *conf, struct vw_cni_attachment **ret, size_t *ret_n,
 			    bool *ret_unknown, struct vw_err *err);
+/** vw_cni_is_listed() - this attachment is in such a list. */
+bool vw_cni_is_listed(const struct vw_cni_attachment *list, size_t n, const char *container_id, const char *ifname);

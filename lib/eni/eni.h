@@ -36,11 +36,11 @@ void eni_link_done(struct eni_link *l);
 
 /**
  * eni_link_find() - by @mac, or by @name where that is zero; waits until @deadline_ms for an ENI that is being attached.
- * Refuses what may not leave the host (VW_CNI_INVALID_CONFIG): lo, a bridge's port, the way of the host's only default
+ * Where it @leaves the host, refuses what may not (VW_CNI_INVALID_CONFIG): lo, a bridge's port, the way of the host's only default
  * route, an interface by which vpcwire routes pods.
  */
-int eni_link_find(struct vw_nl *host, const struct vw_mac *mac, const char *name, uint64_t deadline_ms, struct eni_link *ret,
-		  struct vw_err *err);
+int eni_link_find(struct vw_nl *host, const struct vw_mac *mac, const char *name, uint64_t deadline_ms, bool leaves,
+		  struct eni_link *ret, struct vw_err *err);
 /** eni_trunk_find() - likewise, for a link that stays on the host: nothing is refused. */
 int eni_trunk_find(struct vw_nl *host, const struct vw_mac *mac, const char *name, uint64_t deadline_ms, struct vw_link *ret,
 		   struct vw_err *err);

@@ -88,9 +88,9 @@ static int refuse_in_use(struct vw_nl *host, const struct vw_link *link, struct 
 			vw_auto_free struct vw_route *routes = NULL;
 			int found;
 
-			if (rules[i].protocol != VW_RTPROT || rules[i].table == RT_TABLE_MAIN)
+			if ((rules[i].protocol != VW_RTPROT && rules[i].protocol != VW_RTPROT_BRIDGE) || rules[i].table == RT_TABLE_MAIN)
 				continue;
-			found = vw_route_list(host, families[f], rules[i].table, link->ifindex, VW_RTPROT, &routes, err);
+			found = vw_route_list(host, families[f], rules[i].table, link->ifindex, rules[i].protocol, &routes, err);
 			if (found < 0)
 				return found;
 			if (found > 0)
@@ -138,13 +138,13 @@ static int remember_routes(struct vw_nl *host, struct eni_link *l, struct vw_err
 	return 0;
 }
 
-int eni_link_find(struct vw_nl *host, const struct vw_mac *mac, const char *name, uint64_t deadline_ms, struct eni_link *ret,
-		  struct vw_err *err)
+int eni_link_find(struct vw_nl *host, const struct vw_mac *mac, const char *name, uint64_t deadline_ms, bool leaves,
+		  struct eni_link *ret, struct vw_err *err)
 {
 	vw_auto(eni_link_done) struct eni_link l = ENI_LINK_INIT;
 	int n;
 
-	if (find(host, mac, name, deadline_ms, &l.link, err) < 0 || refuse_what_stays(host, &l.link, err) < 0)
+	if (find(host, mac, name, deadline_ms, &l.link, err) < 0 || (leaves && refuse_what_stays(host, &l.link, err) < 0))
 		return -err->eno;
 	n = vw_addr_list(host, l.link.ifindex, 0, &l.addrs, err);
 	if (n < 0 || remember_routes(host, &l, err) < 0)

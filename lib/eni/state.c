@@ -26,13 +26,13 @@ static int path_of(const char *dir, const char *name, char ret[VW_PATH_MAX], str
 
 /* --- writing */
 
-static struct vw_json *addrs_of(const struct eni_addrs *a)
+static struct vw_json *cidrs_of(const struct vw_cidr *v, size_t n)
 {
 	struct vw_json *arr = vw_json_new_array();
 	char text[VW_CIDR_STRLEN];
 
-	for (size_t i = 0; arr && i < a->n; i++)
-		(void)vw_json_append(arr, vw_json_new_string(vw_cidr_str(&a->v[i], text)));
+	for (size_t i = 0; arr && i < n; i++)
+		(void)vw_json_append(arr, vw_json_new_string(vw_cidr_str(&v[i], text)));
 	return arr;
 }
 
@@ -44,6 +44,53 @@ static struct vw_json *gateways_of(const struct eni_addrs *a)
 	for (size_t i = 0; arr && i < a->n_gw; i++)
 		(void)vw_json_append(arr, vw_json_new_string(vw_ip_str(&a->gw[i], text)));
 	return arr;
+}
+
+static struct vw_json *ports_of(const struct eni_ports *p)
+{
+	struct vw_json *arr = vw_json_new_array();
+
+	for (size_t i = 0; arr && i < p->n; i++) {
+		struct vw_json *o = vw_json_new_object();
+		char text[VW_IP_STRLEN];
+
+		(void)vw_json_set_str(o, "proto", eni_proto_str(p->v[i].proto));
+		(void)vw_json_set_int(o, "host", p->v[i].host);
+		(void)vw_json_set_int(o, "pod", p->v[i].pod);
+		if (p->v[i].at.family)
+			(void)vw_json_set_str(o, "at", vw_ip_str(&p->v[i].at, text));
+		(void)vw_json_append(arr, o);
+	}
+	return arr;
+}
+
+static struct vw_json *kept_of(const struct eni_kept *k)
+{
+	struct vw_json *o = vw_json_new_object();
+
+	(void)vw_json_set_bool(o, "known", k->known);
+	(void)vw_json_set_bool(o, "was_down", k->was_down);
+	(void)vw_json_set_int(o, "rp_filter", k->rp_filter);
+	(void)vw_json_set_int(o, "forwarding", k->forwarding);
+	(void)vw_json_set(o, "added", cidrs_of(k->added.v, k->added.n));
+	return o;
+}
+
+/* What only bridges and their containers have. */
+static int encode_bridge(const struct eni_state *st, struct vw_json *j)
+{
+	char mac[VW_MAC_STRLEN];
+	int failed = 0;
+
+	if (!vw_mac_is_zero(&st->pod_mac))
+		failed |= vw_json_set_str(j, "pod_mac", vw_mac_str(&st->pod_mac, mac));
+	if (st->ports.n)
+		failed |= vw_json_set(j, "ports", ports_of(&st->ports));
+	if (st->vpc.n)
+		failed |= vw_json_set(j, "vpc", cidrs_of(st->vpc.v, st->vpc.n));
+	if (st->kept.known || st->kept.added.n || st->kept.was_down || st->kept.rp_filter || st->kept.forwarding)
+		failed |= vw_json_set(j, "kept", kept_of(&st->kept));
+	return failed;
 }
 
 int eni_state_encode(const struct eni_state *st, struct vw_buf *buf)
@@ -65,11 +112,12 @@ int eni_state_encode(const struct eni_state *st, struct vw_buf *buf)
 	failed |= vw_json_set_int(j, "mtu", st->mtu);
 	failed |= vw_json_set_int(j, "vlan", st->vlan);
 	failed |= vw_json_set_int(j, "trunk", st->trunk);
-	failed |= vw_json_set(j, "addresses", addrs_of(&st->addrs));
+	failed |= vw_json_set(j, "addresses", cidrs_of(st->addrs.v, st->addrs.n));
 	failed |= vw_json_set(j, "gateways", gateways_of(&st->addrs));
 	failed |= vw_json_set_bool(j, "stay_down", st->stay_down);
 	failed |= vw_json_set_bool(j, "block_metadata", st->block_metadata);
 	failed |= vw_json_set_bool(j, "orphaned", st->orphaned);
+	failed |= encode_bridge(st, j);
 	return failed ? -ENOMEM : vw_json_print(j, 0, buf);
 }
 
@@ -153,6 +201,61 @@ static int get_flags(const struct vw_json *j, struct eni_state *st, struct vw_er
 	return 0;
 }
 
+static int get_ports(const struct vw_json *j, struct eni_ports *ret, struct vw_err *err)
+{
+	const struct vw_json *list = NULL;
+
+	if (vw_json_get_arr(j, "ports", &list, err) < 0)
+		return -err->eno;
+	if (vw_json_len(list) > ENI_MAX_PORTS)
+		return vw_err_set(err, EBADMSG, 0, "key 'ports' has more than %d", ENI_MAX_PORTS);
+	for (size_t i = 0; i < vw_json_len(list); i++) {
+		const struct vw_json *o = vw_json_at(list, i);
+		struct eni_port *p = &ret->v[ret->n++];
+		unsigned int host = 0, pod = 0;
+		const char *proto = "", *at = "";
+
+		if (get_uint(o, "host", 65535, &host, err) < 0 || get_uint(o, "pod", 65535, &pod, err) < 0 ||
+		    vw_json_get_str(o, "proto", &proto, err) < 0 || vw_json_get_str(o, "at", &at, err) < 0)
+			return -err->eno;
+		if (eni_proto_parse(proto, &p->proto) < 0 || (*at && vw_ip_parse(at, &p->at) < 0))
+			return vw_err_set(err, EBADMSG, 0, "key 'ports' has one that is none");
+		p->host = (uint16_t)host;
+		p->pod = (uint16_t)pod;
+	}
+	return 0;
+}
+
+static int get_cidrs(const struct vw_json *j, const char *key, struct eni_cidrs *ret, struct vw_err *err)
+{
+	const struct vw_json *list = NULL;
+
+	if (vw_json_get_arr(j, key, &list, err) < 0)
+		return -err->eno;
+	return eni_cidrs_parse(list, false, ret, err) < 0 ? vw_err_wrap(err, "key '%s'", key) : 0;
+}
+
+static int get_kept(const struct vw_json *j, struct eni_kept *ret, struct vw_err *err)
+{
+	const struct vw_json *o = NULL;
+
+	if (vw_json_get_obj(j, "kept", &o, err) < 0)
+		return -err->eno;
+	if (vw_json_get_bool(o, "known", &ret->known, err) < 0 || vw_json_get_bool(o, "was_down", &ret->was_down, err) < 0 || get_uint(o, "rp_filter", 2, &ret->rp_filter, err) < 0 ||
+	    get_uint(o, "forwarding", 1, &ret->forwarding, err) < 0)
+		return -err->eno;
+	return get_cidrs(o, "added", &ret->added, err);
+}
+
+static int take_bridge(const struct vw_json *j, struct eni_state *st, struct vw_err *err)
+{
+	if (vw_json_has(j, "pod_mac") && get_mac(j, "pod_mac", &st->pod_mac, err) < 0)
+		return -err->eno;
+	if (get_ports(j, &st->ports, err) < 0 || get_cidrs(j, "vpc", &st->vpc, err) < 0)
+		return -err->eno;
+	return get_kept(j, &st->kept, err);
+}
+
 static int take(const struct vw_json *j, struct eni_state *st, struct vw_err *err)
 {
 	if (get_text(j, "container_id", st->key.container_id, sizeof(st->key.container_id), err) < 0 ||
@@ -164,7 +267,7 @@ static int take(const struct vw_json *j, struct eni_state *st, struct vw_err *er
 	    get_text(j, "host_alias", st->host_alias, sizeof(st->host_alias), err) < 0 ||
 	    get_uint(j, "host_mtu", 65535, &st->host_mtu, err) < 0 || get_uint(j, "mtu", 65535, &st->mtu, err) < 0 ||
 	    get_uint(j, "vlan", 4094, &st->vlan, err) < 0 || get_uint(j, "trunk", INT32_MAX, &st->trunk, err) < 0 ||
-	    get_addrs(j, &st->addrs, err) < 0 || get_flags(j, st, err) < 0)
+	    get_addrs(j, &st->addrs, err) < 0 || get_flags(j, st, err) < 0 || take_bridge(j, st, err) < 0)
 		return -err->eno;
 	if (!vw_is_name(st->key.container_id) || !vw_is_ifname(st->key.ifname) || !vw_is_ifname(st->host_name))
 		return vw_err_set(err, EBADMSG, 0, "container id or interface name is none");

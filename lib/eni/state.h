@@ -18,6 +18,16 @@ struct vw_err;
  */
 
 /**
+ * struct eni_kept - an ENI that stays where it is and is changed there.
+ * @known: the sysctls have been read. @was_down: the interface. @added: addresses that it did not have.
+ */
+struct eni_kept {
+	bool known, was_down;
+	unsigned int rp_filter, forwarding;
+	struct eni_cidrs added;
+};
+
+/**
  * struct eni_state - an attachment.
  * @netns, @netns_id: where the interface went; the id tells that namespace from a later one of the same path.
  * @mac:       of the ENI.
@@ -25,6 +35,10 @@ struct vw_err;
  * @mtu:       in the container.
  * @vlan, @trunk: of a branch ENI: its tag and the interface index of its trunk; 0 for a whole ENI. @host_name is then the
  *             interface on the host that stands beside the trunk for it.
+ * @pod_mac:   of the interface in the container where that is not the ENI's; zero = it is.
+ * @ports:     of the ENI, that lead to the container.
+ * @vpc:       of a bridge: networks in which containers keep their own addresses.
+ * @kept:      of a bridge: how the ENI was set up before.
  * @orphaned:  DEL succeeded, but the ENI had not come back from its dead container yet: whoever sees it again gives it
  *             its name back.
  */
@@ -41,6 +55,10 @@ struct eni_state {
 	unsigned int vlan, trunk;
 	struct eni_addrs addrs;
 	bool stay_down, block_metadata, orphaned;
+	struct vw_mac pod_mac;
+	struct eni_ports ports;
+	struct eni_cidrs vpc;
+	struct eni_kept kept;
 };
 
 int eni_state_write(const char *dir, const struct eni_state *st, struct vw_err *err);

@@ -5,7 +5,9 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/cni/main.h"
+#include "lib/net/link.h"
 #include "lib/net/netns.h"
+#include "lib/net/nl.h"
 
 #include <string.h>
 
@@ -33,6 +35,18 @@ int vw_call_refuse_own_netns(const struct vw_cni_call *call, int netns_fd, struc
 		call->env.netns);
 }
 
+int vw_call_refuse_taken_name(const struct vw_cni_call *call, struct vw_nl *pod, struct vw_err *err)
+{
+	struct vw_link link;
+	int r = vw_link_get_name(pod, call->env.ifname, &link, err);
+
+	if (r == -ENODEV)
+		return 0;
+	return r < 0 ? r
+		     : vw_err_set(err, EEXIST, VW_CNI_INTERFACE_EXISTS, "interface %s already exists in '%s'; it was left as it is",
+				  call->env.ifname, call->env.netns);
+}
+
 int vw_call_open_netns(const struct vw_cni_call *call, struct vw_err *err)
 {
 	vw_auto_close int fd = -EBADF;
@@ -53,4 +67,26 @@ int vw_call_refuse_to_be_ipam(const struct vw_cni_call *call, const char *name, 
 			  "unsupported field: ipam.type is \"%s\" in a configuration of '%.80s'\n%s wires what it gives "
 			  "addresses to, it serves no other plugin",
 			  name, call->conf.type, name);
+}
+
+bool vw_pod_may_live(const char *netns, const struct vw_netns_id *id, const char *ifname)
+{
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	vw_auto_close int fd = -EBADF;
+	struct vw_netns_id found;
+	struct vw_link link;
+	struct vw_err err;
+	int r;
+
+	fd = vw_netns_open(netns, &err);
+	if (fd < 0)
+		return err.eno != ENOENT && err.eno != ENOTDIR && err.eno != EINVAL;
+	if (vw_netns_id(fd, &found, &err) < 0)
+		return true;
+	if (found.dev != id->dev || found.ino != id->ino)
+		return false;
+	r = vw_nl_open_at(&nl, fd, &err);
+	if (r == 0)
+		r = vw_link_get_name(&nl, ifname, &link, &err);
+	return r == 0 ? link.flags & IFF_UP : r != -ENODEV;
 }

@@ -12,6 +12,7 @@ struct vw_cni_iface;
 struct vw_cni_result;
 struct vw_err;
 struct vw_link;
+struct vw_netns_id;
 struct vw_nl;
 
 /**
@@ -93,6 +94,13 @@ int vw_pod_check(struct vw_nl *nl, const struct vw_link *link, struct vw_pod_exp
 
 /** vw_call_deadline() - absolute, for the whole call: the configured time, or @max_ms if that is less. */
 uint64_t vw_call_deadline(const struct vw_cni_call *call, unsigned int max_ms);
+/**
+ * vw_pod_may_live() - whether a container that a runtime does not list may be alive all the same: its interface is up in the very
+ * namespace that ADD saw, or nobody can tell. A runtime's empty list (CRI-O at boot, `cnitool gc`) must take nothing from it.
+ */
+bool vw_pod_may_live(const char *netns, const struct vw_netns_id *id, const char *ifname);
+/** vw_call_refuse_taken_name() - CNI_IFNAME is in the container (@pod) already: VW_CNI_INTERFACE_EXISTS. */
+int vw_call_refuse_taken_name(const struct vw_cni_call *call, struct vw_nl *pod, struct vw_err *err);
 /** vw_call_refuse_own_netns() - CNI_NETNS is the namespace that the plugin runs in: code 8, unless CNI_NETNS_OVERRIDE. */
 int vw_call_refuse_own_netns(const struct vw_cni_call *call, int netns_fd, struct vw_err *err);
 #define VW_CALL_NETNS_MAX 512   /* bytes of CNI_NETNS, with NUL */

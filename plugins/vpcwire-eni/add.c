@@ -61,19 +61,6 @@ static int open_both(struct add_job *job, struct vw_err *err)
 	return 0;
 }
 
-static int refuse_taken_name(struct add_job *job, struct vw_err *err)
-{
-	const char *ifname = job->st.key.ifname;
-	struct vw_link link;
-	int r = vw_link_get_name(&job->pod, ifname, &link, err);
-
-	if (r == -ENODEV)
-		return 0;
-	return r < 0 ? r
-		     : vw_err_set(err, EEXIST, VW_CNI_INTERFACE_EXISTS,
-				  "interface %s already exists in '%s'; it was left as it is", ifname, job->call->env.netns);
-}
-
 /* An ADD of this container that was killed in the middle, whose DEL never came. */
 static int clear_former(struct add_job *job, struct vw_err *err)
 {
@@ -168,17 +155,6 @@ static int configure(void *arg, struct vw_err *err)
 
 /* --- the result */
 
-static const struct vw_ip *gateway_of(const struct eni_state *st, uint8_t family)
-{
-	static const struct vw_ip none;
-
-	for (size_t i = 0; i < st->addrs.n_gw; i++) {
-		if (st->addrs.gw[i].family == family)
-			return &st->addrs.gw[i];
-	}
-	return &none;
-}
-
 static int fill_result(const struct add_job *job, struct vw_cni_result *r, const char *mac)
 {
 	const struct eni_state *st = &job->st;
@@ -186,22 +162,8 @@ static int fill_result(const struct add_job *job, struct vw_cni_result *r, const
 		.name = st->key.ifname, .mac = mac, .mtu = st->mtu, .sandbox = job->call->env.netns};
 	int index = vw_cni_result_add_iface(r, &pod);
 
-	if (index < 0)
-		return index;
-	for (size_t i = 0; i < st->addrs.n; i++) {
-		struct vw_cni_ip ip = {.address = st->addrs.v[i], .iface = index};
-
-		ip.gateway = *gateway_of(st, ip.address.ip.family);
-		if (vw_cni_result_add_ip(r, &ip) < 0)
-			return -ENOMEM;
-	}
-	for (size_t i = 0; i < st->addrs.n_gw && !st->stay_down; i++) {
-		struct vw_cni_route route = {.gw = st->addrs.gw[i]};
-
-		route.dst.ip.family = route.gw.family;
-		if (vw_cni_result_add_route(r, &route) < 0)
-			return -ENOMEM;
-	}
+	if (index < 0 || eni_addrs_report(&st->addrs, index, !st->stay_down, r) < 0)
+		return -ENOMEM;
 	if (job->call->conf.dns)
 		r->dns = job->call->conf.dns;
 	return 0;
@@ -242,7 +204,7 @@ static int find_eni(struct add_job *job, uint64_t deadline, struct vw_err *err)
 	}
 	if (!vw_mac_is_zero(&job->conf.eni_mac))
 		(void)eni_settle_orphans(&job->host, job->conf.state_dir, &job->conf.eni_mac, &ignored);
-	return eni_link_find(&job->host, &job->conf.eni_mac, job->conf.eni_name, deadline, &job->eni, err);
+	return eni_link_find(&job->host, &job->conf.eni_mac, job->conf.eni_name, deadline, true, &job->eni, err);
 }
 
 static int add_to(struct add_job *job, struct vw_cni_result *result, struct vw_err *err)
@@ -251,7 +213,7 @@ static int add_to(struct add_job *job, struct vw_cni_result *result, struct vw_e
 	struct vw_err ignored;
 	int r;
 
-	if (open_both(job, err) < 0 || refuse_taken_name(job, err) < 0 || clear_former(job, err) < 0)
+	if (open_both(job, err) < 0 || vw_call_refuse_taken_name(job->call, &job->pod, err) < 0 || clear_former(job, err) < 0)
 		return -err->eno;
 	if (find_eni(job, deadline, err) < 0 || fill_state(job, err) < 0)
 		return -err->eno;

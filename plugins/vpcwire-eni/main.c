@@ -156,7 +156,7 @@ int eni_status(struct vw_cni_call *call, struct vw_err *err)
 			return 0;
 		return explain(&conf, &conf.branch_mac, &why, err);
 	}
-	if (eni_link_find(&host, &conf.eni_mac, conf.eni_name, 0, &eni, &why) == 0)
+	if (eni_link_find(&host, &conf.eni_mac, conf.eni_name, 0, true, &eni, &why) == 0)
 		return 0;
 	return explain(&conf, &conf.eni_mac, &why, err);
 }
@@ -174,22 +174,13 @@ struct gc {
 	struct vw_buf causes;
 };
 
-static bool is_valid(const struct gc *gc, const struct vw_attach_key *key)
-{
-	for (size_t i = 0; i < gc->n_valid; i++) {
-		if (!strcmp(gc->valid[i].container_id, key->container_id) && !strcmp(gc->valid[i].ifname, key->ifname))
-			return true;
-	}
-	return false;
-}
-
 static int collect(const struct eni_state *st, void *arg)
 {
 	struct gc *gc = arg;
 	enum life life;
 	struct vw_err err;
 
-	if (st->orphaned || strcmp(st->network, gc->call->conf.name) || is_valid(gc, &st->key))
+	if (st->orphaned || strcmp(st->network, gc->call->conf.name) || vw_cni_is_listed(gc->valid, gc->n_valid, st->key.container_id, st->key.ifname))
 		return 0;
 	life = life_of(st);
 	if (life == ALIVE || life == UNKNOWN) {

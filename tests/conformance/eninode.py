@@ -147,7 +147,7 @@ def _plain(row):
     if isinstance(row, dict):
         if str(row.get("dst", "")).startswith(("fe80", "ff00")) or row.get("scope") == "link" and row.get("family") == "inet6":
             return None
-        drop = ("valid_life_time", "preferred_life_time", "operstate", "ifindex", "link_index", "link_netnsid", "flags", "txqlen")
+        drop = ("valid_life_time", "preferred_life_time", "operstate", "ifindex", "link_index", "link_netnsid", "flags", "txqlen", "qdisc")
         return {k: v for k, v in ((k, _plain(v)) for k, v in sorted(row.items()) if k not in drop) if v is not None}
     if isinstance(row, list):
         return [r for r in map(_plain, row) if r is not None]

@@ -8,7 +8,7 @@ which address and port he is seen. Prints "ready" when it can be asked. A questi
 with n bytes behind it; the answer has m bytes behind it. (A datagram: in it.)
 
 ask: stdin is a JSON list of probes {"proto": "tcp"|"udp"|"icmp", "to": address, "port": n, "from": address or null,
-"send": n, "want": m}. All are made at the same time; stdout is a list in the same order: what the server said (of ICMP:
+"from_port": n (UDP only), "send": n, "want": m}. All are made at the same time; stdout is a list in the same order: what the server said (of ICMP:
 {"name": null}), or {"error": why there was no answer}. A probe that nobody answers takes DEADLINE_S.
 """
 import errno
@@ -121,8 +121,8 @@ def ask_tcp(probe, family):
 
 def ask_udp(probe, family):
     with socket.socket(family, socket.SOCK_DGRAM) as s:
-        if probe.get("from"):
-            s.bind((probe["from"], 0))
+        if probe.get("from") or probe.get("from_port"):
+            s.bind((probe.get("from") or "", probe.get("from_port", 0)))
         s.connect((probe["to"], probe["port"]))
         deadline = time.monotonic() + DEADLINE_S
         while (left := deadline - time.monotonic()) > 0:

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * vpcwire-bridge, the CNI plugin that puts several containers behind one ENI. No daemon has a part in it: what it must remember is
+ * in files. DEL, STATUS and GC stand here; ADD and CHECK have files of their own.
+ */
+#include "plugins/vpcwire-bridge/bridge.h"
+
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/base/log.h"
+#include "lib/base/parse.h"
+#include "lib/cni/main.h"
+#include "lib/eni/eni.h"
+#include "lib/net/netns.h"
+#include "lib/pod/pod.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+void br_key_of(const struct vw_cni_call *call, struct vw_attach_key *ret)
+{
+	/* lib/cni has checked both lengths */
+	(void)VW_COPY(ret->container_id, call->env.container_id);
+	(void)VW_COPY(ret->ifname, call->env.ifname);
+}
+
+/* --- out of a bridge */
+
+int br_read(const char *state_dir, const struct vw_mac *eni, struct eni_state *ret, struct vw_err *err)
+{
+	struct vw_attach_key key;
+	char dir[VW_PATH_MAX];
+
+	if (br_bridges_dir(state_dir, dir, err) < 0)
+		return -err->eno;
+	br_key(eni, &key);
+	return eni_state_read(dir, &key, ret, err);
+}
+
+static int is_other(const struct eni_state *st, void *arg)
+{
+	const struct eni_state *one = arg;
+
+	return vw_mac_eq(&st->mac, &one->mac) &&
+	       (strcmp(st->key.container_id, one->key.container_id) || strcmp(st->key.ifname, one->key.ifname));
+}
+
+/* With the last container goes the bridge. @place: NULL = there is none. */
+static int remove_last(const char *state_dir, const struct eni_state *st, const struct eni_state *br, struct br_place *place,
+		       struct vw_err *err)
+{
+	struct eni_state one = *st;
+	int others = eni_state_each(state_dir, is_other, &one, err);
+
+	if (others < 0)
+		return others;
+	if (!others && place && br_unmake(place, state_dir, br, err) < 0)
+		return -err->eno;
+	return eni_state_remove(state_dir, &st->key, err);
+}
+
+/*
+ * What the container has at the bridge goes under the lock; its link and its connections, which take longer, without; then the file. Whoever is
+ * killed in between leaves the file.
+ */
+int br_remove(const char *state_dir, const struct eni_state *st, bool locked, struct vw_err *err)
+{
+	struct br_place place = BR_PLACE_INIT;
+	struct eni_state br;
+	vw_auto_close int lock = -EBADF;
+	int r, known;
+
+	if (!locked && (lock = br_lock(state_dir, &st->mac, err)) < 0)
+		return lock;
+	known = r = br_read(state_dir, &st->mac, &br, err);
+	if (known > 0)
+		r = br_place_of(&br, &place, err);
+	if (r == 0 && place.fd >= 0) {
+		r = br_detach(&place, &br, st, err);
+		if (!locked)
+			vw_close_fd(&lock);
+		if (r == 0)
+			r = br_reap(&place, state_dir, err);
+		if (r == 0)
+			r = br_forget(&place, st, err);
+		if (r == 0 && !locked)
+			lock = r = br_lock(state_dir, &st->mac, err);
+	}
+	if (r >= 0)
+		r = remove_last(state_dir, st, &br, known > 0 ? &place : NULL, err);
+	br_place_done(&place);
+	return r < 0 ? r : 0;
+}
+
+int br_del(struct vw_cni_call *call, struct vw_err *err)
+{
+	const char *dir = br_conf_state_dir(call);
+	vw_auto_close int pod = -EBADF;
+	struct vw_attach_key key = {0};
+	struct eni_state st;
+	struct vw_err gone;
+	int r;
+
+	/* A namespace that is gone, or is none any more, is no reason for a DEL to fail. */
+	if (call->env.netns[0])
+		pod = vw_netns_open(call->env.netns, &gone);
+	if (pod >= 0 && vw_call_refuse_own_netns(call, pod, err) < 0)
+		return -err->eno;
+	br_key_of(call, &key);
+	r = eni_state_read(dir, &key, &st, err);
+	return r <= 0 ? r : br_remove(dir, &st, false, err);
+}
+
+/* The ADD succeeded, nobody heard of it. */
+void br_undo(struct vw_cni_call *call)
+{
+	struct vw_err ignored;
+
+	(void)br_del(call, &ignored);
+}
+
+/* --- STATUS */
+
+static int eni_is_there(const struct br_conf *conf, struct vw_err *err)
+{
+	vw_auto(eni_link_done) struct eni_link eni = ENI_LINK_INIT;
+	vw_auto(br_place_done) struct br_place place = BR_PLACE_INIT;
+
+	if (br_place_open(conf->netns, &place, err) < 0)
+		return -err->eno;
+	return eni_link_find(&place.host, &conf->eni_mac, conf->eni_name, 0, *conf->netns != '\0', &eni, err);
+}
+
+struct search {
+	const struct br_conf *conf;
+	struct eni_state br;
+};
+
+static int is_the_bridge(const struct eni_state *br, void *arg)
+{
+	struct search *s = arg;
+
+	if (!vw_mac_is_zero(&s->conf->eni_mac) ? !vw_mac_eq(&s->conf->eni_mac, &br->mac) : strcmp(s->conf->eni_name, br->host_name) != 0)
+		return 0;
+	s->br = *br;
+	return 1;
+}
+
+int br_find(const struct br_conf *conf, struct eni_state *ret, struct vw_err *err)
+{
+	struct search s = {.conf = conf};
+	char dir[VW_PATH_MAX];
+	int r = br_bridges_dir(conf->state_dir, dir, err);
+
+	if (r == 0)
+		r = eni_state_each(dir, is_the_bridge, &s, err);
+	if (r > 0)
+		*ret = s.br;
+	return r;
+}
+
+/* An ADD could be served now: the bridge is whole, or its ENI is there to make one. */
+int br_status(struct vw_cni_call *call, struct vw_err *err)
+{
+	vw_auto(br_place_done) struct br_place place = BR_PLACE_INIT;
+	struct vw_link bridge;
+	struct eni_state br;
+	struct br_conf conf;
+	int r;
+
+	if (br_conf_parse(call, &conf, err) < 0)
+		return -err->eno;
+	r = br_find(&conf, &br, err);
+	if (r == 0)
+		r = eni_is_there(&conf, err);
+	else if (r > 0 && (r = br_place_of(&br, &place, err)) == 0)
+		r = br_is_whole(&place, &br, &bridge, err);
+	else
+		return r;
+	if (r > 0 || (r == 0 && place.host.fd < 0))
+		return 0;
+	/* running containers are behind a bridge that is damaged; without one nobody suffers yet */
+	err->cni = place.host.fd >= 0 ? VW_CNI_LIMITED : VW_CNI_NOT_AVAILABLE;
+	return -err->eno;
+}
+
+/* --- GC */
+
+struct gc {
+	const struct vw_cni_call *call;
+	const struct vw_cni_attachment *valid;
+	size_t n_valid;
+	const char *dir;
+	struct vw_err failed;
+};
+
+static int collect(const struct eni_state *st, void *arg)
+{
+	struct gc *gc = arg;
+	struct vw_err err;
+
+	if (strcmp(st->network, gc->call->conf.name) || vw_cni_is_listed(gc->valid, gc->n_valid, st->key.container_id, st->key.ifname))
+		return 0;
+	if (vw_pod_may_live(st->netns, &st->netns_id, st->key.ifname)) {
+		vw_warn("the runtime does not list a container whose interface lives, keeping it", "container_id=%s ifname=%s",
+			st->key.container_id, st->key.ifname);
+		return 0;
+	}
+	if (br_remove(gc->dir, st, false, &err) < 0)
+		vw_err_gather(&gc->failed, &err, "%.64s/%s", st->key.container_id, st->key.ifname);
+	return 0;
+}
+
+int br_gc(struct vw_cni_call *call, struct vw_err *err)
+{
+	vw_auto_free struct vw_cni_attachment *valid = NULL;
+	struct gc gc = {.call = call, .dir = br_conf_state_dir(call)};
+	bool unknown;
+
+	if (vw_cni_conf_attachments(&call->conf, &valid, &gc.n_valid, &unknown, err) < 0)
+		return -err->eno;
+	gc.valid = valid;
+	if (eni_state_each(gc.dir, collect, &gc, err) < 0)
+		return -err->eno;
+	if (gc.failed.eno)
+		*err = gc.failed;
+	return -gc.failed.eno;
+}
+
+int main(int argc, char *argv[], char *envp[])
+{
+	static const struct vw_cni_plugin plugin = {
+		.name = PLUGIN_NAME,
+		.about = "CNI " PLUGIN_NAME " plugin v" VW_VERSION,
+		.caps = VW_CNI_CAP_IPS | VW_CNI_CAP_MAC | VW_CNI_CAP_PORT_MAPPINGS,
+		.capabilities = "{\"capabilities\":[\"awsvpc-network-mode\"]}",
+		.add = br_add,
+		.del = br_del,
+		.check = br_check,
+		.status = br_status,
+		.gc = br_gc,
+		.undo = br_undo,
+	};
+
+	return vw_cni_main(&plugin, argc, argv, envp);
+}

@@ -1,0 +1,6 @@
+PROGS += vpcwire-bridge
+vpcwire-bridge_SRCS := $(wildcard plugins/vpcwire-bridge/*.c)
+vpcwire-bridge_LIBS := eni pod cni rpc net json base
+vpcwire-bridge_INSTALL := $(CNIBINDIR)
+vpcwire-bridge_LIBS += $(if $(plugins_static),mnl)
+vpcwire-bridge_STATIC := $(plugins_static)
