@@ -280,57 +280,6 @@ static int have_bridge(struct add_job *job, uint64_t deadline_ms, struct vw_err 
 
 /* --- the container */
 
-struct clash {
-	const struct add_job *job;
-	struct vw_err *err;
-};
-
-static bool ports_clash(const struct eni_port *a, const struct eni_port *b)
-{
-	return a->proto == b->proto && a->host == b->host && (!a->at.family || !b->at.family || vw_ip_eq(&a->at, &b->at));
-}
-
-static int clashes(const struct eni_state *other, void *arg)
-{
-	const struct clash *c = arg;
-	const struct eni_state *st = &c->job->st;
-	char text[VW_CIDR_STRLEN];
-
-	if (!vw_mac_eq(&other->mac, &st->mac))
-		return 0;
-	for (size_t i = 0; i < st->addrs.n; i++) {
-		for (size_t k = 0; k < other->addrs.n; k++) {
-			if (vw_ip_eq(&st->addrs.v[i].ip, &other->addrs.v[k].ip))
-				return vw_err_set(c->err, EADDRINUSE, VW_CNI_TRY_AGAIN, "address %s is container %.64s's",
-						  vw_ip_str(&st->addrs.v[i].ip, text), other->key.container_id);
-		}
-	}
-	for (size_t i = 0; i < st->ports.n; i++) {
-		for (size_t k = 0; k < other->ports.n; k++) {
-			if (ports_clash(&st->ports.v[i], &other->ports.v[k]))
-				return vw_err_set(c->err, EADDRINUSE, VW_CNI_TRY_AGAIN,
-						  "port %u/%s of the ENI leads to container %.64s already", st->ports.v[i].host,
-						  eni_proto_str(st->ports.v[i].proto), other->key.container_id);
-		}
-	}
-	return 0;
-}
-
-static int refuse_clashes(const struct add_job *job, struct vw_err *err)
-{
-	const struct eni_ports *p = &job->st.ports;
-	struct clash c = {.job = job, .err = err};
-
-	for (size_t i = 0; i < p->n; i++) {
-		for (size_t k = 0; k < i; k++) {
-			if (ports_clash(&p->v[i], &p->v[k]))
-				return invalid(err, "runtimeConfig.portMappings has port %u/%s twice", p->v[i].host,
-					       eni_proto_str(p->v[i].proto));
-		}
-	}
-	return eni_state_each(job->conf.state_dir, clashes, &c, err);
-}
-
 static int fill_state(struct add_job *job, struct vw_err *err)
 {
 	struct eni_state *st = &job->st;
@@ -419,26 +368,17 @@ static int configure(void *arg, struct vw_err *err)
 
 /* --- the result */
 
-static int add_host_side(const struct add_job *job, struct vw_cni_result *r, const struct br_names *n)
-{
-	char mac[VW_MAC_STRLEN], end_mac[VW_MAC_STRLEN];
-	struct vw_cni_iface bridge = {.name = n->bridge, .mac = vw_mac_str(&n->mac, mac), .mtu = job->br.mtu};
-	struct vw_cni_iface end = {.name = job->st.host_name, .mac = vw_mac_str(&job->end.mac, end_mac), .mtu = job->st.mtu};
-
-	if (*job->conf.netns)
-		return 0;
-	return vw_cni_result_add_iface(r, &bridge) < 0 || vw_cni_result_add_iface(r, &end) < 0 ? -ENOMEM : 0;
-}
-
-static int fill_result(const struct add_job *job, struct vw_cni_result *r, const struct br_names *n)
+/* The end on the bridge has no place in a result when it is neither on the host nor in the container. */
+static int fill_result(const struct add_job *job, struct vw_cni_result *r)
 {
 	const struct eni_state *st = &job->st;
-	char mac[VW_MAC_STRLEN];
+	char mac[VW_MAC_STRLEN], end_mac[VW_MAC_STRLEN];
+	struct vw_cni_iface end = {.name = st->host_name, .mac = vw_mac_str(&job->end.mac, end_mac), .mtu = st->mtu};
 	struct vw_cni_iface pod = {
 		.name = st->key.ifname, .mac = vw_mac_str(&st->pod_mac, mac), .mtu = st->mtu, .sandbox = job->call->env.netns};
 	int index;
 
-	if (add_host_side(job, r, n) < 0)
+	if (!*job->conf.netns && vw_cni_result_add_iface(r, &end) < 0)
 		return -ENOMEM;
 	index = vw_cni_result_add_iface(r, &pod);
 	return index < 0 ? index : eni_addrs_report(&st->addrs, index, true, r);
@@ -446,10 +386,7 @@ static int fill_result(const struct add_job *job, struct vw_cni_result *r, const
 
 static int answer(const struct add_job *job, struct vw_cni_result *r, struct vw_err *err)
 {
-	struct br_names n;
-
-	br_names_of(&job->br.mac, &n);
-	if (fill_result(job, r, &n) < 0)
+	if (fill_result(job, r) < 0)
 		return vw_err_sys(err, ENOMEM, 0, "making the result");
 	if (job->call->conf.dns)
 		r->dns = job->call->conf.dns;
@@ -498,7 +435,7 @@ static int add_locked(struct add_job *job, uint64_t deadline_ms, struct vw_cni_r
 	struct vw_err ignored;
 	int r;
 
-	if (fill_state(job, err) < 0 || refuse_clashes(job, err) < 0)
+	if (fill_state(job, err) < 0 || br_refuse_clashes(job->conf.state_dir, &job->st, err) < 0)
 		return -err->eno;
 	br_key(&job->st.mac, &job->br.key);
 	r = eni_state_write(job->conf.state_dir, &job->st, err);

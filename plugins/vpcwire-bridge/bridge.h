@@ -109,6 +109,11 @@ int br_reap(struct br_place *p, const char *state_dir, struct vw_err *err);
 /** br_forget() - the tracked connections of its addresses. Without the lock: as long as its file is there, nobody gets them. */
 int br_forget(struct br_place *p, const struct eni_state *st, struct vw_err *err);
 
+/* --- clash.c */
+
+/** br_refuse_clashes() - an address or port of @st is another container's behind the same ENI: VW_CNI_TRY_AGAIN, and who has it. */
+int br_refuse_clashes(const char *state_dir, const struct eni_state *st, struct vw_err *err);
+
 /* --- the verbs */
 
 /** br_read() - the bridge of an ENI. br_find() - by MAC or name, as a configuration has it. Return: 1, 0 = there is none, -errno. */

@@ -125,11 +125,12 @@ static int take_netns(const struct vw_json *root, struct br_conf *c, struct vw_e
 
 /* --- the container */
 
-/* What the network's keys do not say, the runtime may (capability "ips", CNI_ARGS' IP). */
+/* What the runtime wants of this container (capability "ips", IP in CNI_ARGS) goes before the network's keys, a hint behind. */
 static void addresses_of_runtime(const struct vw_cni_call *call, struct br_conf *c)
 {
-	if (c->pod.n)
+	if (!call->wish.n_ip || (call->wish.ip_optional && c->pod.n))
 		return;
+	c->pod.n = 0;
 	for (unsigned int i = 0; i < call->wish.n_ip; i++)
 		c->pod.v[c->pod.n++] = vw_cidr_host(&call->wish.ip[i]);
 }

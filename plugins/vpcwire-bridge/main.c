@@ -160,29 +160,42 @@ int br_find(const struct br_conf *conf, struct eni_state *ret, struct vw_err *er
 	return r;
 }
 
-/* An ADD could be served now: the bridge is whole, or its ENI is there to make one. */
-int br_status(struct vw_cni_call *call, struct vw_err *err)
+/* Return: 0 = an ADD finds its bridge, or an ENI to make one of; -errno. */
+static int bridge_is_good(const struct eni_state *br, struct vw_err *err)
 {
 	vw_auto(br_place_done) struct br_place place = BR_PLACE_INIT;
 	struct vw_link bridge;
-	struct eni_state br;
+	int r = br_place_of(br, &place, err);
+
+	if (r == 0)
+		r = br_is_whole(&place, br, &bridge, err);
+	if (r > 0)
+		return 0;
+	err->cni = VW_CNI_LIMITED;      /* there is a bridge, so there are containers behind it */
+	return -err->eno;
+}
+
+int br_status(struct vw_cni_call *call, struct vw_err *err)
+{
+	struct eni_state br, st = {0};
 	struct br_conf conf;
 	int r;
 
 	if (br_conf_parse(call, &conf, err) < 0)
 		return -err->eno;
 	r = br_find(&conf, &br, err);
-	if (r == 0)
+	if (r > 0 && !br.orphaned) {
+		if (bridge_is_good(&br, err) < 0)
+			return -err->eno;
+		st.mac = br.mac;
+		st.addrs = conf.pod;
+		r = br_refuse_clashes(conf.state_dir, &st, err);
+	} else if (r >= 0) {
 		r = eni_is_there(&conf, err);
-	else if (r > 0 && (r = br_place_of(&br, &place, err)) == 0)
-		r = br_is_whole(&place, &br, &bridge, err);
-	else
-		return r;
-	if (r > 0 || (r == 0 && place.host.fd < 0))
-		return 0;
-	/* running containers are behind a bridge that is damaged; without one nobody suffers yet */
-	err->cni = place.host.fd >= 0 ? VW_CNI_LIMITED : VW_CNI_NOT_AVAILABLE;
-	return -err->eno;
+	}
+	if (r < 0)
+		err->cni = VW_CNI_NOT_AVAILABLE;
+	return r;
 }
 
 /* --- GC */

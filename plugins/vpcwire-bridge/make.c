@@ -454,6 +454,8 @@ static int check_links(struct br_place *p, struct job *job, struct vw_err *err)
 {
 	int r = find_bridge(p, &job->names, &job->bridge, err);
 
+	if (r == -EEXIST)
+		err->cni = VW_CNI_CHECK_FAILED;
 	if (r < 0)
 		return vw_absent_or(err, r, job->names.bridge, "at the bridge");
 	if (!(job->bridge.flags & IFF_UP))

@@ -18,9 +18,11 @@ void br_place_done(struct br_place *p)
 	vw_close_fd(&p->host_fd);
 }
 
-static int open_nft(void *arg, struct vw_err *err)
+static int open_sockets(void *arg, struct vw_err *err)
 {
-	return vw_nftnl_open(arg, err);
+	struct br_place *p = arg;
+
+	return vw_nl_open(&p->nl, err) < 0 || vw_nftnl_open(&p->nft, err) < 0 ? -err->eno : 0;
 }
 
 /* @path: "" = the host. @id: NULL = any namespace; another one than this is as good as none. */
@@ -40,9 +42,7 @@ static int open_there(const char *path, const struct vw_netns_id *id, struct br_
 		vw_close_fd(&p->fd);
 		return vw_err_set(err, ENOENT, VW_CNI_INVALID_NETNS, "'%s' is another namespace now", path);
 	}
-	if (vw_nl_open_at(&p->nl, p->fd, err) < 0 || vw_netns_run(p->fd, open_nft, &p->nft, err) < 0)
-		return -err->eno;
-	return 0;
+	return *path ? vw_netns_run(p->fd, open_sockets, p, err) : open_sockets(p, err);
 }
 
 int br_place_open(const char *path, struct br_place *ret, struct vw_err *err)

@@ -4,8 +4,10 @@ import json
 import pathlib
 import re
 import subprocess
+import uuid
 
-from tests.conformance.eninode import EniNode
+from tests.conformance.eninode import OUTSIDE, EniNode
+from tests.conformance.subject import Pod
 from tests.harness import proc, traffic
 
 PLUGIN = str(proc.BIN / "vpcwire-bridge")
@@ -68,7 +70,7 @@ class BridgeNode(EniNode):
                 rows.append(f"{path}: {path.read_text().strip() if path.exists() else None}")
         if self.netns:
             for what in (["link"], ["addr"], ["route", "show", "table", "all"], ["rule"], ["-6", "rule"]):
-                lines = re.sub(r" state \w+", "", self.at_bridge("ip", "-o", *what).stdout).splitlines()
+                lines = re.sub(r" state \w+|<[A-Z_,-]+>", "", self.at_bridge("ip", "-o", *what).stdout).splitlines()
                 rows += [f"bridge: {line}" for line in sorted(lines) if "fe80::" not in line]
             rows.append(self.at_bridge("nft", "list", "ruleset").stdout)
         return rows + self.remembered()
@@ -77,6 +79,14 @@ class BridgeNode(EniNode):
         super().close()
         if self.netns:
             proc.run(["umount", "-l", self.netns], check=False)
+
+    @staticmethod
+    def host_end(pod, ifname="eth0"):
+        """Its name: a hash of the attachment, so that it can be found by whoever knows that alone."""
+        h = 0xcbf29ce484222325
+        for byte in f"{pod.cid}\0{ifname}".encode():
+            h = (h ^ byte) * 0x100000001b3 % 2**64
+        return f"vbe{h >> 16:012x}"
 
     # --- places: where programs run, and who is seen by them
 
@@ -110,3 +120,63 @@ def ports(*mappings):
     """runtimeConfig with (host port, container port, protocol[, host IP])."""
     keys = ("hostPort", "containerPort", "protocol", "hostIP")
     return {"portMappings": [dict(zip(keys, m)) for m in mappings]}
+
+
+class BridgeSubject(BridgeNode):
+    """The node for the 60 rows: every attachment has a private address of its own behind one ENI on the host; configurations
+    of nobody's name another ENI. With `only_one`, all want the same address.
+    """
+
+    def __init__(self, plugin, tmp_path, only_one=False):
+        self.given, self.only_one = {}, only_one
+        super().__init__(tmp_path)
+        self.plugin = plugin
+        self.eni(2)
+
+    def conf(self, version="1.1.0", pod=None, ifname="eth0", **more):
+        n, eni = 1, self.eni(1)
+        if isinstance(pod, Pod) and not self.only_one:
+            n = self.given.setdefault((pod.path, ifname), len(self.given) + 2)
+        elif not self.only_one:
+            eni = self.eni(2)
+        keys = {"ipAddresses": [f"172.30.{n // 256}.{n % 256}/16"], "eniMACAddress": eni.mac, "eniIPAddresses": [f"{eni.address}/24"],
+                "gatewayIPAddresses": [eni.gateway]}
+        return super().conf(version, pod, ifname, **{**keys, **more})
+
+    def new_pod(self, cid):
+        pod = super(BridgeNode, self).new_pod(cid)
+        if cid == "c1":
+            pod.cid = f"{pathlib.Path(pod.path).name}-{uuid.uuid4().hex}"
+        return pod
+
+    def new_pods(self, count):
+        made = [self.new_pod("c1") for _ in range(count)]
+        self.pods += made
+        return made
+
+    def reachable(self):
+        return OUTSIDE
+
+    def held(self):
+        return sorted(f"{s['container_id']}/{s['ifname']}" for s in self.states())
+
+    def kernel(self):
+        pods, self.pods = self.pods, []
+        try:
+            return [row for row in self.everything() if not row.startswith("remembered: ") and not row.endswith(".json")]
+        finally:
+            self.pods = pods
+
+    def left_over(self):
+        return self.remembered()
+
+    def calls_elsewhere(self):
+        """To whom else a call could have led: there is nobody."""
+        return None
+
+    def backend(self, up):
+        """Nothing runs behind this plugin."""
+
+    def close(self):
+        self.batch([[[self.job("DEL", pod, ifname=ifname)]] for pod in self.pods for ifname in {"eth0", *pod.results}], workers=4)
+        super().close()

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import ipaddress
 
+from tests.conformance.bridgenode import BridgeSubject
 from tests.conformance.eninode import EniSubject
 from tests.conformance.subject import Bare, Whole
 from tests.harness import proc, trace
@@ -18,6 +19,7 @@ class Vpcwire:
     without = {}
     has_daemon = True           # that can be away
     chooses = True              # among addresses
+    takes = False
     lab = {"instance_type": "m5.2xlarge", "prefix_delegation": True, "daemon_config": {"ip_cooldown_s": 1}}
     # few pods fit on this one: two ENIs with one address each beside their own
     tight_lab = {"instance_type": "t2.micro", "daemon_config": {"ip_cooldown_s": 1}}
@@ -133,6 +135,7 @@ class VpcwireEni:
     without = {33: _alone, 49: _no_delegate, 50: _no_delegate, 51: _no_delegate}
     has_daemon = False
     chooses = False
+    takes = False               # any address and MAC that a runtime asks for
     tight_room = 1              # an ENI is for one container
     unsupported = Vpcwire.unsupported
     must_fail = {"sendto", "recvmsg", "setns", "socket", "write", "openat"}
@@ -193,4 +196,72 @@ class VpcwireEni:
         return any("interface lives" in line and pod.cid in line for line in (subject.tmp / "gc.log").read_text().splitlines())
 
 
-PLUGINS = {p.name: p for p in (Vpcwire(), VpcwireEni())}
+class VpcwireBridge(VpcwireEni):
+    name = "vpcwire-bridge"
+    _no_delegate = "it delegates to nobody: addresses stand in the configuration, or the runtime asks for them"
+    without = {33: VpcwireEni.without[33], 49: _no_delegate, 50: _no_delegate, 51: _no_delegate}
+    takes = True                # any address that is nobody's
+    tight_room = 1              # one address is for one container
+    unsupported = {"runtimeConfig": {"ipRanges": [[{"subnet": "192.0.2.0/24"}]], "deviceID": "0000:04:00.5",
+                                     "infinibandGUID": "c2:11:22:33:44", "bandwidth": {"ingressRate": 1000000}}}
+
+    def whole(self, _labs, tmp):
+        unshare_net()
+        return BridgeSubject(self, tmp)
+
+    bare = functools.partialmethod(whole, None)
+
+    @contextlib.contextmanager
+    def tight(self, tmp):
+        unshare_net()
+        yield BridgeSubject(self, tmp, only_one=True)
+
+    @staticmethod
+    def damages(pod):
+        node, bridge = pod.subject, "vbr020000000001"
+        address = pod.results["eth0"]["ips"][0]["address"].split("/")[0]
+        end, table = node.host_end(pod), f"inet vpcwire-{bridge}"
+        tables = sorted({r["table"] for r in node.json("rule", "show") if str(r["table"]).isdigit()})
+        return [
+            ("pod", "ip link set eth0 down", "down"),
+            ("pod", f"ip addr del {address}/32 dev eth0", f"address {address}/32"),
+            ("pod", "ip route del default", "default route"),
+            ("pod", "ip route del 10.0.1.1", "route"),
+            ("pod", "ip neigh del 10.0.1.1 dev eth0", "neighbour"),
+            ("pod", "ip link set eth0 mtu 9100", "MTU 9100"),
+            ("pod", "ip link set eth0 address 02:00:00:00:00:99", "02:00:00:00:00:99"),
+            ("pod", "ip link set eth0 name eth7", "eth0"),
+            ("pod", "ip link del eth0", end),
+            ("node", f"ip link set {end} down", "down"),
+            ("node", f"ip link set {end} nomaster", f"no port of bridge {bridge}"),
+            ("node", f"ip link set {end} alias other", "not this container's"),
+            ("node", f"ip link set {end} name gone0", end),
+            ("node", f"ip route del {address} table {tables[0]}", f"route to {address}"),
+            ("node", f"nft delete element {table} private4 {{ {address} }}", f"{address} is missing in set private4"),
+            ("node", f"ip link set {bridge} down", f"{bridge} is down"),
+            ("node", f"ip route del default table {tables[1]}", "default route"),
+            # these stay, for every later container: each is seen before the one above it
+            ("node", f"ip rule del prio 1500 iif {bridge}", "rule"),
+            ("node", "ip link set eth1 down", "ENI eth1"),
+            ("node", f"ip link set {bridge} alias other", bridge),
+        ]
+
+    @staticmethod
+    def lose_an_eni(subject):
+        """EC2 detaches what the containers are behind."""
+        subject.in_router("ip", "link", "del", "v1")
+
+    @staticmethod
+    def status_fails(subject):
+        """The ENI is gone that a configuration of nobody's names."""
+        proc.run(["ip", "link", "del", "eth2"])
+
+    @staticmethod
+    @contextlib.contextmanager
+    def undeletable(subject, times):
+        """The kernel refuses the first requests: one, and a container is given up."""
+        with subject.wrapped("strace", "-qq", "-o", "/dev/null", "-e", f"inject=sendto:error=EPERM:when=1..{times}"):
+            yield
+
+
+PLUGINS = {p.name: p for p in (Vpcwire(), VpcwireEni(), VpcwireBridge())}

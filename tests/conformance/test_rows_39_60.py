@@ -419,8 +419,45 @@ def test_row_54_addresses_and_macs_that_are_asked_for(subject):
     """The capability beats args, args beats CNI_ARGS; what cannot be had is refused, but for args, which are hints."""
     if subject.plugin.chooses:
         serves_wishes(subject)
+    elif subject.plugin.takes:
+        takes_wishes(subject)
     else:
         refuses_wishes(subject)
+
+
+def takes_wishes(subject):
+    """Any address that is nobody's; a hint only where the configuration does not say."""
+    capability = {"runtimeConfig": {"ips": ["172.30.9.1/16"], "mac": MACS[0]}}
+    args = {"args": {"cni": {"ips": ["172.30.9.2"], "mac": MACS[1]}}}
+    env = f"IP=172.30.9.3;MAC={MACS[2]};K8S_POD_NAME=p"
+    for conf, cni_args, address, mac in (({**capability, **args}, env, "172.30.9.1", 0), (capability, env, "172.30.9.1", 0),
+                                         ({**args, "ipAddresses": None}, env, "172.30.9.2", 1), (args, None, None, 1), ({}, env, "172.30.9.3", 2)):
+        pod = subject.pod()
+        result = subject.add(pod, conf=conf, args=cni_args)
+        own = subject.conf(pod=pod)["ipAddresses"][0].split("/")[0]
+        assert pod.addresses("eth0") == [address or own] == [i["address"].split("/")[0] for i in result["ips"]]
+        assert pod.links()["eth0"]["address"] == MACS[mac] == result["interfaces"][1]["mac"]
+        subject.check(pod, conf=conf, args=cni_args)
+        pod.run("ping", "-c1", "-W5", subject.reachable())
+        subject.delete(pod, conf=conf)
+    held = subject.pod()
+    subject.add(held, conf=capability)
+    pod = with_lo_up(subject)
+    before = subject.snapshot()
+    refusals = [({"ips": ["172.30.9.1"]}, 11, "172.30.9.1"), ({"ips": ["2001:db8::9"]}, 7, "2001:db8::9"), ({"ips": ["10.0.1.5"]}, 7, "10.0.1.5"),
+                ({"ips": ["172.30.9.5", "172.30.9.6"]}, 2, "ips"), ({"ips": ["nonsense"]}, 7, "runtimeConfig.ips[0]"),
+                ({"mac": "01:00:5e:00:00:01"}, 7, "mac")]
+    refusals += [({key: value}, 2, f"runtimeConfig.{key}") for key, value in subject.plugin.unsupported["runtimeConfig"].items()]
+    for wish, code, words in refusals:
+        error = refused(subject.add, pod, conf={"runtimeConfig": wish})
+        assert error.code == code and words in error.msg, (wish, error)
+        subject.settled(before)
+        (key, value), = wish.items()
+        subject.add(pod, conf={"runtimeConfig": {key: type(value)()}})          # empty: nothing is asked for
+        subject.delete(pod, conf={"runtimeConfig": wish})                       # and no DEL fails for it
+        subject.settled(before)
+    for cni_args, code in (("IP=nonsense", 4), ("MAC=nonsense", 4), ("IP=172.30.9.1", 11)):
+        assert refused(subject.add, pod, args=cni_args).code == code, cni_args
 
 
 def refuses_wishes(subject):

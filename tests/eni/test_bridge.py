@@ -63,7 +63,7 @@ def test_add_and_del(node):
     assert result.routes == [{"dst": "0.0.0.0/0", "gw": "10.0.1.1"}, {"dst": "::/0", "gw": "2001:db8:1::1"}]
     assert all(result.interfaces[i["interface"]]["name"] == "eth0" for i in result.ips)
     if not node.netns:
-        assert [i["name"] for i in result.interfaces][0] == "vbr020000000001"
+        assert [i["name"] for i in result.interfaces] == [node.host_end(pod), "eth0"]
     node.check(pod, result.raw)
     node.delete(pod)
     assert node.remembered() == []
