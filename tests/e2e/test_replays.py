@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Replays: the calls that runtimes which are not run here make, in their order, with their arguments and encodings.
+"""Replays: the calls that runtimes make, in their order, with their arguments and encodings, where the real ones do not go.
 
-CRI-O is not in Debian 12; podman is not run here. Sources: cri-o server/sandbox_network.go and ocicni pkg/ocicni/ocicni.go; containers/common libnetwork/cni/{run,cni_exec,cni_conversion}.go.
+CRI-O is not in Debian 12. podman is run (test_podman.py), but no test of it can choose when the namespace goes. Sources: cri-o server/sandbox_network.go and ocicni pkg/ocicni/ocicni.go; containers/common libnetwork/cni/{run,cni_exec,cni_conversion}.go.
 """
 import re
 

@@ -29,16 +29,20 @@ disabled_plugins = {disabled}
 
 
 # The node sees a cgroup of its own as the root of each hierarchy. runc must see it so too, or its containers, which mount theirs, look
-# for it in the wrong place: so containerd is in that cgroup, and in a namespace of it.
-IN_A_CGROUP = """echo $$
-for d in /sys/fs/cgroup/*/ /sys/fs/cgroup/; do
+# for it in the wrong place: so a runtime is in that cgroup, and in a namespace of it.
+IN_A_CGROUP = """for d in /sys/fs/cgroup/*/ /sys/fs/cgroup/; do
 	[ -e $d/cgroup.procs ] || continue
 	[ ! -e $d/cpuset.cpus ] || [ -n "$(cat $d/cpuset.cpus)" ] || cat /sys/devices/system/cpu/online > $d/cpuset.cpus
 	[ ! -e $d/cpuset.mems ] || [ -n "$(cat $d/cpuset.mems)" ] || echo 0 > $d/cpuset.mems
 	echo $$ > $d/cgroup.procs
 done 2>/dev/null
-exec unshare --cgroup containerd --config "$1"
+exec unshare --cgroup "$@"
 """
+
+
+def enter_a_cgroup(*argv):
+    """The command, in the node's cgroup as the root of a namespace of its own."""
+    return ["sh", "-c", IN_A_CGROUP, "-", *[str(a) for a in argv]]
 
 
 def make_rootfs(folder):
@@ -79,7 +83,7 @@ class Containerd:
         self.start()
 
     def start(self):
-        argv = self.node.argv("sh", "-c", IN_A_CGROUP, "-", self.dir / "config.toml")
+        argv = self.node.argv("sh", "-c", 'echo $$; exec "$@"', "-", *enter_a_cgroup("containerd", "--config", self.dir / "config.toml"))
         self.proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.log, env=self.node.env())
         line = self.proc.stdout.readline()
         assert line.strip(), self.messages()
