@@ -377,6 +377,22 @@ int hostnet_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct
 
 /* --- removal */
 
+int hostnet_eni_bare(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err)
+{
+	const struct vw_addr four = hostnet4_eni_addr(eni), six = hostnet6_eni_addr(eni);
+	int r = hostnet_eni_remove(hn, eni, err);
+
+	if (r < 0 || !eni->ifindex)
+		return r;
+	(void)vw_addr_del(&hn->batch, &four);
+	vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+	if (six.addr.ip.family) {
+		(void)vw_addr_del(&hn->batch, &six);
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+	}
+	return hostnet_commit(hn, err);
+}
+
 static bool about_all(const struct vw_rule *r, const void *arg)
 {
 	return true;

@@ -124,6 +124,9 @@ int hostnet_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct 
  */
 int hostnet_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
 
+/** hostnet_eni_bare() - like hostnet_eni_remove(), and the addresses that _setup() put on the interface (its index 0: on none). */
+int hostnet_eni_bare(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
+
 enum hostnet_snat_random { HOSTNET_SNAT_PRNG, HOSTNET_SNAT_HASHRANDOM, HOSTNET_SNAT_NONE };
 
 /**

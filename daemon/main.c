@@ -1,4 +1,5 @@
 /* vpcwired: command line, then daemon_new(), daemon_run(), daemon_free(). */
+#include "daemon/cleanup.h"
 #include "daemon/config.h"
 #include "daemon/daemon.h"
 #include "daemon/http.h"
@@ -24,6 +25,7 @@ static const char usage[] =
 	"  --config FILE   settings (default " DEFAULT_CONFIG "); docs/CONFIG.md names them all\n"
 	"  --run-dir DIR   socket, store and lock (default /run/vpcwire)\n"
 	"  --bpf-dir DIR   where programs and maps are pinned, on a bpffs (default /sys/fs/bpf/vpcwire)\n"
+	"  --cleanup       for good: remove all that vpcwired and its pods have left in the kernel, the pins, the state; and exit\n"
 	"  --print-config-docs  docs/CONFIG.md\n"
 	"  --check         read the configuration, say what is wrong with it, and exit\n"
 	"  --version, --help\n";
@@ -40,6 +42,20 @@ static int check_config(const char *path)
 	printf("%s: ok\n", path);
 	vwired_config_free(cfg);
 	return 0;
+}
+
+static int clean_up(const char *path)
+{
+	struct vwired_config *cfg = NULL;
+	struct vw_err err;
+	int r = vwired_config_load(path, &cfg, &err);
+
+	if (r == 0)
+		r = cleanup(cfg, &err);
+	if (r < 0)
+		fprintf(stderr, "vpcwired: %s\n", err.msg);
+	vwired_config_free(cfg);
+	return r < 0 ? 1 : 0;
 }
 
 static int print_docs(void)
@@ -73,12 +89,13 @@ int main(int argc, char **argv)
 	static const struct option options[] = {
 		{ "config", required_argument, NULL, 'c' }, { "run-dir", required_argument, NULL, 'r' },
 		{ "bpf-dir", required_argument, NULL, 'b' }, { "check", no_argument, NULL, 'k' },
+		{ "cleanup", no_argument, NULL, 'x' },
 		{ "print-config-docs", no_argument, NULL, 'd' },
 		{ "version", no_argument, NULL, 'v' },      { "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	const char *config = DEFAULT_CONFIG;
-	bool check = false;
+	bool check = false, clean = false;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -94,6 +111,9 @@ int main(int argc, char **argv)
 			break;
 		case 'k':
 			check = true;
+			break;
+		case 'x':
+			clean = true;
 			break;
 		case 'd':
 			return print_docs();
@@ -114,6 +134,8 @@ int main(int argc, char **argv)
 	}
 	if (check)
 		return check_config(config);
+	if (clean)
+		return clean_up(config);
 	prctl(PR_SET_DUMPABLE, 0);      /* credentials are in memory: no core, no ptrace by others */
 	trim_init_process();
 	if (http_init_process() < 0) {

@@ -14,6 +14,9 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+
+#define TO_WIRE "vpcwire_to_wire"
 
 /* @dirs filters on the link's clsact; a link that has gone is no failure */
 static int attach(struct daemon *d, const struct vw_filter *f, unsigned int n, struct vw_err *err)
@@ -35,7 +38,7 @@ static struct vw_filter eni_filter(struct daemon *d, const struct eni *e)
 		.ifindex = e->ifindex,
 		.dir = VW_TC_EGRESS,
 		.prog_fd = np_to_wire_fd(d->np),
-		.name = "vpcwire_to_wire",
+		.name = TO_WIRE,
 		.dev = e->ifname,
 	};
 }
@@ -58,6 +61,27 @@ void programs_attach_eni(struct daemon *d, const struct eni *e)
 	if (attach(d, &f, 1, &err) < 0)
 		vw_error("the eBPF program could not be attached to an ENI: egress to services behind it is not judged",
 			 "eni=%s ifname=%s err=\"%s\"", e->row.id, e->ifname, err.msg);
+}
+
+int programs_detach(struct vw_nl *nl, const struct vw_link *link, struct vw_err *err)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	const struct vw_filter f = { .ifindex = link->ifindex, .dir = VW_TC_EGRESS, .dev = link->name };
+	struct vw_filter_info info;
+	int in, out, r = vw_filter_get(nl, &f, &info, err);
+
+	if (r == -ENOENT || r == -ENODEV || (r == 0 && strcmp(info.name, TO_WIRE)))
+		return 0;
+	in = r < 0 ? r : vw_filter_count(nl, link->ifindex, VW_TC_INGRESS, err);
+	out = in < 0 ? in : vw_filter_count(nl, link->ifindex, VW_TC_EGRESS, err);
+	if (out < 0)
+		return out;
+	if (in == 0 && out == 1)
+		vw_clsact_del(&b, link->ifindex, link->name);
+	else
+		vw_filter_del(&b, &f);
+	vw_nl_tolerate(&b, VW_NL_OK_GONE);
+	return vw_nl_commit(nl, &b, err);
 }
 
 /* --- repair */

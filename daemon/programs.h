@@ -5,6 +5,8 @@ struct daemon;
 struct eni;
 struct hostnet_truth;
 struct vw_err;
+struct vw_link;
+struct vw_nl;
 
 /**
  * DOC: eBPF programs on links that exist
@@ -17,6 +19,8 @@ struct vw_err;
 void programs_attach_eni(struct daemon *d, const struct eni *e);
 /** programs_renew() - after a start: the pods that live run the programs that are pinned now. Nothing to do mostly. */
 void programs_renew(struct daemon *d);
+/** programs_detach() - for removal: to_wire off @link, and its clsact if nothing else is on it. Return: 0, -errno. */
+int programs_detach(struct vw_nl *nl, const struct vw_link *link, struct vw_err *err);
 /**
  * programs_repair_pod(), programs_repair_enis() - like hostnet_repair(), for the programs on the two sides of a pod's veth, and on
  * ENIs. By whichever way a program hangs there, clsact or tcx, it is there. Return: 0, -errno.

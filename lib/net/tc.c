@@ -13,6 +13,7 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <stdalign.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -140,6 +141,31 @@ int vw_filter_get(struct vw_nl *nl, const struct vw_filter *f, struct vw_filter_
 	if (r == -EINVAL) /* "Parent Qdisc doesn't exists", "Class doesn't support blocks" */
 		err->eno = ENOENT;
 	return r < 0 ? -err->eno : 0;
+}
+
+/* of a filter with a handle; each classifier begins with a message that has none */
+static int any_filter(const struct nlmsghdr *nlh, void *item, const void *arg)
+{
+	const struct tcmsg *tcm = mnl_nlmsg_get_payload(nlh);
+
+	return nlh->nlmsg_type == RTM_NEWTFILTER && mnl_nlmsg_get_payload_len(nlh) >= sizeof(*tcm) && tcm->tcm_handle != 0;
+}
+
+int vw_filter_count(struct vw_nl *nl, unsigned int ifindex, enum vw_tc_dir dir, struct vw_err *err)
+{
+	const struct vw_filter f = {.ifindex = ifindex, .dir = dir};
+	alignas(struct nlmsghdr) char buf[96] = {0};
+	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
+	struct tcmsg tcm = filter_tcm(&f);
+	void *items = NULL;
+	int n;
+
+	tcm.tcm_handle = tcm.tcm_info = 0;
+	nlh->nlmsg_type = RTM_GETTFILTER;
+	memcpy(mnl_nlmsg_put_extra_header(nlh, sizeof(tcm)), &tcm, sizeof(tcm));
+	n = vw_nl_dump(nl, nlh, any_filter, sizeof(char), NULL, "listing filters", &items, err);
+	free(items);
+	return n == -EINVAL || n == -ENOENT ? 0 : n;
 }
 
 /* --- token bucket */

@@ -74,6 +74,8 @@ int vw_clsact_del(struct vw_nl_batch *b, unsigned int ifindex, const char *dev);
  */
 int vw_filter_replace(struct vw_nl_batch *b, const struct vw_filter *f);
 int vw_filter_del(struct vw_nl_batch *b, const struct vw_filter *f);
+/** vw_filter_count() - filters of any kind on one side of a link. Return: how many, 0 without a qdisc for them, -errno. */
+int vw_filter_count(struct vw_nl *nl, unsigned int ifindex, enum vw_tc_dir dir, struct vw_err *err);
 /**
  * vw_filter_get() - the filter with @f's place. Return: 0, -ENOENT (no filter, no qdisc), -ENODEV,
  * -errno.

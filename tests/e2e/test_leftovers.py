@@ -92,3 +92,59 @@ def test_after_all_were_killed_at_once_gc_leaves_nothing(make_lab, netns):
     proc.wait_until(lambda: of_ec2(lab) == addresses, lambda: f"the addresses back with EC2\n{audit.difference(addresses, of_ec2(lab))}",
                     timeout=60)
     proc.wait_until(lambda: not any(rows(node).values()), lambda: f"an empty store: {rows(node)}", timeout=20)
+
+
+# --- removal for good
+
+
+def cleanup(node):
+    config = "/etc/vpcwire/vpcwired.json"
+    return node.run(proc.BIN / "vpcwired", "--config", config, "--run-dir", node.run_dir, "--bpf-dir", "/sys/fs/bpf/vpcwire", "--cleanup",
+                    check=False)
+
+
+def not_of_new_enis(lines, enis):
+    """ENIs that were attached meanwhile stay attached, without addresses of theirs."""
+    return [l for l in lines if not any(f'"ifname": "{e}"' in l and (l.startswith("link:") or '"local"' not in l) for e in enis)]
+
+
+def files(node):
+    return node.run("sh", "-c", "find $1 /sys/fs/bpf/vpcwire ! -type d 2>/dev/null", "-", node.run_dir, check=False).stdout.splitlines()
+
+
+@pytest.mark.limit(180)
+def test_removal_for_good_leaves_nothing(make_lab):
+    lab = make_lab("--no-daemon", "--ipv6", instance_type="t3.small")
+    node = lab.nodes[0]
+    pristine, programs, before = audit.kernel(node), filters(node), files(node)
+    lab.start_daemon(node.name)
+    proc.wait_until(node.serves, "the daemon to serve")
+    pods = node.pods(5)
+    for pod in pods:
+        pod.add()
+    enis = [e["ifname"] for e in node.info()["enis"] if not e["primary"]]
+    assert enis, "five pods of a t3.small need a second ENI"
+    used = audit.kernel(node)
+
+    refused = cleanup(node)
+    assert refused.returncode == 1 and "vpcwired" in refused.stderr and audit.kernel(node) == used, refused.stderr
+    lab.stop_daemon(node.name)
+    refused = cleanup(node)
+    assert refused.returncode == 1 and "5 pods have interfaces of ours" in refused.stderr, refused.stderr
+    assert audit.kernel(node) == used, "nothing half done"
+
+    pods[0].delete()                # a tombstone
+    for pod in pods:
+        pod.remove()                # takes its veth along
+    for attempt in ("first", "again"):
+        done = cleanup(node)
+        assert done.returncode == 0 and not done.stderr, f"{attempt}: {done.stderr}"
+        assert not_of_new_enis(audit.kernel(node), enis) == pristine, audit.difference(pristine, audit.kernel(node))
+        assert [l for l in filters(node).splitlines() if l not in enis] == programs.splitlines()
+        assert {f for f in files(node) if not f.endswith((".log", ".jsonl"))} <= set(before)
+
+    lab.start_daemon(node.name)
+    proc.wait_until(node.serves, "the daemon to serve again")
+    again = node.pod()
+    again.add()
+    assert again.check() is None
