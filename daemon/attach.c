@@ -219,7 +219,7 @@ void attach_reaped(unsigned int ifindex, void *daemon)
 
 /* --- putting a veth and its route away */
 
-static void hostnet_pod_of(const struct attachment *a, struct hostnet_pod *ret)
+void attach_host_side(const struct attachment *a, struct hostnet_pod *ret)
 {
 	*ret = (struct hostnet_pod){ .ifindex = VW_IFINDEX_BASE + a->slot };
 	if (a->addr.family)
@@ -235,7 +235,7 @@ static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *e
 	struct vw_err again;
 	int r;
 
-	hostnet_pod_of(a, &pod);
+	attach_host_side(a, &pod);
 	slot_clear(d, a->slot);     /* from here on nothing that the pod sends gets through */
 	r = hostnet_pod_forget(d->hostnet, &pod, err);
 	if (r < 0) {

@@ -9,6 +9,7 @@
 #include <uthash.h>
 
 struct daemon;
+struct hostnet_pod;
 struct hostnet_scan;
 struct vw_err;
 
@@ -56,6 +57,8 @@ struct attach_table {
 int attach_add(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wiring *ret_w, struct vw_err *err);
 /** attach_row() - key, addresses, slot and age of @a; what only the store has is empty. */
 struct store_attachment attach_row(const struct attachment *a);
+/** attach_host_side() - its veth and its addresses. */
+void attach_host_side(const struct attachment *a, struct hostnet_pod *ret);
 /** attach_known() - @key has an attachment. */
 bool attach_known(const struct daemon *d, const struct vw_attach_key *key);
 /** attach_del() - release @key. Unknown is success. @failed: an ADD undoes itself, the address need not cool. */

@@ -194,18 +194,6 @@ static void tell(struct drift *dr, uint64_t now)
 
 /* --- a round */
 
-static struct hostnet_pod host_side(const struct attachment *a)
-{
-	struct hostnet_pod p = { .ifindex = VW_IFINDEX_BASE + a->slot };
-
-	memcpy(p.ifname, a->host_ifname, sizeof(p.ifname));
-	if (a->addr.family)
-		p.addr[p.n_addr++] = vw_cidr_host(&a->addr);
-	if (a->addr6.family)
-		p.addr[p.n_addr++] = vw_cidr_host(&a->addr6);
-	return p;
-}
-
 /* Return: pods whose routes must be there; @later: some may not have theirs yet */
 static size_t settled_pods(struct drift *dr, struct hostnet_pod *pods, uint64_t now)
 {
@@ -220,7 +208,7 @@ static size_t settled_pods(struct drift *dr, struct hostnet_pod *pods, uint64_t 
 			due(dr, a->created_ms + YOUNG_MS);
 			continue;
 		}
-		pods[n++] = host_side(a);
+		attach_host_side(a, &pods[n++]);
 	}
 	return n;
 }
@@ -245,10 +233,11 @@ static int node_round(struct drift *dr, unsigned int kinds, struct hostnet_truth
 
 static int pod_round(struct drift *dr, const struct attachment *a, const struct hostnet_truth *t, struct vw_err *err)
 {
-	const struct hostnet_pod p = host_side(a);
+	struct hostnet_pod p;
 	char owner[VW_IFALIAS_MAX];
 	int r;
 
+	attach_host_side(a, &p);
 	(void)snprintf(owner, sizeof(owner), "%.230s/%s", a->container_id, a->ifname);  /* as the plugin writes it */
 	r = hostnet_pod_repair(dr->d->hostnet, &p, owner, t, err);
 	return r > 0 ? programs_repair_pod(dr->d, a, t, err) : r;
