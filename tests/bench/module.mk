@@ -2,6 +2,11 @@
 PROGS += cnispawn
 cnispawn_SRCS := tests/bench/cnispawn.c
 cnispawn_INSTALL := none
+# Sends packets as fast as a node forwards them.
+PROGS += blast
+blast_SRCS := tests/bench/blast.c
+blast_LIBS := base
+blast_INSTALL := none
 # A fleet of nodes on one account in virtual time; no I/O. Of the daemon it takes the backoff alone.
 PROGS += fleet
 fleet_SRCS := $(wildcard tests/bench/fleet/*.c) daemon/backoff.c
