@@ -263,6 +263,25 @@ static int do_unfragment(void *arg, const struct vw_json *args, struct vw_json *
 	return 0;
 }
 
+static int do_delete_subnet(void *arg, const struct vw_json *args, struct vw_json *reply, struct vw_err *err)
+{
+	struct sim_service *s = arg;
+	struct sim_instance *inst;
+	struct sim_subnet *sn;
+	struct sim_eni *e;
+
+	if (get_subnet(s, args, &sn, err) < 0)
+		return -err->eno;
+	TAILQ_FOREACH(inst, &s->w->instances, link)
+		if (inst->subnet == sn)
+			return vw_err_set(err, EBUSY, 0, "the subnet '%s' has dependencies: %s", sn->id, inst->id);
+	TAILQ_FOREACH(e, &s->w->enis, link)
+		if (e->subnet == sn)
+			return vw_err_set(err, EBUSY, 0, "the subnet '%s' has dependencies: %s", sn->id, e->id);
+	sim_subnet_delete(s->w, sn);
+	return 0;
+}
+
 static int do_expire(void *arg, const struct vw_json *args, struct vw_json *reply, struct vw_err *err)
 {
 	struct sim_service *s = arg;
@@ -329,6 +348,7 @@ static const struct sim_ctl_cmd cmds[] = {
 	{ "counters", do_counters, "" },
 	{ "delays", do_delays, "attach_ms detach_ms" },
 	{ "delete-eni", do_delete_eni, "eni" },
+	{ "delete-subnet", do_delete_subnet, "subnet" },
 	{ "detach-eni", do_detach_eni, "eni" },
 	{ "expire-credentials", do_expire, "role" },
 	{ "fault", do_fault, "action path kind nth times code message status bytes delay_ms" },

@@ -183,6 +183,12 @@ void sim_ec2_args_done(struct sim_ec2_args *a)
 	sim_filters_done(&a->filters);
 }
 
+/* EC2 is eventually consistent: a read may show what was */
+static int stale(struct sim_ec2_call *c, const struct sim_http_req *req, const struct sim_fault *x)
+{
+	return sim_answer_old(&c->s->faults, req->body, req->body_len, c->out) < 0 ? sim_fault_fail(x, &c->f) : 0;
+}
+
 void sim_ec2_handle(struct sim_service *s, const struct sim_http_req *req, struct sim_http_resp *resp)
 {
 	struct sim_ec2_call c = { .s = s, .w = s->w, .out = &resp->body };
@@ -205,8 +211,12 @@ void sim_ec2_handle(struct sim_service *s, const struct sim_http_req *req, struc
 	}
 	if (r == 0)
 		r = admit(&c, act, req);
-	if (r == 0)
+	if (r == 0 && fault && x.kind == SIM_FAULT_STALE)
+		r = stale(&c, req, &x);
+	else if (r == 0)
 		r = run(&c, act, id);
+	if (r == 0 && !fault && strncmp(name, "Describe", 8) == 0)
+		sim_answer_keep(&s->faults, req->body, req->body_len, c.out);
 	if (r < 0) {
 		sim_count(&s->faults, name, c.f.code);
 		resp->status = c.f.status;

@@ -10,14 +10,16 @@
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
+#include "lib/crypto/crypto.h"
 #include "lib/json/json.h"
 #include "sim/fail.h"
 #include "sim/http.h"
 
 #define MAX_FAULTS   256
 #define MAX_COUNTERS 1024
+#define MAX_ANSWERS  64
 
-static const char *const kinds[] = { "error", "hang", "close", "truncate", "delay", "body" };
+static const char *const kinds[] = { "error", "hang", "close", "truncate", "delay", "body", "stale" };
 
 void sim_faults_init(struct sim_faults *s)
 {
@@ -25,6 +27,58 @@ void sim_faults_init(struct sim_faults *s)
 	TAILQ_INIT(&s->faults);
 	TAILQ_INIT(&s->counters);
 	TAILQ_INIT(&s->buckets);
+	TAILQ_INIT(&s->answers);
+}
+
+static void answer_drop(struct sim_faults *s, struct sim_answer *a)
+{
+	TAILQ_REMOVE(&s->answers, a, link);
+	vw_buf_done(&a->body);
+	free(a);
+}
+
+static struct sim_answer *answer_find(struct sim_faults *s, const char *form, size_t len, char ret_key[VW_SHA256_HEXLEN])
+{
+	struct sim_answer *a;
+
+	vw_sha256_hex(form, len, ret_key);
+	TAILQ_FOREACH(a, &s->answers, link)
+		if (!strcmp(a->key, ret_key))
+			return a;
+	return NULL;
+}
+
+void sim_answer_keep(struct sim_faults *s, const char *form, size_t len, const struct vw_buf *answer)
+{
+	char key[VW_SHA256_HEXLEN];
+	struct sim_answer *a = answer_find(s, form, len, key), *last;
+	unsigned int n = 0;
+
+	if (a)
+		answer_drop(s, a);
+	TAILQ_FOREACH(last, &s->answers, link)
+		if (++n == MAX_ANSWERS) {
+			answer_drop(s, last);
+			break;
+		}
+	a = calloc(1, sizeof(*a));
+	if (!a)
+		return;
+	(void)VW_COPY(a->key, key);
+	vw_buf_add(&a->body, vw_buf_str(answer), answer->len);
+	TAILQ_INSERT_HEAD(&s->answers, a, link);
+}
+
+int sim_answer_old(struct sim_faults *s, const char *form, size_t len, struct vw_buf *answer)
+{
+	char key[VW_SHA256_HEXLEN];
+	const struct sim_answer *a = answer_find(s, form, len, key);
+
+	if (!a)
+		return -ENOENT;
+	vw_buf_reset(answer);
+	vw_buf_add(answer, vw_buf_str(&a->body), a->body.len);
+	return 0;
 }
 
 void sim_faults_done(struct sim_faults *s)
@@ -33,6 +87,8 @@ void sim_faults_done(struct sim_faults *s)
 
 	sim_fault_clear(s, 0);
 	sim_counters_reset(s);
+	while (!TAILQ_EMPTY(&s->answers))
+		answer_drop(s, TAILQ_FIRST(&s->answers));
 	while ((b = TAILQ_FIRST(&s->buckets))) {
 		TAILQ_REMOVE(&s->buckets, b, link);
 		free(b);
@@ -86,10 +142,10 @@ static int fault_parse(const struct vw_json *j, struct sim_fault *x, struct vw_e
 			break;
 	if (k == VW_ARRAY_SIZE(kinds))
 		return vw_err_set(err, EINVAL, 0,
-				  "fault kind '%s' is none of error, hang, close, truncate, delay, body",
+				  "fault kind '%s' is none of error, hang, close, truncate, delay, body, stale",
 				  kind);
 	x->kind = (enum sim_fault_kind)k;
-	if (x->kind == SIM_FAULT_ERROR && !x->code[0] &&
+	if ((x->kind == SIM_FAULT_ERROR || x->kind == SIM_FAULT_STALE) && !x->code[0] &&
 	    vw_fmt(x->code, sizeof(x->code), "InternalError") < 0)
 		return -EINVAL;
 	x->skip = nth ? nth - 1 : 0;
@@ -203,6 +259,7 @@ void sim_fault_apply(const struct sim_fault *x, struct sim_http_resp *resp)
 		break;
 	case SIM_FAULT_ERROR:
 	case SIM_FAULT_DELAY:
+	case SIM_FAULT_STALE:
 		break;
 	}
 }

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "lib/base/buf.h"
+
 struct sim_fail;
 struct sim_http_resp;
 struct vw_err;
@@ -24,6 +26,7 @@ enum sim_fault_kind {
 	SIM_FAULT_TRUNCATE, /* do it, answer only the first `bytes` */
 	SIM_FAULT_DELAY,    /* do it, answer delay_ms later */
 	SIM_FAULT_BODY,     /* do not do it, answer `status` with `message` as the raw body */
+	SIM_FAULT_STALE,    /* answer what the same request got before the fault was there; `code` when there was none */
 };
 
 struct sim_fault {
@@ -54,6 +57,14 @@ struct sim_bucket {
 	uint64_t at_ms;
 };
 
+/** struct sim_answer - what a read was answered last. @key: hash of the request. */
+struct sim_answer {
+	TAILQ_ENTRY(sim_answer) link;
+	char key[72];
+	struct vw_buf body;
+};
+
+TAILQ_HEAD(sim_answer_list, sim_answer);
 TAILQ_HEAD(sim_fault_list, sim_fault);
 TAILQ_HEAD(sim_counter_list, sim_counter);
 TAILQ_HEAD(sim_bucket_list, sim_bucket);
@@ -62,6 +73,7 @@ struct sim_faults {
 	struct sim_fault_list faults;
 	struct sim_counter_list counters;
 	struct sim_bucket_list buckets;
+	struct sim_answer_list answers; /* latest first */
 	unsigned int next_id;
 };
 
@@ -83,6 +95,11 @@ bool sim_fault_is_before(const struct sim_fault *x);
 int sim_fault_fail(const struct sim_fault *x, struct sim_fail *f);
 /** sim_fault_apply() - what a fault does to a finished answer (hang, close, truncate, delay, body). */
 void sim_fault_apply(const struct sim_fault *x, struct sim_http_resp *resp);
+
+/** sim_answer_keep() - the answer to a read, asked with @form (its parameters); the oldest of too many is forgotten. */
+void sim_answer_keep(struct sim_faults *s, const char *form, size_t len, const struct vw_buf *answer);
+/** sim_answer_old() - put into @answer what was answered to @form last. Return: 0, -ENOENT (nothing was). */
+int sim_answer_old(struct sim_faults *s, const char *form, size_t len, struct vw_buf *answer);
 
 /** sim_count() - one call of @action; with @code: one that was refused so. */
 void sim_count(struct sim_faults *s, const char *action, const char *code);

@@ -41,19 +41,23 @@ void sim_eni_free(struct sim_eni *e)
 	free(e);
 }
 
+void sim_subnet_delete(struct sim_world *w, struct sim_subnet *s)
+{
+	TAILQ_REMOVE(&w->subnets, s, link);
+	sim_tags_done(&s->tags);
+	free(s->use);
+	free(s->rsv);
+	free(s);
+}
+
 static void free_static_parts(struct sim_world *w)
 {
 	struct sim_subnet *s;
 	struct sim_vpc *v;
 	struct sim_sg *g;
 
-	while ((s = TAILQ_FIRST(&w->subnets))) {
-		TAILQ_REMOVE(&w->subnets, s, link);
-		sim_tags_done(&s->tags);
-		free(s->use);
-		free(s->rsv);
-		free(s);
-	}
+	while ((s = TAILQ_FIRST(&w->subnets)))
+		sim_subnet_delete(w, s);
 	while ((g = TAILQ_FIRST(&w->sgs))) {
 		TAILQ_REMOVE(&w->sgs, g, link);
 		sim_sg_free(g);

@@ -241,6 +241,8 @@ int64_t sim_now(const struct sim_world *w);
 
 /* Look-ups: NULL if there is none. */
 struct sim_vpc *sim_vpc_find(struct sim_world *w, const char *id);
+/** sim_subnet_delete() - nothing may be in it any more. */
+void sim_subnet_delete(struct sim_world *w, struct sim_subnet *s);
 struct sim_subnet *sim_subnet_find(struct sim_world *w, const char *id);
 struct sim_sg *sim_sg_find(struct sim_world *w, const char *id);
 const struct sim_itype *sim_itype_find(const struct sim_world *w, const char *name);

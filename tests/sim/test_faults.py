@@ -248,3 +248,28 @@ def test_no_file_descriptor_stays_behind(cloud):
     deadline = time.monotonic() + 20
     while open_fds() > before:
         assert time.monotonic() < deadline, os.listdir(f"/proc/{cloud.proc.pid}/fd")
+
+
+def test_a_read_that_is_old(cloud, ec2, refused):
+    """The very same question gets its former answer; what was never asked has none."""
+    def shown(**how):
+        return [e["NetworkInterfaceId"] for e in ec2.describe_network_interfaces(**how)["NetworkInterfaces"]]
+
+    where = {"Filters": [{"Name": "subnet-id", "Values": ["subnet-0a"]}]}
+    before = shown(**where)
+    cloud.ctl("fault", action="DescribeNetworkInterfaces", kind="stale", times=0, code="InvalidNetworkInterfaceID.NotFound")
+    fresh = create(ec2)
+    assert shown(**where) == before
+    with refused("InvalidNetworkInterfaceID.NotFound"):
+        shown(NetworkInterfaceIds=[fresh])
+    cloud.ctl("clear-faults")
+    assert shown(**where) == [*before, fresh]
+
+
+def test_a_subnet_is_deleted(cloud, ec2, refused):
+    with pytest.raises(AssertionError, match="has dependencies"):
+        cloud.ctl("delete-subnet", subnet="subnet-0a")
+    cloud.ctl("delete-subnet", subnet="subnet-0d")
+    assert "subnet-0d" not in [s["SubnetId"] for s in ec2.describe_subnets()["Subnets"]]
+    with refused("InvalidSubnetID.NotFound"):
+        ec2.create_network_interface(SubnetId="subnet-0d")
