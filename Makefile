@@ -84,6 +84,7 @@ PROGS :=
 BPF_PROGS :=
 BPF_LPROGS :=
 FUZZERS :=
+PRELOADS :=
 include $(sort $(wildcard lib/*/module.mk lib/*/*/module.mk ipam/module.mk netpolicy-bpf/*/module.mk daemon/module.mk \
 	plugins/*/module.mk cli/module.mk sim/module.mk deploy/module.mk tests/*/module.mk))
 
@@ -98,10 +99,11 @@ HEADERS     := $(sort $(shell find lib ipam netpolicy-bpf/abi netpolicy-bpf/user
 BPF_HEADERS := $(sort $(filter-out %/vmlinux.h,$(wildcard netpolicy-bpf/abi/*.h $(BPF_SRC_DIR)/*.h)))
 
 programs  := $(PROGS:%=$(B)/bin/%)
+preloads  := $(PRELOADS:%=$(B)/lib/%.so)
 libraries := $(LIBS:%=$(B)/lib/libvw-%.a)
 
 .PHONY: all FORCE
-all: $(programs) $(libraries)
+all: $(programs) $(libraries) $(preloads)
 FORCE:
 
 # --- a change of compiler or flags rebuilds -----------------------------------------------------------------------------
@@ -160,6 +162,15 @@ $2: $(call objs,$3) $($1_LIBS:%=$(B)/lib/libvw-%.a) $(B)/.flags
 		$(subst $$,$$$$,$(call pkg,--libs,$(pkgs_of)))) $($1_LDLIBS)
 endef
 $(foreach p,$(PROGS),$(eval $(call link_rules,$p,$(B)/bin/$p,$($p_SRCS))))
+
+# What tests put before a program's libraries (LD_PRELOAD): <name>_SRCS, one file, never sanitized.
+define preload_rules
+$(B)/lib/$1.so: $($1_SRCS) $(B)/.flags
+	@mkdir -p $$(@D)
+	@$(call say,SO,$$@)
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 $(OPT) -g -fPIC -shared $(WARNINGS) -o $$@ $($1_SRCS)
+endef
+$(foreach p,$(PRELOADS),$(eval $(call preload_rules,$p)))
 
 # Tests: one cmocka program per test_<x>.c. They may break the rules about banned calls as little as anyone else.
 $(foreach t,$(UNIT_TESTS) $(BPF_TESTS) $(POLICY_TESTS) $(FUZZERS),$(if $(filter undefined,$(origin $t_LIBS)),$(eval $t_LIBS := json base)))

@@ -246,6 +246,7 @@ static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
 	       vw_json_set_str(root, "instance_id", d->node.instance_id) < 0 ||
 	       vw_json_set_str(root, "instance_type", d->node.instance_type) < 0 || vw_json_set_str(root, "zone", d->node.zone) < 0 ||
 	       vw_json_set_bool(root, "ready", d->ready) < 0 || vw_json_set_bool(root, "discovered", d->discovered) < 0 ||
+	       vw_json_set_bool(root, "surveying", d->discovering) < 0 ||
 	       vw_json_set_str(root, "trouble", d->trouble.eno ? d->trouble.msg : NULL) < 0 || add_pool(d, root) < 0 ||
 	       add_placement(d, root) < 0 || add_drift(d, root) < 0 || add_config(d, root) < 0 ||
 	       vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root, whole) < 0 ?
