@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What EC2 and metadata show may be old or not whole. Nothing in use is ever removed on one such word, nothing given back is used."""
+import pytest
+
+from tests.faults.world import configure, enis, fill, slots_at_ec2, slots_of, vpc, whole
+from tests.harness import proc
+
+TYPE = {"name": "pods.small", "max_enis": 3, "ipv4_per_eni": 4, "nitro": True}
+SETTINGS = {"warm_ip_target": 0, "minimum_ip_target": 2, "ip_cooldown_s": 0, "add_wait_ms": 20000, "disable_leaked_eni_cleanup": True}
+REMOVES = {"UnassignPrivateIpAddresses", "DetachNetworkInterface", "DeleteNetworkInterface"}
+
+
+@pytest.fixture
+def small(make_lab, wait_until):
+    """A node with a second ENI on which pods are; nothing is to spare -> (lab, node, pods)"""
+    lab = make_lab(config=vpc(type=TYPE), daemon_config=SETTINGS)
+    node = lab.nodes[0]
+    wait_until(lambda: node.info()["pool"]["available"] == 2, "the pool")
+    return lab, node, []
+
+
+def grow(lab, node, pods, n):
+    for pod in node.pods(n):
+        pod.add()
+        pods.append(pod)
+    assert len(enis(lab)) == 2
+    lab.control("reset-counters")
+
+
+def look_again(node, **settings):
+    """A survey that began now has ended."""
+    configure(node, **{**SETTINGS, **settings})
+    proc.wait_until(lambda: not node.info()["surveying"], "the survey")
+
+
+def untouched(lab, node, pods):
+    """Every pod has its address and reaches the others; EC2 was asked to take nothing back."""
+    assert {p["container_id"]: p["address"] for p in node.info()["pods"]} == {p.container_id: str(p.result.address) for p in pods}
+    assert pods[0].pings(pods[-1].result.address) and pods[-1].pings(pods[0].result.address)
+    assert not REMOVES & set(lab.ec2_calls()), lab.ec2_calls()
+
+
+def test_what_was_just_created_is_not_there_yet(small):
+    """InvalidNetworkInterfaceID.NotFound of the ENI that EC2 has given the id of: asked again, not created again."""
+    lab, node, pods = small
+    for action in ("AttachNetworkInterface", "ModifyNetworkInterfaceAttribute"):
+        lab.fault(action, "InvalidNetworkInterfaceID.NotFound", times=2)
+    grow_from = len(enis(lab))
+    for pod in node.pods(5):
+        pod.add()
+        pods.append(pod)
+    assert len(enis(lab)) == grow_from + 1
+    whole(lab, node, pods)
+
+
+def test_a_describe_that_does_not_show_what_is_new(small):
+    """The ENI and the addresses of this minute are not in EC2's answer: pods that are on them stay, and the ENI, too."""
+    lab, node, pods = small
+    lab.control("fault", action="DescribeNetworkInterfaces", kind="stale", times=0)
+    grow(lab, node, pods, 5)
+    look_again(node)
+    untouched(lab, node, pods)
+    assert slots_of(node) == slots_at_ec2(lab)
+    lab.stop_daemon(node.name)         # nor after a restart, which knows from its store alone that they are new
+    lab.start_daemon(node.name)
+    proc.wait_until(node.serves, "the daemon")
+    untouched(lab, node, pods)
+    lab.clear_faults()
+    look_again(node)
+    whole(lab, node, pods)
+
+
+def test_a_describe_that_shows_what_was_given_back(small, wait_until):
+    lab, node, pods = small
+    configure(node, **{**SETTINGS, "minimum_ip_target": 3})
+    wait_until(lambda: node.info()["pool"]["total"] == 3, "a third address")
+    look_again(node, minimum_ip_target=3)
+    lab.control("fault", action="DescribeNetworkInterfaces", kind="stale", times=0)
+    configure(node, **{**SETTINGS, "minimum_ip_target": 1})
+    wait_until(lambda: len(slots_at_ec2(lab)) == 1, "two of them to be given back", timeout=40)
+    look_again(node, minimum_ip_target=1)
+    assert slots_of(node) == slots_at_ec2(lab)
+    pods += node.pods(3)
+    for pod in pods:
+        pod.add()
+    assert {f"{p.result.address}/32" for p in pods} == set(slots_at_ec2(lab))      # what EC2 has given since, and nothing else
+    lab.clear_faults()
+    whole(lab, node, pods)
+
+
+@pytest.mark.parametrize("restart", [False, True], ids=["", "over a restart"])
+def test_metadata_is_an_hour_old_and_ec2_does_not_answer(small, restart):
+    """Metadata knows nothing of the second ENI, and nobody else says anything."""
+    lab, node, pods = small
+    lab.control("imds-lag", ms=3600000)
+    grow(lab, node, pods, 5)
+    lab.fault("*", "InternalError")
+    if restart:
+        lab.stop_daemon(node.name)
+        lab.start_daemon(node.name)
+        proc.wait_until(lambda: node.serves() and node.info()["discovered"], "the daemon", timeout=40)
+    else:
+        look_again(node)
+    untouched(lab, node, pods)
+    lab.clear_faults()
+    lab.control("imds-lag", ms=0)
+    whole(lab, node, pods, timeout=60)
+
+
+@pytest.mark.parametrize("hidden", ["subnet-ipv4-cidr-block", "local-ipv4s", "ipv4-prefix", "subnet-id", "vpc-ipv4-cidr-blocks"])
+def test_metadata_is_not_whole(make_lab, wait_until, hidden):
+    """Keys of an ENI are missing, at a change, and at a start where EC2 says nothing: what is known goes on serving."""
+    settings = {**SETTINGS, "prefix_delegation": True, "minimum_ip_target": 17}
+    lab = make_lab(config=vpc(type={**TYPE, "ipv4_per_eni": 2}), daemon_config=settings)
+    node = lab.nodes[0]
+    wait_until(lambda: node.info()["pool"]["total"] == 32, "two ENIs with a prefix each")
+    pods, said = fill(node, 18)
+    assert not said
+    lab.control("imds-hide", path=hidden)
+    lab.control("reset-counters")
+    look_again(node, **{k: v for k, v in settings.items() if k not in SETTINGS or SETTINGS[k] != v})
+    untouched(lab, node, pods)
+    lab.fault("*", "InternalError")
+    lab.stop_daemon(node.name)
+    lab.start_daemon(node.name)
+    wait_until(node.serves, "the daemon")
+    wait_until(lambda: not node.info()["surveying"], "the survey", timeout=40)
+    untouched(lab, node, pods)
+    lab.clear_faults()
+    lab.control("imds-show")
+    wait_until(lambda: node.info()["discovered"] and not node.info()["surveying"], "a survey", timeout=40)
+    whole(lab, node, pods, timeout=40)
