@@ -7,16 +7,11 @@
 #include <errno.h>
 #include <string.h>
 
-struct bpf {
-	struct tables *t;
-	struct lab *lab;
-};
-
 /* --- what changes is put into force */
 
 static int image(void *ctx, const struct tables_node *t, struct vw_err *err)
 {
-	struct bpf *b = ctx;
+	struct px_bpf *b = ctx;
 	struct lab_node *n;
 	int r = lab_node(b->lab, t->name, &n, err);
 
@@ -25,7 +20,7 @@ static int image(void *ctx, const struct tables_node *t, struct vw_err *err)
 
 static int subject(void *ctx, const struct tables_node *t, unsigned int slot, unsigned int blob, struct vw_err *err)
 {
-	struct bpf *b = ctx;
+	struct px_bpf *b = ctx;
 	struct lab_node *n;
 	int r = lab_node(b->lab, t->name, &n, err);
 
@@ -34,7 +29,7 @@ static int subject(void *ctx, const struct tables_node *t, unsigned int slot, un
 
 static int gone(void *ctx, const struct tables_node *t, unsigned int slot, struct vw_err *err)
 {
-	struct bpf *b = ctx;
+	struct px_bpf *b = ctx;
 	struct lab_node *n;
 	int r = lab_node(b->lab, t->name, &n, err);
 
@@ -43,7 +38,7 @@ static int gone(void *ctx, const struct tables_node *t, unsigned int slot, struc
 
 static int peer(void *ctx, const struct tables_node *t, const struct np_peer_change *c, struct vw_err *err)
 {
-	struct bpf *b = ctx;
+	struct px_bpf *b = ctx;
 	struct lab_node *n;
 	int r = lab_node(b->lab, t->name, &n, err);
 
@@ -52,7 +47,7 @@ static int peer(void *ctx, const struct tables_node *t, const struct np_peer_cha
 
 static int done(void *ctx, const struct tables_node *t, struct vw_err *err)
 {
-	struct bpf *b = ctx;
+	struct px_bpf *b = ctx;
 	struct lab_node *n;
 	int r = lab_node(b->lab, t->name, &n, err);
 
@@ -63,14 +58,14 @@ static int done(void *ctx, const struct tables_node *t, struct vw_err *err)
 
 static int load(void *ctx, const struct vw_json *const *objs, size_t n, bool strict, struct vw_err *err)
 {
-	struct bpf *b = ctx;
+	struct px_bpf *b = ctx;
 
 	return tables_load(b->t, objs, n, strict, err);
 }
 
 static int judge(void *ctx, const struct px_half *h, char why[128], struct vw_err *err)
 {
-	struct bpf *b = ctx;
+	struct px_bpf *b = ctx;
 	unsigned int slot = 0, blob = 0;
 	const struct tables_node *node = tables_find(b->t, h->node, h->pod, &slot);
 	const struct np_image_blob *policy = node ? tables_blob(node->img, slot, &blob) : NULL;
@@ -86,16 +81,16 @@ static int judge(void *ctx, const struct px_half *h, char why[128], struct vw_er
 	return lab_judge(b->lab, at, slot, h, tables_names(policy, h->names, h->n_names), err);
 }
 
-int px_bpf(struct px *ret, struct vw_err *err)
+static int make(struct px *ret, bool live, struct vw_err *err)
 {
-	struct bpf *b = calloc(1, sizeof(*b));
+	struct px_bpf *b = calloc(1, sizeof(*b));
 	int r;
 
 	if (!b)
 		return vw_err_set(err, ENOMEM, 0, "out of memory");
 	*ret = (struct px){ .name = "bpf", .ctx = b, .load = load, .judge = judge, .refuse = tables_refuse };
 	b->t = tables_new();
-	r = b->t ? lab_new(&b->lab, err) : vw_err_set(err, ENOMEM, 0, "out of memory");
+	r = b->t ? lab_new(&b->lab, live, err) : vw_err_set(err, ENOMEM, 0, "out of memory");
 	if (r < 0) {
 		px_bpf_done(ret);
 		return r;
@@ -105,9 +100,19 @@ int px_bpf(struct px *ret, struct vw_err *err)
 	return 0;
 }
 
+int px_bpf(struct px *ret, struct vw_err *err)
+{
+	return make(ret, false, err);
+}
+
+int px_bpf_live(struct px *ret, struct vw_err *err)
+{
+	return make(ret, true, err);
+}
+
 void px_bpf_done(struct px *x)
 {
-	struct bpf *b = x->ctx;
+	struct px_bpf *b = x->ctx;
 
 	if (b) {
 		lab_free(b->lab);

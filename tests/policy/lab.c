@@ -39,6 +39,7 @@ struct lab_node {
 
 struct lab {
 	int fs;
+	bool live;
 	struct lab_node node[NODES];
 	unsigned int n_node, n_veth;
 	unsigned int turn;              /* counts packets, to vary them */
@@ -83,7 +84,7 @@ static int add_links(struct lab *l, unsigned int slots, struct vw_err *err)
 	return vw_nl_commit(&nl, &b, err);
 }
 
-int lab_new(struct lab **ret, struct vw_err *err)
+int lab_new(struct lab **ret, bool live, struct vw_err *err)
 {
 	struct lab *l;
 	int r;
@@ -93,6 +94,7 @@ int lab_new(struct lab **ret, struct vw_err *err)
 	l = calloc(1, sizeof(*l));
 	if (!l)
 		return vw_err_set(err, ENOMEM, 0, "out of memory");
+	l->live = live;
 	l->fs = r = new_fs(err);
 	if (r >= 0)
 		r = add_links(l, 1, err);
@@ -127,7 +129,7 @@ int lab_node(struct lab *l, const char *name, struct lab_node **ret, struct vw_e
 {
 	const struct np_sizes sizes = { .max = {
 		[NP_M_IP4] = 1024, [NP_M_IP6] = 1024, [NP_M_CIDR4] = 2048, [NP_M_CIDR6] = 2048, [NP_M_CT] = 4,
-		[NP_M_FRAG] = 256, [NP_M_FQDN4] = 256, [NP_M_FQDN6] = 256, [NP_M_DNS] = 256, [NP_M_EVENTS] = 4096 } };
+		[NP_M_FRAG] = 256, [NP_M_FQDN4] = 256, [NP_M_FQDN6] = 256, [NP_M_DNS] = 256, [NP_M_EVENTS] = 4096 } }, as_ever = { { 0 } };
 	struct np_pub_io io;
 	struct lab_node *n;
 	char dir[64];
@@ -144,13 +146,24 @@ int lab_node(struct lab *l, const char *name, struct lab_node **ret, struct vw_e
 	(void)snprintf(dir, sizeof(dir), "/proc/self/fd/%d/%u", l->fs, l->n_node);
 	if (VW_COPY(n->name, name) < 0)
 		return vw_err_set(err, EINVAL, 0, "name of node %s", name);
-	r = np_open(dir, &sizes, &n->np, err);
+	r = np_open(dir, l->live ? &as_ever : &sizes, &n->np, err);
 	if (r < 0)
 		return r;
 	l->n_node++;
 	io = np_publish_io(n->np);
-	io.barrier = no_barrier;
+	if (!l->live)
+		io.barrier = no_barrier;
 	return np_publish_new(&io, &n->pub, err);
+}
+
+unsigned int lab_node_index(const struct lab *l, const struct lab_node *n)
+{
+	return (unsigned int)(n - l->node);
+}
+
+struct np *lab_node_np(const struct lab_node *n)
+{
+	return n->np;
 }
 
 int lab_gone(struct lab_node *n, unsigned int slot, struct vw_err *err)
@@ -473,8 +486,7 @@ static int by_service(const struct asking *a, const struct pkt_flow *f, const st
 
 /* --- names */
 
-/** teach() - what DNS told the pods of the slot's kind about @peer; nothing when @names is 0. */
-static int teach(struct lab_node *n, unsigned int slot, const struct vw_ip *peer, uint64_t names, bool known, struct vw_err *err)
+int lab_teach(struct lab_node *n, unsigned int slot, const struct vw_ip *peer, uint64_t names, bool known, struct vw_err *err)
 {
 	const struct np_slot *slots = np_map_mem(n->np, NP_M_SLOTS);
 	const struct np_line *arena = np_map_mem(n->np, NP_M_ARENA);
@@ -492,7 +504,8 @@ static int teach(struct lab_node *n, unsigned int slot, const struct vw_ip *peer
 		return vw_err_set(err, EPROTO, 0, "the blob knows names but has no key for them");
 	memcpy(&k4.ip, peer->b, sizeof(k4.ip));
 	memcpy(k6.ip, peer->b, sizeof(k6.ip));
-	if (known ? bpf_map_update_elem(fd, key, &v, BPF_F_LOCK) : bpf_map_delete_elem(fd, key))
+	/* pods of one kind share what they are told, so it may be forgotten already */
+	if ((known ? bpf_map_update_elem(fd, key, &v, BPF_F_LOCK) : bpf_map_delete_elem(fd, key)) && (known || errno != ENOENT))
 		return vw_err_set(err, errno, 0, "np_fqdn");
 	return 0;
 }
@@ -506,7 +519,7 @@ int lab_judge(struct lab *l, struct lab_node *n, unsigned int slot, const struct
 				 .sport = sport, .dport = h->port };
 	struct pkt_flow f = real;
 	struct vw_err ignored;
-	int r = teach(n, slot, &h->peer, names, true, err), last;
+	int r = lab_teach(n, slot, &h->peer, names, true, err), last;
 
 	if (r < 0)
 		return r;
@@ -518,6 +531,6 @@ int lab_judge(struct lab *l, struct lab_node *n, unsigned int slot, const struct
 		r = by_service(&a, &f, &real);
 	else
 		r = egress(&a, &real);
-	last = teach(n, slot, &h->peer, names, false, r < 0 ? &ignored : err);
+	last = lab_teach(n, slot, &h->peer, names, false, r < 0 ? &ignored : err);
 	return last < 0 && r >= 0 ? last : r;
 }

@@ -9,11 +9,14 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 
+#include <errno.h>
 #include <glob.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TOLD_MAX 12             /* lines of a failed case */
 
+/** struct checking - @cell: of a step, for an executor that is asked for all at once. */
 struct checking {
 	const struct px *x;
 	const struct fx_run *run;
@@ -21,6 +24,8 @@ struct checking {
 	size_t step;
 	unsigned int wrong, cells;
 	struct vw_buf *told;
+	struct px_cell *cell;
+	size_t n_cell, cap_cell;
 };
 
 static void tell(struct checking *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -65,6 +70,50 @@ static int half(struct checking *c, const struct fx_end *self, const struct fx_e
 	return r;
 }
 
+static void add_cell(struct checking *c, const struct px_cell *cell)
+{
+	if (c->n_cell == c->cap_cell) {
+		size_t cap = c->cap_cell ? 2 * c->cap_cell : 1024;
+		struct px_cell *grown = reallocarray(c->cell, cap, sizeof(*grown));
+
+		if (!grown) {
+			tell(c, "out of memory");
+			return;
+		}
+		c->cell = grown;
+		c->cap_cell = cap;
+	}
+	c->cell[c->n_cell++] = *cell;
+}
+
+static int by_source(const void *a, const void *b)
+{
+	const struct px_cell *x = a, *y = b;
+
+	return strcmp(x->src->name, y->src->name);
+}
+
+/* what was collected in this step */
+static void check_cells(struct checking *c)
+{
+	struct vw_err err = { 0 };
+
+	qsort(c->cell, c->n_cell, sizeof(*c->cell), by_source);
+	if (c->n_cell && c->x->ask(c->x->ctx, c->run, c->family, c->cell, c->n_cell, &err) < 0) {
+		tell(c, "%s", err.msg);
+		c->n_cell = 0;
+	}
+	for (size_t i = 0; i < c->n_cell; i++) {
+		const struct px_cell *cell = &c->cell[i];
+
+		if (cell->got != cell->want)
+			tell(c, "%s -> %s%s proto %u port %u: wanted %s, got %s: %s", cell->src->name, cell->dst->name,
+			     cell->by_service ? " by its service" : "", cell->on->proto, cell->on->port, cell->want ? "." : "X",
+			     cell->got < 0 ? "an error" : cell->got ? "." : "X", cell->why ? cell->why : "");
+	}
+	c->n_cell = 0;
+}
+
 static void check_cell(struct checking *c, const struct fx_end *src, const struct fx_end *dst, const struct fx_port *on,
 		       bool by_service, bool want)
 {
@@ -74,6 +123,10 @@ static void check_cell(struct checking *c, const struct fx_end *src, const struc
 	if (!src->ip[c->family].family || !dst->ip[c->family].family)
 		return;
 	c->cells++;
+	if (c->x->ask) {
+		add_cell(c, &(struct px_cell){ .src = src, .dst = dst, .on = on, .by_service = by_service, .want = want });
+		return;
+	}
 	out = half(c, src, dst, true, on, by_service, why_out);
 	in = half(c, dst, src, false, on, by_service, why_in);
 	if (out >= 0 && in >= 0 && (out && in) == want)
@@ -157,8 +210,10 @@ unsigned int px_run_case(const struct px *x, const struct fx_file *f, size_t i, 
 		check_refusals(&c);
 		for (size_t e = 0; e < fx_n_expects(run); e++)
 			check_expect(&c, fx_expect(run, e));
+		check_cells(&c);
 	}
 	fx_stop(run);
+	free(c.cell);
 	if (c.cells == 0)
 		tell(&c, "nothing was asked");
 	if (c.wrong > TOLD_MAX)
@@ -228,4 +283,23 @@ int px_main(int argc, char **argv, const struct px *x, size_t n_x)
 	}
 	printf("1..%u\n# %lu cells\n", t.tests, t.cells);
 	return t.failed > 0;
+}
+
+int px_main_as_root(int argc, char **argv, int (*make)(struct px *ret, struct vw_err *err), void (*done)(struct px *x))
+{
+	struct px x = { 0 };
+	struct vw_err err = { 0 };
+	int r = make(&x, &err);
+
+	if (r == -EPERM) {
+		printf("ok 1 - programs # skip: making namespaces needs root\n1..1\n");
+		return EXIT_SUCCESS;
+	}
+	if (r < 0) {
+		printf("not ok 1 - programs\n# %s\n1..1\n", err.msg);
+		return EXIT_FAILURE;
+	}
+	r = px_main(argc, argv, &x, 1);
+	done(&x);
+	return r;
 }

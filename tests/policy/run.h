@@ -23,15 +23,28 @@ struct px_half {
 };
 
 /**
+ * struct px_cell - a flow from end to end, at once. @by_service: to the address and port of @dst's own service. @got: 1 = let
+ * through, 0 = dropped, -errno; @why: for people, static.
+ */
+struct px_cell {
+	const struct fx_end *src, *dst;
+	const struct fx_port *on;
+	bool by_service, want;
+	int got;
+	const char *why;
+};
+
+/**
  * struct px - an executor: something that claims to know the verdicts.
- * @load: the cluster is now this. @judge: 1 = let through, 0 = dropped, -errno; @why: for people. @refuse: take this object
- * alone; it must fail with a message that names @at. Both return -errno with @err filled.
+ * @load: the cluster is now this. @judge: 1 = let through, 0 = dropped, -errno; @why: for people. @ask: instead of @judge, all cells of a
+ * step; in order of @src. @refuse: take this object alone; it must fail with a message that names @at. All return -errno with @err filled.
  */
 struct px {
 	const char *name;
 	void *ctx;
 	int (*load)(void *ctx, const struct vw_json *const *objs, size_t n, bool strict, struct vw_err *err);
 	int (*judge)(void *ctx, const struct px_half *h, char why[128], struct vw_err *err);
+	int (*ask)(void *ctx, const struct fx_run *run, int family, struct px_cell *v, size_t n, struct vw_err *err);
 	int (*refuse)(void *ctx, const struct vw_json *obj, struct vw_err *err);
 };
 
@@ -44,6 +57,9 @@ unsigned int px_run_case(const struct px *x, const struct fx_file *f, size_t i, 
  * argv: [--case NAME] [FILE...]. Return: exit code.
  */
 int px_main(int argc, char **argv, const struct px *x, size_t n_x);
+
+/** px_main_as_root() - px_main() with an executor that needs root; leaves itself out without. */
+int px_main_as_root(int argc, char **argv, int (*make)(struct px *ret, struct vw_err *err), void (*done)(struct px *x));
 
 /** px_oracle() - the oracle as an executor; _reversed(): it gets all objects in reverse order. px_oracle_done() in the end. */
 struct px px_oracle(void);
