@@ -179,6 +179,9 @@ static __always_inline __u64 judge(struct np_classes *at, __u64 pub, const __u32
 	}
 	if (NP_VERDICT_ACTION(verdict) >= NP_CHAIN)
 		verdict |= NP_J_STALE;
+	/* one of its ports may lead to any pod, as a service's address does */
+	if (egress && flags & NP_IDENT_OWN_NODE && !(q & NP_Q(0, 0, NP_Q_POST)))
+		verdict |= NP_J_VIP;
 	return verdict | (__u64)at->cls << 32 | (__u64)at->port_cls << 48;
 }
 

@@ -63,6 +63,27 @@ static void test_behind_the_address(void **state)
 	}
 }
 
+/* A port of the own node may lead to any pod: the node itself may be reached, and where it hands on is judged as behind a service. */
+static void test_behind_the_own_node(void **state)
+{
+	RIG_OR_SKIP(state);
+	BOTH_FAMILIES(r)
+	{
+		EXPECT(r, NP_DROP_EGRESS, OUT(NODE, TCP, OTHER), .flags = SYN);
+		rig_set(r, NP_EGRESS, NODE, PORT_OTHER, NP_VERDICT(NP_ALLOW, RULE_WEB_OUT));
+		rig_publish(r, SLOT_A, 1);
+		for (int i = 0; i < 2; i++) {
+			EXPECT(r, PASS, OUT(NODE, TCP, OTHER), .flags = i ? ACK : SYN);
+			assert_int_equal(r->mark, OTHERS_BITS | 9 | PENDING_A);
+			r->mark_in = r->mark;
+			r->from = VETH(SLOT_A);
+			BEHIND(r, PASS, FRIEND, TCP, WEB, .flags = i ? ACK : SYN);
+			BEHIND(r, NP_DROP_EGRESS, FOE, TCP, WEB, .flags = i ? ACK : SYN);
+			r->mark_in = RIG_MARK_IN;
+		}
+	}
+}
+
 /* Marks that are not ours are left alone, whatever bits they have. */
 static void test_foreign_marks(void **state)
 {
@@ -379,6 +400,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_behind_the_address),
+		cmocka_unit_test(test_behind_the_own_node),
 		cmocka_unit_test(test_foreign_marks),
 		cmocka_unit_test(test_into_another_pod),
 		cmocka_unit_test(test_hairpin),

@@ -297,17 +297,27 @@ static int shoot(struct lab_node *n, struct shot *s, const struct pkt *p, int *r
 	return r < 0 ? r : 0;
 }
 
-static int from_pod(struct lab_node *n, unsigned int slot, const struct pkt *p, bool to_service, uint32_t *ret_mark, struct vw_err *err)
+/** enum goal - what from_pod does with a packet: judges it, leaves that to who sees its real destination, or both. */
+enum goal { GOAL_PEER, GOAL_SERVICE, GOAL_OWN_NODE };
+
+static enum goal goal_of(const struct lab_node *n, unsigned int slot, const struct vw_ip *dst)
+{
+	struct np_lookup l = { .slot = slot, .dir = NP_EGRESS, .peer = *dst, .proto = IPPROTO_TCP, .port = 1 };
+
+	return np_publish_look(n->pub, &l) == 0 && l.flags & NP_IDENT_OWN_NODE ? GOAL_OWN_NODE : GOAL_PEER;
+}
+
+static int from_pod(struct lab_node *n, unsigned int slot, const struct pkt *p, enum goal goal, uint32_t *ret_mark, struct vw_err *err)
 {
 	struct shot s = { .prog = np_from_pod_fd(n->np), .ifindex = veth(slot), .from = veth(slot), .mark = MARK_IN };
 	uint32_t want = (MARK_IN & ~(NP_MARK_ENI_MASK | MARK_OURS)) | n->pod[slot].eni;
 	int dir = NP_EGRESS, r = shoot(n, &s, p, &dir, err);
 
-	if (to_service)
+	if (goal != GOAL_PEER)
 		want |= NP_MARK_PENDING | slot << NP_MARK_SLOT_SHIFT;
 	if (r == 1 && s.mark != want)
 		return vw_err_set(err, EPROTO, 0, "from_pod left mark %#x, not %#x", s.mark, want);
-	if (r == 0 && (to_service || dir != NP_EGRESS))
+	if (r == 0 && (goal == GOAL_SERVICE || dir != NP_EGRESS))
 		return vw_err_set(err, EPROTO, 0, "from_pod dropped what it was not to judge");
 	*ret_mark = s.mark;
 	return r;
@@ -388,18 +398,19 @@ struct asking {
 
 static int egress(const struct asking *a, const struct pkt_flow *f)
 {
+	const enum goal goal = goal_of(a->n, a->slot, &f->dst);
 	uint32_t mark;
 	struct pkt p;
 	int r, open;
 
 	pkt_make(f, PKT_OPEN, a->dress, &p);
-	open = r = from_pod(a->n, a->slot, &p, false, &mark, a->err);
+	open = r = from_pod(a->n, a->slot, &p, goal, &mark, a->err);
 	if (r == 1 && a->on && (has_ports(f) || is_echo(f))) {
 		pkt_make(f, PKT_ANSWER, a->dress, &p);
 		r = passes(to(a->n, a->slot, ENI_INDEX, MARK_IN, &p, a->err), "the answer", a->err);
 		if (r == 1) {
 			pkt_make(f, PKT_MORE, PKT_PLAIN, &p);
-			r = passes(from_pod(a->n, a->slot, &p, false, &mark, a->err), "the next packet", a->err);
+			r = passes(from_pod(a->n, a->slot, &p, goal, &mark, a->err), "the next packet", a->err);
 		}
 	}
 	if (r >= 0)
@@ -418,7 +429,7 @@ static int ingress(const struct asking *a, const struct pkt_flow *f, bool node_l
 	open = r = to(a->n, a->slot, from, MARK_IN, &p, a->err);
 	if (r == 1 && a->on && (has_ports(f) || is_echo(f))) {
 		pkt_make(f, PKT_ANSWER, a->dress, &p);
-		r = passes(from_pod(a->n, a->slot, &p, false, &mark, a->err), "the answer", a->err);
+		r = passes(from_pod(a->n, a->slot, &p, GOAL_PEER, &mark, a->err), "the answer", a->err);
 		if (r == 1) {
 			pkt_make(f, PKT_MORE, PKT_PLAIN, &p);
 			r = passes(to(a->n, a->slot, from, MARK_IN, &p, a->err), "the next packet", a->err);
@@ -459,7 +470,7 @@ static int by_service(const struct asking *a, const struct pkt_flow *f, const st
 	int r, out;
 
 	pkt_make(f, PKT_OPEN, a->dress, &p);
-	r = from_pod(a->n, a->slot, &p, true, &mark, a->err);
+	r = from_pod(a->n, a->slot, &p, GOAL_SERVICE, &mark, a->err);
 	if (r < 0)
 		return r;
 	pkt_make(real, PKT_OPEN, a->dress, &p);
@@ -470,7 +481,7 @@ static int by_service(const struct asking *a, const struct pkt_flow *f, const st
 	}
 	if (r == 1 && a->on) {
 		pkt_make(f, PKT_MORE, PKT_PLAIN, &p);
-		r = from_pod(a->n, a->slot, &p, true, &more, a->err);
+		r = from_pod(a->n, a->slot, &p, GOAL_SERVICE, &more, a->err);
 		pkt_make(real, PKT_MORE, PKT_PLAIN, &p);
 		if (r == 1)
 			r = passes(to(a->n, SLOTS, veth(a->slot), more, &p, a->err), "the next packet", a->err);
