@@ -454,6 +454,11 @@ bool drift_contested(struct daemon *d, struct vw_err *err)
 	return false;
 }
 
+uint64_t drift_restored(const struct daemon *d, enum hostnet_kind kind)
+{
+	return d->drift->total[kind];
+}
+
 static struct vw_json *contest_json(const struct loss *l, uint64_t now)
 {
 	struct vw_json *o = vw_json_new_object();

@@ -1,6 +1,9 @@
 #pragma once
 
+#include "daemon/hostnet.h"
+
 #include <stdbool.h>
+#include <stdint.h>
 
 struct daemon;
 struct drift;
@@ -36,5 +39,7 @@ void drift_config_changed(struct daemon *d);
 
 /** drift_contested() - Return: somebody keeps removing what is ours; @err says what. */
 bool drift_contested(struct daemon *d, struct vw_err *err);
+/** drift_restored() - objects of @kind put back since the start. */
+uint64_t drift_restored(const struct daemon *d, enum hostnet_kind kind);
 /** drift_query() - the query "drift": what was restored, by kind, and what is contested. */
 int drift_query(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err);

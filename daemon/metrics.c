@@ -2,6 +2,7 @@
 
 #include "daemon/cloud.h"
 #include "daemon/daemon.h"
+#include "daemon/drift.h"
 #include "daemon/ec2.h"
 #include "daemon/grow.h"
 #include "daemon/httpd.h"
@@ -221,6 +222,16 @@ static void print_ec2(struct daemon *d, struct vw_buf *b)
 	}
 }
 
+/* --- what others took away */
+
+static void print_drift(const struct daemon *d, struct vw_buf *b)
+{
+	family(b, "vpcwire_drift_repairs_total", "counter", "Rules, routes, ... of ours that others removed or changed, and that were put back.");
+	for (size_t k = 0; k < HOSTNET_KINDS; k++)
+		labelled(b, "vpcwire_drift_repairs_total", "kind", hostnet_kind_name((enum hostnet_kind)k),
+			 drift_restored(d, (enum hostnet_kind)k));
+}
+
 /* --- network policy */
 
 static void print_policy(struct daemon *d, struct vw_buf *b)
@@ -262,6 +273,7 @@ int metrics_print(struct daemon *d, struct vw_buf *b, struct vw_err *err)
 	print_requests(d, b);
 	print_pool(d, b);
 	print_ec2(d, b);
+	print_drift(d, b);
 	print_policy(d, b);
 	return vw_buf_err(b) < 0 ? vw_err_set(err, ENOMEM, 0, "no memory for the metrics") : 0;
 }

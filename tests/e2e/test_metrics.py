@@ -195,3 +195,12 @@ def test_the_place_can_be_changed_and_a_taken_port_is_not_fatal(make_lab):
     node.run("kill", listener)
     reconfigure(node, {**before, "metrics_address": "[::1]:61999"})
     proc.wait_until(lambda: fetch(node, url="http://[::1]:61999/metrics")[0] == 200, "the page at its new place")
+
+
+def test_a_repair_is_counted(node):
+    def repairs():
+        return value(scrape(node), "vpcwire_drift_repairs_total", kind="rule")
+    before = repairs()
+    node.run("ip", "rule", "del", "pref", "512")
+    proc.wait_until(lambda: repairs() == before + 1, "the repair of a rule to be counted")
+    assert node.run("ip", "rule", "show", "pref", "512").stdout
