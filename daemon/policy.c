@@ -36,6 +36,7 @@
 #define SETTLE_MS 2
 #define SAY_MS 200              /* a refusal that lasts so long is no file that is still being written */
 #define SWEEP_MS 30000
+#define TIDY_MS 1000            /* after a pod went: one barrier for many */
 #define RETRY_MS 1000
 #define PICKUP_S 30
 #define NODE_IPS 256
@@ -153,15 +154,18 @@ static void settle_done(void *arg)
 	}
 	if (p->settle_r < 0 || np_publish_settle(p->pub, &err) < 0) {
 		/* nothing is freed before it works; what is in force is in force */
-		vw_error("policy could not be confirmed, retrying with the next change", "err=\"%s\"",
+		vw_error("policy could not be confirmed, retrying", "err=\"%s\"",
 			 p->settle_r < 0 ? strerror(-p->settle_r) : err.msg);
 	} else {
 		p->applied = p->settling_generation;
-		p->apply_ms = p->changed_ms ? vw_mono_ms() - p->changed_ms : 0;
+		if (p->changed_ms)
+			p->apply_ms = vw_mono_ms() - p->changed_ms;
 		p->changed_ms = 0;
 		vw_debug("policy applied", "generation=%llu dur_ms=%llu", (unsigned long long)p->applied,
 			 (unsigned long long)p->apply_ms);
 	}
+	if (np_publish_unsettled(p->pub))
+		loop_timer_set(p->tidy, TIDY_MS);
 	if (p->again)
 		apply(p);
 }
@@ -176,6 +180,15 @@ static void settle(struct policy *p)
 		settle_work(p);
 		settle_done(p);
 	}
+}
+
+/* addresses of pods that went: their places are free after the barrier */
+static void on_tidy(void *arg)
+{
+	struct policy *p = arg;
+
+	if (!p->settling && p->image && !p->d->stopping)
+		settle(p);
 }
 
 /* --- an image */
@@ -605,6 +618,8 @@ void policy_dismiss(struct daemon *d, const struct attachment *a)
 	np_image_drop_subject(p->image, a->slot);
 	if (a->pod_name[0] && peer_changed(p, a->pod_namespace, a->pod_name, &err) < 0 && !loop_timer_active(p->scan))
 		loop_timer_set(p->scan, SETTLE_MS);
+	if (np_publish_unsettled(p->pub) && !loop_timer_active(p->tidy))
+		loop_timer_set(p->tidy, TIDY_MS);
 }
 
 /* --- settings */
@@ -669,7 +684,7 @@ static int prepare(struct policy *p, struct vw_err *err)
 	const struct np_pub_io io = np_publish_io(d->np);
 
 	if (loop_timer_new(d->loop, on_scan, p, &p->scan) < 0 || loop_timer_new(d->loop, on_say, p, &p->say) < 0 ||
-	    loop_timer_new(d->loop, on_sweep, p, &p->sweep) < 0 || !(p->world = np_world_new()))
+	    loop_timer_new(d->loop, on_sweep, p, &p->sweep) < 0 || loop_timer_new(d->loop, on_tidy, p, &p->tidy) < 0 || !(p->world = np_world_new()))
 		return vw_err_set(err, ENOMEM, 0, "no memory for network policy");
 	p->ct = np_ct_maps_of(d->np);
 	return np_publish_new(&io, &p->pub, err);

@@ -52,7 +52,7 @@ struct policy {
 	struct vw_err failed;
 	bool started, settling, again, recalled;
 	int settle_r;
-	struct loop_timer *scan, *say, *sweep;
+	struct loop_timer *scan, *say, *sweep, *tidy;
 	bool sweeping;
 	struct np_ct_maps ct;
 	struct np_ct_stats ct_stats, ct_next;

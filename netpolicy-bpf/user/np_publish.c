@@ -608,6 +608,11 @@ int np_publish_settle(struct np_publish *p, struct vw_err *err)
 	return 0;
 }
 
+bool np_publish_unsettled(const struct np_publish *p)
+{
+	return p->unsettled || p->rests.n;
+}
+
 /* --- one pod, one peer */
 
 int np_publish_subject(struct np_publish *p, unsigned int slot, unsigned int blob, struct vw_err *err)

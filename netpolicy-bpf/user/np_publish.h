@@ -82,6 +82,8 @@ int np_publish_image(struct np_publish *p, struct np_image *img, struct vw_err *
 int np_publish_wait(const struct np_publish *p);
 /** np_publish_settle() - after np_publish_wait(): what only the former generation had is removed. */
 int np_publish_settle(struct np_publish *p, struct vw_err *err);
+/** np_publish_unsettled() - what is gone may still take room: np_publish_wait() and np_publish_settle() again, until nothing does. */
+bool np_publish_unsettled(const struct np_publish *p);
 
 /**
  * np_publish_subject() - a pod gets blob @blob of the image in force (np_image_add_subject() may have just added it). For a new

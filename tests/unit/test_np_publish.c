@@ -714,13 +714,20 @@ static void test_one_pod_one_peer(void **state)
 	assert_int_equal(np_publish_peer(p, &peer, &err), 0);
 	assert_int_equal(f.calls, calls + 1);
 	assert_int_equal(f.idents[fake_ident(&f, &ip)].cls[use.parity], 0);
-	/* gone, it is what its prefix is; the map forgets it with the next barrier */
+	/* gone, it is what its prefix is; the map forgets it with the next barrier, and its ident is free after another */
+	must_settle(p, &f);
+	must_settle(p, &f);
+	assert_false(np_publish_unsettled(p));
 	peer.gone = true;
 	n = f.n_map;
 	assert_int_equal(np_publish_peer(p, &peer, &err), 0);
+	assert_true(np_publish_unsettled(p));
 	assert_int_equal(f.idents[fake_ident(&f, &ip)].cls[use.parity], image_cidr(a, &ip)->cls);
 	must_settle(p, &f);
 	assert_int_equal(f.n_map, n - 1);
+	assert_true(np_publish_unsettled(p));
+	must_settle(p, &f);
+	assert_false(np_publish_unsettled(p));
 
 	/* a process that comes later does not know what is in the half in force */
 	np_publish_free(p);
