@@ -23,3 +23,6 @@ test_np_flood_LIBS := np npc net k8s yaml json base
 test_np_flood_PKGS := libbpf
 test_branch_LIBS := br net base
 test_branch_PKGS := libbpf
+# no kernel: what the built object asks of one
+test_np_kernel_LIBS := base
+test_np_kernel_PKGS := libbpf
