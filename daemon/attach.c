@@ -277,7 +277,7 @@ static int supersede(struct daemon *d, struct attachment *old, struct vw_err *er
 
 static int still_dying(struct daemon *d, const char *ifname, struct vw_err *err)
 {
-	daemon_links_dying(d);
+	daemon_links_awaited(d);
 	return vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN, "the former interface %s of this pod is still being deleted", ifname);
 }
 

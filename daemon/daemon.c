@@ -40,7 +40,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define REAP_DELAY_MS 10        /* long enough to gather a burst of DELs, short enough that nobody sees it */
+/*
+ * A round holds the lock that every DEL needs, for some 20 ms and 0.3 more for each link: so a burst of DELs goes first, as a whole.
+ * Nobody waits for a link to be gone, or says so: daemon_links_awaited().
+ */
+#define REAP_DELAY_MS 10
+#define REAP_LATEST_MS 100
+#define REAP_RETRY_MS 1000
 #define RELOAD_DELAY_MS 200     /* after the last change of the file */
 #define CREDS_DEADLINE_MS 30000
 #define TRIM_DELAY_MS 5000              /* after a call to EC2: longer than the calls of one growth lie apart */
@@ -93,6 +99,15 @@ static void reap_work(void *arg)
 	j->r = hostnet_reap_work(j->d->hostnet, &j->ct, &j->err);
 }
 
+static void reap_at(struct daemon *d, uint64_t at_ms)
+{
+	uint64_t now = vw_mono_ms();
+
+	if (at_ms < d->reap_not_before_ms)
+		at_ms = d->reap_not_before_ms;
+	loop_timer_set(d->reap_timer, at_ms > now ? at_ms - now : 0);
+}
+
 static void reap_done(void *arg)
 {
 	struct reap_job *j = arg;
@@ -103,8 +118,9 @@ static void reap_done(void *arg)
 		vw_warn("connections of stopped pods could not be forgotten, ignoring", "err=\"%s\"", j->ct.msg);
 	if (j->r < 0)
 		vw_error("links of stopped pods could not be deleted, retrying", "err=\"%s\"", j->err.msg);
+	d->reap_not_before_ms = j->r < 0 ? vw_mono_ms() + REAP_RETRY_MS : 0;
 	if (!d->stopping && hostnet_dying(d->hostnet) > 0)
-		loop_timer_set(d->reap_timer, j->r < 0 ? 1000 : REAP_DELAY_MS);
+		reap_at(d, vw_mono_ms() + REAP_DELAY_MS);
 	if (!d->stopping)
 		daemon_pool_changed(d);
 	free(j);
@@ -115,8 +131,9 @@ static void on_reap_timer(void *arg)
 	struct daemon *d = arg;
 	struct reap_job *j = calloc(1, sizeof(*j));
 
+	d->reap_since_ms = 0;
 	if (!j) {
-		loop_timer_set(d->reap_timer, 1000);
+		loop_timer_set(d->reap_timer, REAP_RETRY_MS);
 		return;
 	}
 	j->d = d;
@@ -127,14 +144,23 @@ static void on_reap_timer(void *arg)
 	if (loop_job(d->loop, reap_work, reap_done, j) < 0) {
 		hostnet_reap_end(d->hostnet, -ENOMEM, NULL, NULL);
 		free(j);
-		loop_timer_set(d->reap_timer, 1000);
+		loop_timer_set(d->reap_timer, REAP_RETRY_MS);
 	}
 }
 
 void daemon_links_dying(struct daemon *d)
 {
-	if (!loop_timer_active(d->reap_timer))
-		loop_timer_set(d->reap_timer, REAP_DELAY_MS);
+	uint64_t now = vw_mono_ms(), latest;
+
+	if (!d->reap_since_ms)
+		d->reap_since_ms = now;
+	latest = d->reap_since_ms + REAP_LATEST_MS;
+	reap_at(d, now + REAP_DELAY_MS < latest ? now + REAP_DELAY_MS : latest);
+}
+
+void daemon_links_awaited(struct daemon *d)
+{
+	reap_at(d, vw_mono_ms());
 }
 
 /* --- credentials */

@@ -82,6 +82,8 @@ struct daemon {
 	unsigned int n_waiters;
 	unsigned int n_hungry;          /* of them, for an address */
 	struct loop_timer *reap_timer;  /* dying links go together */
+	uint64_t reap_since_ms;         /* when the first of those came that no round is about yet, 0 = there is none */
+	uint64_t reap_not_before_ms;    /* the last round failed, 0 = it did not */
 	struct loop_timer *pool_timer;  /* waiters and planner, once per turn of the loop */
 	struct loop_timer *cool_timer;  /* the next address has cooled down */
 	struct loop_timer *retry_timer; /* the next survey */
@@ -101,8 +103,12 @@ void daemon_pool_changed(struct daemon *d);
 int daemon_nat_apply(struct daemon *d, struct vw_err *err);
 /** daemon_creds_schedule() - set the timer for the next refresh of credentials. */
 void daemon_creds_schedule(struct daemon *d);
-/** daemon_links_dying() - a veth was put into the dying group: reap within 10 ms. */
+/**
+ * daemon_links_dying() - a veth was put into the dying group: reap when no more have come for 10 ms, and after 100 at the latest.
+ * daemon_links_awaited() - somebody waits for one to be gone, or for its address: reap now.
+ */
 void daemon_links_dying(struct daemon *d);
+void daemon_links_awaited(struct daemon *d);
 /** daemon_config_apply() - put a valid configuration into force. @take_fresh: owned from here on. */
 void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh);
 /** daemon_config_refuse() - the running configuration stays in force: log and INFO say so, and @why. */

@@ -147,6 +147,6 @@ bool stale_address(struct daemon *d, const struct vw_ip *ip)
 {
 	if (!d->all_stale && !hostnet_is_stale(d->hostnet, ip))
 		return false;
-	daemon_links_dying(d);
+	daemon_links_awaited(d);
 	return true;
 }
