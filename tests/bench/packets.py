@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packets that a node forwards in a second, for a pod alone and among 737; and with two rules for each pod instead.
+"""Packets that a node forwards in a second of processor time, for a pod alone and among 737; and with two rules for each pod instead.
 
 A real node of a lab: the daemon's rules, routes, nftables and eBPF programs. One pod sends (blast.c); what leaves by the ENI is counted and
 then dropped at the router's end, so that nothing but the node's own work is measured. The layouts take turns.
@@ -100,6 +100,7 @@ def rows(rounds):
             node.two_rules_a_pod(False)
             node.crowd("DEL")
         node.close()
+    # what belongs to one turn was measured in the same seconds
     alone, crowd, rules = (sorted(seen[k])[rounds // 2] for k in ("alone", "crowd", "rules"))
     of_one = sorted(c / a for c, a in zip(seen["crowd"], seen["alone"]))[rounds // 2]
     rules_of_one = sorted(r / a for r, a in zip(seen["rules"], seen["alone"]))[rounds // 2]
