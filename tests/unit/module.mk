@@ -79,3 +79,6 @@ test_flat_SRCS := $(test_model_SRCS)
 test_flat_LDFLAGS := $(test_model_LDFLAGS)
 # the table of flows; on the heap, so no kernel
 test_np_ct_LIBS := np net base
+test_steady_LIBS := $(test_model_LIBS)
+test_steady_SRCS := $(test_model_SRCS)
+test_steady_LDFLAGS := $(test_model_LDFLAGS)
