@@ -15,6 +15,7 @@
 #include "daemon/hostnet.h"
 #include "daemon/lease.h"
 #include "daemon/policy.h"
+#include "daemon/sgp.h"
 #include "daemon/stale.h"
 #include "ipam/pool.h"
 #include "ipam/v6.h"
@@ -56,7 +57,7 @@ bool attach_known(const struct daemon *d, const struct vw_attach_key *key)
 }
 
 /* aws-node: "eni" + first 11 hex digits of sha1("<namespace>.<pod>"); other interfaces of a pod add their own name */
-static int host_ifname(const struct daemon *d, const struct vw_rpc_req *req, char ret[IFNAMSIZ], struct vw_err *err)
+static int host_ifname(const char *prefix, const struct vw_rpc_req *req, char ret[IFNAMSIZ], struct vw_err *err)
 {
 	char text[3 * VW_ID_MAX], hex[VW_SHA1_HEXLEN];
 	bool pod = req->pod_name[0] != 0;
@@ -72,9 +73,9 @@ static int host_ifname(const struct daemon *d, const struct vw_rpc_req *req, cha
 		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_ENV, "the names of container and pod are too long together");
 	vw_sha1_hex(text, (size_t)n, hex);
 	hex[11] = 0;
-	if (vw_fmt(ret, IFNAMSIZ, "%s%s", d->cfg->veth_prefix, hex) < 0)
+	if (vw_fmt(ret, IFNAMSIZ, "%s%s", prefix, hex) < 0)
 		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG, "veth_prefix '%s' is too long (4 characters at most)",
-				  d->cfg->veth_prefix);
+				  prefix);
 	return 0;
 }
 
@@ -126,16 +127,29 @@ static struct attachment *attachment_new(const struct store_attachment *row)
 	a->created_ms = row->created_ms;
 	(void)VW_COPY(a->host_ifname, row->host_ifname);
 	(void)VW_COPY(a->eni_id, row->eni_id);
+	a->branch = row->branch;
 	return a;
 }
 
 struct store_attachment attach_row(const struct attachment *a)
 {
-	struct store_attachment row = { .addr = a->addr, .addr6 = a->addr6, .slot = a->slot, .created_ms = a->created_ms };
+	struct store_attachment row = {
+		.addr = a->addr, .addr6 = a->addr6, .slot = a->slot, .created_ms = a->created_ms, .branch = a->branch,
+	};
 
 	(void)VW_COPY(row.key.container_id, a->container_id);
 	(void)VW_COPY(row.key.ifname, a->ifname);
 	return row;
+}
+
+/* @row with only those addresses that pool and /80s keep books on */
+static struct store_attachment booked_of(const struct store_attachment *row)
+{
+	struct store_attachment r = egress_less(row);
+
+	if (r.branch.vlan)
+		r.addr = r.addr6 = (struct vw_ip){ 0 };
+	return r;
 }
 
 /* --- slots */
@@ -242,6 +256,8 @@ static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *e
 		(void)slot_open(d, a, &again);
 		return r;
 	}
+	if (a->branch.vlan && sgp_down(d, a, err) < 0)
+		return -err->eno;
 	daemon_links_dying(d);          /* its addresses' connections wait even where the link is gone */
 	return 0;
 }
@@ -310,7 +326,8 @@ static void fill_wiring(struct daemon *d, const struct attachment *a, bool exist
 		.host_mac = mac_of(0x56, a),
 		.pod_mac = mac_of(0x57, a),
 		.slot = a->slot,
-		.pods_table = HOSTNET_TABLE_PODS,
+		.pods_table = sgp_table(a),
+		.apart = a->branch.strict,
 		.attach = d->cfg->attach,
 	};
 	if (a->addr.family) {
@@ -324,6 +341,8 @@ static void fill_wiring(struct daemon *d, const struct attachment *a, bool exist
 		w->gateway[w->n_addr++] = gateway6;
 	}
 	(void)VW_COPY(w->host_ifname, a->host_ifname);
+	if (a->branch.vlan)
+		(void)VW_COPY(w->eni_id, a->branch.eni_id);
 	if (e) {
 		(void)VW_COPY(w->eni_id, e->row.id);
 		(void)VW_COPY(w->eni_ifname, e->ifname);
@@ -357,23 +376,45 @@ static int give_egress(struct daemon *d, struct store_attachment *row, struct vw
 	return 0;
 }
 
+/* the pod's branch ENI's, else the pool's */
+static int take_addresses(struct daemon *d, const struct vw_rpc_req *req, const char *key, const struct store_branch *branch,
+			  struct lease *ret, struct vw_err *err)
+{
+	char ip[VW_IP_STRLEN];
+
+	if (!branch->vlan)
+		return lease_take(d, req, key, ret, err);
+	for (unsigned int i = 0; i < req->n_want && !req->want_optional; i++)
+		if (!vw_ip_eq(&req->want[i], &branch->ip4) && !vw_ip_eq(&req->want[i], &branch->ip6))
+			return vw_err_set(err, EADDRNOTAVAIL, VW_CNI_INVALID_CONFIG, "address %s is not of the pod's branch ENI %s",
+					  vw_ip_str(&req->want[i], ip), branch->eni_id);
+	if (stale_address(d, &branch->ip4) || stale_address(d, &branch->ip6))
+		return vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN, "connections of the address's former pod are still being forgotten");
+	*ret = (struct lease){ .ip4 = branch->ip4, .ip6 = branch->ip6, .eni_id = branch->eni_id };
+	return 0;
+}
+
 /* Return: 0 and the attachment, in all places but the table */
 static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct attachment **ret, struct vw_err *err)
 {
 	char ifname[IFNAMSIZ], key[VW_ID_MAX + IFNAMSIZ + 1];
 	vw_auto_free struct attachment *a = NULL;
 	struct store_attachment row;
+	struct store_branch branch = { 0 };
 	struct lease lease;
+	struct vw_err ignored;
 	uint64_t since_us;
-	int slot, r = host_ifname(d, req, ifname, err);
+	int slot, r = sgp_wanted(d, req, &branch, err);
 
+	if (r >= 0)
+		r = host_ifname(branch.strict ? "vlan" : d->cfg->veth_prefix, req, ifname, err);
 	if (r == 0)
 		r = name_claim(d, ifname, err);
 	if (r < 0)
 		return r;
 	if (key_text(&req->key, key, sizeof(key)) < 0)
 		return vw_err_set(err, ENAMETOOLONG, VW_CNI_DAEMON, "a name in the request is too long");
-	r = lease_take(d, req, key, &lease, err);
+	r = take_addresses(d, req, key, &branch, &lease, err);
 	if (r < 0)
 		return r;
 	slot = slot_take(&d->attach);
@@ -383,12 +424,18 @@ static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct atta
 		goto undo_lease;
 	}
 	r = row_of(req, &lease, slot, ifname, &row, err);
-	if (r == 0)
+	row.branch = branch;
+	if (r == 0 && !branch.vlan)
 		r = give_egress(d, &row, err);
 	if (r < 0)
 		goto undo_slot;
 	a = attachment_new(&row);
-	r = a ? slot_open(d, a, err) : vw_err_set(err, ENOMEM, 0, "no memory for an attachment");
+	r = a ? 0 : vw_err_set(err, ENOMEM, 0, "no memory for an attachment");
+	if (r == 0 && branch.vlan)
+		r = sgp_up(d, a, err);
+	if (r < 0)
+		goto undo_slot;
+	r = slot_open(d, a, err);
 	since_us = vw_mono_us();
 	if (r == 0)
 		r = store_attach_put(d->store, &row, err);
@@ -398,12 +445,14 @@ static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct atta
 		return 0;
 	}
 	slot_clear(d, (unsigned int)slot);
-	if (a)
-		policy_dismiss(d, a);
+	policy_dismiss(d, a);
+	if (branch.vlan)
+		(void)sgp_down(d, a, &ignored);
 undo_slot:
 	d->attach.slot[slot] = SLOT_FREE;
 undo_lease:
-	lease_end(d, key, &lease);
+	if (!branch.vlan)
+		lease_end(d, key, &lease);
 	return r;
 }
 
@@ -471,7 +520,7 @@ static uint64_t cools_for(const struct daemon *d, const struct attachment *a, bo
 static int release(struct daemon *d, struct attachment *a, bool failed, struct vw_err *err)
 {
 	uint64_t now = vw_mono_ms(), cool = cools_for(d, a, failed);
-	const struct store_attachment row = attach_row(a), booked = egress_less(&row);
+	const struct store_attachment row = attach_row(a), booked = booked_of(&row);
 	int r = a->superseded ? 0 : unwire(d, a, err);
 
 	if (r < 0)
@@ -481,9 +530,11 @@ static int release(struct daemon *d, struct attachment *a, bool failed, struct v
 		a->superseded = true;   /* its kernel side is gone; a repeated DEL only has to record that */
 		return r;
 	}
-	(void)ipam_pool_release(d->pool, a->key_text, now, cool, NULL);
-	ipam_v6_release(d->v6, &booked.addr6);
-	grow_demand(d, failed ? GROW_WITHDRAWN : GROW_LEFT);
+	if (!a->branch.vlan) {
+		(void)ipam_pool_release(d->pool, a->key_text, now, cool, NULL);
+		ipam_v6_release(d->v6, &booked.addr6);
+		grow_demand(d, failed ? GROW_WITHDRAWN : GROW_LEFT);
+	}
 	forget(d, a);
 	return 0;
 }
@@ -563,7 +614,7 @@ static int restore_addrs(struct daemon *d, const char *key, const struct store_a
 static int take_row(struct daemon *d, const struct store_attachment *row)
 {
 	vw_auto_free struct attachment *a = attachment_new(row);
-	const struct store_attachment booked = egress_less(row);
+	const struct store_attachment booked = booked_of(row);
 	int r;
 
 	if (!a || row->slot >= NP_SLOTS || d->attach.slot[row->slot] != SLOT_FREE)

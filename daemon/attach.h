@@ -28,6 +28,7 @@ enum slot_state { SLOT_FREE, SLOT_USED, SLOT_DYING /* its veth waits to be reape
  * struct attachment - what the daemon works with; the store's row has more (netns, pod uid). A node may have 737 of them, so
  * names take the room that they need: all point into @text.
  * @key_text: "<container id>/<ifname>", also the pool's key. @network: "" when it was adopted from the kernel.
+ * @branch: its branch ENI, whose addresses are @addr and @addr6: the pool knows nothing of them.
  * @superseded: a newer sandbox of the same pod has taken its veth's name.
  */
 struct attachment {
@@ -39,6 +40,7 @@ struct attachment {
 	bool superseded;
 	char host_ifname[IFNAMSIZ];
 	char eni_id[32];
+	struct store_branch branch;
 	char text[];
 };
 

@@ -42,6 +42,7 @@ static const char *const log_levels[] = { "error", "warn", "info", "debug", NULL
 static const char *const attach_modes[] = { "clsact", "tcx", NULL };                      /* enum vw_attach_mode */
 static const char *const random_modes[] = { "prng", "hashrandom", "none", NULL };         /* enum config_random_snat */
 
+static const char *const pod_sg_modes[] = { "strict", "standard", NULL };                  /* enum config_pod_sg */
 static const char *const policy_modes[] = { "standard", "strict", "off", NULL };           /* enum config_policy */
 static const char *const flow_modes[] = { "revoke", "keep", NULL };                       /* enum config_flows */
 
@@ -117,6 +118,13 @@ static const struct setting settings[] = {
 	  "Where pods have IPv6 alone: they reach IPv4 hosts under the node's address." },
 	{ "v6_egress", "ENABLE_V6_EGRESS", NULL, K_BOOL, AT(v6_egress), "false", 0, 0, NULL,
 	  "Where pods have IPv4 alone: they reach IPv6 hosts under the node's IPv6 address, if it has one." },
+	{ "enable_pod_eni", "ENABLE_POD_ENI", NULL, K_BOOL, AT(enable_pod_eni), "false", 0, 0, NULL,
+	  "Pods whose manifest in policy_dir has the annotation vpc.amazonaws.com/pod-eni are wired to that branch ENI, with its "
+	  "security groups." },
+	{ "pod_security_group_enforcing_mode", "POD_SECURITY_GROUP_ENFORCING_MODE", NULL, K_CHOICE, AT(pod_sg_mode), "strict", 0, 0,
+	  pod_sg_modes,
+	  "strict: all traffic of such pods goes by their branch ENI. standard: on one node pods and node meet directly, and what leaves the "
+	  "VPC does so by the primary ENI. For new pods." },
 	{ "connmark", "AWS_VPC_K8S_CNI_CONNMARK", NULL, K_HEX, AT(connmark), "0x80", 0x80, 0x80000000, NULL,
 	  "Mark of traffic that leaves by the primary ENI: one bit, above the low seven, which carry the ENI's number." },
 	{ "cluster_name", "CLUSTER_NAME", NULL, K_TEXT, AT(cluster_name), "", 0, 0, NULL,

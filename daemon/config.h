@@ -54,6 +54,9 @@ enum config_policy { CONFIG_POLICY_STANDARD, CONFIG_POLICY_STRICT, CONFIG_POLICY
 /** enum config_flows - what a change of policy does to flows that it denies. */
 enum config_flows { CONFIG_FLOWS_REVOKE, CONFIG_FLOWS_KEEP };
 
+/** enum config_pod_sg - how a pod's security groups are enforced: sgp.h. */
+enum config_pod_sg { CONFIG_POD_SG_STRICT, CONFIG_POD_SG_STANDARD };
+
 struct vwired_config {
 	char run_dir[VW_PATH_MAX];
 	char bpf_dir[VW_PATH_MAX];
@@ -80,6 +83,8 @@ struct vwired_config {
 	enum config_random_snat randomize_snat;
 	bool node_port_support;
 	bool v4_egress, v6_egress;
+	bool enable_pod_eni;
+	enum config_pod_sg pod_sg_mode;
 	uint32_t connmark;
 
 	char cluster_name[128];

@@ -19,6 +19,7 @@
 #include "daemon/programs.h"
 #include "daemon/rpc_server.h"
 #include "daemon/serve.h"
+#include "daemon/sgp.h"
 #include "daemon/stale.h"
 #include "daemon/store.h"
 #include "daemon/sweep.h"
@@ -279,6 +280,7 @@ void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)
 	if (apply_hostnet(d, &err) < 0 || (d->discovered && daemon_nat_apply(d, &err) < 0))
 		vw_error("rules and NAT could not be set up as the new configuration asks", "err=\"%s\"", err.msg);
 	policy_config_changed(d, old);
+	sgp_config_changed(d);
 	metrics_config_changed(d, old);
 	drift_config_changed(d);
 	vwired_config_free(old);
@@ -489,6 +491,8 @@ static int restore_local(struct daemon *d, struct vw_err *err)
 		r = store_eni_each(d->store, restore_eni, &local, err);
 	if (r == 0)
 		r = attach_restore(d, &local.scan, err);
+	if (r == 0)
+		r = sgp_start(d, err);
 	hostnet_scan_done(&local.scan);
 	return r;
 }
@@ -593,6 +597,7 @@ void daemon_free(struct daemon *d)
 	cloud_free(d->cloud);
 	attach_table_done(d);
 	policy_free(d->policy);
+	sgp_free(d);
 	eni_table_done(d);
 	ipam_pool_free(d->pool);
 	ipam_v6_free(d->v6);

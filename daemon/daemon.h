@@ -77,6 +77,7 @@ struct daemon {
 	struct metrics metrics;
 	struct httpd *httpd;
 	struct drift *drift;
+	struct sgp *sgp;
 
 	struct waiter_list waiters;
 	unsigned int n_waiters;

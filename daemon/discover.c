@@ -249,6 +249,7 @@ static void count_unmanaged(struct daemon *d, const struct survey *s)
 	const struct cards before = d->enis.unmanaged;
 
 	d->enis.n_unmanaged = 0;
+	d->enis.trunk_mac = (struct vw_mac){ 0 };
 	d->enis.unmanaged = (struct cards){ 0 };
 	for (size_t i = 0; i < s->ec2_enis.n; i++) {
 		const struct ec2_eni *e = &s->ec2_enis.v[i];
@@ -257,6 +258,8 @@ static void count_unmanaged(struct daemon *d, const struct survey *s)
 
 		if (use == PLACE_OURS)
 			continue;
+		if (use == PLACE_TRUNK)
+			d->enis.trunk_mac = e->mac;
 		eni_leave_alone(d, e->id);
 		/* one that pods still use is in the pool, and counted there */
 		if (eni_by_id(d, e->id))

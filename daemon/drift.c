@@ -194,6 +194,14 @@ static void tell(struct drift *dr, uint64_t now)
 
 /* --- a round */
 
+/* a strict pod's routes stand in its branch's table, which is not looked after */
+static void host_side(const struct attachment *a, struct hostnet_pod *ret)
+{
+	attach_host_side(a, ret);
+	if (a->branch.strict)
+		ret->n_addr = 0;
+}
+
 /* Return: pods whose routes must be there; @later: some may not have theirs yet */
 static size_t settled_pods(struct drift *dr, struct hostnet_pod *pods, uint64_t now)
 {
@@ -208,7 +216,7 @@ static size_t settled_pods(struct drift *dr, struct hostnet_pod *pods, uint64_t 
 			due(dr, a->created_ms + YOUNG_MS);
 			continue;
 		}
-		attach_host_side(a, &pods[n++]);
+		host_side(a, &pods[n++]);
 	}
 	return n;
 }
@@ -237,7 +245,7 @@ static int pod_round(struct drift *dr, const struct attachment *a, const struct 
 	char owner[VW_IFALIAS_MAX];
 	int r;
 
-	attach_host_side(a, &p);
+	host_side(a, &p);
 	(void)snprintf(owner, sizeof(owner), "%.230s/%s", a->container_id, a->ifname);  /* as the plugin writes it */
 	r = hostnet_pod_repair(dr->d->hostnet, &p, owner, t, err);
 	return r > 0 ? programs_repair_pod(dr->d, a, t, err) : r;

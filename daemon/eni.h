@@ -47,6 +47,7 @@ struct eni_table {
 	struct eni v[ENI_MAX];
 	size_t n;
 	unsigned int n_unmanaged;
+	struct vw_mac trunk_mac; /* zero = none, or not known yet */
 	struct cards unmanaged;
 };
 

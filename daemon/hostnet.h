@@ -190,6 +190,9 @@ struct hostnet_pod {
  */
 int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct vw_err *err);
 
+/** hostnet_link_forget() - a link of ours that is no pod's: into the dying group likewise, with what hangs on it. */
+int hostnet_link_forget(struct hostnet *hn, unsigned int ifindex, const char *ifname, struct vw_err *err);
+
 /** hostnet_dying() - how much waits for the reaper: links and addresses (what it is at included). */
 size_t hostnet_dying(const struct hostnet *hn);
 /** hostnet_is_dying() - a link with this name (NULL: none) or index (0: none) waits: reap before making one. */

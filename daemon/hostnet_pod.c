@@ -138,6 +138,15 @@ int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct
 	return r < 0 ? r : there;
 }
 
+int hostnet_link_forget(struct hostnet *hn, unsigned int ifindex, const char *ifname, struct vw_err *err)
+{
+	struct vw_link_set set = { .ifindex = ifindex, .name = ifname, .what = VW_LINK_GROUP, .group = HOSTNET_GROUP_DYING };
+
+	(void)vw_link_set(&hn->batch, &set);
+	vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+	return hostnet_commit(hn, err) < 0 ? -err->eno : dying_add(hn, ifindex, ifname, err);
+}
+
 size_t hostnet_dying(const struct hostnet *hn)
 {
 	return hn->dying.n + hn->reaping.n + hn->stale.n + hn->purging.n;

@@ -2,7 +2,7 @@
 LIBS += daemon
 daemon_SRCS := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
 daemon_PKGS := libuv libmicrohttpd sqlite3 libcurl libxml-2.0
-daemon_INTERNAL := ipam np npc netview net rpc k8s yaml json crypto base
+daemon_INTERNAL := ipam br np npc netview net rpc k8s yaml json crypto base
 
 PROGS += vpcwired
 vpcwired_SRCS := $(wildcard daemon/main.c)

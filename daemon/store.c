@@ -32,14 +32,14 @@ static const char *const stmt_sql[S_COUNT] = {
 	[S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_COMMIT] = "COMMIT",
 	[S_ROLLBACK] = "ROLLBACK",
-	[S_ATTACH_PUT] = "INSERT INTO attachment VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+	[S_ATTACH_PUT] = "INSERT INTO attachment VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 			 " ON CONFLICT (container_id, ifname) DO UPDATE SET network=excluded.network, netns=excluded.netns,"
 			 " pod_namespace=excluded.pod_namespace, pod_name=excluded.pod_name, pod_uid=excluded.pod_uid,"
 			 " addr=excluded.addr, slot=excluded.slot, host_ifname=excluded.host_ifname, eni_id=excluded.eni_id,"
-			 " created_ms=excluded.created_ms, addr6=excluded.addr6",
+			 " created_ms=excluded.created_ms, addr6=excluded.addr6, branch=excluded.branch",
 	[S_ATTACH_DEL] = "DELETE FROM attachment WHERE container_id=? AND ifname=?",
 	[S_ATTACH_EACH] = "SELECT container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, addr, slot,"
-			  " host_ifname, eni_id, created_ms, addr6 FROM attachment ORDER BY created_ms",
+			  " host_ifname, eni_id, created_ms, addr6, branch FROM attachment ORDER BY created_ms",
 	[S_COOL_PUT] = "INSERT OR REPLACE INTO cooling VALUES (?,?)",
 	[S_COOL_DEL] = "DELETE FROM cooling WHERE addr=?",
 	[S_COOL_EXPIRE] = "DELETE FROM cooling WHERE until_ms<=?",
@@ -66,7 +66,7 @@ static const char *const stmt_sql[S_COUNT] = {
 #define ATTACHMENT_TABLE \
 	"CREATE TABLE attachment (container_id TEXT NOT NULL, ifname TEXT NOT NULL, network TEXT, netns TEXT," \
 	" pod_namespace TEXT, pod_name TEXT, pod_uid TEXT, addr TEXT, slot INTEGER PRIMARY KEY, host_ifname TEXT, eni_id TEXT," \
-	" created_ms INTEGER, addr6 TEXT, UNIQUE (container_id, ifname), CHECK (addr IS NOT NULL OR addr6 IS NOT NULL));" \
+	" created_ms INTEGER, addr6 TEXT, branch TEXT, UNIQUE (container_id, ifname), CHECK (addr IS NOT NULL OR addr6 IS NOT NULL));" \
 	"CREATE UNIQUE INDEX attachment_addr ON attachment (addr) WHERE addr IS NOT NULL;" \
 	"CREATE UNIQUE INDEX attachment_addr6 ON attachment (addr6) WHERE addr6 IS NOT NULL;"
 
@@ -80,13 +80,16 @@ static const char schema_sql[] =
 	"CREATE TABLE eni_slot (eni_id TEXT, cidr TEXT, PRIMARY KEY (eni_id, cidr)) WITHOUT ROWID;"
 	"CREATE TABLE intent (token TEXT PRIMARY KEY, kind TEXT, subnet_id TEXT, n_prefixes INTEGER, n_addrs INTEGER,"
 	" created_unix INTEGER) WITHOUT ROWID;"
-	"PRAGMA user_version=3; COMMIT;";
+	"PRAGMA user_version=4; COMMIT;";
 
-/* schema 2 had the same columns, in the same order, behind other keys */
+/* schema 2 had these columns but the last, in the same order, behind other keys */
 static const char migrate2_sql[] =
 	"BEGIN IMMEDIATE; ALTER TABLE attachment RENAME TO attachment2;"
 	ATTACHMENT_TABLE
-	"INSERT INTO attachment SELECT * FROM attachment2; DROP TABLE attachment2; PRAGMA user_version=3; COMMIT;";
+	"INSERT INTO attachment SELECT *, NULL FROM attachment2; DROP TABLE attachment2; PRAGMA user_version=4; COMMIT;";
+
+static const char migrate3_sql[] =
+	"BEGIN IMMEDIATE; ALTER TABLE attachment ADD COLUMN branch TEXT; PRAGMA user_version=4; COMMIT;";
 
 /* of the log, which is folded into the file when it is so long: by store_tidy(), or in the middle of a write when nobody calls it */
 #define WAL_PAGES 1000          /* SQLite's own figure */
@@ -240,12 +243,56 @@ static int cool_put(struct store *s, const struct vw_ip *ip, uint64_t until_ms, 
 	return run(s, S_COOL_PUT, "recording a cool-down", err);
 }
 
+/* "<vlan> <mac> <gateway, or -> <trunk's index> <mode>"; "" = none */
+#define BRANCH_TEXT_MAX 128
+
+static void branch_text(const struct store_branch *b, char ret[BRANCH_TEXT_MAX])
+{
+	char mac[VW_MAC_STRLEN], gw[VW_IP_STRLEN];
+
+	*ret = '\0';
+	if (b->vlan)
+		snprintf(ret, BRANCH_TEXT_MAX, "%u %s %s %u %s", b->vlan, vw_mac_str(&b->mac, mac),
+			 b->gw4.family ? vw_ip_str(&b->gw4, gw) : "-", b->trunk, b->strict ? "strict" : "standard");
+}
+
+static int branch_of_text(char *text, struct store_branch *ret)
+{
+	char *word[5], *p = text;
+	struct store_branch b = {0};
+	uint64_t vlan, trunk;
+
+	if (!*text)
+		return 0;
+	for (size_t i = 0; i < VW_ARRAY_SIZE(word); i++) {
+		char *space = strchr(p, ' ');
+
+		word[i] = p;
+		if (!space != (i == VW_ARRAY_SIZE(word) - 1))
+			return -EBADMSG;
+		if (space) {
+			*space = '\0';
+			p = space + 1;
+		}
+	}
+	if (vw_parse_u64(word[0], 1, 4094, &vlan) < 0 || vw_mac_parse(word[1], &b.mac) < 0 ||
+	    (strcmp(word[2], "-") && vw_ip_parse(word[2], &b.gw4) < 0) || vw_parse_u64(word[3], 1, INT32_MAX, &trunk) < 0)
+		return -EBADMSG;
+	b.vlan = (unsigned int)vlan;
+	b.trunk = (unsigned int)trunk;
+	b.strict = !strcmp(word[4], "strict");
+	*ret = b;
+	return 0;
+}
+
 int store_attach_put(struct store *s, const struct store_attachment *a, struct vw_err *err)
 {
+	char branch[BRANCH_TEXT_MAX];
 	int r = begin(s, err);
 
 	if (r < 0)
 		return r;
+	branch_text(&a->branch, branch);
 	r = cool_del(s, &a->addr, err);
 	if (r == 0)
 		r = cool_del(s, &a->addr6, err);
@@ -265,6 +312,7 @@ int store_attach_put(struct store *s, const struct store_attachment *a, struct v
 		bind_text(s, S_ATTACH_PUT, 10, a->host_ifname);
 		bind_text(s, S_ATTACH_PUT, 11, a->eni_id);
 		bind_int(s, S_ATTACH_PUT, 12, a->created_ms);
+		bind_text(s, S_ATTACH_PUT, 14, branch);
 		r = run(s, S_ATTACH_PUT, "recording an attachment", err);
 	}
 	return finish(s, r, err);
@@ -288,6 +336,8 @@ int store_attach_del(struct store *s, const struct store_attachment *a, uint64_t
 
 static int attach_row(sqlite3_stmt *st, struct store_attachment *a)
 {
+	char branch[BRANCH_TEXT_MAX];
+
 	memset(a, 0, sizeof(*a));
 	if (copy_text(st, 0, a->key.container_id, sizeof(a->key.container_id)) < 0 ||
 	    copy_text(st, 1, a->key.ifname, sizeof(a->key.ifname)) < 0 ||
@@ -298,8 +348,14 @@ static int attach_row(sqlite3_stmt *st, struct store_attachment *a)
 	    copy_text(st, 6, a->pod_uid, sizeof(a->pod_uid)) < 0 ||
 	    column_ip_maybe(st, 7, AF_INET, &a->addr) < 0 || column_ip_maybe(st, 12, AF_INET6, &a->addr6) < 0 ||
 	    copy_text(st, 9, a->host_ifname, sizeof(a->host_ifname)) < 0 ||
-	    copy_text(st, 10, a->eni_id, sizeof(a->eni_id)) < 0)
+	    copy_text(st, 10, a->eni_id, sizeof(a->eni_id)) < 0 || copy_text(st, 13, branch, sizeof(branch)) < 0 ||
+	    branch_of_text(branch, &a->branch) < 0)
 		return -EBADMSG;
+	if (a->branch.vlan) {
+		a->branch.ip4 = a->addr;
+		a->branch.ip6 = a->addr6;
+		(void)VW_COPY(a->branch.eni_id, a->eni_id);
+	}
 	a->slot = (unsigned int)sqlite3_column_int64(st, 8);
 	a->created_ms = (uint64_t)sqlite3_column_int64(st, 11);
 	return 0;
@@ -622,6 +678,8 @@ static int open_once(const char *path, struct store **ret_store, struct vw_err *
 		r = exec_sql(s, schema_sql, "creating the tables", err);
 	} else if (r == 0 && version == 2) {
 		r = exec_sql(s, migrate2_sql, "bringing the tables up to date", err);
+	} else if (r == 0 && version == 3) {
+		r = exec_sql(s, migrate3_sql, "bringing the tables up to date", err);
 	} else if (r == 0 && version != STORE_SCHEMA) {
 		r = vw_err_set(err, EBADMSG, VW_CNI_IO, "state store: schema %d, this vpcwired reads %d", version,
 			       STORE_SCHEMA);

@@ -22,7 +22,19 @@ struct vw_buf;
  */
 struct store;
 
-#define STORE_SCHEMA 3         /* 2 is brought up to date */
+#define STORE_SCHEMA 4         /* 2 and 3 are brought up to date */
+
+/**
+ * struct store_branch - a pod's branch ENI (sgp.h). @vlan: 0 = the pod has none. @ip4, @ip6: from the annotation, family 0 = none (not
+ * stored: the attachment's own). @gw4: its subnet's router. @trunk: interface index. @eni_id: not stored here.
+ */
+struct store_branch {
+	char eni_id[32];
+	struct vw_mac mac;
+	struct vw_ip ip4, ip6, gw4;
+	unsigned int vlan, trunk;
+	bool strict;
+};
 
 /** struct store_attachment - @addr: IPv4, @addr6: IPv6; at least one of them, the other with family 0. */
 struct store_attachment {
@@ -35,6 +47,7 @@ struct store_attachment {
 	char host_ifname[IFNAMSIZ];
 	char eni_id[32];
 	uint64_t created_ms;
+	struct store_branch branch;
 };
 
 /**

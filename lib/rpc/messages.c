@@ -353,6 +353,8 @@ int vw_rpc_wiring_encode(const struct vw_rpc_wiring *w, struct vw_buf *buf, stru
 	failed |= set_mac(j, "pod_mac", &w->pod_mac);
 	failed |= set_u32(j, "slot", w->slot);
 	failed |= set_u32(j, "pods_table", w->pods_table);
+	if (w->apart)
+		failed |= vw_json_set_bool(j, "apart", true);
 	failed |= set_unless_empty(j, "eni_id", w->eni_id);
 	failed |= set_unless_empty(j, "eni_ifname", w->eni_ifname);
 	failed |= vw_json_set_str(j, "attach", attach_names[w->attach]);
@@ -412,7 +414,7 @@ int vw_rpc_wiring_decode(const struct vw_json *j, struct vw_rpc_wiring *ret_w, s
 	const char *attach = NULL;
 	int mode;
 
-	if (vw_json_get_bool(j, "existing", &w.existing, err) < 0 || decode_addresses(j, &w, err) < 0 ||
+	if (vw_json_get_bool(j, "existing", &w.existing, err) < 0 || vw_json_get_bool(j, "apart", &w.apart, err) < 0 || decode_addresses(j, &w, err) < 0 ||
 	    get_u32(j, "mtu", 65535, &w.mtu, err) < 0 ||
 	    get_text(j, "host_ifname", w.host_ifname, IFNAMSIZ, err) < 0 ||
 	    get_u32(j, "host_ifindex", INT_MAX, &w.host_ifindex, err) < 0 ||

@@ -93,7 +93,7 @@ enum vw_attach_mode { VW_ATTACH_CLSACT, VW_ATTACH_TCX };
  * @host_ifname, @host_ifindex, @host_mac, @pod_mac: given at creation. The index is VW_IFINDEX_BASE + slot, so that
  *                programs know the slot from skb->ifindex before the link exists.
  * @slot:         pod slot, 0-based.
- * @pods_table:   routing table that holds every pod's host route.
+ * @pods_table:   routing table that the pod's host routes go into. @apart: one of its own, where only packets of its branch ENI look.
  * @eni_id, @eni_ifname: where its traffic leaves. For people.
  * @pin_from_pod, @pin_to_pod: pinned programs for the host end's ingress and egress; "" = none.
  */
@@ -109,6 +109,7 @@ struct vw_rpc_wiring {
 	struct vw_mac host_mac, pod_mac;
 	unsigned int slot;
 	unsigned int pods_table;
+	bool apart;
 	char eni_id[32];
 	char eni_ifname[IFNAMSIZ];
 	enum vw_attach_mode attach;

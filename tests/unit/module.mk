@@ -60,11 +60,12 @@ test_sim_sigv4_LIBS := sim netview net rpc crypto json base
 test_mnl_LIBS := mnl
 test_manifest_LIBS := daemon k8s yaml json base
 test_place_LIBS := daemon crypto k8s yaml json base
+test_sgp_LIBS := daemon k8s yaml json base
 test_leak_LIBS := daemon crypto json base
 test_fleet_LIBS := ipam base
 test_fleet_SRCS := $(filter-out %/main.c,$(wildcard tests/bench/fleet/*.c)) daemon/backoff.c
 # the whole daemon on doubles of loop, socket, kernel and cloud, which stand before the daemon's own in the link
-test_model_LIBS := daemon np npc netview net rpc crypto ipam k8s yaml json base
+test_model_LIBS := daemon br np npc netview net rpc crypto ipam k8s yaml json base
 test_model_SRCS := $(wildcard tests/unit/model_*.c)
 test_model_LDFLAGS := -Wl,--wrap=vw_mono_ms -Wl,--wrap=vw_mono_us -Wl,--wrap=vw_unix_s -Wl,--wrap=vw_log_at -Wl,--wrap=vw_link_get \
 	-Wl,--wrap=vw_link_wait_mac -Wl,--wrap=getrandom -Wl,-z,muldefs \

@@ -275,17 +275,8 @@ static void test_older_schema_is_moved_aside(void **state)
 	open_store(f, "boot-a", NULL);
 }
 
-/* as schema 2 had it: same columns, other keys */
-static void test_schema_2_is_brought_up_to_date(void **state)
+static void downgrade_and_read(struct fixture *f, const char *sql)
 {
-	static const char two[] =
-		"BEGIN; ALTER TABLE attachment RENAME TO newer;"
-		"CREATE TABLE attachment (container_id TEXT, ifname TEXT, network TEXT, netns TEXT, pod_namespace TEXT,"
-		" pod_name TEXT, pod_uid TEXT, addr TEXT UNIQUE, slot INTEGER NOT NULL UNIQUE, host_ifname TEXT, eni_id TEXT,"
-		" created_ms INTEGER, addr6 TEXT UNIQUE, PRIMARY KEY (container_id, ifname),"
-		" CHECK (addr IS NOT NULL OR addr6 IS NOT NULL)) WITHOUT ROWID;"
-		"INSERT INTO attachment SELECT * FROM newer; DROP TABLE newer; PRAGMA user_version=2; COMMIT";
-	struct fixture *f = *state;
 	struct store_attachment a = attachment("aaa", "10.0.0.1", 7), b = attachment("bbb", "10.0.0.2", 3);
 	struct seen seen = { 0 };
 	struct vw_err err;
@@ -297,7 +288,7 @@ static void test_schema_2_is_brought_up_to_date(void **state)
 	store_close(f->s);
 	f->s = NULL;
 	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
-	assert_int_equal(sqlite3_exec(db, two, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
 	assert_int_equal(sqlite3_close(db), SQLITE_OK);
 	open_store(f, "boot-a", NULL);
 	assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
@@ -310,6 +301,44 @@ static void test_schema_2_is_brought_up_to_date(void **state)
 	assert_true(store_attach_put(f->s, &b, &err) < 0);
 	/* once is enough */
 	open_store(f, "boot-a", NULL);
+}
+
+/* as schema 3 had it: no branch ENIs */
+static void test_schema_3_is_brought_up_to_date(void **state)
+{
+	downgrade_and_read(*state, "ALTER TABLE attachment DROP COLUMN branch; PRAGMA user_version=3");
+}
+
+static void test_a_branch_comes_back(void **state)
+{
+	struct fixture *f = *state;
+	struct store_attachment a = attachment("aaa", "10.0.0.1", 7);
+	struct seen seen = { 0 };
+	struct vw_err err;
+
+	a.branch = (struct store_branch){ .mac = { { 2, 1, 2, 3, 4, 5 } }, .ip4 = a.addr, .vlan = 4094, .trunk = 7, .strict = true };
+	assert_int_equal(vw_ip_parse("10.0.0.1", &a.branch.gw4), 0);
+	snprintf(a.branch.eni_id, sizeof(a.branch.eni_id), "%s", a.eni_id);
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
+	assert_memory_equal(&seen.last, &a, sizeof(a));
+}
+
+/* as schema 2 had it: other keys, and no branch ENIs */
+static void test_schema_2_is_brought_up_to_date(void **state)
+{
+	static const char two[] =
+		"BEGIN; ALTER TABLE attachment RENAME TO newer;"
+		"CREATE TABLE attachment (container_id TEXT, ifname TEXT, network TEXT, netns TEXT, pod_namespace TEXT,"
+		" pod_name TEXT, pod_uid TEXT, addr TEXT UNIQUE, slot INTEGER NOT NULL UNIQUE, host_ifname TEXT, eni_id TEXT,"
+		" created_ms INTEGER, addr6 TEXT UNIQUE, PRIMARY KEY (container_id, ifname),"
+		" CHECK (addr IS NOT NULL OR addr6 IS NOT NULL)) WITHOUT ROWID;"
+		"INSERT INTO attachment SELECT container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, addr, slot, host_ifname,"
+		" eni_id, created_ms, addr6 FROM newer; DROP TABLE newer; PRAGMA user_version=2; COMMIT";
+
+	downgrade_and_read(*state, two);
 }
 
 static off_t wal_size(const struct fixture *f)
@@ -482,6 +511,8 @@ int main(void)
 		T(test_both_families),
 		T(test_older_schema_is_moved_aside),
 		T(test_schema_2_is_brought_up_to_date),
+		T(test_schema_3_is_brought_up_to_date),
+		T(test_a_branch_comes_back),
 		T(test_the_log_stays_short),
 		T(test_garbage_is_moved_aside),
 		T(test_damaged_row_is_moved_aside),

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Security groups of pods: a branch ENI by the annotation of the pod's manifest, strict and standard, judged by the fabric's groups."""
+import json
+
+import pytest
+
+from tests.harness import audit, proc
+from tests.harness.cni import CniError
+from tests.harness.ec2 import Ec2
+from tests.harness.lab import Lab
+from tests.harness.policy import Policies, Server, connects, pod_object
+from tests.harness.trunk import Branch, attach_trunk
+
+ANNOTATION = "vpc.amazonaws.com/pod-eni"
+PORT = 8080
+GROUPS = [{"name": "open"},
+          {"name": "closed", "ingress": [{"protocol": "tcp", "ports": "9", "cidr": "192.0.2.1/32"}], "egress": [{"protocol": "-1", "cidr": "0.0.0.0/0"}]},
+          {"name": "mute", "ingress": [{"protocol": "-1", "cidr": "0.0.0.0/0"}], "egress": [{"protocol": "tcp", "ports": "9", "cidr": "192.0.2.1/32"}]}]
+INSTANCES = [{"name": f"node-{n}", "type": "m5.large", "role": "vpcwire-node", "public_ip": f"198.51.100.{n}", "security_groups": ["open"]} for n in (1, 2)]
+CONFIG = {"security_groups": GROUPS, "instances": INSTANCES}
+
+
+class Place:
+    """A lab whose first node has a trunk; branch(vlan, group) makes a branch ENI, tell() writes the manifests of pods."""
+
+    def __init__(self, lab):
+        self.lab, self.node = lab, lab.nodes[0]
+        self.ec2 = Ec2(lab)
+        self.groups = {g["GroupName"]: g["GroupId"] for g in self.ec2.describe_security_groups()["SecurityGroups"]}
+        self.trunk = attach_trunk(self.ec2, self.node, 2)
+        lab.stop_daemon(self.node.name)             # it learns of the trunk in its first survey
+        lab.start_daemon(self.node.name)
+        self.branches, self.objects, self.pods = {}, {}, []
+
+    def branch(self, vlan, group="open"):
+        if vlan not in self.branches:
+            self.branches[vlan] = Branch(self.ec2, self.trunk, vlan, groups=[self.groups[group]])
+        return self.branches[vlan]
+
+    def annotation(self, vlan, **more):
+        b = self.branches[vlan]
+        return json.dumps([{"eniId": b.id, "ifAddress": b.mac, "privateIp": b.address, "ipv6Addr": "", "vlanId": vlan,
+                            "subnetCidr": "10.0.0.0/20", "subnetV6Cidr": "", "associationID": b.assoc, **more}])
+
+    def tell(self, pod, annotation=None, wants=True, **meta):
+        made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod.name, "namespace": "default", **meta},
+                "spec": {"nodeName": pod.node.name, "containers": [{"name": "sidecar"}, {"name": "main"}]}}
+        if annotation:
+            made["metadata"]["annotations"] = {ANNOTATION: annotation}
+        if wants:
+            made["spec"]["containers"][1]["resources"] = {"limits": {ANNOTATION: "1"}}
+        self.objects[(pod.node.name, pod.name)] = made
+        self.write(pod.node)
+        return made
+
+    def write(self, node):
+        Policies(node).write("pods.json", *[o for (where, _), o in self.objects.items() if where == node.name])
+
+    def pod(self, vlan=None, group="open", node=None):
+        """A pod, wired and serving; with a vlan, to a branch ENI."""
+        pod = (node or self.node).pod()
+        pod.run("ip", "link", "set", "lo", "up")
+        if vlan:
+            self.branch(vlan, group)
+        self.tell(pod, self.annotation(vlan) if vlan else None, wants=bool(vlan))
+        pod.add()
+        self.pods.append((pod, Server(pod.node, pod.netns)))
+        return pod
+
+    def clear(self):
+        for pod, server in self.pods:
+            server.stop()
+            pod.delete()
+            pod.remove()
+        self.pods, self.objects = [], {}
+        for node in self.lab.nodes:
+            Policies(node).clear()
+
+    def close(self):
+        self.ec2.close()
+
+
+@pytest.fixture(scope="module", params=["strict", "standard"])
+def running(request):
+    with Lab(config=CONFIG, daemon_config={"enable_pod_eni": True, "max_eni": 2, "pod_security_group_enforcing_mode": request.param}) as lab:
+        made = Place(lab)
+        made.mode = request.param
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def place(running):
+    proc.wait_until(running.node.serves, "the daemon to serve")
+    yield running
+    running.clear()
+
+
+def refused(pod):
+    with pytest.raises(CniError) as caught:
+        pod.add()
+    return caught.value
+
+
+def test_the_pod_has_its_branchs_address_and_none_of_the_pool(place):
+    before = place.node.info()["pool"]
+    branch = place.branch(3)
+    pod = place.pod(3)
+    assert pod.result.address == branch.address
+    (row,) = [p for p in place.node.info()["pods"] if p["address"] == branch.address]
+    assert row["host_ifname"].startswith("vlan" if place.mode == "strict" else "eni")
+    assert place.node.info()["pool"]["assigned"] == before["assigned"]
+    pod.check()
+    assert pod.pings("10.0.0.1")
+    assert connects(pod, place.pod(node=place.lab.nodes[1]).result.address)
+
+
+def test_security_groups_decide(place):
+    opened, closed, mute = place.pod(3), place.pod(4, "closed"), place.pod(5, "mute")
+    remote, local = place.pod(node=place.lab.nodes[1]), place.pod()
+    assert connects(remote, opened.result.address) and connects(opened, remote.result.address)
+    assert not connects(remote, closed.result.address) and connects(closed, remote.result.address)
+    assert connects(remote, mute.result.address) and not connects(mute, remote.result.address)
+    # on one node: strict by the branch, standard directly
+    direct = place.mode == "standard"
+    assert connects(local, opened.result.address) and connects(opened, local.result.address)
+    assert connects(local, closed.result.address) is direct
+    assert connects(mute, local.result.address) is direct
+    assert connects(opened, closed.result.address) is direct
+
+
+def test_the_node_reaches_its_pods(place):
+    """kubelet's probes: by the VPC and the pod's group in strict mode, directly in standard mode."""
+    opened, closed = place.pod(3), place.pod(4, "closed")
+
+    def probe(address):
+        return place.node.run("nc", "-z", "-w", "2", address, str(PORT), check=False).returncode == 0
+    assert probe(opened.result.address)
+    assert probe(closed.result.address) is (place.mode == "standard")
+
+
+def test_an_add_waits_for_the_annotation_and_takes_no_address_meanwhile(place):
+    pod = place.node.pod()
+    before = audit.node(place.node)
+    assert refused(pod).code == 11                              # not in the manifests at all
+    place.tell(pod)
+    error = refused(pod)
+    assert error.code == 11 and ANNOTATION in error.msg
+    place.tell(pod, "[]")
+    assert refused(pod).code == 11
+    place.branch(3)
+    place.tell(pod, place.annotation(3), uid="former")         # only the manifest of a former pod of that name
+    with pytest.raises(CniError) as caught:
+        pod.add(env={"CNI_ARGS": f"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME={pod.name};K8S_POD_UID=new"})
+    assert caught.value.code == 11 and "former" in caught.value.msg
+    audit.settled(place.node, before)
+    place.tell(pod, place.annotation(3))
+    assert pod.add().address == place.branch(3).address
+    pod.delete()
+    pod.remove()
+
+
+@pytest.mark.parametrize("more, words", [({"vlanId": 0}, "vlanId"), ({"ifAddress": "x"}, "ifAddress"), ({"privateIp": "x"}, "privateIp"),
+                                         ({"subnetCidr": "192.0.2.0/24"}, "subnetCidr"), ({"eniId": ""}, "eniId"),
+                                         ({"privateIp": "", "ipv6Addr": ""}, "privateIp")])
+def test_an_annotation_that_makes_no_sense_is_named(place, more, words):
+    place.branch(3)
+    pod = place.node.pod()
+    place.tell(pod, place.annotation(3, **more))
+    error = refused(pod)
+    assert error.code == 7 and words in error.msg and pod.name in error.msg
+    pod.remove()
+
+
+def test_keys_of_the_annotation_in_any_case(place):
+    branch = place.branch(3)
+    pod = place.node.pod()
+    note = json.dumps([{"ENIId": branch.id, "IFADDRESS": branch.mac, "privateip": branch.address, "vlanID": 3, "SubnetCIDR": "10.0.0.0/20"}])
+    place.tell(pod, note)
+    assert pod.add().address == branch.address
+    pod.delete()
+    pod.remove()
+
+
+def test_del_leaves_nothing_and_the_branch_is_free_for_the_next(place):
+    place.pod().delete()                                        # whatever comes with a first pod is there
+    before = audit.node(place.node)
+    for _ in range(3):
+        pod = place.pod(3)
+        assert pod.pings("10.0.0.1")
+        pod.check()
+        pod.delete()
+        audit.settled(place.node, before)
+    # and after a container that died
+    pod = place.pod(3)
+    place.pods.pop()[1].stop()
+    pod.remove()
+    pod.delete()
+    audit.settled(place.node, before)
+
+
+def test_a_branch_that_another_pod_has_is_refused(place):
+    """A stale annotation names the branch of a pod that lives."""
+    first = place.pod(3)
+    pod = place.node.pod()
+    place.tell(pod, place.annotation(3))
+    assert refused(pod).code == 11
+    first.check()
+    assert first.pings("10.0.0.1")
+    pod.remove()
+
+
+def test_a_restart_changes_nothing(place):
+    pod, remote = place.pod(3), place.pod(node=place.lab.nodes[1])
+    for how in (place.lab.kill_daemon, place.lab.stop_daemon):
+        how(place.node.name)
+        assert connects(remote, pod.result.address)
+        place.lab.start_daemon(place.node.name)
+        proc.wait_until(place.node.serves, "the daemon to serve")
+        pod.check()
+        assert connects(remote, pod.result.address) and connects(pod, remote.result.address)
+
+
+
+def test_other_pods_are_as_ever(place):
+    local, remote = place.pod(), place.pod(node=place.lab.nodes[1])
+    assert connects(local, remote.result.address) and connects(remote, local.result.address)
+    assert place.node.run("nc", "-z", "-w", "2", local.result.address, str(PORT), check=False).returncode == 0
+
+
+def test_the_pool_leaves_trunk_and_branches_alone(place):
+    place.pod(3)
+    ids = {e["id"] for e in place.node.info()["enis"]}
+    assert place.trunk["NetworkInterfaceId"] not in ids and not ids & {b.id for b in place.branches.values()}
