@@ -72,6 +72,7 @@ static struct vw_json *kept_of(const struct eni_kept *k)
 	(void)vw_json_set_bool(o, "was_down", k->was_down);
 	(void)vw_json_set_int(o, "rp_filter", k->rp_filter);
 	(void)vw_json_set_int(o, "forwarding", k->forwarding);
+	(void)vw_json_set_int(o, "accept_dad", k->accept_dad);
 	(void)vw_json_set(o, "added", cidrs_of(k->added.v, k->added.n));
 	return o;
 }
@@ -88,7 +89,8 @@ static int encode_bridge(const struct eni_state *st, struct vw_json *j)
 		failed |= vw_json_set(j, "ports", ports_of(&st->ports));
 	if (st->vpc.n)
 		failed |= vw_json_set(j, "vpc", cidrs_of(st->vpc.v, st->vpc.n));
-	if (st->kept.known || st->kept.added.n || st->kept.was_down || st->kept.rp_filter || st->kept.forwarding)
+	if (st->kept.known || st->kept.added.n || st->kept.was_down || st->kept.rp_filter || st->kept.forwarding ||
+	    st->kept.accept_dad)
 		failed |= vw_json_set(j, "kept", kept_of(&st->kept));
 	return failed;
 }
@@ -242,7 +244,7 @@ static int get_kept(const struct vw_json *j, struct eni_kept *ret, struct vw_err
 	if (vw_json_get_obj(j, "kept", &o, err) < 0)
 		return -err->eno;
 	if (vw_json_get_bool(o, "known", &ret->known, err) < 0 || vw_json_get_bool(o, "was_down", &ret->was_down, err) < 0 || get_uint(o, "rp_filter", 2, &ret->rp_filter, err) < 0 ||
-	    get_uint(o, "forwarding", 1, &ret->forwarding, err) < 0)
+	    get_uint(o, "forwarding", 1, &ret->forwarding, err) < 0 || get_uint(o, "accept_dad", 2, &ret->accept_dad, err) < 0)
 		return -err->eno;
 	return get_cidrs(o, "added", &ret->added, err);
 }

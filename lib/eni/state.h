@@ -23,7 +23,7 @@ struct vw_err;
  */
 struct eni_kept {
 	bool known, was_down;
-	unsigned int rp_filter, forwarding;
+	unsigned int rp_filter, forwarding, accept_dad;
 	struct eni_cidrs added;
 };
 

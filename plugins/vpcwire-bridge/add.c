@@ -114,11 +114,11 @@ static bool had(const struct eni_link *eni, const struct vw_cidr *addr)
 	return false;
 }
 
-static int read_number(const struct add_job *job, const char *key, unsigned int *ret, struct vw_err *err)
+static int read_number(const struct add_job *job, uint8_t family, const char *key, unsigned int *ret, struct vw_err *err)
 {
 	char value[8];
 
-	if (vw_sysctl_if_get(AF_INET, job->br.host_name, key, value, sizeof(value), err) < 0)
+	if (vw_sysctl_if_get(family, job->br.host_name, key, value, sizeof(value), err) < 0)
 		return -err->eno;
 	*ret = (unsigned int)(value[0] - '0');
 	return 0;
@@ -129,7 +129,10 @@ static int remember(struct add_job *job, struct vw_err *err)
 {
 	struct eni_kept *k = &job->br.kept;
 
-	if (read_number(job, "rp_filter", &k->rp_filter, err) < 0 || read_number(job, "forwarding", &k->forwarding, err) < 0)
+	if (read_number(job, AF_INET, "rp_filter", &k->rp_filter, err) < 0 ||
+	    read_number(job, AF_INET, "forwarding", &k->forwarding, err) < 0)
+		return -err->eno;
+	if (read_number(job, AF_INET6, "accept_dad", &k->accept_dad, err) < 0 && err->eno != ENOENT)
 		return -err->eno;
 	k->known = true;
 	k->was_down = !(job->eni.link.flags & IFF_UP);

@@ -145,9 +145,12 @@ static int set_sysctls(void *arg, struct vw_err *err)
 		{AF_INET, "forwarding", "1"}, {AF_INET, "proxy_arp", "1"}, {AF_INET, "rp_filter", "2"},
 		{AF_INET6, "disable_ipv6", "0"}, {AF_INET6, "accept_ra", "0"}, {AF_INET6, "accept_dad", "0"},
 	};
-	/* rp_filter: answers of the internet come by an interface that main does not know as their way */
+	/*
+	 * rp_filter: answers of the internet come by an interface that main does not know as their way. accept_dad: the router is
+	 * asked for from a link-local address, which would be tentative for a second after the ENI has come up.
+	 */
 	static const struct setting on_eni[] = {
-		{AF_INET, "forwarding", "1"}, {AF_INET, "rp_filter", "2"}, {AF_INET6, "disable_ipv6", "0"},
+		{AF_INET, "forwarding", "1"}, {AF_INET, "rp_filter", "2"}, {AF_INET6, "disable_ipv6", "0"}, {AF_INET6, "accept_dad", "0"},
 	};
 	struct job *job = arg;
 
@@ -164,15 +167,21 @@ static int set_sysctls(void *arg, struct vw_err *err)
 static int restore_eni(void *arg, struct vw_err *err)
 {
 	const struct job *job = arg;
-	char value[2] = {(char)('0' + job->br->kept.rp_filter % 10), '\0'};
-	int r = vw_sysctl_if_set(AF_INET, job->eni.name, "rp_filter", value, err);
+	const struct eni_kept *k = &job->br->kept;
+	const struct {
+		uint8_t family;
+		const char *key;
+		unsigned int value;
+	} was[] = {{AF_INET, "rp_filter", k->rp_filter}, {AF_INET, "forwarding", k->forwarding}, {AF_INET6, "force_forwarding", 0},
+		   {AF_INET6, "accept_dad", k->accept_dad}};
 
-	value[0] = (char)('0' + job->br->kept.forwarding % 10);
-	if (r == 0)
-		r = vw_sysctl_if_set(AF_INET, job->eni.name, "forwarding", value, err);
-	if (r == 0)
-		r = vw_sysctl_if_set(AF_INET6, job->eni.name, "force_forwarding", "0", err);
-	return r == -ENOENT ? 0 : r;
+	for (size_t i = 0; i < VW_ARRAY_SIZE(was); i++) {
+		char value[2] = {(char)('0' + was[i].value % 10), '\0'};
+
+		if (vw_sysctl_if_set(was[i].family, job->eni.name, was[i].key, value, err) < 0 && err->eno != ENOENT)
+			return -err->eno;
+	}
+	return 0;
 }
 
 /* --- addresses, routes, rules */
