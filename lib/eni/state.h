@@ -35,6 +35,7 @@ struct eni_kept {
  * @mtu:       in the container.
  * @vlan, @trunk: of a branch ENI: its tag and the interface index of its trunk; 0 for a whole ENI. @host_name is then the
  *             interface on the host that stands beside the trunk for it.
+ * @stay_down: handed over unconfigured; of a bridge's container: as a tap.
  * @pod_mac:   of the interface in the container where that is not the ENI's; zero = it is.
  * @ports:     of the ENI, that lead to the container.
  * @vpc:       of a bridge: networks in which containers keep their own addresses.

@@ -299,6 +299,7 @@ static int fill_state(struct add_job *job, struct vw_err *err)
 		st->addrs.v[i] = vw_cidr_host(&job->conf.pod.v[i].ip);
 	st->addrs.n = job->conf.pod.n;
 	st->ports = job->conf.ports;
+	st->stay_down = job->conf.tap;
 	return vw_netns_id(job->pod_netns, &st->netns_id, err);
 }
 
@@ -363,6 +364,8 @@ static int configure(void *arg, struct vw_err *err)
 	struct vw_link link;
 	bool second;
 
+	if (job->st.stay_down)
+		return br_tap_make(&job->pod, &job->st, job->conf.tap_owner, err);
 	if (vw_link_get_name(&job->pod, job->st.key.ifname, &link, err) < 0)
 		return -err->eno;
 	net = br_net_of(&job->st, &job->gw_mac, link.ifindex);

@@ -88,8 +88,14 @@ static int make_pair(struct br_place *p, const struct job *job, int pod_netns, s
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 	struct vw_link_end host = {.name = job->st->host_name, .mtu = job->st->mtu, .netns_fd = -1};
 	struct vw_link_end peer = {.name = job->st->key.ifname, .mtu = job->st->mtu, .mac = job->st->pod_mac, .netns_fd = pod_netns};
+	char tap_peer[IFNAMSIZ], tap_bridge[IFNAMSIZ];
 	int r;
 
+	if (job->st->stay_down) {
+		br_tap_names(&job->st->key, tap_peer, tap_bridge);
+		peer.name = tap_peer;
+		peer.mac = (struct vw_mac){{0}};        /* the MAC is the microVM's */
+	}
 	vw_link_add_veth(&b, &host, &peer);
 	r = vw_nl_commit(&p->nl, &b, err);
 	if (r < 0)
@@ -111,7 +117,8 @@ static int join(struct br_place *p, const struct job *job, const struct vw_link 
 	set.master = bridge.ifindex;
 	set.what = VW_LINK_ALIAS | VW_LINK_MASTER | VW_LINK_NO_LL6;
 	vw_link_set(&b, &set);
-	vw_link_hairpin(&b, end->ifindex, end->name);
+	if (!job->st->stay_down)        /* the bridge before a tap would learn the guest's MAC from its own broadcasts, at the wrong port */
+		vw_link_hairpin(&b, end->ifindex, end->name);
 	vw_link_set_up(&b, end->ifindex, end->name);
 	for (size_t i = 0; i < job->st->addrs.n; i++) {
 		struct vw_route route = {

@@ -109,6 +109,17 @@ int br_reap(struct br_place *p, const char *state_dir, struct vw_err *err);
 /** br_forget() - the tracked connections of its addresses. Without the lock: as long as its file is there, nobody gets them. */
 int br_forget(struct br_place *p, const struct eni_state *st, struct vw_err *err);
 
+/* --- tap.c: a microVM's way in: a tap under CNI_IFNAME and the pair's inner end, on a bridge in the container */
+
+/** br_tap_names() - of the pair's inner end and of that bridge. */
+void br_tap_names(const struct vw_attach_key *key, char ret_peer[IFNAMSIZ], char ret_bridge[IFNAMSIZ]);
+/** br_tap_make() - the calling thread is in the container's namespace, and so is @pod. */
+int br_tap_make(struct vw_nl *pod, const struct eni_state *st, int64_t owner, struct vw_err *err);
+/** br_tap_check() - likewise. */
+int br_tap_check(struct vw_nl *pod, const struct eni_state *st, struct vw_err *err);
+/** br_tap_remove() - from the namespace that ADD saw, if it is still there. */
+int br_tap_remove(const struct eni_state *st, struct vw_err *err);
+
 /* --- clash.c */
 
 /** br_refuse_clashes() - an address or port of @st is another container's behind the same ENI: VW_CNI_TRY_AGAIN, and who has it. */

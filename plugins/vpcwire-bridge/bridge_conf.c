@@ -84,7 +84,7 @@ static int take_vpc(const struct vw_json *root, struct br_conf *c, struct vw_err
 	return eni_cidrs_parse(list, true, &c->vpc, err) < 0 ? vw_err_wrap(err, "key 'vpcCIDRs'") : 0;
 }
 
-static int take_kinds(const struct vw_json *root, struct vw_err *err)
+static int take_kinds(const struct vw_json *root, struct br_conf *c, struct vw_err *err)
 {
 	const char *bridge = "L3", *interface = "veth";
 
@@ -94,10 +94,11 @@ static int take_kinds(const struct vw_json *root, struct vw_err *err)
 		return vw_err_set(err, EOPNOTSUPP, VW_CNI_UNSUPPORTED_FIELD,
 				  "unsupported field: bridgeType is \"%.60s\"\nonly \"L3\", the default, is served: the containers' "
 				  "addresses are routed", bridge);
-	if (*interface && strcasecmp(interface, "veth"))
+	c->tap = !strcasecmp(interface, "tap");
+	if (*interface && strcasecmp(interface, "veth") && !c->tap)
 		return vw_err_set(err, EOPNOTSUPP, VW_CNI_UNSUPPORTED_FIELD,
-				  "unsupported field: interfaceType is \"%.60s\"\nonly \"veth\", the default, is served", interface);
-	return 0;
+				  "unsupported field: interfaceType is \"%.60s\"\n\"veth\", the default, and \"tap\" are served", interface);
+	return vw_json_get_int(root, "tapUserID", 0, UINT32_MAX - 1, &c->tap_owner, err) < 0 ? -err->eno : 0;
 }
 
 static int take_state_dir(const struct vw_json *root, struct br_conf *c, struct vw_err *err)
@@ -183,9 +184,9 @@ static int take_ports(const struct vw_cni_call *call, struct br_conf *c, struct 
 int br_conf_parse(const struct vw_cni_call *call, struct br_conf *ret, struct vw_err *err)
 {
 	const struct vw_json *root = call->conf.root;
-	struct br_conf c = {.mtu = call->conf.mtu};
+	struct br_conf c = {.mtu = call->conf.mtu, .tap_owner = -1};
 
-	if (take_state_dir(root, &c, err) < 0 || take_netns(root, &c, err) < 0 || take_kinds(root, err) < 0 || take_eni(root, &c, err) < 0 ||
+	if (take_state_dir(root, &c, err) < 0 || take_netns(root, &c, err) < 0 || take_kinds(root, &c, err) < 0 || take_eni(root, &c, err) < 0 ||
 	    take_addresses(root, "eniIPAddresses", "eniIPAddress", &c.eni, err) < 0 ||
 	    take_addresses(root, "ipAddresses", "ipAddress", &c.pod, err) < 0 || take_gateways(root, &c, err) < 0 ||
 	    take_vpc(root, &c, err) < 0 || take_ports(call, &c, err) < 0)

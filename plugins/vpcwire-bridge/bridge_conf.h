@@ -22,6 +22,7 @@ struct vw_err;
  * @eni:       addresses of the ENI, none = those that it has. @gw: routers, @n_gw of them, at most one for each family.
  * @pod:       addresses of the container.
  * @mtu:       0 = the ENI's.
+ * @tap:       the container gets a tap, which @tap_owner may open (-1 = root alone), and whoever does has address and gateway.
  */
 struct br_conf {
 	const char *state_dir;
@@ -34,6 +35,8 @@ struct br_conf {
 	struct eni_cidrs vpc;
 	struct eni_ports ports;
 	unsigned int mtu;
+	bool tap;
+	int64_t tap_owner;
 };
 
 /** br_conf_parse() - Fails with VW_CNI_INVALID_CONFIG or VW_CNI_UNSUPPORTED_FIELD, and names key, value and what is wanted. */

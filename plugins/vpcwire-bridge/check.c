@@ -75,6 +75,8 @@ static int check_inside(struct job *job, int netns_fd, struct vw_err *err)
 
 	if (vw_netns_enter(netns_fd, err) < 0 || vw_nl_open(&nl, err) < 0)
 		return -err->eno;
+	if (job->st.stay_down)
+		return br_tap_check(&nl, &job->st, err);
 	r = vw_link_get_name(&nl, job->st.key.ifname, &link, err);
 	return r < 0 ? vw_absent_or(err, r, job->st.key.ifname, "in the pod") : vw_pod_check(&nl, &link, &job->expect, err);
 }

@@ -73,6 +73,8 @@ int br_remove(const char *state_dir, const struct eni_state *st, bool locked, st
 
 	if (!locked && (lock = br_lock(state_dir, &st->mac, err)) < 0)
 		return lock;
+	if (st->stay_down && br_tap_remove(st, err) < 0)
+		return -err->eno;
 	known = r = br_read(state_dir, &st->mac, &br, err);
 	if (known > 0)
 		r = br_place_of(&br, &place, err);

@@ -138,6 +138,16 @@ static int forward6(struct job *job, struct vw_err *err)
 	return err->eno == ENOENT ? forward_all6(job->place, err) : -err->eno;
 }
 
+/* The kernel would let who asks for the gateway wait for up to 0.8 s (arp(7)). */
+static int answer_at_once(const char *ifname, struct vw_err *err)
+{
+	char key[64];
+
+	if (vw_fmt(key, sizeof(key), "net/ipv4/neigh/%s/proxy_delay", ifname) < 0)
+		return vw_err_set(err, ENAMETOOLONG, VW_CNI_KERNEL, "the name of %s is too long", ifname);
+	return vw_sysctl_set(key, "0", err);
+}
+
 static int set_sysctls(void *arg, struct vw_err *err)
 {
 	/* proxy_arp: for whoever asks for the gateway */
@@ -161,6 +171,8 @@ static int set_sysctls(void *arg, struct vw_err *err)
 		    set_all(job->eni.name, on_eni, VW_ARRAY_SIZE(on_eni), families[f], err) < 0)
 			return -err->eno;
 	}
+	if (has_family(job->br, AF_INET) && answer_at_once(job->bridge.name, err) < 0)
+		return -err->eno;
 	return has_family(job->br, AF_INET6) ? forward6(job, err) : 0;
 }
 

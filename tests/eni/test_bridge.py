@@ -110,6 +110,21 @@ def test_outside_of_the_vpc_it_is_the_eni(node):
     node.check(pod)
 
 
+@FAMILIES
+@pytest.mark.parametrize("private", [False, True], ids=["of the VPC", "private"])
+def test_a_narrow_way_is_told_to_the_container(node, family, private):
+    """Fragmentation needed, packet too big: also where addresses are translated."""
+    pod = node.pod()
+    add(node, pod, **({"ipAddresses": ["172.30.0.2/24", "fd00:30::2/64"]} if private else {}))
+    node.at_bridge("ip", "link", "set", "eth1", "mtu", "1500")
+    client, outside = node.place(pod), node.outside()
+    with outside:
+        assert client.reaches(outside.of(family), send=200_000)["size"] == 200_000
+        assert client.reaches(outside.of(family), proto="udp", send=4000)
+    (route,) = pod.json("route", "get", outside.of(family))
+    assert route["metrics"][0]["mtu"] == 1500
+
+
 # --- ports
 
 @FAMILIES
@@ -349,6 +364,59 @@ def test_addresses_from_the_runtime(node):
     assert pod.addresses("eth0") == ["10.0.1.44"]
 
 
+GUEST = """
+import fcntl, os, select, socket, struct, sys
+tap, own_mac, own, gateway, to = sys.argv[1:]
+fd = os.open("/dev/net/tun", os.O_RDWR)
+fcntl.ioctl(fd, 0x400454ca, struct.pack("16sH22x", tap.encode(), 0x0002 | 0x1000 | 0x4000))
+mac, ip, gw, dst = bytes.fromhex(own_mac.replace(":", "")), *(socket.inet_aton(a) for a in (own, gateway, to))
+
+def send(to_mac, kind, payload):
+    os.write(fd, bytes(10) + to_mac + mac + struct.pack("!H", kind) + payload)
+
+def arp(op, to_mac, to_ip):
+    send(to_mac if op == 2 else b"\\xff" * 6, 0x0806, struct.pack("!HHBBH", 1, 0x0800, 6, 4, op) + mac + ip + to_mac + to_ip)
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xffff) + (total >> 16)
+    return ~(total + (total >> 16)) & 0xffff
+
+while True:
+    while not select.select([fd], [], [], 0.3)[0]:          # the bridge lets nothing pass until it has seen the carrier
+        arp(1, bytes(6), gw)
+    frame = os.read(fd, 65536)[10:]
+    if frame[12:14] == b"\\x08\\x06" and frame[38:42] == ip:
+        if frame[21] == 1:
+            arp(2, frame[22:28], frame[28:32])
+        elif frame[28:32] == gw:
+            echo = struct.pack("!BBHHH", 8, 0, 0, 7, 1)
+            echo = echo[:2] + struct.pack("!H", checksum(echo)) + echo[4:]
+            head = struct.pack("!BBHHHBBH", 0x45, 0, 28, 1, 0, 64, 1, 0) + ip + dst
+            send(frame[22:28], 0x0800, head[:10] + struct.pack("!H", checksum(head)) + head[12:] + echo)
+    elif frame[12:14] == b"\\x08\\x00" and frame[26:30] == dst and frame[34] == 0:
+        print("answered")
+        break
+"""
+
+
+def test_a_tap_for_a_micro_vm(node):
+    """A guest that configures itself by the result: the gateway answers its ARP, and the outside its ping."""
+    pod = node.pod()
+    before = pod.links()
+    result = add(node, pod, interfaceType="tap", tapUserID=0, ipAddresses=["10.0.1.20/24"])
+    mac = result["interfaces"][-1]["mac"]
+    assert pod.links()["eth0"]["linkinfo"]["info_kind"] == "tun" and pod.links()["eth0"]["address"] != mac
+    node.check(pod)
+    done = pod.run("/usr/bin/python3", "-c", GUEST.replace("\\\\", "\\"), "eth0", mac, "10.0.1.20", "10.0.1.1", OUTSIDE)
+    assert done.stdout == "answered\n"
+    peer = next(name for name in pod.links() if name.startswith("vbp"))
+    pod.run("ip", "link", "set", peer, "nomaster")
+    assert peer in refused(node.check, pod).msg
+    node.delete(pod)
+    assert set(pod.links()) == set(before) and node.remembered() == []
+
+
 # --- refused
 
 @pytest.mark.parametrize("keys, code, words", [
@@ -445,19 +513,20 @@ def traced(syscall, what, nth):
     return ["strace", "-f", "-o", "/dev/null", "-e", f"trace={syscall}", "-e", f"inject={syscall}:{what}:when={nth}", PLUGIN]
 
 
-def quiet_start(node):
+def quiet_start(node, **more):
     """A node whose ENI is down: what a move leaves of one that was up is not the same, for DEL gives it back down."""
     if node.netns:
         proc.run(["ip", "link", "set", "eth1", "down"])
-    return node.pod(), json.dumps(node.conf(runtimeConfig=ports((8080, 80, "udp"))))
+    return node.pod(), json.dumps(node.conf(runtimeConfig=ports((8080, 80, "udp")), **more))
 
 
 @pytest.mark.limit(300)
-@pytest.mark.parametrize("syscall, first", [("sendto", True), ("recvmsg", True), ("setns", True), ("openat", True), ("renameat", True),
-                                            ("flock", True), ("sendto", False), ("renameat", False)])
-def test_killed_anywhere_and_cleaned_up_by_del(node, syscall, first):
+@pytest.mark.parametrize("syscall, first, kind", [
+    *[(s, True, "veth") for s in ("sendto", "recvmsg", "setns", "openat", "renameat", "flock")], ("sendto", False, "veth"),
+    ("renameat", False, "veth"), ("sendto", False, "tap"), ("ioctl", True, "tap")])
+def test_killed_anywhere_and_cleaned_up_by_del(node, syscall, first, kind):
     """SIGKILL at the n-th call of every kind that ADD makes, for every n, then DEL: as before. With a bridge that is made, or there."""
-    pod, conf = quiet_start(node)
+    pod, conf = quiet_start(node, interfaceType=kind)
     if not first:
         add(node, node.pod("before"), 30)
     before = node.everything()

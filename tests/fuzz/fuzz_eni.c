@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vpcwire-eni's inputs: a network configuration with an ENI's keys, or the file of an attachment. The first byte says which.
+ * Inputs of vpcwire-eni and vpcwire-bridge: a network configuration with the keys of one or the other, or the file of an
+ * attachment. The first byte says which.
  * What a file is decoded to is written and read back unchanged.
  */
 #include "lib/base/buf.h"
@@ -8,6 +9,7 @@
 #include "lib/base/err.h"
 #include "lib/cni/main.h"
 #include "lib/eni/state.h"
+#include "plugins/vpcwire-bridge/bridge_conf.h"
 #include "plugins/vpcwire-eni/eni_conf.h"
 
 #include <stdint.h>
@@ -38,6 +40,25 @@ static void conf(const char *text, size_t len)
 	vw_cni_conf_done(&call.conf);
 }
 
+static void bridge(const char *text, size_t len)
+{
+	struct vw_cni_call call = {0};
+	struct br_conf c;
+	struct vw_err err;
+
+	if (vw_cni_conf_parse(text, len, false, &call.conf, &err) < 0)
+		return;
+	if (br_conf_state_dir(&call)[0] != '/')
+		abort();
+	if (br_conf_parse(&call, &c, &err) < 0) {
+		if ((vw_err_cni(&err) != VW_CNI_INVALID_CONFIG && vw_err_cni(&err) != VW_CNI_UNSUPPORTED_FIELD) || !err.msg[0])
+			abort();
+	} else if ((!c.eni_name[0] && vw_mac_is_zero(&c.eni_mac)) || c.ports.n > ENI_MAX_PORTS || c.n_gw > 2) {
+		abort();
+	}
+	vw_cni_conf_done(&call.conf);
+}
+
 static void state(const char *text, size_t len)
 {
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
@@ -57,6 +78,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (data[0] == 'S')
 		state((const char *)data + 1, size - 1);
+	else if (data[0] == 'B')
+		bridge((const char *)data + 1, size - 1);
 	else
 		conf((const char *)data + 1, size - 1);
 	return 0;

@@ -13,4 +13,4 @@ fuzz_rpc_LIBS := rpc json base
 fuzz_sim_ec2_LIBS := sim netview net rpc crypto json base
 fuzz_sim_sigv4_LIBS := sim netview net rpc crypto json base
 fuzz_eni_LIBS := eni cni rpc json base
-fuzz_eni_SRCS := plugins/vpcwire-eni/eni_conf.c
+fuzz_eni_SRCS := plugins/vpcwire-eni/eni_conf.c plugins/vpcwire-bridge/bridge_conf.c
