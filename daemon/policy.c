@@ -22,14 +22,14 @@
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
 #include "lib/k8s/objects.h"
+#include "lib/net/addr.h"
 #include "netpolicy-bpf/user/np_events.h"
 #include "netpolicy-bpf/user/np_loader.h"
 #include "netpolicy-bpf/user/np_world.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <ifaddrs.h>
-#include <net/if.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,32 +48,30 @@ bool policy_enabled(const struct daemon *d)
 
 /* --- what the compiler is told */
 
-/* addresses of this node itself: all links, but what never leaves a host */
-static size_t node_ips(struct vw_ip ret[NODE_IPS])
+/* never leaves a host, or a link */
+static bool stays_here(const struct vw_ip *ip)
 {
-	struct ifaddrs *all = NULL;
+	struct in6_addr in6;
+
+	if (ip->family == AF_INET)
+		return ip->b[0] == 127;
+	memcpy(&in6, ip->b, sizeof(in6));
+	return IN6_IS_ADDR_LINKLOCAL(&in6) || IN6_IS_ADDR_LOOPBACK(&in6);
+}
+
+/* addresses of this node itself, on all links */
+static size_t node_ips(struct daemon *d, struct vw_ip ret[NODE_IPS])
+{
+	vw_auto_free struct vw_addr *all = NULL;
+	struct vw_err err;
 	size_t n = 0;
+	int total = vw_addr_list(&d->nl, 0, 0, &all, &err);
 
-	if (getifaddrs(&all) < 0)
-		return 0;
-	for (const struct ifaddrs *a = all; a && n < NODE_IPS; a = a->ifa_next) {
-		struct vw_ip ip = { 0 };
-
-		if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET) {
-			ip.family = AF_INET;
-			memcpy(ip.b, &((const struct sockaddr_in *)a->ifa_addr)->sin_addr, 4);
-			if (ip.b[0] != 127)
-				ret[n++] = ip;
-		} else if (a->ifa_addr && a->ifa_addr->sa_family == AF_INET6) {
-			const struct in6_addr *in6 = &((const struct sockaddr_in6 *)a->ifa_addr)->sin6_addr;
-
-			ip.family = AF_INET6;
-			memcpy(ip.b, in6, 16);
-			if (!IN6_IS_ADDR_LINKLOCAL(in6) && !IN6_IS_ADDR_LOOPBACK(in6))
-				ret[n++] = ip;
-		}
-	}
-	freeifaddrs(all);
+	if (total < 0)
+		vw_warn("the node's own addresses could not be listed, policies take them for strangers", "err=\"%s\"", err.msg);
+	for (int i = 0; i < total && n < NODE_IPS; i++)
+		if (!stays_here(&all[i].addr.ip))
+			ret[n++] = all[i].addr.ip;
 	return n;
 }
 
@@ -111,7 +109,7 @@ int policy_compile(struct policy *p, const struct attachment *extra, struct np_i
 	const struct np_compile_conf conf = {
 		.node_name = cfg->node_name,
 		.node_ip = ips,
-		.n_node_ip = node_ips(ips),
+		.n_node_ip = node_ips(p->d, ips),
 		.service_cidr = cfg->service_cidrs.v,
 		.n_service_cidr = cfg->service_cidrs.n,
 		.resolver = resolvers,

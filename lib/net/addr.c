@@ -74,7 +74,7 @@ static int addr_parse(const struct nlmsghdr *nlh, void *item, const void *arg)
 
 	if (nlh->nlmsg_type != RTM_NEWADDR || mnl_nlmsg_get_payload_len(nlh) < sizeof(*ifa))
 		return 0;
-	if (ifa->ifa_index != *ifindex)
+	if (*ifindex && ifa->ifa_index != *ifindex)
 		return 0;
 	a->ifindex = ifa->ifa_index;
 	a->scope = ifa->ifa_scope;

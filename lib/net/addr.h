@@ -41,7 +41,8 @@ int vw_addr_replace(struct vw_nl_batch *b, const struct vw_addr *addr);
 int vw_addr_del(struct vw_nl_batch *b, const struct vw_addr *addr);
 
 /**
- * vw_addr_list() - the addresses of one interface, filtered by the kernel.
+ * vw_addr_list() - the addresses of one interface, filtered by the kernel; with @ifindex 0 of all, without listing the links
+ * (which costs the kernel a look at every pod's namespace for each of them; getifaddrs() does so).
  * @family: AF_INET, AF_INET6, 0 = both.
  * @ret_addrs: array that the caller frees, NULL when empty. Return: how many, -errno.
  */

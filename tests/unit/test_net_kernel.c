@@ -230,6 +230,7 @@ static void test_addresses(void **state)
 	struct vw_addr a6 = { .addr = cidr("2001:db8::7/64"), .flags = VW_ADDR_NODAD };
 	struct vw_link l;
 	struct vw_err err;
+	int n_all, ours = 0;
 
 	NETNS_OR_SKIP(state);
 	ok(vw_nl_open(&nl, &err));
@@ -251,6 +252,12 @@ static void test_addresses(void **state)
 	assert_int_equal(ok(vw_addr_list(&nl, l.ifindex, AF_INET6, &addrs, &err)), 1);
 	assert_true(vw_cidr_eq(&addrs[0].addr, &a6.addr));
 	assert_false(addrs[0].flags & VW_ADDR_TENTATIVE);
+	free(addrs);
+	addrs = NULL;
+	n_all = ok(vw_addr_list(&nl, 0, 0, &addrs, &err));      /* of all links */
+	for (int i = 0; i < n_all; i++)
+		ours += vw_cidr_eq(&addrs[i].addr, &a4.addr) || vw_cidr_eq(&addrs[i].addr, &a6.addr);
+	assert_int_equal(ours, 2);
 	free(addrs);
 	addrs = NULL;
 	(void)vw_addr_replace(&b, &a4);                         /* again: fine */
