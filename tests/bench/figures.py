@@ -60,13 +60,15 @@ def memory(node, pid):
 
 def at_rest(node, pid, limit_s=60):
     """The daemon's memory once it has not changed for as long as it takes to give some back."""
-    deadline, last, since = time.monotonic() + limit_s, None, time.monotonic()
-    while time.monotonic() < deadline and time.monotonic() - since < REST_S:
+    seen = {"last": None, "since": 0}
+
+    def unchanged():
         now = memory(node, pid)
-        if now != last:
-            last, since = now, time.monotonic()
-        time.sleep(0.5)
-    return last
+        if now != seen["last"]:
+            seen.update(last=now, since=time.monotonic())
+        return now if time.monotonic() - seen["since"] >= REST_S else None
+
+    return proc.wait_until(unchanged, "the daemon's memory to come to rest", limit_s, every=0.5)
 
 
 # --- restart
