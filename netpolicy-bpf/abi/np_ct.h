@@ -11,18 +11,19 @@
  * bucket because this one had no room; so a search reads one word and, as a rule, one entry, which is a cache line, and it ends at
  * the first bucket that nobody passed by.
  *
- *   free (tag 0) --program, under the group's lock--> live --user space: id 0--> dead --user space, 2 ticks later--> free
+ *   free (tag 0) --program--> being filled --program: its id--> live --user space: id 0--> dead --user space, 2 ticks later--> free
  *
- * Programs make entries, under the lock of the group (np_ct_locks), and only in places whose tag is 0; they find them without. User
- * space alone takes entries away, without lock: words of tags change by atomic addition on both sides. A dead entry keeps its place
- * for longer than any program runs, so that whoever found it alive does not write to another flow's.
+ * Programs make entries in places whose tag is 0: they exchange the word of tags for one with theirs in it or, on a kernel that has no
+ * such instruction (before 5.12), add it under the lock of the group (np_ct_locks). User space alone takes entries away. Words of tags
+ * change by atomic instructions on both sides; nobody takes a lock to find anything. A dead entry keeps its place for longer than
+ * any program runs, so that whoever found it alive does not write to another flow's.
  */
 
 #define NP_CT_BUCKETS 64u       /* of a group */
 #define NP_CT_WAYS 7u           /* of a bucket */
 #define NP_CT_GROUP_FLOWS (NP_CT_BUCKETS * NP_CT_WAYS)
-#define NP_CT_PROBES 16u        /* buckets that an entry may lie in */
-#define NP_CT_STEPS 32u         /* of a search: buckets, and entries whose tag is right and whose key is not (1 in 255) */
+#define NP_CT_PROBES 8u         /* buckets that an entry may lie in */
+#define NP_CT_STEPS 12u         /* of a search: buckets, and entries whose tag is right and whose key is not (1 in 255) */
 #define NP_CT_GROUPS 512u       /* default: 229,376 entries, 14 MiB; struct np_sizes may say otherwise */
 
 #define NP_CT_PASSED_ONE (1ull << 56)   /* in a word of tags */
@@ -170,9 +171,12 @@ static inline __attribute__((always_inline)) int np_ct_same(const struct np_ct_k
 	return a->id == b->id && a->ip[0] == b->ip[0] && (!ip6 || a->ip[1] == b->ip[1]);
 }
 
-/** np_ct_search() - the live entry of @k, or NULL. @steps: NP_CT_STEPS, or fewer when NULL may mean "not at once". */
-static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_search(struct np_ct_group *g, const struct np_ct_key *k,
-									      __u64 hash, const int ip6, const __u32 steps)
+/**
+ * np_ct_walk() - the live entry of @k, or NULL. @steps: NP_CT_STEPS, or fewer when NULL may mean "not at once". @filling: or one of
+ * the same tag that is being filled: its id is 0.
+ */
+static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_walk(struct np_ct_group *g, const struct np_ct_key *k, __u64 hash,
+									    const int ip6, const __u32 steps, const int filling)
 {
 	const __u64 tag = np_ct_tag(hash);
 	__u32 bucket = NP_CT_BUCKET(hash);
@@ -183,7 +187,10 @@ static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_search(st
 		if (match) {
 			__u32 at = bucket * NP_CT_WAYS + np_ct_way(match);
 
-			if (at < NP_CT_GROUP_FLOWS && np_ct_same(&g->entry[at].key, k, ip6))
+			if (at < NP_CT_GROUP_FLOWS &&
+			    (np_ct_same(&g->entry[at].key, k, ip6) ||
+			     (filling && !g->entry[at].key.id && !g->entry[at].was &&
+			      (word >> 8 * np_ct_way(match) & 0xff) == tag)))
 				return &g->entry[at];
 			match &= match - 1;
 			continue;
@@ -197,10 +204,25 @@ static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_search(st
 	return (struct np_ct_entry *)0;
 }
 
-/**
- * np_ct_place() - a free place for a flow that is not there. The group is locked. Return: NP_CT_GROUP_FLOWS: there is none.
- */
-static inline __attribute__((always_inline)) __u32 np_ct_place(struct np_ct_group *g, __u64 hash)
+static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_search(struct np_ct_group *g, const struct np_ct_key *k,
+									      __u64 hash, const int ip6, const __u32 steps)
+{
+	return np_ct_walk(g, k, hash, ip6, steps, 0);
+}
+
+/* --- a place for the entry of a flow that had none a moment ago: below NP_CT_GROUP_FLOWS; the caller fills it, its id last */
+
+#define NP_CT_FULL NP_CT_GROUP_FLOWS            /* else: there is none, */
+#define NP_CT_THERE (NP_CT_GROUP_FLOWS + 1)     /* or another CPU was faster */
+
+/** struct np_ct_spot - @claimed: the tags of @bucket with the new one, @word: without. */
+struct np_ct_spot {
+	__u32 place, bucket;
+	__u64 word, claimed;
+};
+
+/** np_ct_place() - the first that is free. Return: 0 = there is none. */
+static inline __attribute__((always_inline)) int np_ct_place(struct np_ct_group *g, __u64 hash, struct np_ct_spot *s)
 {
 	__u32 bucket = NP_CT_BUCKET(hash);
 
@@ -208,22 +230,25 @@ static inline __attribute__((always_inline)) __u32 np_ct_place(struct np_ct_grou
 	for (__u32 i = 0; i < NP_CT_PROBES; i++) {
 		__u64 word = *(const volatile __u64 *)&g->tags[bucket], free = np_ct_match(word, 0);
 
-		if (free)
-			return bucket * NP_CT_WAYS + np_ct_way(free);
+		if (free) {
+			const __u32 way = np_ct_way(free);
+
+			s->place = bucket * NP_CT_WAYS + way;
+			s->bucket = bucket;
+			s->word = word;
+			s->claimed = word | np_ct_tag(hash) << 8 * way;
+			return s->place < NP_CT_GROUP_FLOWS;
+		}
 		if (word >> 56 == NP_CT_PASSED_MAX)
 			break;
 		bucket = NP_CT_NEXT(bucket, hash);
 	}
-	return NP_CT_GROUP_FLOWS;
+	return 0;
 }
 
-/**
- * np_ct_claim() - entry[@place] is taken; the caller fills it, its id last. In this order, because an atomic addition waits for the
- * stores before it, and the entry is seldom in the cache.
- */
-static inline __attribute__((always_inline)) void np_ct_claim(struct np_ct_group *g, __u64 hash, __u32 place)
+/** np_ct_pass() - an entry went on to bucket @last. */
+static inline __attribute__((always_inline)) void np_ct_pass(struct np_ct_group *g, __u64 hash, __u32 last)
 {
-	const __u32 last = place / NP_CT_WAYS, way = place % NP_CT_WAYS;
 	__u32 bucket = NP_CT_BUCKET(hash);
 
 	NP_CT_LOOP
@@ -231,5 +256,59 @@ static inline __attribute__((always_inline)) void np_ct_claim(struct np_ct_group
 		__sync_fetch_and_add(&g->tags[bucket], NP_CT_PASSED_ONE);
 		bucket = NP_CT_NEXT(bucket, hash);
 	}
-	__sync_fetch_and_add(&g->tags[last % NP_CT_BUCKETS], np_ct_tag(hash) << 8 * way);
 }
+
+/*
+ * Both ways to take a place write to the words of tags before the entry is filled, because an atomic instruction waits for the stores
+ * before it, and the entry is seldom in the cache.
+ */
+
+/** np_ct_take_locked() - whoever calls has the group's lock. */
+static inline __attribute__((always_inline)) __u32 np_ct_take_locked(struct np_ct_group *g, const struct np_ct_key *k, __u64 hash,
+								     const int ip6)
+{
+	struct np_ct_spot s;
+
+	if (np_ct_search(g, k, hash, ip6, NP_CT_STEPS))
+		return NP_CT_THERE;
+	if (!np_ct_place(g, hash, &s))
+		return NP_CT_FULL;
+	np_ct_pass(g, hash, s.bucket);
+	__sync_fetch_and_add(&g->tags[s.bucket], s.claimed - s.word);
+	return s.place;
+}
+
+/**
+ * np_ct_take() - without a lock. The place is chosen before the search: whoever takes one for the same flow after that changes the
+ * word. Who finds one of the same tag being filled looks again; if it still is, it is taken for the same flow (1 in 255 is not, and
+ * will have its entry by its next packet). If the first buckets are full and user space frees a place there at this moment, two CPUs
+ * may each make one: the one in the earlier bucket is found from then on, the other is quiet and expires.
+ */
+#define NP_CT_TRIES 2
+static inline __attribute__((always_inline)) __u32 np_ct_take(struct np_ct_group *g, const struct np_ct_key *k, __u64 hash, const int ip6)
+{
+	NP_CT_LOOP
+	for (__u32 i = 0; i < NP_CT_TRIES; i++) {
+		const struct np_ct_entry *e;
+		struct np_ct_spot s;
+
+		if (!np_ct_place(g, hash, &s))
+			return NP_CT_FULL;
+		e = np_ct_walk(g, k, hash, ip6, NP_CT_STEPS, 1);
+		if (e && *(const volatile __u64 *)&e->key.id)
+			return NP_CT_THERE;
+		if (e)
+			continue;
+		if (__sync_val_compare_and_swap(&g->tags[s.bucket], s.word, s.claimed) == s.word) {
+			np_ct_pass(g, hash, s.bucket);
+			return s.place;
+		}
+	}
+	return NP_CT_THERE;
+}
+
+/**
+ * NP_CT_EXCHANGE - the programs load this number where they ask whether the kernel has atomic exchange. The loader makes it 0 where it
+ * has not, and of the instructions themselves, which nobody gets to then, additions.
+ */
+#define NP_CT_EXCHANGE 0x7863686e

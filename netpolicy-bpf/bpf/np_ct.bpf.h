@@ -126,34 +126,49 @@ static __always_inline void ct_touch(struct np_ct *ct, const struct np_side *s, 
 	}
 }
 
-/**
- * ct_insert() - an entry for @k with @ct. Return: 1 = made, 0 = it is there: another CPU was faster, -1 = no room.
- */
-static __always_inline int ct_insert(const struct np_conf *c, const struct np_ct_key *k, const struct np_ct *ct, const int family)
+/** has_exchange() - NP_CT_EXCHANGE. */
+static __always_inline int has_exchange(void)
+{
+	__u64 yes;
+
+	asm volatile("%0 = %1" : "=r"(yes) : "i"(NP_CT_EXCHANGE));
+	return !!yes;
+}
+
+static __always_inline void ct_store(struct np_ct_entry *e, const struct np_ct_key *k, const struct np_ct *ct)
+{
+	e->ct = *ct;
+	e->key.ip[0] = k->ip[0];
+	e->key.ip[1] = k->ip[1];
+	forget();
+	WRITE_ONCE(e->key.id, k->id);
+}
+
+/** ct_insert() - an entry for @k with @ct. Return: its place; NP_CT_FULL, NP_CT_THERE: none was made. */
+static __always_inline __u32 ct_insert(const struct np_conf *c, const struct np_ct_key *k, const struct np_ct *ct, const int family)
 {
 	const __u64 hash = ct_hash(c, k, family);
 	__u32 index = np_ct_group_of(hash, c->ct_groups), place;
 	struct np_ct_group *g = bpf_map_lookup_elem(&np_ct, &index);
-	struct np_ct_lock *l = bpf_map_lookup_elem(&np_ct_locks, &index);
-	int r = 0;
+	struct np_ct_lock *l;
 
-	if (!g || !l)
-		return -1;
-	bpf_spin_lock(&l->lock);
-	if (!np_ct_search(g, k, hash, family == 6, NP_CT_STEPS)) {
-		place = np_ct_place(g, hash);
-		r = -1;
-		if (place < NP_CT_GROUP_FLOWS) {
-			np_ct_claim(g, hash, place);
-			g->entry[place].ct = *ct;
-			g->entry[place].key.ip[0] = k->ip[0];
-			g->entry[place].key.ip[1] = k->ip[1];
-			WRITE_ONCE(g->entry[place].key.id, k->id);
-			r = 1;
-		}
+	if (!g)
+		return NP_CT_FULL;
+	if (has_exchange()) {
+		place = np_ct_take(g, k, hash, family == 6);
+		if (place < NP_CT_GROUP_FLOWS)
+			ct_store(&g->entry[place], k, ct);
+		return place;
 	}
+	l = bpf_map_lookup_elem(&np_ct_locks, &index);
+	if (!l)
+		return NP_CT_FULL;
+	bpf_spin_lock(&l->lock);
+	place = np_ct_take_locked(g, k, hash, family == 6);
+	if (place < NP_CT_GROUP_FLOWS)
+		ct_store(&g->entry[place], k, ct);
 	bpf_spin_unlock(&l->lock);
-	return r;
+	return place;
 }
 
 /**
@@ -165,7 +180,7 @@ static __always_inline void ct_make(const struct np_ct_key *k, const struct np_s
 	const struct np_conf *c = conf();
 	__u32 index = s->index;
 	struct np_rt *rt = bpf_map_lookup_elem(&np_rt, &index);
-	int r;
+	__u32 place;
 
 	if (!c || !rt)
 		return;
@@ -173,10 +188,10 @@ static __always_inline void ct_make(const struct np_ct_key *k, const struct np_s
 		stat(NP_STAT_CT_QUOTA);
 		return;
 	}
-	__sync_fetch_and_add(&rt->ct_used, 1);  /* before what is in no cache yet is written: np_ct_claim() */
-	r = ct_insert(c, k, ct, family);
-	if (r <= 0)
+	__sync_fetch_and_add(&rt->ct_used, 1);  /* before what is in no cache yet is written: np_ct.h */
+	place = ct_insert(c, k, ct, family);
+	if (place >= NP_CT_GROUP_FLOWS)
 		__sync_fetch_and_add(&rt->ct_used, -1);
-	if (r < 0)
+	if (place == NP_CT_FULL)
 		stat(NP_STAT_CT_FULL);
 }

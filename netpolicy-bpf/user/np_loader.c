@@ -77,6 +77,59 @@ static void warn_if_interpreted(int prog_fd)
 		vw_warn("this kernel interprets eBPF programs: set net.core.bpf_jit_enable=1, packets cost much more otherwise");
 }
 
+/* --- kernels without atomic exchange for programs (before 5.12) */
+
+#define INSN_ATOMIC (BPF_STX | BPF_ATOMIC)      /* with BPF_DW or BPF_W; imm 0 = BPF_ADD, which has always been there */
+
+static bool has_exchange(void)
+{
+	const struct bpf_insn probe[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .off = -8 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1, .imm = 1 },
+		{ .code = INSN_ATOMIC | BPF_DW, .dst_reg = BPF_REG_10, .src_reg = BPF_REG_1, .off = -8, .imm = BPF_CMPXCHG },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	vw_auto_close int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "np_probe", "GPL", probe, VW_ARRAY_SIZE(probe), NULL);
+
+	return fd >= 0;
+}
+
+/** without_exchange() - @prog as such a kernel takes it: NP_CT_EXCHANGE of np_ct.h. */
+static int without_exchange(struct bpf_program *prog)
+{
+	size_t n = bpf_program__insn_cnt(prog);
+	vw_auto_free struct bpf_insn *insns = calloc(n, sizeof(*insns));
+
+	if (!insns)
+		return -ENOMEM;
+	memcpy(insns, bpf_program__insns(prog), n * sizeof(*insns));
+	for (size_t i = 0; i < n; i++) {
+		if (insns[i].code == (BPF_ALU64 | BPF_MOV | BPF_K) && insns[i].imm == NP_CT_EXCHANGE)
+			insns[i].imm = 0;
+		else if ((insns[i].code & ~BPF_DW) == INSN_ATOMIC && insns[i].imm != BPF_ADD)
+			insns[i].imm = BPF_ADD;
+	}
+	return bpf_program__set_insns(prog, insns, n);
+}
+
+static int fit_kernel(struct np *np, bool ct_locks, struct vw_err *err)
+{
+	struct bpf_program *prog;
+	int r = 0;
+
+	if (!ct_locks) {
+		if (has_exchange())
+			return 0;
+		vw_info("this kernel has no atomic exchange for eBPF programs (Linux 5.12): each new flow takes a lock");
+	}
+	bpf_object__for_each_program(prog, np->skel->obj)
+		if (r == 0)
+			r = without_exchange(prog);
+	return r < 0 ? vw_err_sys(err, r, 0, "fitting the eBPF programs to this kernel") : 0;
+}
+
 /* --- programs */
 
 struct prog_shape {
@@ -202,10 +255,12 @@ static int prog_paths(struct np *np, struct vw_err *err)
 	return 0;
 }
 
-static int load_and_pin(struct np *np, struct vw_err *err)
+static int load_and_pin(struct np *np, bool ct_locks, struct vw_err *err)
 {
-	int r = load(np, err);
+	int r = fit_kernel(np, ct_locks, err);
 
+	if (r == 0)
+		r = load(np, err);
 	if (r == 0)
 		r = np_maps_take(np, np->skel->obj, err);
 	for (int i = 0; i < NP_PROGS && r == 0; i++)
@@ -226,7 +281,8 @@ static int open_all(struct np *np, const struct np_sizes *sizes, struct vw_err *
 		return vw_err_sys(err, errno, 0, "opening the built-in eBPF object");
 	r = np_maps_reuse(np, np->skel->obj, sizes, err);
 	if (r == 0)
-		r = np_keep_pinned(np, np->skel->obj) ? np_maps_take(np, np->skel->obj, err) : load_and_pin(np, err);
+		r = np_keep_pinned(np, np->skel->obj) ? np_maps_take(np, np->skel->obj, err) :
+							load_and_pin(np, sizes && sizes->ct_locks, err);
 	if (r == 0)
 		warn_if_interpreted(np->prog[NP_FROM_POD].fd);
 	return r;

@@ -52,9 +52,13 @@ enum np_map {
 	NP_MAPS,
 };
 
-/** struct np_sizes - entries of maps marked S by enum np_map; 0 = as in np_policy.h. */
+/**
+ * struct np_sizes - entries of maps marked S by enum np_map; 0 = as in np_policy.h. @ct_locks: flows are opened under locks although
+ * the kernel could do without (Linux 5.12): for tests.
+ */
 struct np_sizes {
 	unsigned int max[NP_MAPS];
+	bool ct_locks;
 };
 
 /**

@@ -53,6 +53,7 @@ struct bench {
 	struct bench_conf *vary;
 	unsigned int rounds;
 	unsigned int rows;              /* printed */
+	const char *only;               /* rows with this in their name; NULL = all */
 };
 
 struct frame {
@@ -216,14 +217,14 @@ static double median(double *v, unsigned int n)
 	return v[n / 2];
 }
 
-/** struct task - @ours beside @floor, taking turns. @fresh: forget all flows before each round of ours. */
+/** struct task - @ours beside @floor, taking turns. @fresh: forget all flows before each round of ours. @established: they are there before. */
 struct task {
 	const char *name;
 	const struct bpf_program *ours, *floor;
 	struct frame frame;
 	uint32_t repeat;
 	uint32_t peers, ports;
-	bool fresh;
+	bool fresh, established;
 	int egress;
 };
 
@@ -237,8 +238,6 @@ static double measure(struct bench *b, const struct task *t, double *ret_floor)
 {
 	double ours[ROUNDS_MAX], floor[ROUNDS_MAX];
 
-	if (t->fresh)
-		forget_flows(b);
 	for (unsigned int i = 0; i < b->rounds; i++) {
 		*b->vary = (struct bench_conf){ .peers = t->peers, .ports = t->ports, .egress = (uint32_t)t->egress, .seed = 7 + i };
 		floor[i] = run(bpf_program__fd(t->floor), &t->frame, t->repeat, -1);
@@ -273,32 +272,42 @@ static void establish(struct bench *b, const struct task *t, int family)
 	}
 }
 
+/** bench() - @t under @name, if that is asked for. */
+static void bench(struct bench *b, const struct task *t, int family, const char *name)
+{
+	double ours, floor;
+
+	if (b->only && !strstr(name, b->only))
+		return;
+	if (t->established)
+		establish(b, t, family);
+	else
+		forget_flows(b);
+	ours = measure(b, t, &floor);
+	report(b, name, ours, floor);
+}
+
 static void bench_established(struct bench *b, int family)
 {
 	struct np_bench *s = b->skel;
-	const char *suffix = family == 4 ? "IPv4" : "IPv6";
 	char name[96];
-	double ours, floor;
 
 	for (int egress = 1; egress >= 0; egress--) {
 		const struct bpf_program *single = egress ? s->progs.from_pod : s->progs.to_pod;
 		const struct bpf_program *varied = egress ? (family == 4 ? s->progs.from_pod_4 : s->progs.from_pod_6) :
 							    (family == 4 ? s->progs.to_pod_4 : s->progs.to_pod_6);
 		struct task t = { .ours = single, .floor = s->progs.nothing, .frame = frame_of(family, egress, 0x10),
-				  .repeat = 200000, .peers = 1, .ports = 1, .egress = egress };
+				  .repeat = 200000, .peers = 1, .ports = 1, .egress = egress, .established = true };
+		const char *way = egress ? "from pod" : "to pod";
 
-		establish(b, &t, family);
-		ours = measure(b, &t, &floor);
-		(void)!vw_fmt(name, sizeof(name), "established flow, %s, %s, 1 flow", egress ? "from pod" : "to pod", suffix);
-		report(b, name, ours, floor);
+		(void)!vw_fmt(name, sizeof(name), "established flow, %s, IPv%d, 1 flow", way, family);
+		bench(b, &t, family, name);
 		t.ours = varied;
 		t.floor = family == 4 ? s->progs.nothing_4 : s->progs.nothing_6;
 		t.peers = 100;
 		t.ports = 100;
-		establish(b, &t, family);
-		ours = measure(b, &t, &floor);
-		(void)!vw_fmt(name, sizeof(name), "established flow, %s, %s, 10,000 flows", egress ? "from pod" : "to pod", suffix);
-		report(b, name, ours, floor);
+		(void)!vw_fmt(name, sizeof(name), "established flow, %s, IPv%d, 10,000 flows", way, family);
+		bench(b, &t, family, name);
 	}
 }
 
@@ -306,17 +315,14 @@ static void bench_established(struct bench *b, int family)
 static void bench_new(struct bench *b, int family, const char *what, bool tracked)
 {
 	struct np_bench *s = b->skel;
-	struct task t = { .repeat = tracked ? FRESH_FLOWS : 200000, .peers = PEERS, .ports = 50000, .fresh = tracked, .egress = 1,
-			  .ours = family == 4 ? s->progs.from_pod_4 : s->progs.from_pod_6,
-			  .floor = family == 4 ? s->progs.nothing_4 : s->progs.nothing_6, .frame = frame_of(family, 1, 2) };
-	double ours, floor;
+	const struct task t = { .repeat = tracked ? FRESH_FLOWS : 200000, .peers = PEERS, .ports = 50000, .fresh = tracked, .egress = 1,
+				.ours = family == 4 ? s->progs.from_pod_4 : s->progs.from_pod_6,
+				.floor = family == 4 ? s->progs.nothing_4 : s->progs.nothing_6, .frame = frame_of(family, 1, 2) };
 	char name[96];
 
-	forget_flows(b);
 	b->conf->ct_quota = tracked ? UINT32_MAX : 0;
-	ours = measure(b, &t, &floor);
 	(void)!vw_fmt(name, sizeof(name), "new flow %s, 10,000 peers, %s, IPv%d", tracked ? "judged and tracked" : "judged", what, family);
-	report(b, name, ours, floor);
+	bench(b, &t, family, name);
 }
 
 /** be_first() - as far as we are let. */
@@ -375,10 +381,11 @@ int main(int argc, char **argv)
 
 	if (argc > 1) {
 		if (vw_parse_u64(argv[1], 1, ROUNDS_MAX, &rounds) < 0) {
-			fprintf(stderr, "usage: policy_bench [rounds, at most %d]\n", ROUNDS_MAX);
+			fprintf(stderr, "usage: policy_bench [rounds, at most %d [part of the rows' names]]\n", ROUNDS_MAX);
 			return 2;
 		}
 		b.rounds = (unsigned int)rounds;
+		b.only = argv[2];
 	}
 	setup(&b);
 	printf("[");

@@ -26,3 +26,6 @@ test_branch_PKGS := libbpf
 # no kernel: what the built object asks of one
 test_np_kernel_LIBS := base
 test_np_kernel_PKGS := libbpf
+test_np_crowd_SRCS := tests/bpf/np_rig.c
+test_np_crowd_LIBS := np net base
+test_np_crowd_PKGS := libbpf

@@ -391,9 +391,9 @@ static void make_links(void)
 	ok(vw_nl_commit(&nl, &b, &err));
 }
 
-int rig_setup(void **state)
+static int setup(void **state, bool ct_locks)
 {
-	const struct np_sizes sizes = { .max = { [NP_M_CT] = RIG_GROUPS, [NP_M_FQDN4] = RIG_FQDNS,
+	const struct np_sizes sizes = { .ct_locks = ct_locks, .max = { [NP_M_CT] = RIG_GROUPS, [NP_M_FQDN4] = RIG_FQDNS,
 					      [NP_M_FQDN6] = RIG_FQDNS } };
 	struct vw_err err;
 	struct rig *r;
@@ -410,6 +410,16 @@ int rig_setup(void **state)
 	assert_non_null(r->ring);
 	r->family = 4;
 	return 0;
+}
+
+int rig_setup(void **state)
+{
+	return setup(state, false);
+}
+
+int rig_setup_locked(void **state)
+{
+	return setup(state, true);
 }
 
 int rig_done(void **state)

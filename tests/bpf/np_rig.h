@@ -106,6 +106,8 @@ struct rig {
 
 /** rig_setup(), rig_done() - for cmocka: *state is a struct rig, NULL without root. */
 int rig_setup(void **state);
+/** rig_setup_locked() - programs as on a kernel before 5.12: struct np_sizes. */
+int rig_setup_locked(void **state);
 int rig_done(void **state);
 /** rig_reset() - both slots anew under the policy, rev 1, no flows, no events, default configuration. */
 void rig_reset(struct rig *r);
