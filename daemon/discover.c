@@ -197,6 +197,34 @@ static bool shows_less(struct daemon *d, const struct store_eni *row, uint64_t a
 	return n < e->row.n_slots;
 }
 
+/*
+ * Right after a start: what pods have may be so new that EC2 does not show it yet. The rest of what it does not show is given to nobody.
+ * Return: how many slots were added to @row, -ENOMEM.
+ */
+static int keep_used(struct daemon *d, struct store_eni *row, uint64_t asked_ms)
+{
+	const struct eni *e = eni_by_id(d, row->id);
+	size_t shown = row->n_slots;
+	struct vw_cidr *slots;
+	struct ipam_slot slot;
+
+	if (!e || !e->recalled_ms || asked_ms >= e->recalled_ms + SETTLE_MS)
+		return 0;
+	slots = reallocarray(row->slots, shown + e->row.n_slots + 1, sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	row->slots = slots;
+	for (size_t i = 0; i < e->row.n_slots; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < shown && !known; k++)
+			known = vw_cidr_eq(&e->row.slots[i], &slots[k]);
+		if (!known && ipam_pool_slot(d->pool, &e->row.slots[i], &slot) && slot.assigned)
+			slots[row->n_slots++] = e->row.slots[i];
+	}
+	return (int)(row->n_slots - shown);
+}
+
 static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_eni *e, const struct imds_eni *i,
 		     bool may_drop, uint64_t asked_ms)
 {
@@ -230,7 +258,8 @@ static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_
 	}
 	if (e && whole && shows_less(d, &row, asked_ms)) {
 		settled = false;
-	} else if (e && whole && may_drop) {
+	} else if (e && whole && may_drop && (r = keep_used(d, &row, asked_ms)) >= 0) {
+		settled &= r == 0;
 		eni_drop_slots(d, row.id, row.slots, row.n_slots);
 		if (!row.block6.ip.family)
 			eni_drop_block6(d, row.id);

@@ -308,7 +308,12 @@ int eni_learn(struct daemon *d, const struct store_eni *facts, const struct eni_
 
 int eni_restore(struct daemon *d, const struct store_eni *row, const struct eni_link *link, struct vw_err *err)
 {
-	return learn(d, row, (int)row->number, link, err);
+	int r = learn(d, row, (int)row->number, link, err);
+	struct eni *e = eni_by_id(d, row->id);
+
+	if (e)
+		e->recalled_ms = vw_mono_ms();
+	return r;
 }
 
 void eni_drop_slots(struct daemon *d, const char *id, const struct vw_cidr *keep, size_t n_keep)

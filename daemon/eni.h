@@ -31,7 +31,8 @@ struct vw_err;
  *           rules and table with it: another ENI may have its device index. @gone_asked: no pod uses it any more, and a survey
  *           was asked for to forget it.
  * @lost_ms: when its link went away, 0 = it has not.
- * @grown_ms: when it last got addresses: for a while after that EC2 may not show them yet.
+ * @grown_ms: when it last got addresses: for a while after that EC2 may not show them yet. @recalled_ms: when the store told of it,
+ * which does not say how new that is.
  * @left_alone: it is not ours any more (a tag, say); pods that are there stay, no new ones come.
  */
 struct eni {
@@ -39,7 +40,7 @@ struct eni {
 	char ifname[IFNAMSIZ];
 	unsigned int ifindex;
 	bool wired, at_ec2, left_alone, gone, unrouted, gone_asked;
-	uint64_t lost_ms, grown_ms;
+	uint64_t lost_ms, grown_ms, recalled_ms;
 };
 
 /** struct eni_table - @unmanaged: what is taken by ENIs that are not ours to use. @n_unmanaged: of them, on cards in use. */

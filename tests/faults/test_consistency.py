@@ -2,7 +2,7 @@
 """What EC2 and metadata show may be old or not whole. Nothing in use is ever removed on one such word, nothing given back is used."""
 import pytest
 
-from tests.faults.world import configure, enis, fill, slots_at_ec2, slots_of, vpc, whole
+from tests.faults.world import configure, enis, fill, logged, slots_at_ec2, slots_of, vpc, whole
 from tests.harness import proc
 
 TYPE = {"name": "pods.small", "max_enis": 3, "ipv4_per_eni": 4, "nitro": True}
@@ -34,7 +34,9 @@ def look_again(node, **settings):
 
 
 def untouched(lab, node, pods):
-    """Every pod has its address and reaches the others; EC2 was asked to take nothing back."""
+    """Every pod has its address and reaches the others, by ENIs that are ours; EC2 was asked to take nothing back."""
+    assert node.info()["pool"]["orphaned"] == 0 and slots_of(node) == slots_at_ec2(lab)
+    assert not logged(node, "an ENI is gone") and not logged(node, "an address in use is no longer on its ENI")
     assert {p["container_id"]: p["address"] for p in node.info()["pods"]} == {p.container_id: str(p.result.address) for p in pods}
     assert pods[0].pings(pods[-1].result.address) and pods[-1].pings(pods[0].result.address)
     assert not REMOVES & set(lab.ec2_calls()), lab.ec2_calls()
