@@ -173,6 +173,7 @@ static void walk(uint64_t seed, bool prefixes, const char *families, uint64_t st
 	print_message("# seed %llu, %s %s\n", (unsigned long long)seed, prefixes ? "prefixes" : "addresses", families);
 	for (uint64_t i = 0; i < steps; i++)
 		step(m, i);
+	m->w->crash_in = 0;       /* a death that was still to come has no step to go back to */
 	print_message("# %llu steps: %llu ADDs, %llu waited, %llu failed, %llu DELs, %llu deaths, %llu EC2 calls (%llu unheard)\n",
 		      (unsigned long long)steps, (unsigned long long)m->n_add, (unsigned long long)m->n_wait,
 		      (unsigned long long)m->n_fail, (unsigned long long)m->n_del, (unsigned long long)m->n_crash,
