@@ -55,10 +55,29 @@ static int want4(struct daemon *d, const char *key, const struct vw_ip *ip, stru
 	return 0;
 }
 
-static int take4(struct daemon *d, const char *key, struct lease *l, struct vw_err *err)
+#define MAX_BESIDE 8    /* interfaces of a container that are looked at: more network cards there are on no instance type */
+
+/* The container's addresses by other interfaces. Its first one, which all but a few are, has none: nothing is searched for it. */
+static size_t beside(const struct daemon *d, const struct vw_attach_key *key, struct vw_ip ret[MAX_BESIDE])
 {
+	const struct attachment *a;
+	size_t n = 0;
+
+	if (!strcmp(key->ifname, "eth0"))
+		return 0;
+	for (a = d->attach.by_key; a && n < MAX_BESIDE; a = a->hh.next) {
+		if (a->addr.family && !strcmp(a->container_id, key->container_id))
+			ret[n++] = a->addr;
+	}
+	return n;
+}
+
+static int take4(struct daemon *d, const struct vw_attach_key *who, const char *key, struct lease *l, struct vw_err *err)
+{
+	struct vw_ip others[MAX_BESIDE];
 	struct ipam_addr a;
-	int r = ipam_pool_assign(d->pool, key, vw_mono_ms(), &a);
+	size_t n = beside(d, who, others);
+	int r = ipam_pool_assign_beside(d->pool, key, others, n, vw_mono_ms(), &a);
 
 	if (r < 0)
 		return r == -EAGAIN ? vw_err_set(err, EAGAIN, VW_CNI_TRY_AGAIN, "no free address in the pool") :
@@ -106,8 +125,8 @@ void lease_end(struct daemon *d, const char *key, const struct lease *l)
 		ipam_v6_release(d->v6, &l->ip6);
 }
 
-static int take(struct daemon *d, const char *key, const struct vw_ip *ip4, const struct vw_ip *ip6, struct lease *ret,
-		struct vw_err *err)
+static int take(struct daemon *d, const struct vw_attach_key *who, const char *key, const struct vw_ip *ip4,
+		const struct vw_ip *ip6, struct lease *ret, struct vw_err *err)
 {
 	const struct eni *e = d->cfg->enable_ipv4 ? NULL : eni_for_v6(d);
 	struct lease l = { .eni_id = e ? e->row.id : "" };
@@ -118,7 +137,7 @@ static int take(struct daemon *d, const char *key, const struct vw_ip *ip4, cons
 	if (ip6 && !d->cfg->enable_ipv6)
 		return cannot_have(ip6, EAFNOSUPPORT, VW_CNI_INVALID_CONFIG, "is of a family that this node's pods do not get", err);
 	if (d->cfg->enable_ipv4)
-		r = ip4 ? want4(d, key, ip4, &l, err) : take4(d, key, &l, err);
+		r = ip4 ? want4(d, key, ip4, &l, err) : take4(d, who, key, &l, err);
 	if (r == 0 && l.ip4.family && stale_address(d, &l.ip4))
 		r = vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN, "connections of the address's former pod are still being forgotten");
 	if (r == 0 && d->cfg->enable_ipv6)
@@ -132,7 +151,7 @@ static int take(struct daemon *d, const char *key, const struct vw_ip *ip4, cons
 
 int lease_take(struct daemon *d, const struct vw_rpc_req *req, const char *key, struct lease *ret, struct vw_err *err)
 {
-	int r = take(d, key, wanted(req, AF_INET), wanted(req, AF_INET6), ret, err);
+	int r = take(d, &req->key, key, wanted(req, AF_INET), wanted(req, AF_INET6), ret, err);
 
-	return r < 0 && r != -EAGAIN && r != -EBUSY && req->want_optional ? take(d, key, NULL, NULL, ret, err) : r;
+	return r < 0 && r != -EAGAIN && r != -EBUSY && req->want_optional ? take(d, &req->key, key, NULL, NULL, ret, err) : r;
 }

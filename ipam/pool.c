@@ -436,26 +436,58 @@ int ipam_pool_slot_retire(struct ipam_pool *p, const struct vw_cidr *cidr, bool 
 
 /* ---- addresses ---- */
 
+/* How far @e is from what a container has: 2 = on another network card, 1 = on another ENI, 0 = on one of its own. */
+static unsigned int eni_apart(const struct ipam_pool *p, const struct ipam_meni *e, const struct vw_ip *others, size_t n)
+{
+	unsigned int apart = 2;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct ipam_maddr *a = ipam_maddr_find(p, &others[i]);
+
+		if (a && a->slot->eni == e)
+			return 0;
+		if (a && a->slot->eni && a->slot->eni->pub.card == e->pub.card)
+			apart = 1;
+	}
+	return apart;
+}
+
 /* Pods on the primary ENI keep nothing from being given back; otherwise the fullest ENI first. */
-static struct ipam_meni *eni_choose(struct ipam_pool *p)
+static bool eni_better(const struct ipam_meni *e, const struct ipam_meni *best)
+{
+	return e->pub.primary || (!best->pub.primary && e->pub.n.assigned > best->pub.n.assigned);
+}
+
+static struct ipam_meni *eni_choose(struct ipam_pool *p, const struct vw_ip *others, size_t n)
 {
 	struct ipam_meni *best = NULL;
+	unsigned int best_apart = 0;
 
 	for (unsigned int i = 0; i < IPAM_MAX_ENIS; i++) {
 		struct ipam_meni *e = p->enis[i];
+		unsigned int apart;
 
 		p->steps++;
 		if (!e || !e->ranks || e->pub.state != IPAM_ENI_READY || !e->pub.usable)
 			continue;
-		if (e->pub.primary)
+		if (e->pub.primary && !n)
 			return e;
-		if (!best || e->pub.n.assigned > best->pub.n.assigned)
-			best = e;
+		apart = eni_apart(p, e, others, n);
+		if (best && (apart < best_apart || (apart == best_apart && !eni_better(e, best))))
+			continue;
+		best = e;
+		best_apart = apart;
 	}
 	return best;
 }
 
 int ipam_pool_assign(struct ipam_pool *p, const char *key, uint64_t now_ms, struct ipam_addr *ret_addr)
+{
+	return ipam_pool_assign_beside(p, key, NULL, 0, now_ms, ret_addr);
+}
+
+int ipam_pool_assign_beside(struct ipam_pool *p, const char *key, const struct vw_ip *others, size_t n, uint64_t now_ms,
+			    struct ipam_addr *ret_addr)
 {
 	struct ipam_holder *h = ipam_holder_find(p, key);
 	struct ipam_meni *e;
@@ -467,7 +499,7 @@ int ipam_pool_assign(struct ipam_pool *p, const char *key, uint64_t now_ms, stru
 		ipam_maddr_snapshot(h->addr, ret_addr);
 		return 1;
 	}
-	e = eni_choose(p);
+	e = eni_choose(p, others, n);
 	if (!e)
 		return -EAGAIN;
 	r = holder_new(p, key, &h);

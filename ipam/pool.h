@@ -206,6 +206,12 @@ int ipam_pool_slot_each(const struct ipam_pool *p, const char *eni_id,
  */
 int ipam_pool_assign(struct ipam_pool *p, const char *key, uint64_t now_ms, struct ipam_addr *ret_addr);
 /**
+ * ipam_pool_assign_beside() - likewise, for a further interface of a container: on a network card on which it has none of the
+ * @n @others if one can give an address, else on another ENI, else on any.
+ */
+int ipam_pool_assign_beside(struct ipam_pool *p, const char *key, const struct vw_ip *others, size_t n, uint64_t now_ms,
+			    struct ipam_addr *ret_addr);
+/**
  * ipam_pool_release() - take @key's address back; it cools until @now_ms + @cooldown_ms (0: free at once).
  * @ret_addr: may be NULL; the address after the change, with eni NULL and orphaned set when it is gone for
  * good.

@@ -125,6 +125,7 @@ def test_every_interface_of_a_pod_asks_and_answers_by_itself(lab, two_enis):
             place = Place("pod", node.argv("nsenter", f"--net={pod.netns}"), node.env())
             addresses = {name: (r.address, r.address6) for name, r in results.items()}
             assert len({a for pair in addresses.values() for a in pair}) == 6
+            assert len({node.eni_of(r.address)["id"] for r in results.values()}) > 1, "a further interface is on another ENI"
             with traffic.serving([place, neighbour, other]):
                 for name, pair in addresses.items():
                     for family, own in zip((4, 6), pair):

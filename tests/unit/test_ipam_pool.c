@@ -112,6 +112,33 @@ static void test_empty(void **state)
 	sane(p);
 }
 
+/* A second interface on another network card if that has an address, else on another ENI, else wherever there is one. */
+static void test_a_further_interface_is_elsewhere(void **state)
+{
+	static const char *const want[] = { "eni-0", "eni-card1", "eni-1", "eni-0" };
+	ipam_auto_pool struct ipam_pool *p = ipam_pool_new();
+	struct ipam_eni other_card = eni("eni-card1", 2);
+	struct vw_ip others[4];
+	struct ipam_addr a;
+
+	other_card.card = 1;
+	put(p, "eni-0", 0);
+	put(p, "eni-1", 1);
+	assert_int_equal(ipam_pool_eni_put(p, &other_card), 0);
+	assert_int_equal(slot(p, "eni-0", "10.0.0.0/28"), 0);
+	assert_int_equal(slot(p, "eni-1", "10.0.1.4/32"), 0);
+	assert_int_equal(slot(p, "eni-card1", "10.0.2.4/32"), 0);
+	for (size_t i = 0; i < 4; i++) {
+		char key[] = "c/net0";
+
+		key[5] = (char)('0' + i);
+		assert_int_equal(ipam_pool_assign_beside(p, key, others, i, 1, &a), 0);
+		assert_string_equal(a.eni->id, want[i]);
+		others[i] = a.ip;
+		sane(p);
+	}
+}
+
 static void test_assign_is_idempotent(void **state)
 {
 	ipam_auto_pool struct ipam_pool *p = ipam_pool_new();
@@ -684,6 +711,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_a_further_interface_is_elsewhere),
 		cmocka_unit_test(test_assign_is_idempotent),
 		cmocka_unit_test(test_bad_keys),
 		cmocka_unit_test(test_packing),
