@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Sweeping. Flows are read where they lie: who has a tag is copied, judged, and looked at again before it dies. Names are in hash
- * maps: batches of BATCH entries are copied out, and what has expired is deleted one by one. A batch that is too small for one bucket
- * of the hash is refused by the kernel with ENOSPC and doubled.
+ * maps: they are copied out, and what has expired is deleted one by one.
  */
 #include "netpolicy-bpf/user/np_ct.h"
 
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "netpolicy-bpf/user/np_loader.h"
+#include "netpolicy-bpf/user/np_walk.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -16,8 +16,6 @@
 #include <string.h>
 #include <uthash.h>
 
-#define BATCH 4096u
-#define BATCH_MAX 65536u
 #define REST_TICKS 2            /* more than 1 s; a program runs for microseconds */
 #define NAME_REST_TICKS 300     /* how long an expired name stays without a flow: the next answer most likely brings it again */
 
@@ -298,49 +296,6 @@ static int consider(void *arg, struct np_ct_group *g, unsigned int place)
 	return 0;
 }
 
-/* --- any hash map, in batches */
-
-struct walk {
-	int fd;
-	size_t key_size, value_size;
-	int (*fn)(void *arg, const void *key, const void *value);
-	void *arg;
-};
-
-static int walk_batches(const struct walk *w, __u32 size, char *keys, char *values)
-{
-	bool first = true, last = false;
-	char pos[64];           /* of a hash map: a bucket's number; the size of a key elsewhere */
-
-	while (!last) {
-		__u32 n = size;
-		int r = bpf_map_lookup_batch(w->fd, first ? NULL : pos, pos, keys, values, &n, NULL);
-
-		if (r < 0 && errno != ENOENT)
-			return -errno;
-		last = r < 0;
-		first = false;
-		for (__u32 i = 0; i < n; i++) {
-			r = w->fn(w->arg, keys + i * w->key_size, values + i * w->value_size);
-			if (r)
-				return r;
-		}
-	}
-	return 0;
-}
-
-static int walk(const struct walk *w)
-{
-	int r = -ENOSPC;
-
-	for (__u32 size = BATCH; r == -ENOSPC && size <= BATCH_MAX; size *= 2) {
-		vw_auto_free char *keys = calloc(size, w->key_size), *values = calloc(size, w->value_size);
-
-		r = keys && values ? walk_batches(w, size, keys, values) : -ENOMEM;
-	}
-	return r;
-}
-
 /* --- names. What has expired lets no new flow through, but a flow that it let through is judged by it again */
 
 static int sweep_name(struct sweep *s, const void *key, const struct vw_ip *ip, const struct np_fqdn *v)
@@ -383,16 +338,16 @@ int np_ct_sweep(const struct np_ct_maps *m, uint32_t now, void (*ended)(void *ar
 	struct relied *rel, *tmp;
 	int r;
 
-	const struct walk names[] = {
-		{ m->fqdn4, sizeof(struct np_fqdn4_key), sizeof(struct np_fqdn), sweep_name4, &s },
-		{ m->fqdn6, sizeof(struct np_fqdn6_key), sizeof(struct np_fqdn), sweep_name6, &s },
+	const struct np_walk names[] = {
+		{ m->fqdn4, sizeof(struct np_fqdn4_key), sizeof(struct np_fqdn), sweep_name4, &s, false },
+		{ m->fqdn6, sizeof(struct np_fqdn6_key), sizeof(struct np_fqdn), sweep_name6, &s, false },
 	};
 
 	memset(ret, 0, sizeof(*ret));
 	r = each_place(m, consider, &s);
 	for (size_t i = 0; r == 0 && i < VW_ARRAY_SIZE(names) && names[i].fd >= 0; i++) {
 		s.fd = names[i].fd;
-		r = walk(&names[i]);
+		r = np_walk(&names[i]);
 	}
 	HASH_ITER(hh, s.relied, rel, tmp) {
 		HASH_DEL(s.relied, rel);

@@ -302,6 +302,7 @@ struct np_publish *np_publish_free(struct np_publish *p)
 	free(p->rests.v);
 	free(p->blob_line);
 	free(p->next_line);
+	free(p->carry);
 	free(p);
 	return NULL;
 }
@@ -539,6 +540,19 @@ static int check_subjects(const struct np_image *img, struct vw_err *err)
 	return 0;
 }
 
+/** keep_learnt() - by names that the pods' new lists have as well. */
+static int keep_learnt(struct np_publish *p, const struct np_image *img, struct vw_err *err)
+{
+	int r = 0;
+
+	p->n_carry = 0;
+	for (size_t i = 0; r == 0 && i < img->n_subject; i++)
+		r = np_publish_keep_learnt(p, img->subject[i].slot, &img->blob[img->subject[i].blob]);
+	if (r == 0)
+		r = np_publish_copy_learnt(p);
+	return r < 0 ? vw_err_sys(err, r, 0, "copying what was learnt by domain names") : 0;
+}
+
 int np_publish_image(struct np_publish *p, struct np_image *img, struct vw_err *err)
 {
 	unsigned int parity = !p->parity;
@@ -560,6 +574,8 @@ int np_publish_image(struct np_publish *p, struct np_image *img, struct vw_err *
 		r = np_publish_add_names(p, &img->blob[b], err);
 	if (r == 0)
 		r = write_blobs(p, img, parity, p->next_line, err);
+	if (r == 0)
+		r = keep_learnt(p, img, err);
 	if (r < 0)
 		return r;
 	set_classes(p, img, parity);
@@ -601,6 +617,11 @@ int np_publish_settle(struct np_publish *p, struct vw_err *err)
 			return vw_err_sys(err, r, 0, "removing %s from %s", key_str(&e->key, text), maps[map_of(&e->key)].name);
 		entry_drop(p, e);
 	}
+	/* an answer may have come by the former list after it was copied */
+	r = np_publish_copy_learnt(p);
+	if (r < 0)
+		return vw_err_sys(err, r, 0, "copying what was learnt by domain names");
+	p->n_carry = 0;
 	r = p->img ? np_publish_drop_names(p) : 0;
 	if (r < 0)
 		return vw_err_sys(err, r, 0, "removing a domain name from np_dns");
@@ -618,6 +639,8 @@ bool np_publish_unsettled(const struct np_publish *p)
 int np_publish_subject(struct np_publish *p, unsigned int slot, unsigned int blob, struct vw_err *err)
 {
 	uint64_t pub;
+	size_t carried;
+	int r;
 
 	if (!p->img || slot >= NP_SLOTS || blob >= p->img->n_blob)
 		return vw_err_set(err, EINVAL, 0, "pod slot %u, policy %u: not of the image in force", slot, blob);
@@ -637,6 +660,14 @@ int np_publish_subject(struct np_publish *p, unsigned int slot, unsigned int blo
 	}
 	if (!p->blob_line[blob])
 		return vw_err_set(err, ENOSPC, 0, "the arena's half is full");
+	carried = p->n_carry;
+	r = np_publish_keep_learnt(p, slot, &p->img->blob[blob]);
+	if (r == 0 && p->n_carry > carried) {
+		p->unsettled = true;
+		r = np_publish_copy_learnt(p);
+	}
+	if (r < 0)
+		return vw_err_sys(err, r, 0, "copying what was learnt by domain names");
 	write_rules(p, p->img);
 	pub = make_pub(p, slot, p->blob_line[blob], p->img->blob[blob].meaning, p->parity);
 	p->io.journal[slot].next = pub;

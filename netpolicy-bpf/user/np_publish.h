@@ -19,7 +19,7 @@ struct vw_err;
  * every pod to it with one store each. Until np_publish_settle() packets may still be under way that began with the former
  * one, so "applied" is said after it, and nothing of the former is freed before.
  *
- * Order of one image: domain names and addresses and prefixes that are new (neutral: under the generation in force they have the class that
+ * Order of one image: domain names, what was learnt under those that stay, addresses and prefixes that are new (neutral: under the generation in force they have the class that
  * their address had without them), classes of all idents for the new parity, ports, blobs, journal, pubs; barrier;
  * then addresses and prefixes that are gone. A failure before the pubs leaves the generation in force as it was, and what
  * was added neutral. So does a crash: a publisher that starts reads the maps, completes a switch that had begun and goes on.
@@ -30,7 +30,7 @@ struct vw_err;
 /**
  * struct np_pub_io - the maps. Pointers are to their mappings; the functions are system calls on the others, and return 0
  * or -errno. @addr_*: np_ip4, np_ip6. @cidr_*: np_cidr4, np_cidr6. Deleting what is not there is success.
- * @dns_*: np_dns; @dns_key: of np_conf, for np_dns_hash().
+ * @dns_*: np_dns; @dns_key: of np_conf, for np_dns_hash(). @fqdn_*: np_fqdn4, np_fqdn6; @fqdn_get: -ENOENT; @fqdn_set: -E2BIG when full.
  * @each_*: call @fn for each entry; what @fn returns other than 0 ends it.
  * @ident_of: of an address as the programs find it: by np_ip4 or np_ip6, else by np_cidr4 or np_cidr6; -ENOENT.
  * @rule_clear: zero the counters of a rule. @barrier: returns when no program runs that began before the call.
@@ -51,6 +51,9 @@ struct np_pub_io {
 	int (*dns_set)(void *arg, const struct np_dns_key *key, const struct np_dns_names *names);
 	int (*dns_del)(void *arg, const struct np_dns_key *key);
 	int (*each_dns)(void *arg, int (*fn)(void *fn_arg, const struct np_dns_key *key, const struct np_dns_names *names), void *fn_arg);
+	int (*each_fqdn)(void *arg, int (*fn)(void *fn_arg, uint32_t set, const struct vw_ip *ip, const struct np_fqdn *f), void *fn_arg);
+	int (*fqdn_get)(void *arg, uint32_t set, const struct vw_ip *ip, struct np_fqdn *ret);
+	int (*fqdn_set)(void *arg, uint32_t set, const struct vw_ip *ip, const struct np_fqdn *f);
 	int (*ident_of)(void *arg, const struct vw_ip *ip, uint32_t *ret);
 	int (*rule_clear)(void *arg, uint32_t rule);
 	int (*barrier)(void *arg);

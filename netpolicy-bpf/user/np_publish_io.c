@@ -4,6 +4,7 @@
 
 #include "lib/base/cleanup.h"
 #include "netpolicy-bpf/user/np_loader.h"
+#include "netpolicy-bpf/user/np_walk.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -219,6 +220,76 @@ static int each_dns(void *np, int (*fn)(void *fn_arg, const struct np_dns_key *k
 	return errno == ENOENT ? 0 : -errno;
 }
 
+/* --- what was learnt: programs write it too, under its lock */
+
+union fqdn_key {
+	struct np_fqdn4_key v4;
+	struct np_fqdn6_key v6;
+};
+
+static enum np_map fqdn_key(uint32_t set, const struct vw_ip *ip, union fqdn_key *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->v4.set = set;      /* where v6 has it */
+	if (ip->family == AF_INET) {
+		memcpy(&ret->v4.ip, ip->b, sizeof(ret->v4.ip));
+		return NP_M_FQDN4;
+	}
+	memcpy(ret->v6.ip, ip->b, sizeof(ret->v6.ip));
+	return NP_M_FQDN6;
+}
+
+static int fqdn_get(void *np, uint32_t set, const struct vw_ip *ip, struct np_fqdn *ret)
+{
+	union fqdn_key k;
+	enum np_map m = fqdn_key(set, ip, &k);
+
+	return bpf_map_lookup_elem_flags(np_map_fd(np, m), &k, ret, BPF_F_LOCK) < 0 ? -errno : 0;
+}
+
+static int fqdn_set(void *np, uint32_t set, const struct vw_ip *ip, const struct np_fqdn *f)
+{
+	union fqdn_key k;
+	enum np_map m = fqdn_key(set, ip, &k);
+
+	return bpf_map_update_elem(np_map_fd(np, m), &k, f, BPF_ANY | BPF_F_LOCK) < 0 ? -errno : 0;
+}
+
+struct each_fqdn {
+	int (*fn)(void *fn_arg, uint32_t set, const struct vw_ip *ip, const struct np_fqdn *f);
+	void *arg;
+};
+
+static int give_fqdn4(void *arg, const void *key, const void *value)
+{
+	const struct each_fqdn *e = arg;
+	const struct np_fqdn4_key *k = key;
+	struct vw_ip ip = { .family = AF_INET };
+
+	memcpy(ip.b, &k->ip, sizeof(k->ip));
+	return e->fn(e->arg, k->set, &ip, value);
+}
+
+static int give_fqdn6(void *arg, const void *key, const void *value)
+{
+	const struct each_fqdn *e = arg;
+	const struct np_fqdn6_key *k = key;
+	struct vw_ip ip = { .family = AF_INET6 };
+
+	memcpy(ip.b, k->ip, sizeof(k->ip));
+	return e->fn(e->arg, k->set, &ip, value);
+}
+
+static int each_fqdn(void *np, int (*fn)(void *fn_arg, uint32_t set, const struct vw_ip *ip, const struct np_fqdn *f), void *fn_arg)
+{
+	struct each_fqdn e = { fn, fn_arg };
+	const struct np_walk v4 = { np_map_fd(np, NP_M_FQDN4), sizeof(struct np_fqdn4_key), sizeof(struct np_fqdn), give_fqdn4, &e, true },
+			     v6 = { np_map_fd(np, NP_M_FQDN6), sizeof(struct np_fqdn6_key), sizeof(struct np_fqdn), give_fqdn6, &e, true };
+	int r = np_walk(&v4);
+
+	return r ? r : np_walk(&v6);
+}
+
 static int rule_clear(void *np, uint32_t rule)
 {
 	int cpus = libbpf_num_possible_cpus();
@@ -254,6 +325,9 @@ struct np_pub_io np_publish_io(struct np *np)
 		.dns_set = dns_set,
 		.dns_del = dns_del,
 		.each_dns = each_dns,
+		.each_fqdn = each_fqdn,
+		.fqdn_get = fqdn_get,
+		.fqdn_set = fqdn_set,
 		.ident_of = ident_of,
 		.rule_clear = rule_clear,
 		.barrier = barrier,

@@ -41,19 +41,45 @@ static int wire_name(const char *text, uint8_t ret[256])
 	return (int)n;
 }
 
+/** name_key() - where @pattern stands in np_dns, and whether as a wildcard. Return: 0, -EINVAL. */
+static int name_key(const struct np_publish *p, uint32_t set, const char *pattern, struct np_dns_key *ret, bool *ret_wild)
+{
+	bool wild = pattern[0] == '*' && pattern[1] == '.';
+	uint8_t wire[256];
+	int n = wire_name(pattern + (wild ? 2 : 0), wire);
+
+	if (n < 0)
+		return n;
+	*ret = (struct np_dns_key){ .hash = np_dns_hash(p->io.dns_key, wire, (uint32_t)n), .set = set };
+	*ret_wild = wild;
+	return 0;
+}
+
+int np_publish_name_bit(const struct np_publish *p, uint32_t set, const char *pattern)
+{
+	struct np_dns_key key;
+	const struct dns *d;
+	uint64_t bits;
+	bool wild;
+
+	if (name_key(p, set, pattern, &key, &wild) < 0)
+		return -ENOENT;
+	HASH_FIND(hh, p->dns, &key, sizeof(key), d);
+	bits = d ? wild ? d->names.wild : d->names.exact : 0;
+	return bits ? __builtin_ctzll(bits) : -ENOENT;
+}
+
 /** add_name() - pattern @bit of @set. One key may stand for "a.b" and "*.a.b". */
 static int add_name(struct np_publish *p, uint32_t set, const char *pattern, unsigned int bit, struct vw_err *err)
 {
-	bool wild = pattern[0] == '*' && pattern[1] == '.';
-	struct np_dns_key key = { .set = set };
 	struct np_dns_names names = { 0 };
-	uint8_t wire[256];
+	struct np_dns_key key;
 	struct dns *d;
-	int n = wire_name(pattern + (wild ? 2 : 0), wire), r;
+	bool wild;
+	int r;
 
-	if (n < 0)
+	if (name_key(p, set, pattern, &key, &wild) < 0)
 		return vw_err_set(err, EINVAL, 0, "'%.128s' is no domain name", pattern);
-	key.hash = np_dns_hash(p->io.dns_key, wire, (uint32_t)n);
 	HASH_FIND(hh, p->dns, &key, sizeof(key), d);
 	if (d && d->seen == p->round)
 		names = d->names;

@@ -34,6 +34,13 @@ struct dns {
 	UT_hash_handle hh;
 };
 
+/** struct carry - pods that had list @from have @to now. @bits[i]: patterns of @to that all names of @from's i-th match; @any: there are some. */
+struct carry {
+	uint32_t from, to;
+	bool any;
+	uint64_t bits[NP_FQDN_NAMES];
+};
+
 struct idents {
 	uint32_t *v;
 	size_t n, room;
@@ -56,6 +63,8 @@ struct np_publish {
 	uint32_t *blob_line;            /* of its blobs, 0 = not written */
 	unsigned int n_blob_line;
 	uint32_t *next_line;            /* the same of an image that is being written */
+	struct carry *carry;            /* of the switches since the last settling */
+	size_t n_carry, carry_room;
 };
 
 /** np_publish_ident() - both classes and the flags as they are now. */
@@ -65,5 +74,13 @@ struct np_ident np_publish_ident(const struct np_publish *p, uint32_t ident);
 int np_publish_adopt_name(void *publish, const struct np_dns_key *key, const struct np_dns_names *names);
 /** np_publish_add_names() - the patterns of a blob of the image of this round. */
 int np_publish_add_names(struct np_publish *p, const struct np_image_blob *b, struct vw_err *err);
+/** np_publish_name_bit() - which bit @pattern has in @set. Return: it, -ENOENT. */
+int np_publish_name_bit(const struct np_publish *p, uint32_t set, const char *pattern);
 /** np_publish_drop_names() - those that no blob of this round has. Return: 0, -errno. */
 int np_publish_drop_names(struct np_publish *p);
+
+/* --- np_publish_learnt.c: np_fqdn4, np_fqdn6 */
+/** np_publish_keep_learnt() - the pod in @slot will have @to: notes from which list to which. Before its pub is written. */
+int np_publish_keep_learnt(struct np_publish *p, unsigned int slot, const struct np_image_blob *to);
+/** np_publish_copy_learnt() - what was learnt by the lists that were noted. Return: 0, -errno. */
+int np_publish_copy_learnt(struct np_publish *p);

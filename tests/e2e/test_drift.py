@@ -10,35 +10,6 @@ from tests.harness.traffic import Place
 LAB = {"args": ("--ipv6",), "nodes": 1, "instance_type": "t3.small"}
 SOON_S = 10             # a second is promised (make bench measures it); a busy machine gets more
 
-ECHO = """import socket, sys, threading
-def serve(c):
-    while data := c.recv(4096):
-        c.sendall(data)
-for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
-    s = socket.socket(family, socket.SOCK_STREAM)
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if family == socket.AF_INET6:
-        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    s.bind((address, 9100))
-    s.listen()
-    threading.Thread(target=lambda s=s: [threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start() for _ in iter(int, 1)],
-                     daemon=True).start()
-print("ready", flush=True)
-for line in sys.stdin:
-    print("ready", flush=True)
-"""
-
-# one connection; each line is sent and must come back
-CLIENT = """import socket, sys
-s = socket.create_connection((sys.argv[1], 9100), timeout=30)
-for line in sys.stdin:
-    s.sendall(line.encode())
-    got = b""
-    while not got.endswith(b"\\n"):
-        got += s.recv(4096)
-    print(got.decode().strip(), flush=True)
-"""
-
 FOREIGN = """
 ip rule add pref 700 fwmark 0x77 lookup 4242
 ip -6 rule add pref 700 fwmark 0x77 lookup 4242
@@ -150,11 +121,11 @@ class World:
                       "pins": pin.rsplit("/", 1)[0], "pod": self.pod.result.address, "eni_addr": own[0],
                       "vpc": f"{vpc['prefix']['addr']}/{vpc['prefix']['len']}"}
         self.places = [Place.outside(lab, which) for which in ("internet", "peered")]
-        self.servers = [p.popen("/usr/bin/python3", "-uc", ECHO) for p in self.places]
+        self.servers = [p.popen("/usr/bin/python3", "-uc", traffic.ECHO) for p in self.places]
         for server in self.servers:
             server.say("\n")
         clients = [Place.pod(p) for p in pods]
-        self.flows = [c.popen("/usr/bin/python3", "-uc", CLIENT, s.of(family)) for c in clients for s in self.places for family in (4, 6)
+        self.flows = [c.popen("/usr/bin/python3", "-uc", traffic.FLOW, s.of(family)) for c in clients for s in self.places for family in (4, 6)
                       if not (family == 6 and s.name == "internet")]
         self.lines = itertools.count()
         self.speak()

@@ -142,6 +142,33 @@ def test_what_names_stand_for(pod, web, resolvers, folder, family, asked, names)
     assert connects(pod, resolvers["trusted"], asked.format(family), family)
 
 
+@pytest.fixture(scope="module")
+def echo(lab):
+    server = Place.outside(lab, "internet").popen("/usr/bin/python3", "-uc", traffic.ECHO)
+    assert server.process.stdout.readline() == "ready\n"
+    yield
+    server.close()
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_another_list_of_names(pod, web, echo, resolvers, folder, family):
+    """What was learnt by a name that stays lets connections live and new ones begin, without another answer."""
+    www, other = f"www{family}.example.com", f"other{family}.example.com"
+    folder.put("p.json", by_name(www))
+    assert connects(pod, resolvers["trusted"], www, family)
+    flow = Place.pod(pod).popen("/usr/bin/python3", "-uc", traffic.FLOW, web.of(family))
+    try:
+        for names in ([f"a{family}.example.com", www], [f"*.sub{family}.example.com", www, "z.example.com"], ["*.example.com"]):
+            folder.put("p.json", by_name(*names))
+            assert flow.say("still\n") == "still", f"cut by {names}"
+            assert reaches(pod, web, family), names
+        folder.put("p.json", by_name(other))
+        assert not reaches(pod, web, family), "learnt by a name that is gone"
+    finally:
+        flow.process.kill()
+        flow.process.wait(10)
+
+
 @pytest.mark.limit(120)
 def test_it_closes_when_the_answer_is_too_old(pod, web, resolvers, folder, wait_until):
     """A TTL of a second counts as 30."""

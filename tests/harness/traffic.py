@@ -10,6 +10,36 @@ from tests.harness import proc
 AGENT = pathlib.Path(__file__).with_name("agent.py")
 PORT = 9000
 
+# TCP echo on port 9100; says "ready" again for each line
+ECHO = """import socket, sys, threading
+def serve(c):
+    while data := c.recv(4096):
+        c.sendall(data)
+for family, address in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+    s = socket.socket(family, socket.SOCK_STREAM)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    s.bind((address, 9100))
+    s.listen()
+    threading.Thread(target=lambda s=s: [threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start() for _ in iter(int, 1)],
+                     daemon=True).start()
+print("ready", flush=True)
+for line in sys.stdin:
+    print("ready", flush=True)
+"""
+
+# one connection to ADDRESS; each line is sent and must come back
+FLOW = """import socket, sys
+s = socket.create_connection((sys.argv[1], 9100), timeout=30)
+for line in sys.stdin:
+    s.sendall(line.encode())
+    got = b""
+    while not got.endswith(b"\\n"):
+        got += s.recv(4096)
+    print(got.decode().strip(), flush=True)
+"""
+
 
 class Place:
     """A network namespace of a lab from which probes are sent and in which servers run.
