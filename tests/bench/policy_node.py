@@ -47,21 +47,9 @@ def applied_ms(folder):
     return sorted(times)
 
 
-def mapped_mib(node):
-    """Of the daemon's memory what is the maps themselves, seen through its mapping."""
-    kib, maps = 0, False
-    for line in node.run("cat", f"/proc/{node.daemon_pid()}/smaps").stdout.splitlines():
-        word, *rest = line.split()
-        if not word.endswith(":"):
-            maps = rest[-1] == "anon_inode:bpf-map"
-        elif word == "Rss:" and maps:
-            kib += int(rest[0])
-    return kib / 1024
-
-
 def memory_mib(node):
     """-> (of the daemon, of its maps and programs)"""
-    return at_rest(node, node.daemon_pid()).private - mapped_mib(node), bpfmem.held(node).bytes / (1 << 20)
+    return at_rest(node, node.daemon_pid()).private, bpfmem.held(node).bytes / (1 << 20)
 
 
 def rows():
