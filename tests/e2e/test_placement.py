@@ -313,6 +313,19 @@ def node_object(name, labels=None, annotations=None):
 
 
 @pytest.mark.limit(120)
+def test_new_enis_have_the_tags_and_groups_that_are_configured(make_lab, wait_until):
+    lab = make_lab(config=vpc(), daemon_config={"warm_ip_target": SLOTS + 1, "cluster_name": "blue", "security_groups": ["sg-0b"],
+                                                "additional_eni_tags": {"team": "net", "cost:centre": "a b/c"}})
+    node = lab.nodes[0]
+    wait_until(lambda: len(enis(lab)) == 2 and not node.info()["pool"]["actions_under_way"], "a second ENI")
+    new = next(e["id"] for e in enis(lab) if e["device"])
+    seen = node.ec2("describe-network-interfaces", "--network-interface-ids", new)["NetworkInterfaces"][0]
+    tags = {t["Key"]: t["Value"] for t in seen["TagSet"]}
+    assert tags["team"] == "net" and tags["cost:centre"] == "a b/c" and tags["cluster.k8s.amazonaws.com/name"] == "blue"
+    assert tags["node.k8s.amazonaws.com/instance_id"] == node.facts["instance_id"]
+    assert [g["GroupId"] for g in seen["Groups"]] == ["sg-0b"]
+
+
 def test_custom_networking(make_lab, wait_until):
     lab = make_lab("--no-daemon", config=vpc(nodes=2), daemon_config={
         "custom_networking": True, "node_name": "worker-1", "add_wait_ms": 3000, "warm_ip_target": 1})
