@@ -200,6 +200,24 @@ static bool rule_matches(const struct packet *k, const struct o_policy *pol, con
 	return false;
 }
 
+/** is_part_subject() - @pol is a PolicyEndpoint: some part of its policy lists the pod, and that policy itself is not there. */
+static bool is_part_subject(const struct packet *k, const struct o_policy *pol)
+{
+	bool listed = false;
+
+	for (size_t i = 0; i < k->o->n_policy; i++) {
+		const struct o_policy *p = &k->o->policy[i];
+
+		if (!p->of_name && p->kind == pol->of_kind && p->ns == pol->of_ns && p->name == pol->of_name)
+			return false;
+		if (p->of_name != pol->of_name || p->of_ns != pol->of_ns || p->of_kind != pol->of_kind)
+			continue;
+		for (size_t m = 0; m < p->n_member; m++)
+			listed |= p->member[m].ns == k->subject->ns && p->member[m].name == k->subject->name;
+	}
+	return listed;
+}
+
 static bool is_subject(const struct packet *k, const struct o_policy *pol)
 {
 	const struct o_pod *s = k->subject;
@@ -208,7 +226,7 @@ static bool is_subject(const struct packet *k, const struct o_policy *pol)
 		return false;
 	if (pol->tier == ORACLE_NP ? pol->ns != s->ns : !selects(&pol->subject_ns, ns_labels(k->o, s->ns)))
 		return false;
-	return selects(&pol->subject_pod, &s->labels);
+	return pol->of_name ? is_part_subject(k, pol) : selects(&pol->subject_pod, &s->labels);
 }
 
 static bool is_own_node(const struct packet *k)

@@ -125,11 +125,20 @@ struct o_rule {
 	bool closed;
 };
 
+/** struct o_member - a pod that a PolicyEndpoint lists. */
+struct o_member {
+	const char *ns, *name;
+};
+
+/** struct o_policy - @of_*: PolicyEndpoint: the policy that it is a part of; its subjects are @member of all parts. */
 struct o_policy {
 	const char *kind, *ns, *name, *full;
 	enum oracle_tier tier;
 	long priority;
 	struct o_selector subject_ns, subject_pod;
+	const char *of_kind, *of_ns, *of_name;
+	struct o_member *member;
+	size_t n_member;
 	bool isolates[2];               /* NetworkPolicy: is in policyTypes. By enum oracle_dir */
 	struct o_rule *rule[2];
 	size_t n_rule[2];

@@ -1,7 +1,8 @@
 /*
- * The oracle's reader, second half: policies. Three shapes of rule lead to one struct o_rule: NetworkPolicy (from, to, ports),
+ * The oracle's reader, second half: policies. Four shapes of rule lead to one struct o_rule: NetworkPolicy (from, to, ports),
  * ClusterNetworkPolicy v1alpha2 (protocols), and the older cluster-wide shape of AdminNetworkPolicy, BaselineAdminNetworkPolicy
- * and AWS's ClusterNetworkPolicy (ports with portNumber, portRange, namedPort).
+ * and AWS's ClusterNetworkPolicy (ports with portNumber, portRange, namedPort). PolicyEndpoint has no rules but addresses with ports;
+ * each is a rule here.
  */
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
@@ -50,23 +51,50 @@ static int read_cidrs(struct o_reader *r, const struct vw_json *obj, const char 
 	return 0;
 }
 
-static int read_ipblock(struct o_reader *r, const struct vw_json *block, struct o_peer *ret)
+/** read_block() - cidr and what is cut out of it. */
+static int read_block(struct o_reader *r, const struct vw_json *block, struct o_peer *ret)
 {
-	size_t mark = o_enter(r, "ipBlock", 0);
+	size_t mark = o_enter(r, "cidr", 0);
 
 	ret->kind = O_PEER_IPBLOCK;
 	ret->cidr = o_alloc(r->o, 1, sizeof(*ret->cidr));
 	ret->n_cidr = 1;
 	if (read_cidr(r, vw_json_string(vw_json_get(block, "cidr")), ret->cidr) < 0)
 		return -EINVAL;
+	o_leave(r, mark);
 	if (read_cidrs(r, block, "except", &ret->except, &ret->n_except) < 0)
 		return -EINVAL;
 	for (size_t i = 0; i < ret->n_except; i++) {
 		if (!vw_cidr_covers(ret->cidr, &ret->except[i]))
 			return bad_item(r, "except", i, "not inside cidr");
 	}
+	return 0;
+}
+
+static int read_ipblock(struct o_reader *r, const struct vw_json *block, struct o_peer *ret)
+{
+	size_t mark = o_enter(r, "ipBlock", 0);
+
+	if (read_block(r, block, ret) < 0)
+		return -EINVAL;
 	o_leave(r, mark);
 	return 0;
+}
+
+/** domain() - as it is kept; NULL: not a domain name. */
+static const char *domain(struct o_reader *r, const char *text)
+{
+	char lower[256];
+	size_t n;
+
+	if (!text || strlen(text) >= sizeof(lower) || (strchr(text, '*') && strncmp(text, "*.", 2) != 0) || strchr(text + 1, '*'))
+		return NULL;
+	for (n = 0; text[n]; n++)
+		lower[n] = (char)tolower((unsigned char)text[n]);
+	if (n && lower[n - 1] == '.')
+		n--;
+	lower[n] = 0;
+	return o_intern(r->o, lower);
 }
 
 static int read_domains(struct o_reader *r, const struct vw_json *list, struct o_peer *ret)
@@ -74,19 +102,11 @@ static int read_domains(struct o_reader *r, const struct vw_json *list, struct o
 	ret->kind = O_PEER_DOMAINS;
 	ret->domain = o_alloc(r->o, vw_json_len(list), sizeof(*ret->domain));
 	for (size_t i = 0; i < vw_json_len(list); i++) {
-		const char *text = vw_json_string(vw_json_at(list, i));
-		char lower[256];
-		size_t n = 0;
+		const char *d = domain(r, vw_json_string(vw_json_at(list, i)));
 
-		if (!text || strlen(text) >= sizeof(lower) || (strchr(text, '*') && strncmp(text, "*.", 2) != 0) ||
-		    strchr(text + 1, '*'))
+		if (!d)
 			return bad_item(r, "domainNames", i, "not a domain name");
-		for (n = 0; text[n]; n++)
-			lower[n] = (char)tolower((unsigned char)text[n]);
-		if (n && lower[n - 1] == '.')
-			n--;
-		lower[n] = 0;
-		ret->domain[ret->n_domain++] = o_intern(r->o, lower);
+		ret->domain[ret->n_domain++] = d;
 	}
 	return 0;
 }
@@ -408,6 +428,122 @@ static int read_cluster(struct o_reader *r, const struct vw_json *spec, const st
 	return read_rules(r, spec, s, p);
 }
 
+/* --- PolicyEndpoint: of a policy whose selectors somebody else has resolved */
+
+/** read_endpoint_peer() - one address without a length, a block, or, of egress, a domain's name. */
+static int read_endpoint_peer(struct o_reader *r, const struct vw_json *e, enum oracle_dir dir, struct o_peer *ret)
+{
+	const char *cidr = vw_json_string(vw_json_get(e, "cidr")), *name = vw_json_string(vw_json_get(e, "domainName"));
+
+	if (!name && cidr && strchr(cidr, '/'))
+		return read_block(r, e, ret);
+	if (!name) {
+		ret->kind = O_PEER_NETWORKS;
+		ret->cidr = o_alloc(r->o, 1, sizeof(*ret->cidr));
+		ret->n_cidr = 1;
+		if (!cidr || vw_cidr_parse(cidr, ret->cidr) < 0)
+			return bad_key(r, "cidr", "neither an address nor a block");
+		return vw_json_len(vw_json_get(e, "except")) ? bad_key(r, "except", "of a single address") : 0;
+	}
+	ret->kind = O_PEER_DOMAINS;
+	ret->domain = o_alloc(r->o, 1, sizeof(*ret->domain));
+	ret->n_domain = 1;
+	ret->domain[0] = domain(r, name);
+	if (cidr || dir == ORACLE_INGRESS || !ret->domain[0])
+		return bad_key(r, "domainName", "not a domain name, or beside cidr, or of ingress");
+	return 0;
+}
+
+static int read_endpoint_rule(struct o_reader *r, const struct vw_json *e, enum oracle_dir dir, struct o_rule *ret)
+{
+	const struct vw_json *ports = vw_json_get(e, "ports");
+
+	ret->peer = o_alloc(r->o, 1, sizeof(*ret->peer));
+	ret->n_peer = 1;
+	ret->port = o_alloc(r->o, vw_json_len(ports), sizeof(*ret->port));
+	if (read_endpoint_peer(r, e, dir, ret->peer) < 0)
+		return -EINVAL;
+	for (size_t i = 0; i < vw_json_len(ports); i++) {
+		size_t mark = o_enter(r, "ports", 0), at = o_enter(r, NULL, (long)i);
+		const struct vw_json *p = vw_json_at(ports, i);
+
+		if (vw_json_string(vw_json_get(p, "port")))
+			return bad_key(r, "port", "names are resolved here");
+		if (read_np_port(r, p, &ret->port[ret->n_port++]) < 0)
+			return -EINVAL;
+		o_leave(r, at);
+		o_leave(r, mark);
+	}
+	return 0;
+}
+
+static int read_members(struct o_reader *r, const struct vw_json *spec, struct o_policy *p)
+{
+	const struct vw_json *list = vw_json_get(spec, "podSelectorEndpoints");
+
+	p->member = o_alloc(r->o, vw_json_len(list), sizeof(*p->member));
+	for (size_t i = 0; i < vw_json_len(list); i++) {
+		const struct vw_json *m = vw_json_at(list, i);
+		const char *ns = vw_json_string(vw_json_get(m, "namespace")), *name = vw_json_string(vw_json_get(m, "name"));
+
+		if (!ns || !*ns || !name || !*name)
+			return bad_item(r, "podSelectorEndpoints", i, "a pod has a namespace and a name");
+		p->member[p->n_member++] = (struct o_member){ o_intern(r->o, ns), o_intern(r->o, name) };
+	}
+	return 0;
+}
+
+/** owner_kind() - of ApplicationNetworkPolicies the controller makes them too; only the owner says so. */
+static const char *owner_kind(const struct vw_json *meta)
+{
+	const struct vw_json *owners = vw_json_get(meta, "ownerReferences");
+
+	for (size_t i = 0; i < vw_json_len(owners); i++) {
+		const char *kind = vw_json_string(vw_json_get(vw_json_at(owners, i), "kind"));
+
+		if (kind && strcmp(kind, "ApplicationNetworkPolicy") == 0)
+			return "ApplicationNetworkPolicy";
+	}
+	return "NetworkPolicy";
+}
+
+static int read_endpoint(struct o_reader *r, const struct vw_json *meta, const struct vw_json *spec, struct o_policy *p)
+{
+	static const char *const key[] = { [ORACLE_INGRESS] = "ingress", [ORACLE_EGRESS] = "egress" },
+				*const type[] = { [ORACLE_INGRESS] = "Ingress", [ORACLE_EGRESS] = "Egress" };
+	const struct vw_json *ref = vw_json_get(spec, "policyRef"), *types = vw_json_get(spec, "podIsolation");
+	const char *ns = vw_json_string(vw_json_get(ref, "namespace")), *name = vw_json_string(vw_json_get(ref, "name"));
+
+	p->tier = ORACLE_NP;
+	p->of_kind = o_intern(r->o, owner_kind(meta));
+	p->of_ns = ns ? o_intern(r->o, ns) : p->ns;
+	p->of_name = name ? o_intern(r->o, name) : p->name;
+	if (read_members(r, spec, p) < 0)
+		return -EINVAL;
+	for (size_t i = 0; i < vw_json_len(types); i++) {
+		const char *t = vw_json_string(vw_json_at(types, i));
+
+		if (!t || (strcmp(t, "Ingress") != 0 && strcmp(t, "Egress") != 0))
+			return bad_item(r, "podIsolation", i, "neither Ingress nor Egress");
+		p->isolates[strcmp(t, type[ORACLE_EGRESS]) == 0 ? ORACLE_EGRESS : ORACLE_INGRESS] = true;
+	}
+	for (int d = 0; d < 2; d++) {
+		const struct vw_json *list = vw_json_get(spec, key[d]);
+
+		p->rule[d] = o_alloc(r->o, vw_json_len(list), sizeof(*p->rule[d]));
+		for (size_t i = 0; i < vw_json_len(list); i++) {
+			size_t mark = o_enter(r, key[d], 0), at = o_enter(r, NULL, (long)i);
+
+			if (read_endpoint_rule(r, vw_json_at(list, i), (enum oracle_dir)d, &p->rule[d][p->n_rule[d]++]) < 0)
+				return -EINVAL;
+			o_leave(r, at);
+			o_leave(r, mark);
+		}
+		p->isolates[d] |= p->n_rule[d] > 0;
+	}
+	return 0;
+}
+
 static bool is_api(const char *api, const char *group)
 {
 	size_t n = strlen(group);
@@ -423,19 +559,23 @@ int o_read_policy(struct o_reader *r, const struct vw_json *obj, const char *kin
 	bool aws = is_api(api, "networking.k8s.aws"), np = strcmp(kind, "NetworkPolicy") == 0 && is_api(api, "networking.k8s.io");
 	bool anp = strcmp(kind, "AdminNetworkPolicy") == 0, banp = strcmp(kind, "BaselineAdminNetworkPolicy") == 0;
 	bool cnp = strcmp(kind, "ClusterNetworkPolicy") == 0, app = aws && strcmp(kind, "ApplicationNetworkPolicy") == 0;
+	bool endpoint = aws && strcmp(kind, "PolicyEndpoint") == 0;
 	size_t mark = o_enter(r, "spec", 0);
 	char full[520];
 
-	if (!np && !anp && !banp && !cnp && !app)
+	if (!np && !anp && !banp && !cnp && !app && !endpoint)
 		return 0;
 	if (!ns)
 		ns = "default";
-	(void)snprintf(full, sizeof(full), np || app ? "%s/%s" : "%.0s%s", ns, name);
+	(void)snprintf(full, sizeof(full), np || app || endpoint ? "%s/%s" : "%.0s%s", ns, name);
 	*ret = (struct o_policy){ .kind = o_intern(r->o, kind), .ns = o_intern(r->o, ns), .name = o_intern(r->o, name),
 				  .full = o_intern(r->o, full) };
 	if (vw_json_type(spec) != VW_JSON_OBJECT)
 		return o_fail(r, "not an object");
-	if (np || app) {
+	if (endpoint) {
+		if (read_endpoint(r, meta, spec, ret) < 0)
+			return -EINVAL;
+	} else if (np || app) {
 		if (read_np(r, spec, app, ret) < 0)
 			return -EINVAL;
 	} else {

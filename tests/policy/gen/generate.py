@@ -13,7 +13,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import common  # noqa: E402
 
-SUITES = ["e2e", "generated", "conformance", "recipes", "regress"]
+SUITES = ["e2e", "generated", "conformance", "recipes", "regress", "endpoints"]
 
 
 def main():

@@ -14,6 +14,8 @@ TCP, REST = ("80/TCP", "81/TCP"), ("80/UDP", "80/SCTP", "ICMP", "47")
 ENDS = ["x/a", "x/b", "x/c", "y/a", "out/web", "out/other"]
 OUTSIDE = {"web": ["203.0.113.9", "2001:db8::9"], "other": ["198.51.100.7", "2001:db8:ffff::7"]}
 PODS = ["x/a", "x/b", "x/c", "y/a"]
+WORLD = {"nodes": {"n1": {"ip": ["192.168.7.1", "fd07::1"]}}, "namespaces": {"x": {}, "y": {}}, "services": "each",
+         "serve": ["80/TCP", "81/TCP", "80/UDP", "80/SCTP"], "outside": OUTSIDE, "pods": {p: {} for p in PODS}, "ends": ENDS}
 
 
 def table(*changes, ends=ENDS):
@@ -370,6 +372,4 @@ def refusals():
 
 def make():
     cases = of_aws() + of_users() + of_networkpolicy() + of_places() + of_tiers() + refusals()
-    world = {"nodes": {"n1": {"ip": ["192.168.7.1", "fd07::1"]}}, "namespaces": {"x": {}, "y": {}}, "services": "each",
-             "serve": ["80/TCP", "81/TCP", "80/UDP", "80/SCTP"], "outside": OUTSIDE, "pods": {p: {} for p in PODS}, "ends": ENDS}
-    return write("regress.json", "regress", "see tests/policy/gen/regress.py", world, cases)
+    return write("regress.json", "regress", "see tests/policy/gen/regress.py", WORLD, cases)
