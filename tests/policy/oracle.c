@@ -93,6 +93,7 @@ struct packet {
 	const struct oracle *o;
 	const struct oracle_query *q;
 	const struct o_pod *subject;
+	uint64_t names;         /* of q->names those by which it has come so far: bits */
 };
 
 static bool pod_peer(const struct packet *k, const struct o_policy *pol, const struct o_peer *p, const struct o_pod *pod)
@@ -166,7 +167,7 @@ static bool peer_matches(const struct packet *k, const struct o_policy *pol, con
 	case O_PEER_DOMAINS:
 		for (size_t i = 0; i < p->n_domain; i++) {
 			for (size_t n = 0; n < k->q->n_names; n++) {
-				if (domain_matches(p->domain[i], k->q->names[n]) && port_matches(k, rule, self))
+				if (k->names >> n & 1 && domain_matches(p->domain[i], k->q->names[n]) && port_matches(k, rule, self))
 					return true;
 			}
 		}
@@ -245,8 +246,25 @@ static struct oracle_verdict said(bool allow, const struct o_policy *pol, int ru
 	return (struct oracle_verdict){ .allow = allow, .tier = pol->tier, .kind = pol->kind, .policy = pol->full, .rule = rule };
 }
 
+/** narrow() - @rule passes: when it does so by name alone, what comes after sees no other names. */
+static void narrow(struct packet *k, const struct o_policy *pol, const struct o_rule *rule)
+{
+	uint64_t by = 0;
+
+	for (size_t i = 0; i < rule->n_peer; i++) {
+		const struct o_peer *p = &rule->peer[i];
+
+		if (p->kind != O_PEER_DOMAINS && peer_matches(k, pol, rule, p))
+			return;
+		for (size_t d = 0; d < p->n_domain; d++)
+			for (size_t n = 0; n < k->q->n_names; n++)
+				by |= (uint64_t)domain_matches(p->domain[d], k->q->names[n]) << n;
+	}
+	k->names &= by;
+}
+
 /** ranked_tier() - Admin or Baseline: the first rule that matches. Return: it has decided; a Pass has not. */
-static bool ranked_tier(const struct packet *k, enum oracle_tier tier, struct oracle_verdict *ret)
+static bool ranked_tier(struct packet *k, enum oracle_tier tier, struct oracle_verdict *ret)
 {
 	for (size_t i = 0; i < k->o->n_policy; i++) {
 		const struct o_policy *pol = &k->o->policy[i];
@@ -258,8 +276,10 @@ static bool ranked_tier(const struct packet *k, enum oracle_tier tier, struct or
 
 			if (!rule_matches(k, pol, rule))
 				continue;
-			if (rule->action == O_PASS && !rule->closed)
+			if (rule->action == O_PASS && !rule->closed) {
+				narrow(k, pol, rule);
 				return false;
+			}
 			*ret = said(rule->action == O_ALLOW, pol, (int)n);
 			return true;
 		}
@@ -295,7 +315,7 @@ static bool np_tier(const struct packet *k, struct oracle_verdict *ret)
 
 void oracle_judge(const struct oracle *o, const struct oracle_query *q, struct oracle_verdict *ret)
 {
-	const struct packet k = { .o = o, .q = q, .subject = &o->pod[q->pod] };
+	struct packet k = { .o = o, .q = q, .subject = &o->pod[q->pod], .names = UINT64_MAX };
 
 	if (q->dir == ORACLE_INGRESS && q->node_local) {
 		*ret = (struct oracle_verdict){ .allow = true, .tier = ORACLE_NONE, .rule = -1 };

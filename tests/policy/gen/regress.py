@@ -328,6 +328,14 @@ def of_tiers():
     out.append(case("S-v1alpha1", "AdminNetworkPolicy and BaselineAdminNetworkPolicy",
                     step(old, banp, expect=says(((*TCP, "80/UDP"), (D, "*", "x/a"), (O, "y/a", "x/a"), (O, "out/*", "x/a"), (D, "x/b", "y/a"), (D, "x/c", "y/a"), (D, "*", "y/a"), (O, "out/*", "y/a"), (D, "*", "out/other")),
                                                 (("80/SCTP", "ICMP", "47"), (D, "*", "x/a"), (O, "out/*", "x/a"), (D, "*", "y/a"), (O, "out/*", "y/a"), (D, "*", "out/other"))))))
+    by_name = {"apiVersion": "networking.k8s.aws/v1alpha1", "kind": "ClusterNetworkPolicy", "metadata": {"name": "passes"},
+               "spec": {"tier": "Admin", "priority": 1, "subject": {"pods": {"podSelector": A}},
+                        "egress": [{"action": "Pass", "to": [{"domainNames": ["example.com"]}]}]}}
+    other = cnp("other", "Baseline", 1, {"pods": {"podSelector": A}},
+                egress=[{"action": "Accept", "to": [{"domainNames": ["*.b.example.com"]}]}, {"action": "Deny", "to": [ALL_NETS]}])
+    out.append(case("S-pass-by-name", "an address that passes by one name is not let through as another",
+                    step(by_name, other, names={"out/web": ["example.com", "a.b.example.com"], "out/other": ["a.b.example.com"]},
+                         expect=says((ALL, (D, "x/a", "*"), (O, "x/a", "out/other"), (D, "y/a", "*"), (O, "y/a", "out/other"))))))
     return out
 
 
