@@ -131,14 +131,15 @@ static void cidr_text(struct maker *m, const struct vw_cidr *c)
 	vw_buf_printf(&m->b, "\"%s\"", vw_cidr_str(c, text));
 }
 
-static void ip_block(struct maker *m)
+/** block() - cidr and perhaps except. */
+static void block(struct maker *m)
 {
 	bool v6 = chance(m, 50);
 	struct vw_cidr c = some_cidr(m, v6);
 	unsigned int bits = vw_ip_bits(&c.ip);
 	char text[VW_CIDR_STRLEN];
 
-	vw_buf_printf(&m->b, "{\"ipBlock\":{\"cidr\":\"%s\"", vw_cidr_str(&c, text));
+	vw_buf_printf(&m->b, "\"cidr\":\"%s\"", vw_cidr_str(&c, text));
 	if (c.len < bits && chance(m, 60)) {
 		unsigned int n = 1 + fw_below(&m->rng, 3);
 
@@ -157,7 +158,6 @@ static void ip_block(struct maker *m)
 		}
 		vw_buf_putc(&m->b, ']');
 	}
-	vw_buf_puts(&m->b, "}}");
 }
 
 static void np_peer(struct maker *m)
@@ -166,7 +166,9 @@ static void np_peer(struct maker *m)
 
 	comma(m);
 	if (kind < 3) {
-		ip_block(m);
+		vw_buf_puts(&m->b, "{\"ipBlock\":{");
+		block(m);
+		vw_buf_puts(&m->b, "}}");
 		return;
 	}
 	vw_buf_putc(&m->b, '{');
@@ -182,9 +184,10 @@ static void np_peer(struct maker *m)
 	vw_buf_putc(&m->b, '}');
 }
 
-static void np_port(struct maker *m)
+/** np_port() - @named: also by name. */
+static void np_port(struct maker *m, bool named)
 {
-	unsigned int kind = fw_below(&m->rng, 10);
+	unsigned int kind = named ? fw_below(&m->rng, 10) : 2 + fw_below(&m->rng, 8);
 	uint16_t lo = PICK(m, ports), hi = PICK(m, ports);
 
 	comma(m);
@@ -218,7 +221,7 @@ static void np_rule(struct maker *m, const char *side)
 		comma(m);
 		vw_buf_puts(&m->b, "\"ports\":[");
 		while (n_port--)
-			np_port(m);
+			np_port(m, true);
 		vw_buf_putc(&m->b, ']');
 	}
 	vw_buf_putc(&m->b, '}');
@@ -244,6 +247,59 @@ static void network_policy(struct maker *m, unsigned int i)
 		vw_buf_putc(&m->b, ']');
 	}
 	vw_buf_puts(&m->b, PICK(m, types));
+	vw_buf_puts(&m->b, "}}");
+}
+
+static void endpoint_entry(struct maker *m)
+{
+	unsigned int n_port = fw_below(&m->rng, 3);
+	char text[VW_IP_STRLEN];
+	struct vw_ip ip;
+
+	comma(m);
+	vw_buf_putc(&m->b, '{');
+	if (chance(m, 50)) {
+		block(m);
+	} else {
+		ip = near(m, chance(m, 50));
+		vw_buf_printf(&m->b, "\"cidr\":\"%s\"", vw_ip_str(&ip, text));
+	}
+	if (n_port || chance(m, 30)) {
+		vw_buf_puts(&m->b, ",\"ports\":[");
+		while (n_port--)
+			np_port(m, false);
+		vw_buf_putc(&m->b, ']');
+	}
+	vw_buf_putc(&m->b, '}');
+}
+
+/** policy_endpoint() - few policies that they are parts of, some of which are there themselves. */
+static void policy_endpoint(struct maker *m, unsigned int i)
+{
+	static const char *const isolation[] = { "[]", "[\"Ingress\"]", "[\"Egress\"]", "[\"Ingress\",\"Egress\"]" };
+	const char *ns = PICK(m, spaces);
+
+	comma(m);
+	vw_buf_printf(&m->b, "{\"apiVersion\":\"networking.k8s.aws/v1alpha1\",\"kind\":\"PolicyEndpoint\",\"metadata\":{\"namespace\":\"%s\",\"name\":\"pe-%u\"},"
+			     "\"spec\":{\"policyRef\":{\"namespace\":\"%s\",\"name\":\"np-%u\"},\"podIsolation\":%s,\"podSelectorEndpoints\":[",
+		      ns, i, ns, 6 + fw_below(&m->rng, 3), PICK(m, isolation));
+	for (size_t p = 0; p < m->w->n_pod; p++) {
+		if (!chance(m, 40))
+			continue;
+		comma(m);
+		vw_buf_printf(&m->b, "{\"namespace\":\"%s\",\"name\":\"p%zu\"}", chance(m, 90) ? m->w->pod[p].ns : ns, p);
+	}
+	vw_buf_putc(&m->b, ']');
+	for (int d = 0; d < 2; d++) {
+		unsigned int n = fw_below(&m->rng, 5);
+
+		if (chance(m, 25))
+			continue;
+		vw_buf_printf(&m->b, ",\"%s\":[", d ? "egress" : "ingress");
+		while (n--)
+			endpoint_entry(m);
+		vw_buf_putc(&m->b, ']');
+	}
 	vw_buf_puts(&m->b, "}}");
 }
 
@@ -561,6 +617,9 @@ int fuzz_world_new(uint64_t seed, struct fuzz_world *ret)
 	n = fw_below(&m.rng, 8);
 	for (unsigned int i = 0; i < n; i++)
 		network_policy(&m, i);
+	n = chance(&m, 40) ? 1 + fw_below(&m.rng, 5) : 0;
+	for (unsigned int i = 0; i < n; i++)
+		policy_endpoint(&m, i);
 	n = chance(&m, 60) ? fw_below(&m.rng, 5) : 0;
 	for (unsigned int i = 0; i < n; i++)
 		cluster_policy(&m, i, (enum shape)fw_below(&m.rng, BANP));
