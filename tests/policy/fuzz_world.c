@@ -205,14 +205,14 @@ static void np_port(struct maker *m, bool named)
 	vw_buf_putc(&m->b, '}');
 }
 
-static void np_rule(struct maker *m, const char *side)
+static void np_rule(struct maker *m, bool egress)
 {
 	unsigned int n_peer = fw_below(&m->rng, 4), n_port = chance(m, 50) ? 0 : 1 + fw_below(&m->rng, 3);
 
 	comma(m);
 	vw_buf_putc(&m->b, '{');
 	if (n_peer || chance(m, 50)) {
-		vw_buf_printf(&m->b, "\"%s\":[", side);
+		vw_buf_printf(&m->b, "\"%s\":[", egress ? "to" : "from");
 		while (n_peer--)
 			np_peer(m);
 		vw_buf_putc(&m->b, ']');
@@ -227,6 +227,21 @@ static void np_rule(struct maker *m, const char *side)
 	vw_buf_putc(&m->b, '}');
 }
 
+/** directions() - ingress and egress of a spec, either of which may be missing or empty. */
+static void directions(struct maker *m, void (*entry)(struct maker *m, bool egress))
+{
+	for (int d = 0; d < 2; d++) {
+		unsigned int n = fw_below(&m->rng, 4);
+
+		if (chance(m, 25))
+			continue;
+		vw_buf_printf(&m->b, ",\"%s\":[", d ? "egress" : "ingress");
+		while (n--)
+			entry(m, d);
+		vw_buf_putc(&m->b, ']');
+	}
+}
+
 static void network_policy(struct maker *m, unsigned int i)
 {
 	static const char *const types[] = { "", ",\"policyTypes\":[\"Ingress\"]", ",\"policyTypes\":[\"Egress\"]",
@@ -236,21 +251,12 @@ static void network_policy(struct maker *m, unsigned int i)
 	vw_buf_printf(&m->b, "{\"apiVersion\":\"networking.k8s.io/v1\",\"kind\":\"NetworkPolicy\",\"metadata\":{\"namespace\":\"%s\",\"name\":\"np-%u\"},"
 			     "\"spec\":{\"podSelector\":", PICK(m, spaces), i);
 	selector(m, false);
-	for (int d = 0; d < 2; d++) {
-		unsigned int n = fw_below(&m->rng, 4);
-
-		if (chance(m, 25))
-			continue;
-		vw_buf_printf(&m->b, ",\"%s\":[", d ? "egress" : "ingress");
-		while (n--)
-			np_rule(m, d ? "to" : "from");
-		vw_buf_putc(&m->b, ']');
-	}
+	directions(m, np_rule);
 	vw_buf_puts(&m->b, PICK(m, types));
 	vw_buf_puts(&m->b, "}}");
 }
 
-static void endpoint_entry(struct maker *m)
+static void endpoint_entry(struct maker *m, bool egress)
 {
 	unsigned int n_port = fw_below(&m->rng, 3);
 	char text[VW_IP_STRLEN];
@@ -290,16 +296,7 @@ static void policy_endpoint(struct maker *m, unsigned int i)
 		vw_buf_printf(&m->b, "{\"namespace\":\"%s\",\"name\":\"p%zu\"}", chance(m, 90) ? m->w->pod[p].ns : ns, p);
 	}
 	vw_buf_putc(&m->b, ']');
-	for (int d = 0; d < 2; d++) {
-		unsigned int n = fw_below(&m->rng, 5);
-
-		if (chance(m, 25))
-			continue;
-		vw_buf_printf(&m->b, ",\"%s\":[", d ? "egress" : "ingress");
-		while (n--)
-			endpoint_entry(m);
-		vw_buf_putc(&m->b, ']');
-	}
+	directions(m, endpoint_entry);
 	vw_buf_puts(&m->b, "}}");
 }
 
