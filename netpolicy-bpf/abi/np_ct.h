@@ -27,7 +27,7 @@
 #define NP_CT_GROUPS 512u       /* default: 229,376 entries, 14 MiB; struct np_sizes may say otherwise */
 
 #define NP_CT_PASSED_ONE (1ull << 56)   /* in a word of tags */
-#define NP_CT_PASSED_MAX 255u
+#define NP_CT_PASSED_MAX 200u   /* with room for as many CPUs as come at once */
 
 /**
  * struct np_ct_key - seen from the pod: the remote address and port are the peer's, the local port is the pod's; so both directions
@@ -173,10 +173,11 @@ static inline __attribute__((always_inline)) int np_ct_same(const struct np_ct_k
 
 /**
  * np_ct_walk() - the live entry of @k, or NULL. @steps: NP_CT_STEPS, or fewer when NULL may mean "not at once". @filling: or one of
- * the same tag that is being filled: its id is 0.
+ * the same tag that is being filled: its id is 0. @stop: ends at a word below: NP_CT_PASSED_ONE, or 0 to look everywhere.
  */
 static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_walk(struct np_ct_group *g, const struct np_ct_key *k, __u64 hash,
-									    const int ip6, const __u32 steps, const int filling)
+									    const int ip6, const __u32 steps, const int filling,
+									    const __u64 stop)
 {
 	const __u64 tag = np_ct_tag(hash);
 	__u32 bucket = NP_CT_BUCKET(hash);
@@ -195,7 +196,7 @@ static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_walk(stru
 			match &= match - 1;
 			continue;
 		}
-		if (word < NP_CT_PASSED_ONE)
+		if (word < stop)
 			break;
 		bucket = NP_CT_NEXT(bucket, hash);
 		word = *(const volatile __u64 *)&g->tags[bucket];
@@ -207,7 +208,7 @@ static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_walk(stru
 static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_search(struct np_ct_group *g, const struct np_ct_key *k,
 									      __u64 hash, const int ip6, const __u32 steps)
 {
-	return np_ct_walk(g, k, hash, ip6, steps, 0);
+	return np_ct_walk(g, k, hash, ip6, steps, 0, NP_CT_PASSED_ONE);
 }
 
 /* --- a place for the entry of a flow that had none a moment ago: below NP_CT_GROUP_FLOWS; the caller fills it, its id last */
@@ -239,7 +240,7 @@ static inline __attribute__((always_inline)) int np_ct_place(struct np_ct_group 
 			s->claimed = word | np_ct_tag(hash) << 8 * way;
 			return s->place < NP_CT_GROUP_FLOWS;
 		}
-		if (word >> 56 == NP_CT_PASSED_MAX)
+		if (word >> 56 >= NP_CT_PASSED_MAX)
 			break;
 		bucket = NP_CT_NEXT(bucket, hash);
 	}
@@ -279,10 +280,10 @@ static inline __attribute__((always_inline)) __u32 np_ct_take_locked(struct np_c
 }
 
 /**
- * np_ct_take() - without a lock. The place is chosen before the search: whoever takes one for the same flow after that changes the
- * word. Who finds one of the same tag being filled looks again; if it still is, it is taken for the same flow (1 in 255 is not, and
- * will have its entry by its next packet). If the first buckets are full and user space frees a place there at this moment, two CPUs
- * may each make one: the one in the earlier bucket is found from then on, the other is quiet and expires.
+ * np_ct_take() - without a lock. The place is chosen before the search, which goes at least as far: whoever takes one for the same
+ * flow after that changes the word. Who finds one of the same tag being filled looks again; if it still is, it is taken for the same
+ * flow (1 in 255 is not, and will have its entry by its next packet). If the first buckets are full and user space frees a place there
+ * at this moment, two CPUs may each make one: the one in the earlier bucket is found from then on, the other is quiet and expires.
  */
 #define NP_CT_TRIES 2
 static inline __attribute__((always_inline)) __u32 np_ct_take(struct np_ct_group *g, const struct np_ct_key *k, __u64 hash, const int ip6)
@@ -291,10 +292,13 @@ static inline __attribute__((always_inline)) __u32 np_ct_take(struct np_ct_group
 	for (__u32 i = 0; i < NP_CT_TRIES; i++) {
 		const struct np_ct_entry *e;
 		struct np_ct_spot s;
+		__u64 stop;
 
 		if (!np_ct_place(g, hash, &s))
 			return NP_CT_FULL;
-		e = np_ct_walk(g, k, hash, ip6, NP_CT_STEPS, 1);
+		/* not the first bucket: one who is about to tell that it was passed may have been faster. No branch, for the verifier */
+		stop = ((__u64)(s.bucket ^ NP_CT_BUCKET(hash)) - 1) >> 63 << 56;
+		e = np_ct_walk(g, k, hash, ip6, NP_CT_STEPS, 1, stop);
 		if (e && *(const volatile __u64 *)&e->key.id)
 			return NP_CT_THERE;
 		if (e)

@@ -13,6 +13,7 @@
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
 #include "lib/rpc/rpc.h"
+#include "netpolicy-bpf/user/np_kernel.h"
 #include "netpolicy-bpf/user/np_priv.h"
 
 #include "np_pod.skel.h"
@@ -77,42 +78,7 @@ static void warn_if_interpreted(int prog_fd)
 		vw_warn("this kernel interprets eBPF programs: set net.core.bpf_jit_enable=1, packets cost much more otherwise");
 }
 
-/* --- kernels without atomic exchange for programs (before 5.12) */
-
-#define INSN_ATOMIC (BPF_STX | BPF_ATOMIC)      /* with BPF_DW or BPF_W; imm 0 = BPF_ADD, which has always been there */
-
-static bool has_exchange(void)
-{
-	const struct bpf_insn probe[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_10, .off = -8 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1, .imm = 1 },
-		{ .code = INSN_ATOMIC | BPF_DW, .dst_reg = BPF_REG_10, .src_reg = BPF_REG_1, .off = -8, .imm = BPF_CMPXCHG },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	vw_auto_close int fd = bpf_prog_load(BPF_PROG_TYPE_SCHED_CLS, "np_probe", "GPL", probe, VW_ARRAY_SIZE(probe), NULL);
-
-	return fd >= 0;
-}
-
-/** without_exchange() - @prog as such a kernel takes it: NP_CT_EXCHANGE of np_ct.h. */
-static int without_exchange(struct bpf_program *prog)
-{
-	size_t n = bpf_program__insn_cnt(prog);
-	vw_auto_free struct bpf_insn *insns = calloc(n, sizeof(*insns));
-
-	if (!insns)
-		return -ENOMEM;
-	memcpy(insns, bpf_program__insns(prog), n * sizeof(*insns));
-	for (size_t i = 0; i < n; i++) {
-		if (insns[i].code == (BPF_ALU64 | BPF_MOV | BPF_K) && insns[i].imm == NP_CT_EXCHANGE)
-			insns[i].imm = 0;
-		else if ((insns[i].code & ~BPF_DW) == INSN_ATOMIC && insns[i].imm != BPF_ADD)
-			insns[i].imm = BPF_ADD;
-	}
-	return bpf_program__set_insns(prog, insns, n);
-}
+/* --- programs */
 
 static int fit_kernel(struct np *np, bool ct_locks, struct vw_err *err)
 {
@@ -120,17 +86,15 @@ static int fit_kernel(struct np *np, bool ct_locks, struct vw_err *err)
 	int r = 0;
 
 	if (!ct_locks) {
-		if (has_exchange())
+		if (np_kernel_has_exchange())
 			return 0;
 		vw_info("this kernel has no atomic exchange for eBPF programs (Linux 5.12): each new flow takes a lock");
 	}
 	bpf_object__for_each_program(prog, np->skel->obj)
 		if (r == 0)
-			r = without_exchange(prog);
+			r = np_without_exchange(prog);
 	return r < 0 ? vw_err_sys(err, r, 0, "fitting the eBPF programs to this kernel") : 0;
 }
-
-/* --- programs */
 
 struct prog_shape {
 	struct bpf_prog_info info;

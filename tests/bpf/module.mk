@@ -24,7 +24,7 @@ test_np_flood_PKGS := libbpf
 test_branch_LIBS := br net base
 test_branch_PKGS := libbpf
 # no kernel: what the built object asks of one
-test_np_kernel_LIBS := base
+test_np_kernel_LIBS := np net base
 test_np_kernel_PKGS := libbpf
 test_np_crowd_SRCS := tests/bpf/np_rig.c
 test_np_crowd_LIBS := np net base
