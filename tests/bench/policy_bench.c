@@ -338,7 +338,7 @@ static void be_first(void)
 		perror("policy_bench: measuring as one task among others");
 }
 
-static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
+static int __attribute__((format(printf, 2, 0))) quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
 	return level == LIBBPF_WARN && !strstr(fmt, "Retrying without BTF") ? vfprintf(stderr, fmt, ap) : 0;
 }

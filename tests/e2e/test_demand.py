@@ -40,8 +40,8 @@ def test_a_restart_keeps_what_was_learnt(lab, node, burst):
     assert lab.stop_daemon(node.name) == 0
     lab.start_daemon(node.name)
     proc.wait_until(node.serves, "the daemon to serve again")
-    # a daemon that began anew would expect 16, and keep 24 or so; the burst of 24 and more is half forgotten in hours only
-    assert marks(node)[1] >= 20 and marks(node)[1] <= before[1] + 1
+    # a daemon that began anew would expect 16; the burst of 24 and more, spread as this machine spread it, is half forgotten in hours only
+    assert before[1] > 16 and abs(marks(node)[1] - before[1]) <= 1, (before, marks(node))
 
 
 def test_a_target_ends_the_mode(make_lab):

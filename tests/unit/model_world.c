@@ -112,7 +112,7 @@ void world_say(const struct world *w, const char *format, ...)
 	print_message("# %llu %s\n", (unsigned long long)w->now, text);
 }
 
-void __wrap_vw_log_at(void *site, int level, const char *msg, const char *kvfmt, ...);
+void __wrap_vw_log_at(void *site, int level, const char *msg, const char *kvfmt, ...) __attribute__((format(printf, 4, 5)));
 
 void __wrap_vw_log_at(void *site, int level, const char *msg, const char *kvfmt, ...)
 {

@@ -17,14 +17,17 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* one character more than sun_path holds */
+#define LONG_PATH \
+	"unix:/01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456"
+
 static void test_addresses(void **state)
 {
 	static const char *const good[] = { "", "127.0.0.1:61678", "0.0.0.0:1", "[::1]:65535", "[fd00::a]:80", "unix:/run/x.sock" };
 	static const char *const bad[] = { "61678", ":61678", "127.0.0.1", "127.0.0.1:", "127.0.0.1:0", "127.0.0.1:65536",
 					   "::1:80", "[::1]", "[127.0.0.1]:80", "[::1:80", "localhost:80", "unix:", "unix:x.sock",
 					   "127.0.0.1:80 ", "127.0.0.1:+80", "[]:80", "[:80", "]:80",
-					   "unix:/0123456789012345678901234567890123456789012345678901234567890123456789"
-					   "01234567890123456789012345678901234567" };
+					   LONG_PATH };
 	struct vw_err err;
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(good); i++)
