@@ -54,6 +54,13 @@ def kill_whole(process):
     process.wait(10)
 
 
+def remove(node, pods):
+    """Their namespaces go, and with them the links: the kernel takes its time for the latter, and until then they live."""
+    for pod in pods:
+        pod.remove()
+    proc.wait_until(lambda: not node.run("ip", "-o", "link", "show", "group", str(0x56570001)).stdout, "the pods' links to be gone")
+
+
 def gc(pod, valid=()):
     """As libcni calls it, with the list of what lives."""
     assert pod.call("GC", version="1.1.0", conf={"cni.dev/valid-attachments": list(valid)}) is None
@@ -76,15 +83,13 @@ def test_after_all_were_killed_at_once_gc_leaves_nothing(make_lab, netns):
     for process in adds:
         kill_whole(process)
     if netns == "gone":
-        for pod in pods + coming:
-            pod.remove()
+        remove(node, pods + coming)
     lab.start_daemon(node.name)
     proc.wait_until(node.serves, "the daemon to serve again")
     if netns != "gone":
         gc(pods[0])
         assert len(audit.books(node)) >= PODS, "an empty list alone takes nothing from interfaces that live"
-        for pod in pods + coming:
-            pod.remove()
+        remove(node, pods + coming)
     gc(pods[0])
     audit.settled(node, before, timeout=20)
     assert filters(node) == programs
@@ -134,8 +139,7 @@ def test_removal_for_good_leaves_nothing(make_lab):
     assert audit.kernel(node) == used, "nothing half done"
 
     pods[0].delete()                # a tombstone
-    for pod in pods:
-        pod.remove()                # takes its veth along
+    remove(node, pods)
     for attempt in ("first", "again"):
         done = cleanup(node)
         assert done.returncode == 0 and not done.stderr, f"{attempt}: {done.stderr}"
