@@ -47,6 +47,7 @@ def churn(node, count, timeout=600):
 
 def race(node, other, count, timeout=600):
     """The race of podstorm.c against pod `other` -> its sums, with those of the node's counters as out_denied, out_allowed."""
+    proc.wait_until(lambda: node.info()["pool"]["total"] and not node.info()["pool"]["actions_under_way"], "a pool at rest")
     nets = sorted({s for e in node.info()["enis"] for s in e["slots"] if ":" not in s})
     address6 = getattr(other.result, "address6", None)
     next6 = ipaddress.ip_address(address6) + 1 if address6 else "-"
