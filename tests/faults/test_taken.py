@@ -99,7 +99,8 @@ def test_no_block_for_a_prefix(make_lab, wait_until):
     """InsufficientCidrBlocks: pods get single addresses of the same subnet, and prefixes again when there are blocks again."""
     settings = {**SETTINGS, "minimum_ip_target": 0, "warm_prefix_target": 1, "prefix_delegation": True, "subnet_retry_s": 1}
     del settings["warm_ip_target"], settings["minimum_ip_target"]
-    lab = make_lab(config=vpc(), daemon_config=settings)
+    # slots enough: where single addresses have taken the last one, there is none for a prefix
+    lab = make_lab(config=vpc(type={"name": "pods.roomy", "max_enis": 3, "ipv4_per_eni": 20, "nitro": True}), daemon_config=settings)
     node = lab.nodes[0]
     wait_until(lambda: node.info()["pool"]["prefixes"] == 1, "a prefix")
     lab.control("fragment", subnet="subnet-0a", free_prefixes=0)
