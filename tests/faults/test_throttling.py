@@ -62,7 +62,11 @@ def test_a_bucket_with_a_token_in_the_second(make_lab):
 
 @pytest.mark.parametrize("how", [{"code": "RequestLimitExceeded"}, {"kind": "hang"}, {"code": "InternalError"}],
                          ids=["throttled", "hangs", "fails"])
-def test_tying_an_eni_to_the_instance_keeps_nobody_waiting(lab, warm, wait_until, how):
+def test_tying_an_eni_to_the_instance_keeps_nobody_waiting(make_lab, wait_until, how):
+    # a node of its own: what others asked of theirs has used up its rate
+    lab = make_lab(**LAB)
+    warm = lab.nodes[0]
+    wait_until(lambda: warm.info()["pool"]["available"] and not warm.info()["pool"]["actions_under_way"], "a warm pool")
     configure(warm, **{**SETTINGS, "add_wait_ms": 14000})       # for the node's own rate; a call that hangs is given up after 15 s
     lab.fault("ModifyNetworkInterfaceAttribute", **how)
     known = {e["id"] for e in warm.info()["enis"]}
@@ -73,6 +77,7 @@ def test_tying_an_eni_to_the_instance_keeps_nobody_waiting(lab, warm, wait_until
     configure(warm, **SETTINGS)
     wait_until(lambda: all(e["delete_on_termination"] for e in lab.control("state")["state"]["enis"] if e["id"] in fresh),
                "the new ENI to be deleted with the instance", timeout=40)
+    recover(lab, warm)
 
 
 def test_nothing_of_ec2_is_in_the_way_of_an_add(lab, warm, wait_until):
