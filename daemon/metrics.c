@@ -264,8 +264,10 @@ static void print_policy(struct daemon *d, struct vw_buf *b)
 
 /* --- the page */
 
-int metrics_print(struct daemon *d, struct vw_buf *b, struct vw_err *err)
+static int print_page(void *daemon, struct vw_buf *b, struct vw_err *err)
 {
+	struct daemon *d = daemon;
+
 	family(b, "awscni_build_info", "gauge", "1, with the version as label.");
 	labelled(b, "awscni_build_info", "version", VW_VERSION, 1);
 	plain(b, "vpcwire_ready", "gauge", d->ready, "1 when ADDs are served.");
@@ -278,13 +280,8 @@ int metrics_print(struct daemon *d, struct vw_buf *b, struct vw_err *err)
 	return vw_buf_err(b) < 0 ? vw_err_set(err, ENOMEM, 0, "no memory for the metrics") : 0;
 }
 
-static int page(void *daemon, struct vw_buf *buf, struct vw_err *err)
-{
-	return metrics_print(daemon, buf, err);
-}
-
 static const struct httpd_page pages[] = {
-	{ "/metrics", "text/plain; version=0.0.4; charset=utf-8", page },
+	{ "/metrics", "text/plain; version=0.0.4; charset=utf-8", print_page },
 };
 
 void metrics_listen(struct daemon *d)

@@ -5,7 +5,6 @@
 #include <stdint.h>
 
 struct daemon;
-struct vw_buf;
 struct vw_err;
 struct vwired_config;
 
@@ -41,12 +40,10 @@ struct metrics {
 void metrics_took(struct daemon *d, enum metric_stage stage, uint64_t since_us);
 void metrics_add_failed(struct daemon *d, const struct vw_err *err);
 
-/** metrics_print() - the page, in Prometheus' text format 0.0.4 (prometheus.io/docs/instrumenting/exposition_formats). */
-int metrics_print(struct daemon *d, struct vw_buf *buf, struct vw_err *err);
-
 /**
- * metrics_listen() - serve the page where the configuration says, or no longer. A port that is taken is logged and left: a node
- * without metrics still serves pods.
+ * metrics_listen() - serve the page where the configuration says, or no longer; in Prometheus' text format 0.0.4
+ * (prometheus.io/docs/instrumenting/exposition_formats). A port that is taken is logged and left: a node without metrics still
+ * serves pods.
  */
 void metrics_listen(struct daemon *d);
 /** metrics_config_changed() - after a reload. @old: what was in force. */
