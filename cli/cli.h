@@ -42,10 +42,21 @@ long long cli_int(const struct vw_json *j, const char *key);
 /** cli_bool() - a member of an answer, false when it is not there. */
 bool cli_bool(const struct vw_json *j, const char *key);
 
+/** cli_or_dash() - @s, "-" when it is empty. */
+const char *cli_or_dash(const char *s);
+/**
+ * cli_print_checks() - a list of {part, ok, what, todo}, a line each, and below what is to be done. @bad: the word for what is not ok.
+ * cli_checks_bad() - how many are not.
+ */
+void cli_print_checks(const struct vw_json *checks, const char *bad);
+unsigned int cli_checks_bad(const struct vw_json *checks);
+
 /* --- commands; @argv: what follows the command's words */
 enum cli_exit cli_status(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_pods(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_enis(const struct cli *c, int argc, char **argv);
+enum cli_exit cli_explain_pod(const struct cli *c, int argc, char **argv);
+enum cli_exit cli_pool_plan(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_policy_status(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_policy_explain(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_policy_simulate(const struct cli *c, int argc, char **argv);

@@ -7,11 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *or_dash(const char *s)
-{
-	return *s ? s : "-";
-}
-
 /* the query's answer, already printed when JSON is wanted */
 static enum cli_exit ask(const struct cli *c, const char *command, int argc, struct vw_json **ret, const char *member)
 {
@@ -29,8 +24,8 @@ static enum cli_exit ask(const struct cli *c, const char *command, int argc, str
 
 static void print_state(const struct vw_json *n)
 {
-	printf("vpcwired %s on %s (%s, %s): %s\n", cli_str(n, "version"), or_dash(cli_str(n, "instance_id")),
-	       or_dash(cli_str(n, "instance_type")), or_dash(cli_str(n, "zone")),
+	printf("vpcwired %s on %s (%s, %s): %s\n", cli_str(n, "version"), cli_or_dash(cli_str(n, "instance_id")),
+	       cli_or_dash(cli_str(n, "instance_type")), cli_or_dash(cli_str(n, "zone")),
 	       cli_int(n, "cni") ? "NEEDS ATTENTION" : "serving");
 	if (cli_int(n, "cni"))
 		printf("WHY %s\n", cli_str(n, "why"));
@@ -61,8 +56,8 @@ static void print_pool(const struct vw_json *n)
 
 static void print_eni(const struct vw_json *e)
 {
-	printf("%-8s %-22s device %lld card %lld  %-15s %s%s%s\n", or_dash(cli_str(e, "ifname")), cli_str(e, "id"), cli_int(e, "device"),
-	       cli_int(e, "card"), or_dash(cli_str(e, "address")), or_dash(cli_str(e, "subnet_id")), cli_bool(e, "primary") ? "  primary" : "",
+	printf("%-8s %-22s device %lld card %lld  %-15s %s%s%s\n", cli_or_dash(cli_str(e, "ifname")), cli_str(e, "id"), cli_int(e, "device"),
+	       cli_int(e, "card"), cli_or_dash(cli_str(e, "address")), cli_or_dash(cli_str(e, "subnet_id")), cli_bool(e, "primary") ? "  primary" : "",
 	       cli_bool(e, "wired") ? "" : "  NO LINK");
 }
 
@@ -136,8 +131,8 @@ static void print_pod(const struct vw_json *p)
 	char name[520];
 
 	(void)snprintf(name, sizeof(name), "%s/%s", cli_str(p, "pod_namespace"), cli_str(p, "pod_name"));
-	printf("%-40s %-15s %-26s %-8s %-15s %.12s\n", *cli_str(p, "pod_name") ? name : "-", or_dash(cli_str(p, "address")),
-	       or_dash(cli_str(p, "address6")), cli_str(p, "ifname"), cli_str(p, "host_ifname"), cli_str(p, "container_id"));
+	printf("%-40s %-15s %-26s %-8s %-15s %.12s\n", *cli_str(p, "pod_name") ? name : "-", cli_or_dash(cli_str(p, "address")),
+	       cli_or_dash(cli_str(p, "address6")), cli_str(p, "ifname"), cli_str(p, "host_ifname"), cli_str(p, "container_id"));
 }
 
 enum cli_exit cli_pods(const struct cli *c, int argc, char **argv)

@@ -243,6 +243,11 @@ void attach_host_side(const struct attachment *a, struct hostnet_pod *ret)
 	(void)VW_COPY(ret->ifname, a->host_ifname);
 }
 
+void attach_owner(const struct attachment *a, char ret[ATTACH_OWNER_MAX])
+{
+	(void)snprintf(ret, ATTACH_OWNER_MAX, "%.230s/%s", a->container_id, a->ifname);
+}
+
 static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *err)
 {
 	struct hostnet_pod pod;

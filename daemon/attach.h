@@ -61,6 +61,9 @@ int attach_add(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wir
 struct store_attachment attach_row(const struct attachment *a);
 /** attach_host_side() - its veth and its addresses. */
 void attach_host_side(const struct attachment *a, struct hostnet_pod *ret);
+/** attach_owner() - "<container id>/<ifname>", as the plugin writes it into the veth's alias behind HOSTNET_ALIAS_PREFIX. */
+#define ATTACH_OWNER_MAX 256
+void attach_owner(const struct attachment *a, char ret[ATTACH_OWNER_MAX]);
 /** attach_known() - @key has an attachment. */
 bool attach_known(const struct daemon *d, const struct vw_attach_key *key);
 /** attach_del() - release @key. Unknown is success. @failed: an ADD undoes itself, the address need not cool. */

@@ -242,11 +242,11 @@ static int node_round(struct drift *dr, unsigned int kinds, struct hostnet_truth
 static int pod_round(struct drift *dr, const struct attachment *a, const struct hostnet_truth *t, struct vw_err *err)
 {
 	struct hostnet_pod p;
-	char owner[VW_IFALIAS_MAX];
+	char owner[ATTACH_OWNER_MAX];
 	int r;
 
 	host_side(a, &p);
-	(void)snprintf(owner, sizeof(owner), "%.230s/%s", a->container_id, a->ifname);  /* as the plugin writes it */
+	attach_owner(a, owner);
 	r = hostnet_pod_repair(dr->d->hostnet, &p, owner, t, err);
 	return r > 0 ? programs_repair_pod(dr->d, a, t, err) : r;
 }

@@ -367,13 +367,7 @@ static int start_action(struct daemon *d, const struct ipam_action *a)
 
 /* --- plans */
 
-struct plan_input {
-	struct ipam_plan_in in;
-	struct ipam_inflight inflight[GROW_MAX_JOBS];
-	struct ipam_subnet subnets[GROW_MAX_SUBNETS];
-};
-
-static void fill_inflight(const struct grow *g, struct plan_input *p)
+static void fill_inflight(const struct grow *g, struct grow_input *p)
 {
 	p->in.n_inflight = 0;
 	for (size_t i = 0; i < g->n_jobs; i++) {
@@ -390,7 +384,7 @@ static void fill_inflight(const struct grow *g, struct plan_input *p)
 	p->in.inflight = p->inflight;
 }
 
-static void fill_subnets(const struct daemon *d, struct plan_input *p)
+static void fill_subnets(const struct daemon *d, struct grow_input *p)
 {
 	const struct place *pl = placement(d);
 	size_t n = 0;
@@ -458,11 +452,11 @@ void grow_limits(const struct daemon *d, unsigned int *ret_enis, unsigned int *r
 	*ret_addrs = plan_capacity(d);
 }
 
-static void fill_input(const struct daemon *d, struct plan_input *p)
+void grow_input(const struct daemon *d, struct grow_input *p)
 {
 	const struct vwired_config *c = d->cfg;
 
-	*p = (struct plan_input){ 0 };
+	*p = (struct grow_input){ 0 };
 	p->in.targets = (struct ipam_targets){
 		.mode = plan_mode(d),
 		.warm_eni = c->warm_eni_target,
@@ -562,13 +556,13 @@ static uint64_t demand_due(struct daemon *d, const struct ipam_targets *t, uint6
 /* Return: when to plan again even if nothing happens, IPAM_NEVER */
 static uint64_t plan4(struct daemon *d, uint64_t now)
 {
-	struct plan_input p;
+	struct grow_input p;
 	struct ipam_plan plan;
 	uint64_t due;
 
 	ipam_pool_advance(d->pool, now);
 	grow_hurry(d, now);
-	fill_input(d, &p);
+	grow_input(d, &p);
 	ipam_plan(d->pool, &p.in, &plan);
 	if (!plan.need.short_addrs)
 		d->grow->wanted_ms = 0;
@@ -608,9 +602,9 @@ static void on_replan(void *arg)
 
 void grow_ask_why(const struct daemon *d, struct ipam_why *ret_why)
 {
-	struct plan_input p;
+	struct grow_input p;
 
-	fill_input(d, &p);
+	grow_input(d, &p);
 	ipam_plan_why(d->pool, &p.in, ret_why);
 }
 

@@ -51,6 +51,15 @@ struct grow {
 	struct loop_timer *replan;
 };
 
+/** struct grow_input - what the planner is asked with: @in points into the other two. */
+struct grow_input {
+	struct ipam_plan_in in;
+	struct ipam_inflight inflight[GROW_MAX_JOBS];
+	struct ipam_subnet subnets[GROW_MAX_SUBNETS];
+};
+/** grow_input() - as things are now. Makes entries in grow->subnets for subnets of ENIs that it did not know. */
+void grow_input(const struct daemon *d, struct grow_input *ret);
+
 /** grow_subnet() - the state of subnet @id, made when there is none; NULL when too many are known. */
 struct ipam_subnet *grow_subnet(struct grow *g, const char *id);
 /** grow_act() - the planner's name for what @j does; not for GROW_ASSIGN6 and GROW_TIE, of which it knows nothing. */

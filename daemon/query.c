@@ -3,8 +3,10 @@
 
 #include "daemon/daemon.h"
 #include "daemon/drift.h"
+#include "daemon/explain.h"
 #include "daemon/info.h"
 #include "daemon/policy.h"
+#include "daemon/pool_plan.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 
@@ -15,6 +17,8 @@ static const struct {
 	int (*answer)(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err);
 } queries[] = {
 	{ "node", info_query_node },
+	{ "pod", explain_query_pod },
+	{ "pool-plan", pool_plan_query },
 	{ "policy-status", policy_query_status },
 	{ "policy-explain", policy_query_explain },
 	{ "policy-simulate", policy_query_simulate },
