@@ -35,3 +35,6 @@ PROGS += npcompile
 npcompile_SRCS := tests/bench/npcompile.c
 npcompile_LIBS := npc k8s yaml json base
 npcompile_INSTALL := none
+# Counts what vpcwired allocates for a request.
+PRELOADS += allocs
+allocs_SRCS := tests/bench/allocs.c

@@ -8,7 +8,7 @@ does nothing (/bin/true), run the same way: below it nothing that is exec'd can 
 Then what a packet costs in the eBPF policy programs (policy_bench.c), where the floor is an empty program, and the daemon alone
 (figures.py). A row without a peer has null there.
 
-  run.py [--out FILE] [--only plugin|policy|policy-node|pool|full-node|packets|bandwidth|churn ...] [--pairs N]
+  run.py [--out FILE] [--only plugin|program|counts|policy|policy-node|pool|full-node|packets|bandwidth|churn ...] [--pairs N]
 """
 import argparse
 import contextlib
@@ -20,7 +20,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 
-from tests.bench import bandwidth, figures, packets, policy_node  # noqa: E402
+from tests.bench import bandwidth, counts, figures, packets, policy_node  # noqa: E402
 from tests.harness import audit, cni, proc  # noqa: E402
 from tests.harness.lab import Lab, parallel  # noqa: E402
 from tests.harness.spawn import Spawner  # noqa: E402
@@ -155,6 +155,40 @@ def compile_rows():
     return rows
 
 
+def count_rows():
+    """What an ADD and a DEL cost in things that are counted (counts.py): sums, the parts are in counts.json."""
+    return [figures.row(f"{command}: {part}", "", sum(found.values())) for command, parts in counts.collect().items()
+            for part, found in parts.items()]
+
+
+def program_rows(rounds=50):
+    """The plugin as a file and as a process that does next to nothing (VERSION), beside Debian's."""
+    with Lab() as lab:
+        node, took, kib = lab.nodes[0], {}, {}
+        ours = pathlib.Path(lab.env["CNI_PATH"].split(":")[0]) / "vpcwire"
+        with Spawner(node) as spawner:
+            conf = spawner.conf_file("version.conf", '{"cniVersion": "1.0.0"}')
+            for _ in range(rounds):
+                for name, path in (("ours", ours), ("peer", f"{PEER_PATH}/ptp")):
+                    took.setdefault(name, []).append(spawner.call(path, conf, "VERSION", "x", "x")[0])
+                    kib.setdefault(name, []).append(spawner.most_kib)
+                took.setdefault("floor", []).append(spawner.call("/bin/true", conf, "VERSION", "x", "x")[0])
+        pod = node.pod()
+        with Spawner(node) as spawner:
+            Ours(node, spawner).add(pod)
+            add_kib = spawner.most_kib
+            stripped = spawner.dir / "stripped"
+            proc.run(["strip", "-o", stripped, proc.PLUGIN])
+            own_size = stripped.stat().st_size
+    size = [pathlib.Path(PEER_PATH, name).stat().st_size for name in ("ptp", "host-local")]
+    mib = 1 << 20
+    return [figures.row("plugin's size, without debug information", "MiB", round(own_size / mib, 2), round(sum(size) / mib, 2), PEER_NAME),
+            figures.row("plugin's start: VERSION, p50", "ms", round(percentile(took["ours"], 50), 3),
+                        round(percentile(took["peer"], 50), 3), "ptp", round(percentile(took["floor"], 50), 3)),
+            figures.row("plugin's memory at most, VERSION", "MiB", round(max(kib["ours"]) / 1024, 2), round(max(kib["peer"]) / 1024, 2), "ptp"),
+            figures.row("plugin's memory at most, ADD", "MiB", round(add_kib / 1024, 2))]
+
+
 def cell(value):
     return f"{value:>9.2f}" if value is not None else f"{'-':>9}"
 
@@ -191,7 +225,8 @@ def main():
     parser.add_argument("--policy-rounds", type=int, default=15)
     parser.add_argument("--packet-rounds", type=int, default=3)
     parser.add_argument("--pairs", type=int, default=10000)
-    parts = {"plugin": lambda a: plugin_rows(a.rounds, a.burst), "policy": lambda a: policy_rows(a.policy_rounds),
+    parts = {"plugin": lambda a: plugin_rows(a.rounds, a.burst), "program": lambda a: program_rows(), "counts": lambda a: count_rows(),
+             "policy": lambda a: policy_rows(a.policy_rounds),
              "compile": lambda a: compile_rows(), "policy-node": lambda a: policy_node.rows(),
              "pool": lambda a: figures.pool_rows(), "full-node": lambda a: figures.full_node_rows(),
              "packets": lambda a: packets.rows(a.packet_rounds),

@@ -7,7 +7,7 @@ from tests.harness import cni, proc
 
 
 class Spawner:
-    """One cnispawn process in a node; a context manager."""
+    """One cnispawn process in a node; a context manager. most_kib: what the last plugin had in memory at most."""
 
     def __init__(self, node, cni_path=None):
         self.dir = pathlib.Path(node.lab.dir.name)
@@ -32,8 +32,8 @@ class Spawner:
         """-> (milliseconds, what it printed as JSON or None). A plugin that fails is an error here: CniError."""
         self.proc.stdin.write(f"{plugin} {conf_path} {command} {container_id} {netns} {ifname}\n")
         answer = self.proc.stdout.readline().split()
-        assert len(answer) == 3, f"cnispawn ended: {answer}"
-        ns, code = int(answer[0]), int(answer[1])
+        assert len(answer) == 4, f"cnispawn ended: {answer}"
+        ns, code, self.most_kib = int(answer[0]), int(answer[1]), int(answer[3])
         printed = self.out.read_text()
         if code != 0:
             error = cni.strict_object(printed, f"{command} by {plugin} (exit {code})")

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ADD and DEL cost what they cost: system calls, messages, allocations, counted and compared with tests/bench/counts.json."""
+import os
+import shutil
+
+import pytest
+
+from tests.bench import counts
+from tests.harness import proc
+
+HOW = """If this change is wanted, take the new counts into the file, and look at the difference before you commit it:
+    VPCWIRE_ACCEPT=1 make e2e K=test_counts && git diff tests/bench/counts.json"""
+
+
+@pytest.mark.limit(180)
+@pytest.mark.skipif(proc.SANITIZED, reason="a sanitized program makes calls of its own")
+@pytest.mark.skipif(not shutil.which("valgrind"), reason="valgrind is not installed: make deps")
+def test_what_add_and_del_cost():
+    now = counts.collect()
+    if os.environ.get("VPCWIRE_ACCEPT"):
+        counts.accept(now)
+    changed = counts.differences(counts.comparable(counts.baseline()), counts.comparable(now))
+    assert not changed, "\n".join([f"{len(changed)} counts are not those of {counts.BASELINE.name}:", *changed, HOW])
+
+
+def test_the_comparison_sees_more_less_new_and_gone():
+    was = {"ADD": {"calls": {"read": 2, "poll": 1}, "work": {"instructions": 1000}}}
+    assert counts.differences(was, was) == []
+    assert counts.differences(was, {"ADD": {"calls": {"read": 2, "poll": 1}, "work": {"instructions": 1019}}}) == []
+    now = {"ADD": {"calls": {"read": 3, "write": 1}, "work": {"instructions": 1021}}, "DEL": {"calls": {"read": 1}}}
+    assert counts.differences(was, now) == [
+        "ADD, calls: poll: was 1, is 0", "ADD, calls: read: was 2, is 3", "ADD, calls: write: was 0, is 1",
+        "ADD, work: instructions: was 1000, is 1021", "DEL, calls: read: was 0, is 1"]
