@@ -374,11 +374,13 @@ static int configure(void *arg, struct vw_err *err)
 
 /* --- the result */
 
-/* The end on the bridge has no place in a result when it is neither on the host nor in the container. */
-static int fill_result(const struct add_job *job, struct vw_cni_result *r)
+/*
+ * The end on the bridge has no place in a result when it is neither on the host nor in the container. A result borrows its texts:
+ * @mac and @end_mac are the caller's, who prints it.
+ */
+static int fill_result(const struct add_job *job, struct vw_cni_result *r, char mac[VW_MAC_STRLEN], char end_mac[VW_MAC_STRLEN])
 {
 	const struct eni_state *st = &job->st;
-	char mac[VW_MAC_STRLEN], end_mac[VW_MAC_STRLEN];
 	struct vw_cni_iface end = {.name = st->host_name, .mac = vw_mac_str(&job->end.mac, end_mac), .mtu = st->mtu};
 	struct vw_cni_iface pod = {
 		.name = st->key.ifname, .mac = vw_mac_str(&st->pod_mac, mac), .mtu = st->mtu, .sandbox = job->call->env.netns};
@@ -392,7 +394,9 @@ static int fill_result(const struct add_job *job, struct vw_cni_result *r)
 
 static int answer(const struct add_job *job, struct vw_cni_result *r, struct vw_err *err)
 {
-	if (fill_result(job, r) < 0)
+	char mac[VW_MAC_STRLEN], end_mac[VW_MAC_STRLEN];
+
+	if (fill_result(job, r, mac, end_mac) < 0)
 		return vw_err_sys(err, ENOMEM, 0, "making the result");
 	if (job->call->conf.dns)
 		r->dns = job->call->conf.dns;
