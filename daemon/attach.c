@@ -10,6 +10,7 @@
 #include "daemon/attach.h"
 
 #include "daemon/daemon.h"
+#include "daemon/drift.h"
 #include "daemon/egress.h"
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
@@ -87,7 +88,7 @@ static struct vw_mac mac_of(uint8_t second, const struct attachment *a)
 {
 	const uint8_t *b = a->addr.family ? a->addr.b : a->addr6.b + 12;
 
-	return (struct vw_mac){ { 0xee, a->addr.family ? second : second + 2, b[0], b[1], b[2], b[3] } };
+	return (struct vw_mac){ { ATTACH_MAC_HEAD >> 8, a->addr.family ? second : second + 2, b[0], b[1], b[2], b[3] } };
 }
 
 /* one piece of a's text; @at: where the next one goes */
@@ -235,7 +236,7 @@ void attach_reaped(unsigned int ifindex, void *daemon)
 
 void attach_host_side(const struct attachment *a, struct hostnet_pod *ret)
 {
-	*ret = (struct hostnet_pod){ .ifindex = VW_IFINDEX_BASE + a->slot };
+	*ret = (struct hostnet_pod){ .ifindex = VW_IFINDEX_BASE + a->slot, .mac = mac_of(0x56, a), .mtu = a->mtu };
 	if (a->addr.family)
 		ret->addr[ret->n_addr++] = vw_cidr_host(&a->addr);
 	if (a->addr6.family)
@@ -491,7 +492,11 @@ int attach_add(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wir
 	r = add_fresh(d, req, &a, err);
 	if (r < 0)
 		return r;
+	a->mtu = req->mtu ? req->mtu : d->cfg->pod_mtu;
+	a->hung = (req->own_attach ? req->attach : d->cfg->attach) == VW_ATTACH_TCX ? ATTACH_HUNG_TCX : ATTACH_HUNG_CLSACT;
 	table_add(d, a);
+	if (a->hung == ATTACH_HUNG_TCX)
+		drift_look_too(d);
 	fill_wiring(d, a, false, ret_w);
 	return 0;
 }

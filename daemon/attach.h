@@ -22,6 +22,8 @@ struct vw_err;
  * store -> answer; releasing is the reverse. What fails half-way is undone before the error is returned.
  */
 
+#define ATTACH_MAC_HEAD 0xee50  /* how MACs of veths begin: 12 bits */
+
 enum slot_state { SLOT_FREE, SLOT_USED, SLOT_DYING /* its veth waits to be reaped */ };
 
 /**
@@ -29,6 +31,7 @@ enum slot_state { SLOT_FREE, SLOT_USED, SLOT_DYING /* its veth waits to be reape
  * names take the room that they need: all point into @text.
  * @key_text: "<container id>/<ifname>", also the pool's key. @network: "" when it was adopted from the kernel.
  * @branch: its branch ENI, whose addresses are @addr and @addr6: the pool knows nothing of them.
+ * @mtu, @hung: how the plugin wires its veth; 0, ATTACH_HUNG_UNKNOWN after a restart, until a comparison has found it out (drift.h).
  * @superseded: a newer sandbox of the same pod has taken its veth's name.
  */
 struct attachment {
@@ -37,6 +40,8 @@ struct attachment {
 	struct vw_ip addr, addr6;
 	unsigned int slot;
 	uint64_t created_ms;
+	unsigned int mtu;
+	enum attach_hung { ATTACH_HUNG_UNKNOWN, ATTACH_HUNG_CLSACT, ATTACH_HUNG_TCX } hung;
 	bool superseded;
 	char host_ifname[IFNAMSIZ];
 	char eni_id[32];

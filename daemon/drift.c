@@ -36,6 +36,8 @@
 
 /* what an ENI has: one that was down has lost its routes, one without address too, and the kernel tells of neither */
 #define OF_ENI (HOSTNET_BIT(HOSTNET_LINK) | HOSTNET_BIT(HOSTNET_ADDRESS) | HOSTNET_BIT(HOSTNET_ROUTE))
+/* its addresses went: where IPv6 was switched off, that has to be undone first */
+#define ADDR_OF_ENI (OF_ENI | HOSTNET_BIT(HOSTNET_SYSCTL))
 
 /**
  * struct loss - something that was missing. @what: its key, as hostnet_truth.found has it. @times: in a row, with less than DRIFT_QUIET_MS between.
@@ -56,10 +58,12 @@ struct loss {
  * @total: restored so far, by kind. @logged: that much of it the log has been told.
  * @suppressed: rounds that restored something since the last line in the log. @first: what that was.
  * @retry_ms: since something could not be restored, 0 = it could.
+ * @look: the timer of what nobody is told of; @looking: it is set.
  */
 struct drift {
 	struct daemon *d;
-	struct loop_timer *timer;
+	struct loop_timer *timer, *look;
+	bool looking;
 	unsigned int dirty, later;
 	bool slots[NP_SLOTS];
 	uint64_t due_ms;
@@ -221,6 +225,17 @@ static size_t settled_pods(struct drift *dr, struct hostnet_pod *pods, uint64_t 
 	return n;
 }
 
+static size_t wired_enis(struct drift *dr, struct hostnet_eni enis[ENI_MAX])
+{
+	struct daemon *d = dr->d;
+	size_t n = 0;
+
+	for (size_t i = 0; i < d->enis.n; i++)
+		if (d->enis.v[i].wired)
+			eni_hostnet(d, &d->enis.v[i], &enis[n++]);
+	return n;
+}
+
 static int node_round(struct drift *dr, unsigned int kinds, struct hostnet_truth *t, struct vw_err *err)
 {
 	struct daemon *d = dr->d;
@@ -229,9 +244,7 @@ static int node_round(struct drift *dr, unsigned int kinds, struct hostnet_truth
 
 	if (!pods)
 		return vw_err_set(err, ENOMEM, 0, "no memory for a list of pods");
-	for (size_t i = 0; i < d->enis.n; i++)
-		if (d->enis.v[i].wired)
-			eni_hostnet(d, &d->enis.v[i], &enis[t->n_enis++]);
+	t->n_enis = wired_enis(dr, enis);
 	t->enis = enis;
 	t->pods = pods;
 	if (kinds & HOSTNET_BIT(HOSTNET_ROUTE))
@@ -239,7 +252,7 @@ static int node_round(struct drift *dr, unsigned int kinds, struct hostnet_truth
 	return hostnet_repair(d->hostnet, kinds, t, err);
 }
 
-static int pod_round(struct drift *dr, const struct attachment *a, const struct hostnet_truth *t, struct vw_err *err)
+static int pod_round(struct drift *dr, struct attachment *a, const struct hostnet_truth *t, struct vw_err *err)
 {
 	struct hostnet_pod p;
 	char owner[ATTACH_OWNER_MAX];
@@ -248,7 +261,9 @@ static int pod_round(struct drift *dr, const struct attachment *a, const struct 
 	host_side(a, &p);
 	attach_owner(a, owner);
 	r = hostnet_pod_repair(dr->d->hostnet, &p, owner, t, err);
-	return r > 0 ? programs_repair_pod(dr->d, a, t, err) : r;
+	if (r > 0)
+		a->mtu = p.mtu;
+	return r > 0 ? programs_repair_pod(dr->d, a, &a->hung, t, err) : r;
 }
 
 static int pods_round(struct drift *dr, const struct hostnet_truth *t, struct vw_err *err)
@@ -322,6 +337,51 @@ static uint64_t restored(const struct drift *dr)
 	return n;
 }
 
+/* --- what the kernel tells nobody */
+
+static void look_later(struct drift *dr)
+{
+	if (dr->looking)
+		return;
+	dr->looking = true;
+	loop_timer_set(dr->look, DRIFT_LOOK_MS);
+}
+
+static void tcx_missing(struct daemon *d, const struct attachment *a)
+{
+	if (vw_mono_ms() < a->created_ms + YOUNG_MS)
+		return;
+	d->drift->slots[a->slot] = true;
+	dirty(d->drift, 0);
+}
+
+static void look(void *arg)
+{
+	struct drift *dr = arg;
+	struct hostnet_eni enis[ENI_MAX];
+	size_t n = wired_enis(dr, enis);
+	bool more = false;
+
+	dr->looking = false;
+	if (dr->d->stopping || !dr->d->cfg->drift_repair)
+		return;         /* switched on again, a comparison comes */
+	for (size_t i = 0; i < n; i++)
+		more |= enis[i].ipv6;
+	if (more && hostnet_sysctls_changed(dr->d->hostnet, enis, n))
+		dirty(dr, HOSTNET_BIT(HOSTNET_SYSCTL));
+	more |= programs_look_tcx(dr->d, tcx_missing) > 0;
+	if (more)
+		look_later(dr);
+}
+
+void drift_look_too(struct daemon *d)
+{
+	if (d->drift && d->cfg->drift_repair)
+		look_later(d->drift);
+}
+
+/* --- */
+
 static void on_timer(void *arg)
 {
 	struct drift *dr = arg;
@@ -342,6 +402,7 @@ static void on_timer(void *arg)
 	dr->suppressed += restored(dr) > before;
 	tell(dr, now);
 	forget_quiet(dr, now);
+	look_later(dr);         /* a comparison may have found pods on tcx, or a new ENI */
 }
 
 static void all(struct drift *dr)
@@ -409,7 +470,7 @@ void drift_heard(struct daemon *d, const struct vw_event *ev)
 		if (ev->gone && ev->addr.ifindex == LO_IFINDEX)
 			dirty(dr, HOSTNET_BIT(HOSTNET_ADDRESS));
 		else if (ev->gone)
-			interface(dr, (int)ev->addr.ifindex, OF_ENI, true);
+			interface(dr, (int)ev->addr.ifindex, ADDR_OF_ENI, true);
 		break;
 	case VW_EVENT_ROUTE:
 		if (is_our_table(d, ev->route.table))
@@ -509,8 +570,8 @@ int drift_new(struct daemon *d, struct drift **ret_drift, struct vw_err *err)
 	if (!dr)
 		return vw_err_set(err, ENOMEM, 0, "no memory for what others may remove");
 	dr->d = d;
-	if (loop_timer_new(d->loop, on_timer, dr, &dr->timer) < 0) {
-		free(dr);
+	if (loop_timer_new(d->loop, on_timer, dr, &dr->timer) < 0 || loop_timer_new(d->loop, look, dr, &dr->look) < 0) {
+		drift_free(dr);
 		return vw_err_set(err, ENOMEM, 0, "no memory for a timer");
 	}
 	memset(dr->slots, 1, sizeof(dr->slots));
@@ -531,5 +592,6 @@ void drift_free(struct drift *dr)
 		free(l);
 	}
 	loop_timer_free(dr->timer);
+	loop_timer_free(dr->look);
 	free(dr);
 }

@@ -184,6 +184,7 @@ static void check_kernel(struct look *l)
 	struct hostnet_eni eni;
 	struct hostnet_pod pod;
 	struct hostnet_truth t = { .found = differs, .arg = l };
+	enum attach_hung hung = l->a->hung;
 	struct vw_err err;
 
 	attach_host_side(l->a, &pod);
@@ -199,7 +200,7 @@ static void check_kernel(struct look *l)
 	check_veth(l, &t);
 	if (hostnet_repair(l->d->hostnet, HOSTNET_ALL & ~HOSTNET_BIT(HOSTNET_FILTER), &t, &err) < 0)
 		check(l, "kernel", false, "see the message", "%s", err.msg);
-	if (programs_repair_pod(l->d, l->a, &t, &err) < 0 || programs_repair_enis(l->d, &t, &err) < 0)
+	if (programs_repair_pod(l->d, l->a, &hung, &t, &err) < 0 || programs_repair_enis(l->d, &t, &err) < 0)
 		check(l, "filters", false, "see the message", "%s", err.msg);
 	for (size_t i = 0; i < VW_ARRAY_SIZE(said); i++)
 		if (!l->differences[said[i].kind])

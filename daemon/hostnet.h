@@ -173,13 +173,15 @@ int hostnet_free_prune(struct hostnet *hn, struct vw_err *err);
 
 /**
  * struct hostnet_pod - the host side of an attachment. @addr: host prefixes in the pods table, @n_addr
- * of them.
+ * of them. @mac, @mtu: of the veth, zero = not known, left as they are.
  */
 struct hostnet_pod {
 	unsigned int ifindex;
 	char ifname[IFNAMSIZ];
 	struct vw_cidr addr[2];
 	unsigned int n_addr;
+	struct vw_mac mac;
+	unsigned int mtu;
 };
 
 /**
@@ -311,10 +313,16 @@ struct hostnet_truth {
 int hostnet_repair(struct hostnet *hn, unsigned int kinds, const struct hostnet_truth *t, struct vw_err *err);
 
 /**
- * hostnet_pod_repair() - the link of one pod, its gateway's address (with IPv6), forwarding. @alias: "<container id>/<ifname>"; a link with
+ * hostnet_sysctls_changed() - whether something has changed on @n ENIs (at most HOSTNET_ENI_MAX) that the kernel tells nobody of: of IPv6's
+ * sysctls it announces forwarding alone. Two system calls for each 8 ENIs with IPv6, none for others.
+ */
+bool hostnet_sysctls_changed(struct hostnet *hn, const struct hostnet_eni *enis, size_t n);
+
+/**
+ * hostnet_pod_repair() - the link of one pod, its gateway's address (with IPv6), sysctls. @pod->mtu: filled in when it is zero. @owner: "<container id>/<ifname>"; a link with
  * another alias is not touched. Return: 1 = there is such a link, 0 = there is none, -errno.
  */
-int hostnet_pod_repair(struct hostnet *hn, const struct hostnet_pod *pod, const char *owner, const struct hostnet_truth *t,
+int hostnet_pod_repair(struct hostnet *hn, struct hostnet_pod *pod, const char *owner, const struct hostnet_truth *t,
 		       struct vw_err *err);
 
 /**

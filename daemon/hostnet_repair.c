@@ -8,6 +8,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
+#include "lib/net/conf6.h"
 #include "lib/net/link.h"
 #include "lib/net/sysctl.h"
 #include "lib/rpc/rpc.h"
@@ -100,6 +101,7 @@ static int turn_all(struct repair *rp, const struct knob *knobs, size_t n)
 static int eni_sysctls(struct repair *rp, const struct hostnet_eni *e)
 {
 	const struct knob four[] = { { AF_INET, e->ifname, "rp_filter", "2" }, { AF_INET, e->ifname, "forwarding", "1" } };
+	/* hostnet_sysctls_changed() looks at all but the first */
 	const struct knob six[] = {
 		{ AF_INET6, e->ifname, "forwarding", "1" },
 		{ AF_INET6, e->ifname, "accept_ra", e->number ? "0" : "2", e->number ? NULL : "1" },
@@ -127,6 +129,31 @@ static int sysctls(struct repair *rp)
 	for (size_t i = 0; r == 0 && i < rp->t->n_enis; i++)
 		r = eni_sysctls(rp, &rp->t->enis[i]);
 	return r;
+}
+
+bool hostnet_sysctls_changed(struct hostnet *hn, const struct hostnet_eni *enis, size_t n)
+{
+	unsigned int ifindex[HOSTNET_ENI_MAX];
+	struct vw_conf6 conf[HOSTNET_ENI_MAX];
+	const struct hostnet_eni *of[HOSTNET_ENI_MAX];
+	struct vw_err err;
+	size_t m = 0;
+
+	for (size_t i = 0; i < n && m < HOSTNET_ENI_MAX; i++) {
+		if (!enis[i].ipv6)
+			continue;
+		of[m] = &enis[i];
+		ifindex[m++] = enis[i].ifindex;
+	}
+	if (m == 0 || vw_conf6_get(&hn->nl, ifindex, m, conf, &err) < 0)
+		return false;   /* the next look will tell */
+	for (size_t i = 0; i < m; i++) {
+		if (!conf[i].known)
+			continue;
+		if (of[i]->number ? conf[i].accept_ra || conf[i].accept_dad || conf[i].disable_ipv6 : conf[i].accept_ra == 1)
+			return true;
+	}
+	return false;
 }
 
 /* --- links and addresses */
@@ -424,10 +451,17 @@ int hostnet_repair(struct hostnet *hn, unsigned int kinds, const struct hostnet_
 
 static int pod_link(struct repair *rp, const struct hostnet_pod *p, const char *owner, const struct vw_link *l)
 {
-	struct vw_link_set set = { .ifindex = p->ifindex, .name = p->ifname, .group = VW_GROUP_PODS };
+	struct vw_link_set set = { .ifindex = p->ifindex, .name = p->ifname, .mtu = p->mtu, .mac = p->mac, .group = VW_GROUP_PODS };
+	char mac[VW_MAC_STRLEN];
 
 	if (!(l->flags & IFF_UP) && found(rp, HOSTNET_LINK, "interface %s of pod %s is down", p->ifname, owner))
 		set.what |= VW_LINK_UP;
+	if (p->mtu && l->mtu != p->mtu && found(rp, HOSTNET_LINK, "interface %s of pod %s has an MTU of %u", p->ifname, owner, l->mtu))
+		set.what |= VW_LINK_MTU;
+	/* the pod's neighbour entry for its gateway is permanent */
+	if (!vw_mac_is_zero(&p->mac) && !vw_mac_eq(&l->mac, &p->mac) &&
+	    found(rp, HOSTNET_LINK, "interface %s of pod %s has MAC %s", p->ifname, owner, vw_mac_str(&l->mac, mac)))
+		set.what |= VW_LINK_MAC;
 	if (l->group != VW_GROUP_PODS && found(rp, HOSTNET_LINK, "interface %s of pod %s is in group %#x", p->ifname, owner, l->group))
 		set.what |= VW_LINK_GROUP;
 	if (set.what)
@@ -435,10 +469,15 @@ static int pod_link(struct repair *rp, const struct hostnet_pod *p, const char *
 	return send_batch(rp);
 }
 
-int hostnet_pod_repair(struct hostnet *hn, const struct hostnet_pod *pod, const char *owner, const struct hostnet_truth *t,
+int hostnet_pod_repair(struct hostnet *hn, struct hostnet_pod *pod, const char *owner, const struct hostnet_truth *t,
 		       struct vw_err *err)
 {
-	const struct knob knobs[] = { { AF_INET, pod->ifname, "forwarding", "1" }, { AF_INET6, pod->ifname, "forwarding", "1" } };
+	const struct knob knobs[] = {
+		{ AF_INET, pod->ifname, "forwarding", "1" },
+		/* of those with IPv6 only */
+		{ AF_INET6, pod->ifname, "disable_ipv6", "0" },
+		{ AF_INET6, pod->ifname, "forwarding", "1" },
+	};
 	struct repair rp = { .hn = hn, .t = t, .err = err };
 	struct vw_addr gw6 = { .ifindex = pod->ifindex, .flags = VW_ADDR_NODAD, .dev = pod->ifname };
 	bool six = false;
@@ -448,10 +487,12 @@ int hostnet_pod_repair(struct hostnet *hn, const struct hostnet_pod *pod, const 
 	if (r == -ENODEV || (r == 0 && (strncmp(l.alias, HOSTNET_ALIAS_PREFIX, strlen(HOSTNET_ALIAS_PREFIX)) ||
 					strcmp(l.alias + strlen(HOSTNET_ALIAS_PREFIX), owner))))
 		return 0;
+	if (r == 0 && !pod->mtu)
+		pod->mtu = l.mtu;
 	for (unsigned int i = 0; i < pod->n_addr; i++)
 		six |= pod->addr[i].ip.family == AF_INET6;
 	if (r == 0)
-		r = turn_all(&rp, knobs, six ? 2 : 1);
+		r = turn_all(&rp, knobs, six ? VW_ARRAY_SIZE(knobs) : 1);
 	if (r == 0)
 		r = pod_link(&rp, pod, owner, &l);
 	(void)vw_cidr_parse(HOSTNET_GATEWAY6 "/64", &gw6.addr);

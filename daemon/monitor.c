@@ -93,6 +93,8 @@ int monitor_new(struct daemon *d, struct monitor **ret_monitor, struct vw_err *e
 {
 	struct vw_monitor_want want = {
 		.links_below = VW_IFINDEX_BASE, .losses = true, .own = { d->nl.portid, hostnet_port(d->hostnet) },
+		/* pods whose plugin is configured with another MTU are heard of more often than needed */
+		.as_made = { .group = VW_GROUP_PODS, .dying = HOSTNET_GROUP_DYING, .mtu = d->cfg->pod_mtu, .mac = ATTACH_MAC_HEAD },
 	};
 	struct monitor *m = calloc(1, sizeof(*m));
 	int r;

@@ -86,8 +86,8 @@ int programs_detach(struct vw_nl *nl, const struct vw_link *link, struct vw_err 
 
 /* --- repair */
 
-/* Return: 1 = it hangs there by the one way or the other, 0, -errno (-ENODEV: the link has gone) */
-static int hangs(struct daemon *d, const struct vw_filter *f, struct vw_err *err)
+/* @ret: by which way it hangs there, left alone if it does not. Return: 1, 0, -errno (-ENODEV: the link has gone) */
+static int hangs(struct daemon *d, const struct vw_filter *f, enum attach_hung *ret, struct vw_err *err)
 {
 	struct vw_filter_info info;
 	uint32_t id;
@@ -95,37 +95,66 @@ static int hangs(struct daemon *d, const struct vw_filter *f, struct vw_err *err
 
 	if (r == 0)
 		r = vw_filter_get(&d->nl, f, &info, err);
-	if (r == 0 && info.prog_id == id && info.direct_action)
+	if (r == 0 && info.prog_id == id && info.direct_action) {
+		*ret = ATTACH_HUNG_CLSACT;
 		return 1;
+	}
 	if (r < 0 && r != -ENOENT)
 		return r;
 	/* the setting may have been another one when the pod started; a kernel without tcx has none there */
-	return vw_bpf_tcx_has(f->ifindex, f->dir, id, err) == 1;
+	if (vw_bpf_tcx_has(f->ifindex, f->dir, id, err) != 1)
+		return 0;
+	*ret = ATTACH_HUNG_TCX;
+	return 1;
 }
 
-static int repair(struct daemon *d, const struct vw_filter *f, bool tcx, const struct hostnet_truth *t, struct vw_err *err)
+/* @hung: how it should hang, and what is found out about that */
+static int repair(struct daemon *d, const struct vw_filter *f, enum attach_hung *hung, const struct hostnet_truth *t, struct vw_err *err)
 {
 	char what[160];
-	int r = hangs(d, f, err);
+	int r = hangs(d, f, hung, err);
 
 	if (r)
 		return r < 0 && r != -ENODEV ? r : 0;
 	(void)snprintf(what, sizeof(what), "program %s on %s is missing", f->name, f->dev);
 	if (!t->found(HOSTNET_FILTER, what, t->arg))
 		return 0;
-	r = tcx ? vw_bpf_tcx_attach(f->ifindex, f->dir, f->prog_fd, err) : attach(d, f, 1, err);
+	if (*hung == ATTACH_HUNG_UNKNOWN)
+		*hung = d->cfg->attach == VW_ATTACH_TCX ? ATTACH_HUNG_TCX : ATTACH_HUNG_CLSACT;
+	r = *hung == ATTACH_HUNG_TCX ? vw_bpf_tcx_attach(f->ifindex, f->dir, f->prog_fd, err) : attach(d, f, 1, err);
 	return r == -ENODEV ? 0 : r;
 }
 
-int programs_repair_pod(struct daemon *d, const struct attachment *a, const struct hostnet_truth *t, struct vw_err *err)
+int programs_repair_pod(struct daemon *d, const struct attachment *a, enum attach_hung *hung, const struct hostnet_truth *t,
+			struct vw_err *err)
 {
 	struct vw_filter f[2];
 	int r = 0;
 
 	pod_filters(d, a, f);
 	for (int i = 0; r == 0 && i < 2; i++)
-		r = repair(d, &f[i], d->cfg->attach == VW_ATTACH_TCX, t, err);
+		r = repair(d, &f[i], hung, t, err);
 	return r;
+}
+
+unsigned int programs_look_tcx(struct daemon *d, void (*missing)(struct daemon *d, const struct attachment *a))
+{
+	struct attachment *a, *tmp;
+	unsigned int n = 0;
+	struct vw_err err;
+	uint32_t id[2];
+
+	HASH_ITER(hh, d->attach.by_key, a, tmp) {
+		const unsigned int link = VW_IFINDEX_BASE + a->slot;
+
+		if (a->hung != ATTACH_HUNG_TCX || a->superseded)
+			continue;
+		if (n++ == 0 && (vw_bpf_prog_id(np_from_pod_fd(d->np), &id[0], &err) < 0 || vw_bpf_prog_id(np_to_pod_fd(d->np), &id[1], &err) < 0))
+			return n;
+		if (vw_bpf_tcx_has(link, VW_TC_INGRESS, id[0], &err) == 0 || vw_bpf_tcx_has(link, VW_TC_EGRESS, id[1], &err) == 0)
+			missing(d, a);
+	}
+	return n;
 }
 
 int programs_repair_enis(struct daemon *d, const struct hostnet_truth *t, struct vw_err *err)
@@ -134,9 +163,10 @@ int programs_repair_enis(struct daemon *d, const struct hostnet_truth *t, struct
 
 	for (size_t i = 0; r == 0 && i < d->enis.n; i++) {
 		const struct vw_filter f = eni_filter(d, &d->enis.v[i]);
+		enum attach_hung hung = ATTACH_HUNG_CLSACT;
 
 		if (d->enis.v[i].wired)
-			r = repair(d, &f, false, t, err);
+			r = repair(d, &f, &hung, t, err);
 	}
 	return r;
 }

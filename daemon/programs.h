@@ -1,6 +1,7 @@
 #pragma once
 
-struct attachment;
+#include "daemon/attach.h"
+
 struct daemon;
 struct eni;
 struct hostnet_truth;
@@ -23,7 +24,14 @@ void programs_renew(struct daemon *d);
 int programs_detach(struct vw_nl *nl, const struct vw_link *link, struct vw_err *err);
 /**
  * programs_repair_pod(), programs_repair_enis() - like hostnet_repair(), for the programs on the two sides of a pod's veth, and on
- * ENIs. By whichever way a program hangs there, clsact or tcx, it is there. Return: 0, -errno.
+ * ENIs. By whichever way a program hangs there, clsact or tcx, it is there. @hung: how it should hang, corrected to how it does.
+ * Return: 0, -errno.
  */
-int programs_repair_pod(struct daemon *d, const struct attachment *a, const struct hostnet_truth *t, struct vw_err *err);
+int programs_repair_pod(struct daemon *d, const struct attachment *a, enum attach_hung *hung, const struct hostnet_truth *t,
+			struct vw_err *err);
 int programs_repair_enis(struct daemon *d, const struct hostnet_truth *t, struct vw_err *err);
+/**
+ * programs_look_tcx() - @missing for each pod whose programs should hang by tcx and one does not; the kernel has no event for that.
+ * Two system calls of 0.25 us for each such pod. Return: how many pods' programs hang, or should, by tcx.
+ */
+unsigned int programs_look_tcx(struct daemon *d, void (*missing)(struct daemon *d, const struct attachment *a));

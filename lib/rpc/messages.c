@@ -166,6 +166,10 @@ int vw_rpc_req_encode(const struct vw_rpc_req *req, struct vw_buf *buf, struct v
 		failed |= set_u32(j, "deadline_ms", req->deadline_ms);
 	if (req->n_want)
 		failed |= set_want(j, req);
+	if (req->mtu)
+		failed |= set_u32(j, "mtu", req->mtu);
+	if (req->own_attach)
+		failed |= vw_json_set_str(j, "attach", attach_names[req->attach]);
 	if (req->failed)
 		failed |= vw_json_set_bool(j, "failed", true);
 	if (req->op == VW_RPC_GC)
@@ -208,6 +212,21 @@ static int decode_want(const struct vw_json *j, struct vw_rpc_req *req, struct v
 					  "entry %zu of 'want' is no address, or a second one of its family", i);
 		req->n_want++;
 	}
+	return 0;
+}
+
+static int decode_attach(const struct vw_json *j, bool *ret_has, enum vw_attach_mode *ret, struct vw_err *err)
+{
+	const char *text = NULL;
+	int mode;
+
+	if (vw_json_get_str(j, "attach", &text, err) < 0)
+		return -err->eno;
+	mode = text ? index_of(text, attach_names, VW_ARRAY_SIZE(attach_names)) : VW_ATTACH_CLSACT;
+	if (mode < 0)
+		return vw_err_set(err, EINVAL, VW_CNI_DAEMON, "'attach' is \"%.40s\"", text);
+	*ret_has = text;
+	*ret = (enum vw_attach_mode)mode;
 	return 0;
 }
 
@@ -268,6 +287,7 @@ static int decode_fields(const struct vw_json *j, struct vw_rpc_req *req, struct
 	    get_text(j, "pod_name", req->pod_name, VW_ID_MAX, err) < 0 ||
 	    get_text(j, "pod_uid", req->pod_uid, VW_ID_MAX, err) < 0 ||
 	    get_u32(j, "deadline_ms", INT_MAX, &req->deadline_ms, err) < 0 ||
+	    get_u32(j, "mtu", 65535, &req->mtu, err) < 0 || decode_attach(j, &req->own_attach, &req->attach, err) < 0 ||
 	    vw_json_get_bool(j, "failed", &req->failed, err) < 0 || decode_want(j, req, err) < 0)
 		return -err->eno;
 	if (req->op == VW_RPC_ADD || req->op == VW_RPC_DEL || req->op == VW_RPC_CHECK)
@@ -411,8 +431,7 @@ static int wiring_is_whole(const struct vw_rpc_wiring *w, struct vw_err *err)
 int vw_rpc_wiring_decode(const struct vw_json *j, struct vw_rpc_wiring *ret_w, struct vw_err *err)
 {
 	struct vw_rpc_wiring w = {0};
-	const char *attach = NULL;
-	int mode;
+	bool said;
 
 	if (vw_json_get_bool(j, "existing", &w.existing, err) < 0 || vw_json_get_bool(j, "apart", &w.apart, err) < 0 || decode_addresses(j, &w, err) < 0 ||
 	    get_u32(j, "mtu", 65535, &w.mtu, err) < 0 ||
@@ -425,15 +444,10 @@ int vw_rpc_wiring_decode(const struct vw_json *j, struct vw_rpc_wiring *ret_w, s
 	    get_text(j, "eni_ifname", w.eni_ifname, IFNAMSIZ, err) < 0 ||
 	    get_text(j, "pin_from_pod", w.pin_from_pod, VW_PATH_MAX, err) < 0 ||
 	    get_text(j, "pin_to_pod", w.pin_to_pod, VW_PATH_MAX, err) < 0 ||
-	    vw_json_get_str(j, "attach", &attach, err) < 0 || wiring_is_whole(&w, err) < 0) {
+	    decode_attach(j, &said, &w.attach, err) < 0 || wiring_is_whole(&w, err) < 0) {
 		err->cni = VW_CNI_DAEMON;
 		return vw_err_wrap(err, "vpcwired's answer");
 	}
-	mode = attach ? index_of(attach, attach_names, VW_ARRAY_SIZE(attach_names)) : VW_ATTACH_CLSACT;
-	if (mode < 0)
-		return vw_err_set(err, EINVAL, VW_CNI_DAEMON, "vpcwired's answer: 'attach' is \"%.40s\"",
-				  attach);
-	w.attach = (enum vw_attach_mode)mode;
 	*ret_w = w;
 	return 0;
 }

@@ -48,6 +48,8 @@ void vw_attach_file(const struct vw_attach_key *key, char ret[VW_ATTACH_FILE_MAX
 /** vw_attach_is_file() - whether a name in such a folder is one of these (a temp file's is not). */
 bool vw_attach_is_file(const char *name);
 
+enum vw_attach_mode { VW_ATTACH_CLSACT, VW_ATTACH_TCX };
+
 /**
  * struct vw_rpc_req - a request of any kind; what a kind does not use is zero.
  * @key:         ADD, DEL, CHECK.
@@ -57,6 +59,7 @@ bool vw_attach_is_file(const char *name);
  * @deadline_ms: how long the caller waits; the daemon gives up a little earlier. ADD.
  * @want:        ADD: addresses that the attachment is to have, @n_want of them, at most one of each family. @want_optional: any
  *               others will do as well.
+ * @mtu, @attach: ADD: what the plugin's configuration says instead of the daemon's: 0 = nothing, @own_attach false = nothing.
  * @failed:      DEL: an ADD undoes itself (the address was never used: no cool-down).
  * @valid:       GC: attachments that live, @n_valid of them; NULL with @valid_unknown when the runtime sent none.
  * @what, @args: QUERY: what an operator asks ("policy-status") and an object with the particulars, or NULL. Encoding borrows
@@ -73,6 +76,9 @@ struct vw_rpc_req {
 	struct vw_ip want[2];
 	unsigned int n_want;
 	bool want_optional;
+	unsigned int mtu;
+	bool own_attach;
+	enum vw_attach_mode attach;
 	bool failed;
 	struct vw_attach_key *valid;
 	size_t n_valid;
@@ -80,8 +86,6 @@ struct vw_rpc_req {
 	char what[VW_QUERY_MAX];
 	struct vw_json *args;
 };
-
-enum vw_attach_mode { VW_ATTACH_CLSACT, VW_ATTACH_TCX };
 
 /**
  * struct vw_rpc_wiring - how an attachment is wired: the answer to ADD and CHECK.

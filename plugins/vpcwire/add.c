@@ -78,6 +78,9 @@ static int reserve(struct vw_cni_call *call, struct vw_rpc_wiring *ret_w, struct
 	req.n_want = call->wish.n_ip;
 	req.want_optional = call->wish.ip_optional;
 	memcpy(req.want, call->wish.ip, sizeof(req.want));
+	req.mtu = call->conf.mtu;
+	req.own_attach = call->conf.attach != VW_CNI_ATTACH_DEFAULT;
+	req.attach = call->conf.attach == VW_CNI_ATTACH_TCX ? VW_ATTACH_TCX : VW_ATTACH_CLSACT;
 	_Static_assert(VW_CALL_NETNS_MAX <= VW_PATH_MAX, "what was opened fits");
 	snprintf(req.netns, sizeof(req.netns), "%s", call->env.netns);
 	snprintf(req.pod_namespace, sizeof(req.pod_namespace), "%s", call->args.pod_namespace);

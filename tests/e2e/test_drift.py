@@ -49,6 +49,9 @@ for dev in $veth $eni $primary; do
   for side in ingress egress; do echo $dev $side; tc filter show dev $dev $side | sed 's/ tag.*//'; done
   cat /proc/sys/net/ipv4/conf/$dev/rp_filter /proc/sys/net/ipv4/conf/$dev/forwarding /proc/sys/net/ipv6/conf/$dev/forwarding
 done
+for dev in $eni $primary $veth; do
+  ip -6 -o addr show dev $dev to fe80::1; cd /proc/sys/net/ipv6/conf/$dev; grep . accept_ra accept_dad disable_ipv6
+done
 cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv6/conf/$eni/accept_ra
 """
 FLUSH_RULES = """
@@ -90,9 +93,19 @@ LOSSES = [
     ("sysctl", "echo 1 >/proc/sys/net/ipv4/conf/$eni/rp_filter"),
     ("sysctl", "echo 0 >/proc/sys/net/ipv4/conf/$eni/forwarding"),
     ("sysctl", "echo 0 >/proc/sys/net/ipv4/conf/$veth/forwarding"),
+    # what RTM_NEWNETCONF says nothing of
+    ("sysctl", "echo 1 >/proc/sys/net/ipv6/conf/$primary/accept_ra"),
+    ("sysctl", "echo 2 >/proc/sys/net/ipv6/conf/$eni/accept_ra"),
+    ("sysctl", "echo 1 >/proc/sys/net/ipv6/conf/$eni/accept_dad"),
+    ("sysctl", "echo 1 >/proc/sys/net/ipv6/conf/$eni/disable_ipv6"),
+    ("sysctl", "echo 1 >/proc/sys/net/ipv6/conf/$veth/disable_ipv6"),
     ("link", "ip link set $eni down"),
     ("link", "ip link set $eni mtu 1500"),
     ("link", "ip link set $veth down"),
+    ("link", "ip link set $veth mtu 1280"),
+    ("link", "ip link set $veth group default"),
+    ("link", "ip link set $veth address 02:00:00:00:00:99"),
+    ("address", "ip -6 addr del fe80::1/64 dev $veth"),
     ("address", "ip addr del 169.254.1.1/32 dev lo"),
     ("address", "ip addr flush dev $eni"),
     ("address", "ip addr del $eni_addr dev $eni; ip addr add $eni_addr dev $eni"),
@@ -208,6 +221,49 @@ def test_pods_that_come_and_go_wake_nobody(world, settled):
     proc.wait_until(lambda: drift(world.node)["restored"]["rule"] > settled["restored"]["rule"], "the rule to be restored", timeout=SOON_S)
     assert heard(world.node) == before + 1
     for pod in pods:
+        pod.remove()
+
+
+# bpf(2) by hand, for the programs on tcx: what Debian's bpftool does not know. PINS IFNAME: detaches; without more: counts.
+TCX = """import ctypes, os, socket, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+NR = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
+def bpf(command, attr):
+    buf = ctypes.create_string_buffer(attr, len(attr))
+    done = libc.syscall(NR, command, buf, len(attr))
+    if done < 0:
+        sys.exit(os.strerror(ctypes.get_errno()))
+    return done, buf
+OBJ_GET, PROG_DETACH, PROG_QUERY = 7, 9, 16
+link, counts = socket.if_nametoindex(sys.argv[2]), []
+for program, where in (("from_pod", 46), ("to_pod", 47)):
+    if sys.argv[3:] == [program]:
+        path = ctypes.create_string_buffer(f"{sys.argv[1]}/{program}".encode())
+        fd, _ = bpf(OBJ_GET, struct.pack("=QII", ctypes.addressof(path), 0, 0))
+        bpf(PROG_DETACH, struct.pack("=IIIIIIQ", link, fd, where, 0, 0, 0, 0))
+    _, answer = bpf(PROG_QUERY, struct.pack("=IIIIQIIQQQQ", link, where, 0, 0, 0, 0, 0, 0, 0, 0, 0))
+    counts.append(struct.unpack_from("=I", answer.raw, 24)[0])
+print(*counts)
+"""
+
+
+@pytest.mark.parametrize("program", ["from_pod", "to_pod"])
+def test_a_program_that_was_taken_from_tcx_is_put_back(world, settled, program):
+    """The plugin's own configuration may say tcx; the kernel tells nobody when a program is detached there."""
+    pod = world.node.pod()
+    pod.call("ADD", version="1.0.0", conf={"attach": "tcx"})
+    host = next(p["host_ifname"] for p in world.node.info()["pods"] if p["container_id"] == pod.container_id)
+
+    def tcx(*what):
+        return world.node.run("/usr/bin/python3", "-c", TCX, world.names["pins"], host, *what).stdout.split()
+    try:
+        assert tcx() == ["1", "1"]
+        assert sorted(tcx(program)) == ["0", "1"]
+        proc.wait_until(lambda: tcx() == ["1", "1"], lambda: f"the program: {drift(world.node)}", timeout=SOON_S)
+        assert drift(world.node)["restored"]["filter"] == settled["restored"]["filter"] + 1
+        assert "clsact" not in world.node.run("tc", "qdisc", "show", "dev", host).stdout
+    finally:
+        pod.delete()
         pod.remove()
 
 

@@ -518,7 +518,18 @@ void programs_renew(struct daemon *d)
 
 /* --- nobody takes anything of ours away: what drift does about it has tests of its own */
 
-int programs_repair_pod(struct daemon *d, const struct attachment *a, const struct hostnet_truth *t, struct vw_err *err)
+unsigned int programs_look_tcx(struct daemon *d, void (*missing)(struct daemon *d, const struct attachment *a))
+{
+	return 0;
+}
+
+bool hostnet_sysctls_changed(struct hostnet *hn, const struct hostnet_eni *enis, size_t n)
+{
+	return false;
+}
+
+int programs_repair_pod(struct daemon *d, const struct attachment *a, enum attach_hung *hung, const struct hostnet_truth *t,
+			struct vw_err *err)
 {
 	return 0;
 }
@@ -533,7 +544,7 @@ int hostnet_repair(struct hostnet *hn, unsigned int kinds, const struct hostnet_
 	return 0;
 }
 
-int hostnet_pod_repair(struct hostnet *hn, const struct hostnet_pod *pod, const char *owner, const struct hostnet_truth *t,
+int hostnet_pod_repair(struct hostnet *hn, struct hostnet_pod *pod, const char *owner, const struct hostnet_truth *t,
 		       struct vw_err *err)
 {
 	return 1;

@@ -7,6 +7,7 @@
 #include "lib/net/nl.h"
 #include "lib/net/route.h"
 #include "lib/net/rule.h"
+#include "lib/net/conf6.h"
 #include "lib/net/sysctl.h"
 #include "lib/net/tc.h"
 
@@ -627,6 +628,46 @@ static void test_wait_for_mac(void **state)
 	ok(vw_link_wait_mac(ns, &mac, vw_mono_ms(), &l, &err)); /* there already */
 }
 
+static void test_settings_of_ipv6_all_at_once(void **state)
+{
+	enum { PAIRS = VW_CONF6_CHUNK, N = 2 * PAIRS + 1 };
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	struct vw_conf6 got[N];
+	unsigned int index[N];
+	struct vw_link l;
+	struct vw_err err;
+
+	NETNS_OR_SKIP(state);
+	ok(vw_nl_open(&nl, &err));
+	for (unsigned int i = 0; i < PAIRS; i++) {
+		char a[16], z[16];
+
+		snprintf(a, sizeof(a), "a%u", i);
+		snprintf(z, sizeof(z), "z%u", i);
+		(void)vw_link_add_veth(&b, &(struct vw_link_end){ .name = a, .ifindex = 100 + i, .netns_fd = -1 },
+				       &(struct vw_link_end){ .name = z, .ifindex = 200 + i, .netns_fd = -1 });
+		index[i] = 100 + i;
+		index[PAIRS + 1 + i] = 200 + i;
+	}
+	ok(vw_nl_commit(&nl, &b, &err));
+	index[PAIRS] = 99;                      /* there is none */
+	ok(vw_sysctl_if_set(AF_INET6, "a3", "accept_ra", "2", &err));
+	ok(vw_sysctl_if_set(AF_INET6, "z6", "accept_dad", "0", &err));
+	ok(vw_sysctl_if_set(AF_INET6, "z7", "disable_ipv6", "1", &err));
+	ok(vw_conf6_get(&nl, index, N, got, &err));
+	for (unsigned int i = 0; i < N; i++) {
+		assert_int_equal(got[i].known, i != PAIRS);
+		assert_int_equal(got[i].accept_ra, i == PAIRS ? 0 : index[i] == 103 ? 2 : 1);
+		assert_int_equal(got[i].accept_dad, i == PAIRS || index[i] == 206 ? 0 : 1);
+		assert_int_equal(got[i].disable_ipv6, index[i] == 207);
+	}
+	/* nothing is left for who asks next */
+	ok(vw_link_get(&nl, 103, &l, &err));
+	assert_string_equal(l.name, "a3");
+	ok(vw_conf6_get(&nl, index, 0, got, &err));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -642,6 +683,7 @@ int main(void)
 		cmocka_unit_test(test_filters),
 		cmocka_unit_test(test_token_bucket),
 		cmocka_unit_test(test_namespaces),
+		cmocka_unit_test(test_settings_of_ipv6_all_at_once),
 		cmocka_unit_test(test_wait_for_mac),
 	};
 

@@ -333,6 +333,67 @@ static void test_monitor_hears_losses_alone(void **state)
 	vw_nl_close(&l.nl);
 }
 
+/* what a pod's link is made with comes and goes unheard; what somebody changes of it does not */
+static void test_monitor_hears_changes_of_pods_links(void **state)
+{
+	enum { GROUP = 0x56570001, DYING = 0x56570d1e, MTU = 9001 };
+	const struct vw_monitor_want want = {
+		.kinds = VW_EVENT_BIT(VW_EVENT_LINK) | VW_EVENT_BIT(VW_EVENT_ADDR) | VW_EVENT_BIT(VW_EVENT_RULE),
+		.links_below = 0x20000000, .losses = true, .as_made = { .group = GROUP, .dying = DYING, .mtu = MTU, .mac = 0xee50 },
+	};
+	const struct vw_link_end host = { .name = "va", .ifindex = POD, .mac = { { 0xee, 0x56, 10, 0, 0, 1 } }, .mtu = MTU, .group = GROUP, .netns_fd = -1 },
+				 pod = { .name = "vb", .ifindex = POD + 1, .mac = { { 0xee, 0x57, 10, 0, 0, 1 } }, .mtu = MTU, .group = GROUP, .netns_fd = -1 };
+	const struct vw_addr gateway = { .ifindex = POD, .addr = cidr("fe80::1/64"), .flags = VW_ADDR_NODAD },
+			     other = { .ifindex = POD, .addr = cidr("fe80::2/64"), .flags = VW_ADDR_NODAD },
+			     four = { .ifindex = POD, .addr = cidr("10.7.0.1/32") };
+	const struct vw_link_set changes[] = {
+		{ .ifindex = POD, .what = VW_LINK_MTU, .mtu = 1400 },
+		{ .ifindex = POD, .what = VW_LINK_GROUP, .group = 7 },
+		{ .ifindex = POD, .what = VW_LINK_MAC, .mac = { { 0xee, 0x66, 10, 0, 0, 1 } } },
+		{ .ifindex = POD, .what = VW_LINK_DOWN },
+	}, back[] = {
+		{ .ifindex = POD, .what = VW_LINK_MTU, .mtu = MTU },
+		{ .ifindex = POD, .what = VW_LINK_GROUP, .group = GROUP },
+		{ .ifindex = POD, .what = VW_LINK_MAC, .mac = { { 0xee, 0x58, 10, 0, 0, 1 } } },
+		{ .ifindex = POD, .what = VW_LINK_UP },
+	};
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	struct losses l = { .nl = VW_NL_INIT };
+	struct vw_err err;
+
+	NETNS_OR_SKIP(state);
+	ok(vw_nl_open(&l.nl, &err));
+	ok(vw_monitor_new(&want, write_down, l.heard, &l.m, &err));
+	(void)vw_link_add_veth(&b, &host, &pod);
+	(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = POD, .what = VW_LINK_ALIAS | VW_LINK_UP, .alias = "vpcwire:x/y" });
+	(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = POD + 1, .what = VW_LINK_UP });
+	(void)vw_addr_add(&b, &gateway);
+	(void)vw_addr_add(&b, &other);
+	(void)vw_addr_add(&b, &four);
+	EXPECT(&l, &b, "");
+	for (size_t i = 0; i < VW_ARRAY_SIZE(changes); i++) {
+		(void)vw_link_set(&b, &changes[i]);
+		l.heard[0] = 0;
+		do_one(&l, &b);
+		assert_non_null(strstr(so_far(&l), "link "));
+		(void)vw_link_set(&b, &back[i]);
+		EXPECT(&l, &b, "");
+	}
+	(void)vw_addr_replace(&b, &gateway);                    /* went with "down" */
+	(void)vw_addr_add(&b, &other);
+	EXPECT(&l, &b, "");
+	(void)vw_addr_del(&b, &other);
+	(void)vw_addr_del(&b, &four);
+	EXPECT(&l, &b, "");
+	(void)vw_addr_del(&b, &gateway);
+	EXPECT(&l, &b, "addr- ");
+	(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = POD, .what = VW_LINK_GROUP, .group = DYING });
+	(void)vw_link_del_group(&b, DYING);
+	EXPECT(&l, &b, "");
+	vw_monitor_free(l.m);
+	vw_nl_close(&l.nl);
+}
+
 static void test_monitor_leaves_out_what_we_do_ourselves(void **state)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
@@ -414,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_monitor_says_when_events_are_lost),
 		cmocka_unit_test(test_monitor_hears_only_what_it_wants),
 		cmocka_unit_test(test_monitor_hears_losses_alone),
+		cmocka_unit_test(test_monitor_hears_changes_of_pods_links),
 		cmocka_unit_test(test_monitor_leaves_out_what_we_do_ourselves),
 		cmocka_unit_test(test_nft_watch),
 		cmocka_unit_test(test_nft),

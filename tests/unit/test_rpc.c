@@ -66,6 +66,9 @@ static void requests_survive(void **state)
 			assert_int_equal(vw_ip_parse("2001:db8::7", &in.want[1]), 0);
 			in.n_want = 2;
 			in.want_optional = true;
+			in.mtu = 1400;
+			in.own_attach = true;
+			in.attach = VW_ATTACH_TCX;
 		}
 		in.failed = ops[i] == VW_RPC_DEL;
 		assert_int_equal(vw_rpc_req_encode(&in, &b, &err), 0);

@@ -182,7 +182,16 @@ _Static_assert(offsetof(struct ifaddrmsg, ifa_index) == offsetof(struct ifinfoms
 #define DROP BPF_STMT(BPF_RET | BPF_K, 0)
 #define KEEP BPF_STMT(BPF_RET | BPF_K, UINT32_MAX)
 
-#define FILTER_MAX 96
+/* A = where the attribute @type of a link's message is, 0 = it has none; its value is 4 bytes behind */
+#define FIND_ATTR(at, type) \
+	BPF_STMT(BPF_LDX | BPF_IMM, (type)), BPF_STMT(BPF_LD | BPF_IMM, (uint32_t)(at)), \
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_NLATTR))
+#define TO_X BPF_STMT(BPF_MISC | BPF_TAX, 0)
+#define VALUE(size, at) BPF_STMT(BPF_LD | (size) | BPF_IND, (uint32_t)(NLA_HDRLEN + (at)))
+#define AT_LINK_ATTRS (NLMSG_HDRLEN + sizeof(struct ifinfomsg))
+#define AT_ADDR_ATTRS (NLMSG_HDRLEN + sizeof(struct ifaddrmsg))
+
+#define FILTER_MAX 128
 
 struct filter {
 	struct sock_filter code[FILTER_MAX];
@@ -214,12 +223,22 @@ static void filter_own(struct filter *f, uint32_t port)
 }
 
 /*
- * Of links of pods only "somebody has put it down" comes: then IFF_UP alone has changed. In a link that is deleted IFF_RUNNING
- * changes with it (dev_close_many()).
+ * Of links of pods "somebody has put it down" comes: then IFF_UP alone has changed. In a link that is deleted IFF_RUNNING
+ * changes with it (dev_close_many()). And what is not as it was made: the plugin gives a link its group, MTU and MAC in the message
+ * that makes it, so what it does afterwards shows them as they should be. (Group numbers are the kernel's words, MACs are bytes.)
  */
-static void filter_links(struct filter *f, uint32_t pods, bool losses)
+static void filter_links(struct filter *f, uint32_t pods, const struct vw_monitor_want *want)
 {
-	if (losses)
+	const uint32_t group = htonl(want->as_made.group), dying = htonl(want->as_made.dying), mtu = htonl(want->as_made.mtu);
+
+	if (want->losses && want->as_made.group)
+		ON(f, RTM_NEWLINK, WORD(AT_INDEX), IF_BITS(pods, 1, 0), KEEP,
+		   WORD(AT_LINK_CHANGE), IF_EQ(htonl(IFF_UP), 0, 3), WORD(AT_LINK_FLAGS), IF_BITS(htonl(IFF_UP), 1, 0), KEEP,
+		   FIND_ATTR(AT_LINK_ATTRS, IFLA_GROUP), IF_EQ(0, 4, 0), TO_X, VALUE(BPF_W, 0), IF_EQ(dying, 14, 0), IF_EQ(group, 0, 14),
+		   FIND_ATTR(AT_LINK_ATTRS, IFLA_MTU), TO_X, VALUE(BPF_W, 0), IF_EQ(mtu, 0, 8),
+		   FIND_ATTR(AT_LINK_ATTRS, IFLA_ADDRESS), TO_X, VALUE(BPF_H, 0), BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xfff0),
+		   IF_EQ(want->as_made.mac & 0xfff0, 0, 1), DROP, KEEP);
+	else if (want->losses)
 		ON(f, RTM_NEWLINK, WORD(AT_INDEX), IF_BITS(pods, 1, 0), KEEP, WORD(AT_LINK_CHANGE), IF_EQ(htonl(IFF_UP), 0, 2),
 		   WORD(AT_LINK_FLAGS), IF_BITS(htonl(IFF_UP), 0, 1), DROP, KEEP);
 	else
@@ -229,7 +248,10 @@ static void filter_links(struct filter *f, uint32_t pods, bool losses)
 
 static void filter_losses(struct filter *f, uint32_t pods)
 {
-	ON(f, RTM_DELADDR, WORD(AT_INDEX), IF_BITS(pods, 0, 1), DROP, KEEP);
+	/* of a pod's link the gateway's fe80::1 alone: the kernel's own come and go with it */
+	ON(f, RTM_DELADDR, WORD(AT_INDEX), IF_BITS(pods, 1, 0), KEEP,
+	   FIND_ATTR(AT_ADDR_ATTRS, IFA_ADDRESS), IF_EQ(0, 6, 0), TO_X, VALUE(BPF_W, 0), IF_EQ(0xfe800000, 0, 3),
+	   VALUE(BPF_W, 12), IF_EQ(1, 0, 1), KEEP, DROP);
 	ON(f, RTM_DELRULE, KEEP);
 	ON(f, RTM_NEWROUTE, HALF(AT_FLAGS), IF_BITS(htons(NLM_F_REPLACE), 1, 0), DROP, BYTE(AT_PROTOCOL), IF_EQ(VW_RTPROT, 0, 1),
 	   DROP, KEEP);
@@ -253,7 +275,7 @@ static int monitor_leave_out(int fd, const struct vw_monitor_want *want)
 		if (want->own[i])
 			filter_own(&f, want->own[i]);
 	if (pods || want->losses)
-		filter_links(&f, pods, want->losses);
+		filter_links(&f, pods, want);
 	if (want->losses)
 		filter_losses(&f, pods);
 	f.code[f.n++] = others[want->losses];

@@ -76,13 +76,19 @@ struct vw_monitor;
  *               anybody is woken for them; 0 = all links.
  * @losses:      only what can be a loss: of addresses, rules, routes, qdiscs and filters that they went or were replaced, of
  *               routes only those of VW_RTPROT or in another's place; of links that @links_below leaves out that they were put
- *               down, or a sysctl of theirs changed.
+ *               down, changed (@as_made), lost a link-local address ...::1, or a sysctl of theirs changed.
+ * @as_made:     with @losses, of links that @links_below leaves out: what they are made with, the group in which they are deleted. Those that have
+ *               something else come as well. All of them, or @group 0 = not looked at. @mac: its first 12 bits, 0xee50 = ee:5*.
  * @own:         port ids (struct vw_nl) whose doing is left out; 0 = none.
  */
 struct vw_monitor_want {
 	unsigned int kinds;
 	unsigned int links_below;
 	bool losses;
+	struct {
+		uint32_t group, dying, mtu;
+		uint16_t mac;
+	} as_made;
 	uint32_t own[2];
 };
 
