@@ -230,7 +230,7 @@ $(B)/headers-bpf/%.h.ok: %.h $(B)/.flags
 
 # --- tests --------------------------------------------------------------------------------------------------------------
 
-.PHONY: check check-all unit bpf policy fuzz-replay sim-tests fabric-tests conformance eni-tests e2e faults check-layers check-headers build-tests demo demo-run bench bench-run bench-fleet bench-kills fuzz deps
+.PHONY: check check-all check-sanitized sanitized unit bpf policy fuzz-replay sim-tests fabric-tests conformance eni-tests e2e faults check-layers check-headers build-tests demo demo-run bench bench-run bench-fleet bench-kills fuzz deps
 export VPCWIRE_BUILD := $(abspath $(B))
 runner := $(PYTHON) mk/run-tests.py
 # folders of Python tests, each a pytest run; K='expression' picks some of a folder's, as pytest -k does
@@ -246,9 +246,29 @@ check: deps
 	+@$(MAKE) $(jobs) build-tests
 	+@$(MAKE) check-all
 check-all: export KILL_TWICE := 1
-check-all: build-tests
+check-all: build-tests sanitized
 	@$(runner) --log-dir $(B)/test-logs unit $(unit_programs) -- bpf $(bpf_programs) -- \
-		policy $(policy_programs) -- fuzz $(fuzz_programs) -- layers -- headers $(HEADERS) $(foreach d,$(PYTEST_DIRS),-- pytest $d)
+		policy $(policy_programs) -- fuzz $(fuzz_programs) -- layers -- headers $(HEADERS) $(foreach d,$(PYTEST_DIRS),-- pytest $d) \
+		$(sanitized_suite)
+
+# The CNI plugins alone with sanitizers, everything behind them without: the rows of the conformance checklist on which a container
+# runtime depends, in check too. A build that is sanitized as a whole has them anyway.
+SANITIZED_WITH := address,undefined
+sanitized_dir  := $(B)/sanitized
+sanitized_suite = $(if $(SANITIZE),,-- sanitized $(sanitized_dir) tests/conformance -m runtime)
+plugins := $(foreach p,$(PROGS),$(if $(filter $(CNIBINDIR),$($p_INSTALL)),$p))
+.PHONY: plugins
+plugins: $(plugins:%=$(B)/bin/%)
+sanitized: all
+ifeq ($(SANITIZE),)
+	+@$(MAKE) SANITIZE=$(SANITIZED_WITH) plugins
+	@rm -rf $(sanitized_dir)/bin && mkdir -p $(sanitized_dir)/bin
+	@ln -f $(programs) $(sanitized_dir)/bin/
+	@ln -f $(plugins:%=$(BUILD)-$(subst $(comma),-,$(SANITIZED_WITH))/bin/%) $(sanitized_dir)/bin/
+	@ln -sfn ../lib $(sanitized_dir)/lib
+endif
+check-sanitized: sanitized
+	@$(runner) --log-dir $(B)/test-logs $(wordlist 2,99,$(sanitized_suite)) $(if $(K),-k '$(K)')
 unit: $(unit_programs)
 	@$(runner) --log-dir $(B)/test-logs unit $^
 bpf: $(bpf_programs)

@@ -11,6 +11,7 @@ usage: run-tests.py [--log-dir DIR] SUITE ARG... [-- SUITE ARG...]...
   layers             mk/check-layers.py
   headers FILE...    `make check-headers`, one test per header
   pytest DIR... ARG...  pytest, when there is a DIR
+  sanitized BUILD DIR ARG...  pytest on another build: `make sanitized`
 
 Only failures are shown in full; every suite's whole output is kept in the log folder. The last line is
 `N passed, N failed` (with `, N skipped` when some were), and the exit code is non-zero when any failed or none ran.
@@ -160,15 +161,17 @@ def run_headers(headers, logs):
     return totals
 
 
-def run_pytest(args, logs):
+def run_pytest(args, logs, build=None):
+    """pytest ARGS, on the programs of `build` if it is given."""
     if not args:
         return Totals()
-    report = logs / f"pytest-{pathlib.Path(args[0]).name}.xml"
+    report = logs / f"{'sanitized' if build else 'pytest'}-{pathlib.Path(args[0]).name}.xml"
     report.unlink(missing_ok=True)
     # pytest would keep the last runs' files in /tmp; a short path, because sockets are made in it
     with tempfile.TemporaryDirectory(prefix="vpcwire-test-") as scratch:
         argv = ["/usr/bin/python3", "-m", "pytest", f"--junitxml={report}", f"--basetemp={scratch}/t", *args]
-        code, _ = run(argv, PYTEST_LIMIT_S, {"PYTHONDONTWRITEBYTECODE": "1"}, live=True)
+        env = {"PYTHONDONTWRITEBYTECODE": "1", **({"VPCWIRE_BUILD": str(TOP / build)} if build else {})}
+        code, _ = run(argv, PYTEST_LIMIT_S, env, live=True)
     totals = Totals()
     if report.exists():
         head = re.search(r'<testsuite [^>]*?errors="(\d+)" failures="(\d+)" skipped="(\d+)" tests="(\d+)"', report.read_text())
@@ -209,6 +212,8 @@ def main():
             totals = run_headers(rest, logs)
         elif name == "pytest":
             totals = run_pytest(rest, logs)
+        elif name == "sanitized":
+            totals = run_pytest(rest[1:], logs, build=rest[0])
         else:
             sys.exit(f"unknown suite {name}")
         print(f"-- {name}: {totals.line()} ({time.monotonic() - start:.1f} s)", flush=True)

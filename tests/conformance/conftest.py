@@ -5,7 +5,6 @@ network namespaces of the test's own process, with a scripted daemon. Pods are f
 import ctypes
 import os
 import pathlib
-import re
 import subprocess
 import sys
 
@@ -13,14 +12,26 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 
-from tests.conformance.plugins import PLUGINS  # noqa: E402
+from tests.conformance.plugins import PLUGINS, RUNTIME_ROWS, row_of  # noqa: E402
 from tests.harness import proc  # noqa: E402
 from tests.harness.lab import Lab  # noqa: E402
-from tests.harness.limits import (pytest_collection_modifyitems, pytest_configure,  # noqa: E402, F401 - hooks
-                                  pytest_runtest_call, pytest_runtest_makereport)
+from tests.harness import limits  # noqa: E402
+from tests.harness.limits import pytest_runtest_call, pytest_runtest_makereport  # noqa: E402, F401 - hooks
 from tests.harness.netns import private_mounts, unshare_net  # noqa: E402, F401 - a fixture
 
 libc = ctypes.CDLL(None, use_errno=True)
+
+
+def pytest_configure(config):
+    limits.pytest_configure(config)
+    config.addinivalue_line("markers", "runtime: a row on which a container runtime depends (plugins.RUNTIME_ROWS)")
+
+
+def pytest_collection_modifyitems(items):
+    limits.pytest_collection_modifyitems(items)
+    for item in items:
+        if row_of(item.name) in RUNTIME_ROWS:
+            item.add_marker(pytest.mark.runtime)
 
 
 def bare(plugin, tmp_path):
@@ -49,8 +60,7 @@ def node(bare_node):
 
 @pytest.fixture(params=PLUGINS.values(), ids=PLUGINS)
 def plugin(request):
-    row = re.match(r"test_row_(\d\d)_", request.node.name)
-    reason = request.param.without.get(int(row[1])) if row else None
+    reason = request.param.without.get(row_of(request.node.name))
     if reason:
         pytest.skip(f"no meaning for {request.param.name}: {reason}")
     return request.param

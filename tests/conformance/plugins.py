@@ -5,6 +5,7 @@ nothing there (`without`: row -> why).
 import contextlib
 import functools
 import ipaddress
+import re
 
 from tests.conformance.bridgenode import BridgeSubject
 from tests.conformance.eninode import EniSubject
@@ -265,3 +266,13 @@ class VpcwireBridge(VpcwireEni):
 
 
 PLUGINS = {p.name: p for p in (Vpcwire(), VpcwireEni(), VpcwireBridge())}
+
+# The 30 rows on which containerd, CRI-O, podman or nerdctl depend: how they call (verbs, environment, keys, several at once), what
+# they read (results, versions, errors), and what they rely on when things go wrong (killed, repeated, too late).
+RUNTIME_ROWS = {1, 2, 3, 5, 6, 9, 11, 13, 15, 20, 21, 22, 23, 24, 26, 27, 28, 29, 30, 31, 32, 34, 40, 44, 46, 48, 53, 56, 57, 58}
+
+
+def row_of(test_name):
+    """The number of the row that a test is, or None."""
+    found = re.match(r"test_row_(\d\d)_", test_name)
+    return int(found[1]) if found else None

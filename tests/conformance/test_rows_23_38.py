@@ -91,6 +91,13 @@ def calls_of(subject, pod, command):
     return calls
 
 
+def deaths(calls):
+    """All of them; of a sanitized program, whose next run is what takes the time, the first of each system call and every fifth."""
+    if not proc.SANITIZED:
+        return calls
+    return [(name, nth) for i, (name, nth) in enumerate(calls) if i % 5 == 0 or name not in {n for n, _ in calls[:i]}]
+
+
 def killed(subject, pod, command, name, nth):
     done = traced(subject, pod, command, "/dev/null", "-e", f"inject={name}:signal=SIGKILL:when={nth}")
     assert done.returncode != 0 and not done.stdout, f"{command} lived through {name} number {nth}"
@@ -138,13 +145,13 @@ def test_row_27_an_add_killed_at_any_call_leaves_nothing_after_del(subject):
     before = subject.snapshot()
     calls = calls_of(subject, pod, "ADD")
     subject.delete(pod)
-    for name, nth in calls:
+    for name, nth in deaths(calls):
         killed(subject, pod, "ADD", name, nth)
         subject.delete(pod)
     subject.settled(before)
     # and a DEL that is killed is finished by the next one
     calls = None
-    for name, nth in [("none", 0)] + calls_after_add(subject, pod):
+    for name, nth in [("none", 0)] + deaths(calls_after_add(subject, pod)):
         if name != "none":
             killed(subject, pod, "DEL", name, nth)
             subject.delete(pod)
