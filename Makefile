@@ -18,7 +18,7 @@
 #   make deb            a Debian package of what make install installs -> build/vpcwire_*.deb
 #   Knobs: V=1  CC=clang  DEVELOPER=1 (-Werror)  SANITIZE=address,undefined  COVERAGE=1  BUILD=dir
 
-VERSION   := 0.1.0
+VERSION   ?= 0.1.0
 PREFIX    ?= /usr
 SBINDIR   ?= $(PREFIX)/sbin
 BINDIR    ?= $(PREFIX)/bin
@@ -65,6 +65,7 @@ ifneq ($(filter-out 0,$(DEVELOPER)),)
 WARNINGS += -Werror
 endif
 OPT      ?= -O2
+BPF_CFLAGS ?=
 CPPFLAGS ?=
 CFLAGS   ?=
 LDFLAGS  ?=
@@ -191,7 +192,7 @@ fuzz_programs := $(FUZZERS:%=$(B)/tests/fuzz/%)
 
 # -mcpu=v3: 32-bit registers and jumps, Linux 5.1
 bpf_cc = $(CLANG) -target bpf -mcpu=v3 -O2 -g -std=gnu17 -Wall -Wextra -Wno-unused-parameter $(if $(filter-out 0,$(DEVELOPER)),-Werror) \
-	-I. -idirafter /usr/include/$$(uname -m)-linux-gnu
+	-I. -idirafter /usr/include/$$(uname -m)-linux-gnu $(BPF_CFLAGS)
 
 # BPF objects: they are GPL-2.0 OR BSD-2-Clause, unlike the rest; each file says so.
 $(B)/gen/%.bpf.o: $(BPF_SRC_DIR)/%.bpf.c $(B)/.flags

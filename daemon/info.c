@@ -242,7 +242,7 @@ static int add_config(const struct daemon *d, struct vw_json *root)
 
 static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
 {
-	return vw_json_set_int(root, "v", VW_RPC_VERSION_MAX) < 0 || vw_json_set_str(root, "version", VW_VERSION) < 0 ||
+	return vw_json_set_str(root, "version", VW_VERSION) < 0 ||
 	       vw_json_set_str(root, "instance_id", d->node.instance_id) < 0 ||
 	       vw_json_set_str(root, "instance_type", d->node.instance_type) < 0 || vw_json_set_str(root, "zone", d->node.zone) < 0 ||
 	       vw_json_set_bool(root, "ready", d->ready) < 0 || vw_json_set_bool(root, "discovered", d->discovered) < 0 ||
@@ -253,11 +253,11 @@ static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
 		       -ENOMEM : 0;
 }
 
-int info_print(struct daemon *d, struct vw_buf *buf, struct vw_err *err)
+int info_print(struct daemon *d, unsigned int v, struct vw_buf *buf, struct vw_err *err)
 {
 	vw_auto_json struct vw_json *root = vw_json_new_object();
 
-	if (info_fill(d, root, false) < 0 || vw_json_print(root, 0, buf) < 0)
+	if (vw_json_set_int(root, "v", v) < 0 || info_fill(d, root, false) < 0 || vw_json_print(root, 0, buf) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
 	return vw_buf_err(buf) < 0 ? vw_err_set(err, EMSGSIZE, 0, "the node's state does not fit into one reply") : 0;
 }

@@ -173,34 +173,66 @@ int programs_repair_enis(struct daemon *d, const struct hostnet_truth *t, struct
 
 /* --- after an upgrade */
 
-static void attach_pods(struct daemon *d)
+/* Return: 1 = ours hangs there by tcx, in the place of the former if that did, 0 = neither does, -errno */
+static int swap_tcx(const struct vw_filter *f, const int *formers, unsigned int n, struct vw_err *err)
+{
+	uint32_t id;
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < n; i++) {
+		r = vw_bpf_prog_id(formers[i], &id, err);
+		if (r == 0)
+			r = vw_bpf_tcx_has(f->ifindex, f->dir, id, err);
+		if (r > 0)
+			r = vw_bpf_tcx_replace(f->ifindex, f->dir, f->prog_fd, formers[i], err) < 0 ? -err->eno : 1;
+	}
+	if (r == -EINVAL || r == -ENODEV)       /* a kernel without tcx; a link that has gone */
+		return 0;
+	if (r == 0 && n && vw_bpf_prog_id(f->prog_fd, &id, err) == 0)
+		return vw_bpf_tcx_has(f->ifindex, f->dir, id, err) == 1;
+	return r;
+}
+
+static int renew_pod(struct daemon *d, const struct attachment *a, const struct np_formers *formers, struct vw_err *err)
+{
+	struct vw_filter f[2];
+	int in, out;
+
+	pod_filters(d, a, f);
+	in = swap_tcx(&f[0], formers->from_pod, formers->n_from_pod, err);
+	out = in < 0 ? in : swap_tcx(&f[1], formers->to_pod, formers->n_to_pod, err);
+	if (out < 0)
+		return out;
+	return in && out ? 0 : attach(d, f, 2, err);
+}
+
+static bool renew_pods(struct daemon *d, const struct np_formers *formers)
 {
 	struct attachment *a, *tmp;
 	struct vw_err err;
+	bool all = true;
 
-	if (d->cfg->attach == VW_ATTACH_TCX && d->attach.n) {
-		/* NEEDSWORK: tcx replaces only by the old program's fd, which is gone with its pin; keep it open across the swap */
-		vw_warn("pods attached by tcx keep the former eBPF program until they are restarted");
-		return;
-	}
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
-		struct vw_filter f[2];
-
-		if (a->superseded)
+		if (a->superseded || renew_pod(d, a, formers, &err) == 0)
 			continue;
-		pod_filters(d, a, f);
-		if (attach(d, f, 2, &err) < 0)
-			vw_error("the new eBPF programs could not be attached to a living pod", "container_id=%s err=\"%s\"",
-				 a->container_id, err.msg);
+		all = false;
+		vw_error("the new eBPF programs could not be attached to a living pod, retrying at the next start",
+			 "container_id=%s err=\"%s\"", a->container_id, err.msg);
 	}
+	return all;
 }
 
 void programs_renew(struct daemon *d)
 {
+	struct np_formers formers;
 	struct vw_err err;
+	bool done = np_formers_open(d->np, &formers, &err) == 0;
 
-	if (np_replaced(d->np))
-		attach_pods(d);
-	if (np_unpin_former(d->cfg->bpf_dir, &err) < 0)
+	if (!done)
+		vw_warn("the eBPF programs of another version could not be looked at", "err=\"%s\"", err.msg);
+	else if (np_replaced(d->np) || formers.n_from_pod || formers.n_to_pod)
+		done = renew_pods(d, &formers);
+	np_formers_close(&formers);
+	if (done && np_unpin_former(d->cfg->bpf_dir, &err) < 0)
 		vw_warn("the eBPF maps of another version stay in memory", "err=\"%s\"", err.msg);
 }

@@ -20,6 +20,7 @@ struct rpc_conn {
 	struct rpc_server *server;
 	int fd;
 	bool held;
+	unsigned int version;           /* agreed on with its request */
 	struct loop_fd *watch;
 	struct loop_timer *silence;
 	LIST_ENTRY(rpc_conn) entry;
@@ -61,6 +62,11 @@ static void conn_send(struct rpc_conn *c, const struct vw_buf *message)
 		vw_warn("a reply could not be sent, ignoring", "err=\"%s\"", strerror(-r));
 }
 
+unsigned int rpc_conn_version(const struct rpc_conn *conn)
+{
+	return conn->version;
+}
+
 void rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message)
 {
 	conn_send(conn, message);
@@ -72,7 +78,7 @@ void rpc_conn_fail(struct rpc_conn *conn, const struct vw_err *failure)
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
 	struct vw_err err;
 
-	if (vw_rpc_error_encode(failure, &b, &err) == 0)
+	if (vw_rpc_error_encode(conn->version, failure, &b, &err) == 0)
 		conn_send(conn, &b);
 	conn_close(conn);
 }
@@ -102,6 +108,7 @@ static void conn_request(struct rpc_conn *c, ssize_t n)
 		rpc_conn_fail(c, &err);
 		return;
 	}
+	c->version = vw_rpc_version_of(&req);
 	s->ops->handle(c, &req, s->arg);
 	vw_rpc_req_done(&req);
 }
@@ -137,6 +144,7 @@ static int conn_new(struct rpc_server *s, int take_fd)
 	if (!c)
 		return -ENOMEM;
 	c->server = s;
+	c->version = VW_RPC_VERSION_MIN;
 	c->fd = fd;
 	if (loop_timer_new(s->loop, on_silence, c, &c->silence) < 0 ||
 	    loop_fd_watch(s->loop, fd, on_readable, c, &c->watch) < 0) {

@@ -32,6 +32,8 @@ int rpc_server_new(struct loop *loop, const char *socket_path, const struct rpc_
 /** rpc_server_free() - closes the socket and every connection; unanswered peers see the end of the connection. */
 void rpc_server_free(struct rpc_server *s);
 
+/** rpc_conn_version() - of the protocol, in which this peer is to be answered. */
+unsigned int rpc_conn_version(const struct rpc_conn *conn);
 /** rpc_conn_reply() - send @message and close. @conn is gone afterwards. */
 void rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message);
 /** rpc_conn_fail() - send @failure as an error reply and close. */

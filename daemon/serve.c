@@ -54,7 +54,7 @@ static void answer_wiring(struct rpc_conn *conn, const struct vw_rpc_wiring *w)
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
 	struct vw_err err;
 
-	if (vw_rpc_wiring_encode(w, &b, &err) < 0)
+	if (vw_rpc_wiring_encode(rpc_conn_version(conn), w, &b, &err) < 0)
 		rpc_conn_fail(conn, &err);
 	else
 		rpc_conn_reply(conn, &b);
@@ -65,7 +65,7 @@ static void answer_ok(struct rpc_conn *conn)
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
 	struct vw_err err;
 
-	if (vw_rpc_ok_encode(&b, &err) < 0)
+	if (vw_rpc_ok_encode(rpc_conn_version(conn), &b, &err) < 0)
 		rpc_conn_fail(conn, &err);
 	else
 		rpc_conn_reply(conn, &b);
@@ -232,7 +232,7 @@ static void handle_status(struct daemon *d, struct rpc_conn *conn)
 	struct vw_err err;
 
 	info_status(d, &st);
-	if (vw_rpc_status_encode(&st, &b, &err) < 0)
+	if (vw_rpc_status_encode(rpc_conn_version(conn), &st, &b, &err) < 0)
 		rpc_conn_fail(conn, &err);
 	else
 		rpc_conn_reply(conn, &b);
@@ -243,7 +243,7 @@ static void handle_info(struct daemon *d, struct rpc_conn *conn)
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT_MAX(VW_RPC_MAX);
 	struct vw_err err;
 
-	if (info_print(d, &b, &err) < 0)
+	if (info_print(d, rpc_conn_version(conn), &b, &err) < 0)
 		rpc_conn_fail(conn, &err);
 	else
 		rpc_conn_reply(conn, &b);
@@ -255,7 +255,8 @@ static void handle_query(struct daemon *d, struct rpc_conn *conn, const struct v
 	struct vw_json *result = NULL;
 	struct vw_err err;
 
-	if (query_answer(d, req->what, req->args, &result, &err) < 0 || vw_rpc_result_encode(result, &b, &err) < 0)
+	if (query_answer(d, req->what, req->args, &result, &err) < 0 ||
+	    vw_rpc_result_encode(rpc_conn_version(conn), result, &b, &err) < 0)
 		rpc_conn_fail(conn, &err);
 	else
 		rpc_conn_reply(conn, &b);

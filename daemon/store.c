@@ -4,6 +4,9 @@
  * Every write is one transaction. Values are bound and read by position; addresses, CIDRs and MACs are stored as text,
  * so that `sqlite3 state.db` is readable in a bug report, and are parsed again on the way in: a row that does not parse
  * makes the whole file "damaged" (see store_open()), it is never half-used.
+ *
+ * A downgrade finds the file of a later schema. Statements therefore name their columns, and a schema that only adds some leaves
+ * the lowest one that can still use it in meta's "schema_min": what that reads, it reads as it is.
  */
 #include "daemon/store.h"
 
@@ -32,7 +35,8 @@ static const char *const stmt_sql[S_COUNT] = {
 	[S_BEGIN] = "BEGIN IMMEDIATE",
 	[S_COMMIT] = "COMMIT",
 	[S_ROLLBACK] = "ROLLBACK",
-	[S_ATTACH_PUT] = "INSERT INTO attachment VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+	[S_ATTACH_PUT] = "INSERT INTO attachment (container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, addr, slot,"
+			 " host_ifname, eni_id, created_ms, addr6, branch) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 			 " ON CONFLICT (container_id, ifname) DO UPDATE SET network=excluded.network, netns=excluded.netns,"
 			 " pod_namespace=excluded.pod_namespace, pod_name=excluded.pod_name, pod_uid=excluded.pod_uid,"
 			 " addr=excluded.addr, slot=excluded.slot, host_ifname=excluded.host_ifname, eni_id=excluded.eni_id,"
@@ -40,22 +44,23 @@ static const char *const stmt_sql[S_COUNT] = {
 	[S_ATTACH_DEL] = "DELETE FROM attachment WHERE container_id=? AND ifname=?",
 	[S_ATTACH_EACH] = "SELECT container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, addr, slot,"
 			  " host_ifname, eni_id, created_ms, addr6, branch FROM attachment ORDER BY created_ms",
-	[S_COOL_PUT] = "INSERT OR REPLACE INTO cooling VALUES (?,?)",
+	[S_COOL_PUT] = "INSERT OR REPLACE INTO cooling (addr, until_ms) VALUES (?,?)",
 	[S_COOL_DEL] = "DELETE FROM cooling WHERE addr=?",
 	[S_COOL_EXPIRE] = "DELETE FROM cooling WHERE until_ms<=?",
 	[S_COOL_EACH] = "SELECT addr, until_ms FROM cooling",
-	[S_ENI_PUT] = "INSERT OR REPLACE INTO eni VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+	[S_ENI_PUT] = "INSERT OR REPLACE INTO eni (id, attachment_id, mac, number, device, card, is_primary, subnet_id, subnet,"
+		      " primary_ip, ip6, block6) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
 	[S_ENI_DEL] = "DELETE FROM eni WHERE id=?",
 	[S_ENI_EACH] = "SELECT id, attachment_id, mac, number, device, card, is_primary, subnet_id, subnet, primary_ip,"
 		       " ip6, block6 FROM eni ORDER BY number",
-	[S_SLOT_PUT] = "INSERT OR REPLACE INTO eni_slot VALUES (?,?)",
+	[S_SLOT_PUT] = "INSERT OR REPLACE INTO eni_slot (eni_id, cidr) VALUES (?,?)",
 	[S_SLOT_CLEAR] = "DELETE FROM eni_slot WHERE eni_id=?",
 	[S_SLOT_EACH] = "SELECT cidr FROM eni_slot WHERE eni_id=? ORDER BY cidr",
-	[S_INTENT_PUT] = "INSERT OR REPLACE INTO intent VALUES (?,?,?,?,?,?)",
+	[S_INTENT_PUT] = "INSERT OR REPLACE INTO intent (token, kind, subnet_id, n_prefixes, n_addrs, created_unix) VALUES (?,?,?,?,?,?)",
 	[S_INTENT_DEL] = "DELETE FROM intent WHERE token=?",
 	[S_INTENT_EACH] = "SELECT token, kind, subnet_id, n_prefixes, n_addrs, created_unix FROM intent ORDER BY created_unix",
 	[S_META_GET] = "SELECT value FROM meta WHERE key=?",
-	[S_META_PUT] = "INSERT OR REPLACE INTO meta VALUES (?,?)",
+	[S_META_PUT] = "INSERT OR REPLACE INTO meta (key, value) VALUES (?,?)",
 };
 
 /*
@@ -607,6 +612,20 @@ static int user_version(struct store *s, int *ret, struct vw_err *err)
 	return r;
 }
 
+/* a later schema that says that this one can use it */
+static bool serves_us(struct store *s, int version)
+{
+	sqlite3_stmt *st = NULL;
+	uint64_t min = 0;
+	bool told = version > STORE_SCHEMA &&
+		    sqlite3_prepare_v2(s->db, "SELECT value FROM meta WHERE key='schema_min'", -1, &st, NULL) == SQLITE_OK &&
+		    sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0) &&
+		    vw_parse_u64((const char *)sqlite3_column_text(st, 0), 1, INT32_MAX, &min) == 0;
+
+	sqlite3_finalize(st);
+	return told && min <= STORE_SCHEMA;
+}
+
 static int ignore_attach(const struct store_attachment *a, void *arg) { (void)a; (void)arg; return 0; }
 static int ignore_cooling(const struct vw_ip *ip, uint64_t t, void *arg) { (void)ip; (void)t; (void)arg; return 0; }
 static int ignore_eni(const struct store_eni *e, void *arg) { (void)e; (void)arg; return 0; }
@@ -680,7 +699,7 @@ static int open_once(const char *path, struct store **ret_store, struct vw_err *
 		r = exec_sql(s, migrate2_sql, "bringing the tables up to date", err);
 	} else if (r == 0 && version == 3) {
 		r = exec_sql(s, migrate3_sql, "bringing the tables up to date", err);
-	} else if (r == 0 && version != STORE_SCHEMA) {
+	} else if (r == 0 && version != STORE_SCHEMA && !serves_us(s, version)) {
 		r = vw_err_set(err, EBADMSG, VW_CNI_IO, "state store: schema %d, this vpcwired reads %d", version,
 			       STORE_SCHEMA);
 	}

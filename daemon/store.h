@@ -16,7 +16,7 @@ struct vw_buf;
  * SQLite in <run_dir>/state.db. The folder is a tmpfs and containers do not survive a boot, so nothing needs an
  * fsync (synchronous=OFF; WAL, so that kill -9 at any instant leaves the last committed state). The boot id is stored:
  * another one drops attachments, cooling addresses and intents. Times are CLOCK_BOOTTIME milliseconds.
- * A file that is damaged or of another schema is moved aside (state.db.bad-<unix time>), never deleted; the daemon then
+ * A file of a later schema is used as it is if that says so (meta "schema_min"); one that is damaged or of another schema is moved aside (state.db.bad-<unix time>), never deleted; the daemon then
  * re-learns attachments from the kernel.
  * Used only by the loop's thread.
  */

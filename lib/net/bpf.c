@@ -80,6 +80,19 @@ int vw_bpf_tcx_attach(unsigned int ifindex, enum vw_tc_dir dir, int prog_fd, str
 	return vw_err_sys(err, errno, VW_CNI_KERNEL, "attaching a tcx program to interface %u", ifindex);
 }
 
+int vw_bpf_tcx_replace(unsigned int ifindex, enum vw_tc_dir dir, int prog_fd, int old_fd, struct vw_err *err)
+{
+	union bpf_attr attr = {0};
+
+	attr.target_fd = ifindex;
+	attr.attach_bpf_fd = (uint32_t)prog_fd;
+	attr.attach_type = attach_type(dir);
+	attr.attach_flags = BPF_F_REPLACE;
+	attr.replace_bpf_fd = (uint32_t)old_fd;
+	return sys_bpf(BPF_PROG_ATTACH, &attr, sizeof(attr)) == 0 ?
+		       0 : vw_err_sys(err, errno, VW_CNI_KERNEL, "replacing a tcx program of interface %u", ifindex);
+}
+
 int vw_bpf_tcx_has(unsigned int ifindex, enum vw_tc_dir dir, uint32_t prog_id, struct vw_err *err)
 {
 	uint32_t ids[TCX_PROGS_MAX] = {0};

@@ -20,6 +20,9 @@
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
+
+#define AWAY_PAUSE_MS 10
 
 static int timed_out(const char *socket_path, struct vw_err *err)
 {
@@ -162,4 +165,30 @@ int vw_rpc_call(const char *socket_path, const struct vw_rpc_req *req, uint64_t 
 		return (int)n;
 	return large >= 0 ? decode_large(large, ret_reply, err)
 			  : vw_rpc_reply_decode(packet, (size_t)n, ret_reply, err);
+}
+
+/* nobody there, or gone without a word: it may be between two lives */
+static bool is_away(int eno)
+{
+	return eno == ECONNREFUSED || eno == ECONNRESET || eno == EPIPE;
+}
+
+int vw_rpc_call_again(const char *socket_path, const struct vw_rpc_req *req, uint64_t deadline_ms, unsigned int away_ms,
+		      struct vw_json **ret_reply, struct vw_err *err)
+{
+	static const struct timespec pause = {.tv_nsec = AWAY_PAUSE_MS * 1000000};
+	uint64_t until = 0;
+
+	for (;;) {
+		int r = vw_rpc_call(socket_path, req, deadline_ms, ret_reply, err);
+		uint64_t now;
+
+		if (r == 0 || !is_away(err->eno))
+			return r;
+		now = vw_mono_ms();
+		until = until ? until : now + away_ms;
+		if (now >= until || now + AWAY_PAUSE_MS >= deadline_ms)
+			return r;
+		(void)nanosleep(&pause, NULL);
+	}
 }

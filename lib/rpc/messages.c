@@ -334,11 +334,17 @@ void vw_rpc_req_done(struct vw_rpc_req *req)
 
 /* --- replies */
 
-static struct vw_json *reply(int *failed)
+unsigned int vw_rpc_version_of(const struct vw_rpc_req *req)
+{
+	return req->vmax < VW_RPC_VERSION_MAX ? req->vmax : VW_RPC_VERSION_MAX;
+}
+
+/* @v: the version that was agreed on */
+static struct vw_json *reply(unsigned int v, int *failed)
 {
 	struct vw_json *j = vw_json_new_object();
 
-	*failed = set_u32(j, "v", VW_RPC_VERSION_MAX);
+	*failed = set_u32(j, "v", v);
 	return j;
 }
 
@@ -359,10 +365,10 @@ static int set_addresses(struct vw_json *j, const struct vw_rpc_wiring *w)
 	return failed | vw_json_set(j, "addresses", arr);
 }
 
-int vw_rpc_wiring_encode(const struct vw_rpc_wiring *w, struct vw_buf *buf, struct vw_err *err)
+int vw_rpc_wiring_encode(unsigned int v, const struct vw_rpc_wiring *w, struct vw_buf *buf, struct vw_err *err)
 {
 	int failed;
-	vw_auto_json struct vw_json *j = reply(&failed);
+	vw_auto_json struct vw_json *j = reply(v, &failed);
 
 	failed |= vw_json_set_bool(j, "existing", w->existing);
 	failed |= set_addresses(j, w);
@@ -452,10 +458,10 @@ int vw_rpc_wiring_decode(const struct vw_json *j, struct vw_rpc_wiring *ret_w, s
 	return 0;
 }
 
-int vw_rpc_status_encode(const struct vw_rpc_status *st, struct vw_buf *buf, struct vw_err *err)
+int vw_rpc_status_encode(unsigned int v, const struct vw_rpc_status *st, struct vw_buf *buf, struct vw_err *err)
 {
 	int failed;
-	vw_auto_json struct vw_json *j = reply(&failed);
+	vw_auto_json struct vw_json *j = reply(v, &failed);
 
 	failed |= vw_json_set_int(j, "cni", st->cni);
 	failed |= set_unless_empty(j, "msg", st->msg);
@@ -477,10 +483,10 @@ int vw_rpc_status_decode(const struct vw_json *j, struct vw_rpc_status *ret_st, 
 	return 0;
 }
 
-int vw_rpc_result_encode(struct vw_json *take_result, struct vw_buf *buf, struct vw_err *err)
+int vw_rpc_result_encode(unsigned int v, struct vw_json *take_result, struct vw_buf *buf, struct vw_err *err)
 {
 	int failed;
-	vw_auto_json struct vw_json *j = reply(&failed);
+	vw_auto_json struct vw_json *j = reply(v, &failed);
 
 	failed |= vw_json_set(j, "result", take_result);
 	if (failed || vw_json_print(j, 0, buf) < 0 || vw_buf_err(buf) < 0)
@@ -488,18 +494,18 @@ int vw_rpc_result_encode(struct vw_json *take_result, struct vw_buf *buf, struct
 	return 0;
 }
 
-int vw_rpc_ok_encode(struct vw_buf *buf, struct vw_err *err)
+int vw_rpc_ok_encode(unsigned int v, struct vw_buf *buf, struct vw_err *err)
 {
 	int failed;
-	vw_auto_json struct vw_json *j = reply(&failed);
+	vw_auto_json struct vw_json *j = reply(v, &failed);
 
 	return print(j, failed, buf, err);
 }
 
-int vw_rpc_error_encode(const struct vw_err *failure, struct vw_buf *buf, struct vw_err *err)
+int vw_rpc_error_encode(unsigned int v, const struct vw_err *failure, struct vw_buf *buf, struct vw_err *err)
 {
 	int failed;
-	vw_auto_json struct vw_json *j = reply(&failed);
+	vw_auto_json struct vw_json *j = reply(v, &failed);
 	struct vw_json *e = vw_json_new_object();
 
 	failed |= vw_json_set_int(e, "errno", failure->eno);

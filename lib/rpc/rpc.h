@@ -22,7 +22,9 @@ struct vw_json;
  */
 #define VW_RPC_MAX (64 * 1024)
 #define VW_RPC_VERSION_MIN 1
+#ifndef VW_RPC_VERSION_MAX      /* the upgrade's test builds a release with another one */
 #define VW_RPC_VERSION_MAX 1
+#endif
 #define VW_RPC_DEFAULT_SOCKET "/run/vpcwire/vpcwired.sock"
 
 #define VW_ID_MAX 320           /* container id, network name, pod name and namespace: with NUL */
@@ -134,15 +136,17 @@ int vw_rpc_req_encode(const struct vw_rpc_req *req, struct vw_buf *buf, struct v
 /** vw_rpc_req_decode() - @ret_req->valid and @args are owned by the caller: vw_rpc_req_done(). */
 int vw_rpc_req_decode(const char *text, size_t len, struct vw_rpc_req *ret_req, struct vw_err *err);
 void vw_rpc_req_done(struct vw_rpc_req *req);
-int vw_rpc_wiring_encode(const struct vw_rpc_wiring *w, struct vw_buf *buf, struct vw_err *err);
+/** vw_rpc_version_of() - of a decoded request: the highest version that both speak, in which it is answered. The encoders' @v. */
+unsigned int vw_rpc_version_of(const struct vw_rpc_req *req);
+int vw_rpc_wiring_encode(unsigned int v, const struct vw_rpc_wiring *w, struct vw_buf *buf, struct vw_err *err);
 int vw_rpc_wiring_decode(const struct vw_json *reply, struct vw_rpc_wiring *ret_w, struct vw_err *err);
-int vw_rpc_status_encode(const struct vw_rpc_status *st, struct vw_buf *buf, struct vw_err *err);
+int vw_rpc_status_encode(unsigned int v, const struct vw_rpc_status *st, struct vw_buf *buf, struct vw_err *err);
 int vw_rpc_status_decode(const struct vw_json *reply, struct vw_rpc_status *ret_st, struct vw_err *err);
 /** vw_rpc_ok_encode() - the empty success (DEL, GC). vw_rpc_error_encode() - a failure. */
-int vw_rpc_ok_encode(struct vw_buf *buf, struct vw_err *err);
-int vw_rpc_error_encode(const struct vw_err *failure, struct vw_buf *buf, struct vw_err *err);
+int vw_rpc_ok_encode(unsigned int v, struct vw_buf *buf, struct vw_err *err);
+int vw_rpc_error_encode(unsigned int v, const struct vw_err *failure, struct vw_buf *buf, struct vw_err *err);
 /** vw_rpc_result_encode() - {"v":1,"result":...}: the answer to a query, of up to VW_RPC_LARGE_MAX bytes. */
-int vw_rpc_result_encode(struct vw_json *take_result, struct vw_buf *buf, struct vw_err *err);
+int vw_rpc_result_encode(unsigned int v, struct vw_json *take_result, struct vw_buf *buf, struct vw_err *err);
 /**
  * vw_rpc_reply_decode() - a reply of any kind.
  * Return: 0 and the object in @ret_reply (free it); a reply that holds "error" is returned as that error; -EPROTO for
@@ -160,6 +164,12 @@ int vw_rpc_reply_decode(const char *text, size_t len, struct vw_json **ret_reply
  */
 int vw_rpc_call(const char *socket_path, const struct vw_rpc_req *req, uint64_t deadline_ms,
 		struct vw_json **ret_reply, struct vw_err *err);
+/**
+ * vw_rpc_call_again() - vw_rpc_call() for a request that may be made twice (the daemon answers an ADD of the same key alike): one
+ * that finds no daemon, or none that lives to answer it, is made again until one has been away for @away_ms. What an upgrade takes.
+ */
+int vw_rpc_call_again(const char *socket_path, const struct vw_rpc_req *req, uint64_t deadline_ms, unsigned int away_ms,
+		      struct vw_json **ret_reply, struct vw_err *err);
 
 /* --- server */
 /**
@@ -179,6 +189,8 @@ int vw_rpc_send(int fd, const struct vw_buf *message);
 
 /* --- tombstones: DELs that found no daemon, kept in <dir of the socket>/tombstones/ until it starts */
 int vw_tombstone_write(const char *socket_path, const struct vw_rpc_req *del, struct vw_err *err);
+/** vw_tombstone_exists() - Return: 1, 0, -errno. */
+int vw_tombstone_exists(const char *socket_path, const struct vw_attach_key *key, struct vw_err *err);
 /** vw_tombstone_remove() - the DEL reached a daemon after all. Return: 1, 0 when there was none, -errno. */
 int vw_tombstone_remove(const char *socket_path, const struct vw_attach_key *key, struct vw_err *err);
 /**

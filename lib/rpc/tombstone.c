@@ -69,6 +69,17 @@ int vw_tombstone_write(const char *socket_path, const struct vw_rpc_req *del, st
 	return vw_replace_file(path, vw_buf_str(&b), b.len, 0600, err);
 }
 
+int vw_tombstone_exists(const char *socket_path, const struct vw_attach_key *key, struct vw_err *err)
+{
+	char folder[VW_PATH_MAX], path[2 * VW_PATH_MAX];
+
+	if (folder_of(socket_path, folder, err) < 0 || path_of(folder, key, path, sizeof(path), err) < 0)
+		return -err->eno;
+	if (access(path, F_OK) == 0)
+		return 1;
+	return errno == ENOENT ? 0 : vw_err_sys(err, errno, 0, "looking for '%s'", path);
+}
+
 int vw_tombstone_remove(const char *socket_path, const struct vw_attach_key *key, struct vw_err *err)
 {
 	char folder[VW_PATH_MAX], path[2 * VW_PATH_MAX];

@@ -10,6 +10,9 @@ br_PKGS := libbpf
 # what a light skeleton includes calls strncpy: it comes before that is banned
 $(B)/obj/netpolicy-bpf/user/br_loader.o: vw_banned := -include errno.h -include bpf/skel_internal.h $(vw_banned)
 
+# another number of pins than np_abi.h has, for the upgrade's test
+$(B)/obj/netpolicy-bpf/user/np_pins.o: vw_cppflags += $(if $(NP_ABI),-DNP_ABI=$(NP_ABI))
+
 # all else: the loader and what writes maps
 LIBS += np
 np_SRCS := $(filter-out $(npc_SRCS) $(br_SRCS),$(wildcard netpolicy-bpf/user/*.c))

@@ -145,7 +145,9 @@ static int prog_pin(struct np *np, enum np_prog which, struct vw_err *err)
 		p->fd = VW_TAKE_FD(pinned);
 		return 0;
 	}
-	r = vw_bpf_obj_pin(loaded, p->path, err);
+	r = pinned < 0 ? 0 : np_former_pin(p->path, pinned, err);
+	if (r == 0)
+		r = vw_bpf_obj_pin(loaded, p->path, err);
 	if (r < 0)
 		return r;
 	np->replaced = true;

@@ -78,8 +78,8 @@ struct np *np_close(struct np *np);
  */
 int np_unpin(const char *bpf_dir, struct vw_err *err);
 /**
- * np_unpin_former() - remove what another version (NP_ABI) pinned under @bpf_dir, once no link has its programs any more: its maps
- * go with them.
+ * np_unpin_former() - remove what another version (NP_ABI) pinned under @bpf_dir, and replaced programs of this one, once no link has
+ * them any more: their maps go with them.
  */
 int np_unpin_former(const char *bpf_dir, struct vw_err *err);
 
@@ -99,6 +99,20 @@ int np_to_wire_fd(const struct np *np);
  * living link.
  */
 bool np_replaced(const struct np *np);
+
+
+/**
+ * struct np_formers - programs that other builds have left pinned and links may still have: as fds. A replaced program stays pinned, as
+ * <name>_f<id>, until np_unpin_former(): tcx exchanges a program only for one that is held, and a start may be killed before it has.
+ */
+#define NP_FORMERS_MAX 32
+struct np_formers {
+	int from_pod[NP_FORMERS_MAX], to_pod[NP_FORMERS_MAX];
+	unsigned int n_from_pod, n_to_pod;
+};
+/** np_formers_open() - those of this and of any other version. @ret_formers: np_formers_close() ends it, after a failure too. */
+int np_formers_open(const struct np *np, struct np_formers *ret_formers, struct vw_err *err);
+void np_formers_close(struct np_formers *formers);
 
 /** np_map_name() - "np_slots", ...: name of the map and of its pin. */
 const char *np_map_name(enum np_map map);

@@ -26,8 +26,8 @@ int np_dir_make(struct np *np, const char *bpf_dir, struct vw_err *err)
 
 /* --- removal */
 
-/** empty_version_dir() - unlink the pins in one v<N> folder: regular names only, which is all that bpffs has. */
-static int empty_version_dir(int parent, const char *name)
+/** empty_version_dir() - unlink the pins in one v<N> folder: regular names only, which is all that bpffs has. @stays: but for formers. */
+static int empty_version_dir(int parent, const char *name, bool stays)
 {
 	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
@@ -40,22 +40,22 @@ static int empty_version_dir(int parent, const char *name)
 		return r;
 	}
 	for (const struct dirent *e; r == 0 && (e = readdir(dir));)
-		if (e->d_name[0] != '.' && unlinkat(dirfd(dir), e->d_name, 0) < 0 && errno != ENOENT)
+		if (e->d_name[0] != '.' && (!stays || np_is_former(e->d_name)) && unlinkat(dirfd(dir), e->d_name, 0) < 0 && errno != ENOENT)
 			r = -errno;
 	closedir(dir);
-	if (r == 0 && unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+	if (r == 0 && !stays && unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		r = -errno;
 	return r;
 }
 
-static bool is_version(const char *name)
+bool np_is_version(const char *name)
 {
 	uint64_t v;
 
 	return name[0] == 'v' && vw_parse_u64(name + 1, 0, 1000000, &v) == 0;
 }
 
-/** empty_versions() - all v<N> folders in @bpf_dir but @keep (-1: none is kept). Return: 0, -errno. */
+/** empty_versions() - all v<N> folders in @bpf_dir, of @keep's only the formers (-1: none is kept). Return: 0, -errno. */
 static int empty_versions(const char *bpf_dir, int keep, struct vw_err *err)
 {
 	char kept[16] = "";
@@ -70,8 +70,8 @@ static int empty_versions(const char *bpf_dir, int keep, struct vw_err *err)
 	if (!dir)
 		return vw_err_sys(err, errno, 0, "opening '%s'", bpf_dir);
 	for (const struct dirent *e; r == 0 && (e = readdir(dir));)
-		if (is_version(e->d_name) && strcmp(e->d_name, kept) != 0)
-			r = empty_version_dir(dirfd(dir), e->d_name);
+		if (np_is_version(e->d_name))
+			r = empty_version_dir(dirfd(dir), e->d_name, strcmp(e->d_name, kept) == 0);
 	closedir(dir);
 	return r < 0 ? vw_err_sys(err, r, 0, "removing the pins in '%s'", bpf_dir) : 0;
 }

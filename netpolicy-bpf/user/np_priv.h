@@ -38,6 +38,12 @@ struct np {
 /** np_dir_make() - np->dir, on a bpf file system. */
 int np_dir_make(struct np *np, const char *bpf_dir, struct vw_err *err);
 
+/** np_former_pin() - keep the program @fd, which is pinned at @path and about to be replaced, as a former one. */
+int np_former_pin(const char *path, int fd, struct vw_err *err);
+/** np_is_former() - the name of such a pin. np_is_version() - of a folder of pins, "v<NP_ABI>". */
+bool np_is_former(const char *name);
+bool np_is_version(const char *name);
+
 /** np_maps_reuse() - before the object is loaded: sizes, and pinned maps that fit in the place of its own. */
 int np_maps_reuse(struct np *np, struct bpf_object *obj, const struct np_sizes *sizes, struct vw_err *err);
 /** np_maps_take() - after: pin what is new, map what is mapped. */

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define UNDO_MS 2000 /* telling the daemon that an ADD failed: after this its own GC finds out */
+#define AWAY_MS 10000 /* an upgrade, or a crash: one second, as the unit has it; a DaemonSet's pod is replaced in a few */
 
 /*
  * Gives the address back: it was never used, so it need not cool down. A daemon that cannot be reached gets a
@@ -49,18 +50,16 @@ static int settle_del(struct vw_cni_call *call, uint64_t deadline_ms, struct vw_
 {
 	vw_auto_json struct vw_json *reply = NULL;
 	struct vw_rpc_req req;
-	struct vw_err ignored;
 	int r;
 
 	request_of(call, VW_RPC_DEL, &req);
-	r = vw_tombstone_remove(socket_of(call), &req.key, err);
+	r = vw_tombstone_exists(socket_of(call), &req.key, err);
 	if (r <= 0)
 		return r;
-	if (vw_rpc_call(socket_of(call), &req, deadline_ms, &reply, err) < 0) {
-		(void)vw_tombstone_write(socket_of(call), &req, &ignored);
+	if (vw_rpc_call_again(socket_of(call), &req, deadline_ms, AWAY_MS, &reply, err) < 0)
 		return -err->eno;
-	}
-	return 0;
+	r = vw_tombstone_remove(socket_of(call), &req.key, err);
+	return r < 0 ? r : 0;
 }
 
 static int reserve(struct vw_cni_call *call, struct vw_rpc_wiring *ret_w, struct vw_err *err)
@@ -86,7 +85,7 @@ static int reserve(struct vw_cni_call *call, struct vw_rpc_wiring *ret_w, struct
 	snprintf(req.pod_namespace, sizeof(req.pod_namespace), "%s", call->args.pod_namespace);
 	snprintf(req.pod_name, sizeof(req.pod_name), "%s", call->args.pod_name);
 	snprintf(req.pod_uid, sizeof(req.pod_uid), "%s", call->args.pod_uid);
-	if (vw_rpc_call(socket_of(call), &req, deadline, &reply, err) < 0)
+	if (vw_rpc_call_again(socket_of(call), &req, deadline, AWAY_MS, &reply, err) < 0)
 		return -err->eno;
 	if (vw_rpc_wiring_decode(reply, ret_w, err) == 0)
 		return 0;

@@ -1,5 +1,6 @@
 /* The loader on a bpf file system of its own: what it pins, takes over, replaces, refuses and removes. */
 #include "lib/base/cleanup.h"
+#include "lib/net/bpf.h"
 #include "netpolicy-bpf/user/np_loader.h"
 #include "tests/bpf/bpf_fixture.h"
 
@@ -465,6 +466,44 @@ static void test_former_pins(void **state)
 	unpin(f);
 }
 
+/* a program that is replaced stays within reach, over a death too, until nothing has it any more */
+static void test_replaced_programs_stay_within_reach(void **state)
+{
+	static const struct bpf_insn other[] = { { .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = -1 }, { .code = BPF_JMP | BPF_EXIT } };
+	struct np_formers formers;
+	uint32_t id, got;
+	char path[160], dir[96];
+	struct np *np;
+	int fd, fds;
+
+	BPF_OR_SKIP(state);
+	np_close(open_np(f, true));
+	fd = ok(vw_bpf_prog_load(other, 2, "other", &err));
+	ok(vw_bpf_prog_id(fd, &id, &err));
+	path_of(f, "from_pod", path);
+	ok(vw_bpf_obj_pin(fd, path, &err));
+	close(fd);
+	np = open_np(f, true);                  /* the upgrade */
+	fds = open_fds();
+	np_close(np);
+	np = open_np(f, false);                 /* which was killed before it had told the links */
+	ok(np_formers_open(np, &formers, &err));
+	assert_int_equal(formers.n_from_pod, 1);
+	assert_int_equal(formers.n_to_pod, 0);
+	ok(vw_bpf_prog_id(formers.from_pod[0], &got, &err));
+	assert_int_equal(got, id);
+	np_formers_close(&formers);
+	assert_true(open_fds() <= fds);
+	(void)snprintf(dir, sizeof(dir), "%s/vpcwire", f->dir);
+	ok(np_unpin_former(dir, &err));
+	ok(np_formers_open(np, &formers, &err));
+	assert_int_equal(formers.n_from_pod + formers.n_to_pod, 0);
+	np_formers_close(&formers);
+	np_close(np);
+	np_close(open_np(f, false));            /* and of ours nothing has gone */
+	unpin(f);
+}
+
 static void test_where_it_may_be(void **state)
 {
 	char dir[] = "/tmp/vpcwire-test-nobpf-XXXXXX", deep[96];
@@ -498,6 +537,7 @@ int main(void)
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_programs_are_pinned),
 		cmocka_unit_test(test_former_pins),
+		cmocka_unit_test(test_replaced_programs_stay_within_reach),
 		cmocka_unit_test(test_where_it_may_be),
 	};
 

@@ -69,7 +69,7 @@ def test_an_add_while_the_daemon_is_dead_says_so(node, pods):
 
     def attempt():
         with pytest.raises(cni.CniError) as error:
-            new.add()
+            new.add(conf={"timeout_ms": 300})       # it waits for a daemon that comes back, as long as it may
         assert error.value.code == 11
         assert "vpcwired" in error.value.msg
         assert not audit.difference(inside, audit.netns(new))

@@ -41,7 +41,7 @@ static void wiring(const struct vw_json *j)
 
 	if (vw_rpc_wiring_decode(j, &one, &err) < 0)
 		return;
-	if (vw_rpc_wiring_encode(&one, &b, &err) < 0 ||
+	if (vw_rpc_wiring_encode(VW_RPC_VERSION_MAX, &one, &b, &err) < 0 ||
 	    vw_rpc_reply_decode(vw_buf_str(&b), b.len, &again, &err) < 0 ||
 	    vw_rpc_wiring_decode(again, &two, &err) < 0 || two.n_addr != one.n_addr || two.mtu != one.mtu ||
 	    memcmp(two.addr, one.addr, sizeof(one.addr)) || strcmp(two.pin_from_pod, one.pin_from_pod))

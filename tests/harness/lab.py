@@ -24,7 +24,9 @@ STOP_LIMIT_S = 20
 class Lab:
     """One VPC with its nodes, up from start() to stop(). Also a context manager."""
 
-    def __init__(self, *args, nodes=1, instance_type=None, prefix_delegation=False, config=None, daemon_config=None):
+    def __init__(self, *args, nodes=1, instance_type=None, prefix_delegation=False, config=None, daemon_config=None, sim=proc.SIM):
+        """sim: vpcwire-sim; the lab runs the programs that stand beside it."""
+        self.sim = str(sim)
         self.args = ["--nodes", str(nodes)]
         if instance_type:
             self.args += ["--instance-type", instance_type]
@@ -44,7 +46,7 @@ class Lab:
 
     def start(self):
         with open(self.log_path, "wb") as log:
-            self.proc = subprocess.Popen([proc.SIM, "lab", *self.args, "--", "/usr/bin/python3", str(ANCHOR), self.dir.name],
+            self.proc = subprocess.Popen([self.sim, "lab", *self.args, "--", "/usr/bin/python3", str(ANCHOR), self.dir.name],
                                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
         line = self._first_line()
         if not line:

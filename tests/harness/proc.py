@@ -47,9 +47,13 @@ def run(argv, *, input=None, timeout=30, check=True, env=None, cwd=None):
     return done
 
 
-def make(*words, timeout=300):
-    """`make WORDS` in the checkout, with the knobs that BUILD was built with: others would build everything anew."""
+def make(*words, folder="", timeout=300):
+    """`make WORDS` in the checkout, with the knobs that BUILD was built with: others would build everything anew.
+
+    folder: inside BUILD, for one with other knobs.
+    """
     base, _, sanitizers = os.path.relpath(BUILD, TOP).partition("-")
+    base = os.path.join(base, folder)
     flags = (BUILD / ".flags").read_text().split()
     compiler = " ".join(itertools.takewhile(lambda word: not word.startswith("-"), flags))
     knobs = [f"BUILD={base}", "SANITIZE=" + sanitizers.replace("-", ","), f"CC={compiler}", f"DEVELOPER={int('-Werror' in flags)}"]

@@ -390,6 +390,11 @@ void rpc_server_free(struct rpc_server *s)
 	the_world->rpc = NULL;
 }
 
+unsigned int rpc_conn_version(const struct rpc_conn *conn)
+{
+	return VW_RPC_VERSION_MAX;
+}
+
 void rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message)
 {
 	vw_auto_json struct vw_json *reply = NULL;

@@ -203,7 +203,7 @@ static void wirings_survive(void **state)
 	struct vw_rpc_wiring in = sample_wiring(), out;
 	struct vw_err err;
 
-	assert_int_equal(vw_rpc_wiring_encode(&in, &b, &err), 0);
+	assert_int_equal(vw_rpc_wiring_encode(VW_RPC_VERSION_MAX, &in, &b, &err), 0);
 	assert_int_equal(vw_rpc_reply_decode(vw_buf_str(&b), b.len, &j, &err), 0);
 	memset(&out, 0, sizeof(out));
 	assert_int_equal(vw_rpc_wiring_decode(j, &out, &err), 0);
@@ -238,7 +238,7 @@ static void bad_wirings(void **state)
 		struct vw_json *value = NULL;
 		struct vw_err err = {0};
 
-		assert_int_equal(vw_rpc_wiring_encode(&in, &b, &err), 0);
+		assert_int_equal(vw_rpc_wiring_encode(VW_RPC_VERSION_MAX, &in, &b, &err), 0);
 		assert_int_equal(vw_rpc_reply_decode(vw_buf_str(&b), b.len, &j, &err), 0);
 		vw_json_del(j, rows[i].key);
 		if (rows[i].value) {
@@ -264,15 +264,15 @@ static void replies(void **state)
 	struct vw_err why = {.eno = EAGAIN, .cni = 11, .msg = "no \"address\" left"}, err = {0};
 	struct vw_rpc_status in = {.cni = 50, .msg = "pool empty"}, out;
 
-	assert_int_equal(vw_rpc_ok_encode(&ok, &err), 0);
+	assert_int_equal(vw_rpc_ok_encode(VW_RPC_VERSION_MAX, &ok, &err), 0);
 	assert_int_equal(vw_rpc_reply_decode(vw_buf_str(&ok), ok.len, &j, &err), 0);
 	assert_int_equal(vw_rpc_status_decode(j, &out, &err), -EINVAL);
-	assert_int_equal(vw_rpc_status_encode(&in, &st, &err), 0);
+	assert_int_equal(vw_rpc_status_encode(VW_RPC_VERSION_MAX, &in, &st, &err), 0);
 	assert_int_equal(vw_rpc_reply_decode(vw_buf_str(&st), st.len, &k, &err), 0);
 	assert_int_equal(vw_rpc_status_decode(k, &out, &err), 0);
 	assert_int_equal(out.cni, 50);
 	assert_string_equal(out.msg, "pool empty");
-	assert_int_equal(vw_rpc_error_encode(&why, &bad, &err), 0);
+	assert_int_equal(vw_rpc_error_encode(VW_RPC_VERSION_MAX, &why, &bad, &err), 0);
 	assert_int_equal(vw_rpc_reply_decode(vw_buf_str(&bad), bad.len, &j, &err), -EAGAIN);
 	assert_int_equal(err.cni, 11);
 	assert_string_equal(err.msg, why.msg);
@@ -436,6 +436,73 @@ static void call_hung_up_on(void **state)
 	pthread_join(p->thread, NULL);
 }
 
+/* a daemon that ends with the request in its hands, and the one that follows it */
+static void *serve_by_two(void *arg)
+{
+	struct place *p = arg;
+	const char *answer = p->answer;
+	struct vw_err err;
+
+	p->answer = NULL;
+	serve_one(p);
+	vw_close_fd(&p->listen_fd);
+	vw_close_fd(&p->lock_fd);
+	p->answer = answer;
+	p->listen_fd = vw_rpc_listen(p->sock, &p->lock_fd, &err);
+	return p->listen_fd >= 0 && fcntl(p->listen_fd, F_SETFL, 0) == 0 ? serve_one(p) : NULL;
+}
+
+static void call_again_while_away(void **state)
+{
+	struct place *p = *state;
+	vw_auto_json struct vw_json *j = NULL;
+	struct vw_rpc_req req = sample_add();
+	uint64_t began = vw_mono_ms();
+	struct vw_err err;
+
+	assert_int_equal(vw_rpc_call_again(p->sock, &req, vw_mono_ms() + FAR_MS, 50, &j, &err), -ECONNREFUSED);
+	assert_true(vw_mono_ms() - began >= 50);
+	/* what the caller has no time for is not waited for */
+	assert_int_equal(vw_rpc_call_again(p->sock, &req, vw_mono_ms() + 50, FAR_MS, &j, &err), -ECONNREFUSED);
+	assert_null(j);
+	p->listen_fd = vw_rpc_listen(p->sock, &p->lock_fd, &err);
+	assert_true(p->listen_fd >= 0 && fcntl(p->listen_fd, F_SETFL, 0) == 0);
+	p->answer = "{\"v\":1,\"x\":5}";
+	p->answer_len = strlen(p->answer);
+	assert_int_equal(pthread_create(&p->thread, NULL, serve_by_two, p), 0);
+	assert_int_equal(vw_rpc_call_again(p->sock, &req, vw_mono_ms() + FAR_MS, FAR_MS, &j, &err), 0);
+	assert_non_null(vw_json_get(j, "x"));
+	pthread_join(p->thread, NULL);
+}
+
+/* an older peer is answered in its version, a newer one in ours */
+static void versions_are_agreed_on(void **state)
+{
+	static const struct {
+		unsigned int vmax, v;
+	} rows[] = { { VW_RPC_VERSION_MAX, VW_RPC_VERSION_MAX }, { VW_RPC_VERSION_MAX + 1, VW_RPC_VERSION_MAX },
+		     { VW_RPC_VERSION_MIN, VW_RPC_VERSION_MIN } };
+
+	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
+		vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+		struct vw_rpc_req req = sample_add(), got;
+		struct vw_err err;
+
+		req.vmax = rows[i].vmax;
+		assert_int_equal(vw_rpc_req_encode(&req, &b, &err), 0);
+		assert_int_equal(vw_rpc_req_decode(vw_buf_str(&b), b.len, &got, &err), 0);
+		assert_int_equal(vw_rpc_version_of(&got), rows[i].v);
+		vw_rpc_req_done(&got);
+	}
+	{
+		vw_auto_buf struct vw_buf answer = VW_BUF_INIT;
+		struct vw_err err;
+
+		assert_int_equal(vw_rpc_ok_encode(7, &answer, &err), 0);
+		assert_string_equal(vw_buf_str(&answer), "{\"v\":7}");
+	}
+}
+
 static void call_too_large_an_answer(void **state)
 {
 	struct place *p = *state;
@@ -503,10 +570,10 @@ static void queries_survive(void **state)
 	vw_rpc_req_done(&req);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_true(vw_rpc_req_decode(bad[i], strlen(bad[i]), &got, &err) < 0);
-	assert_int_equal(vw_rpc_result_encode(vw_json_new_int(7), &result, &err), 0);
+	assert_int_equal(vw_rpc_result_encode(VW_RPC_VERSION_MAX, vw_json_new_int(7), &result, &err), 0);
 	assert_int_equal(vw_rpc_reply_decode(vw_buf_str(&result), result.len, &reply, &err), 0);
 	assert_non_null(vw_json_get(reply, "result"));
-	assert_true(vw_rpc_result_encode(NULL, &result, &err) < 0);
+	assert_true(vw_rpc_result_encode(VW_RPC_VERSION_MAX, NULL, &result, &err) < 0);
 }
 
 static void call_not_answered(void **state)
@@ -646,6 +713,8 @@ int main(void)
 		place_test(call_answered),
 		place_test(call_nobody),
 		place_test(call_hung_up_on),
+		place_test(call_again_while_away),
+		place_test(versions_are_agreed_on),
 		place_test(call_too_large_an_answer),
 		place_test(call_large_answers),
 		place_test(call_not_answered),

@@ -341,6 +341,74 @@ static void test_schema_2_is_brought_up_to_date(void **state)
 	downgrade_and_read(*state, two);
 }
 
+static void alter(struct fixture *f, const char *sql)
+{
+	sqlite3 *db;
+
+	store_close(f->s);
+	f->s = NULL;
+	assert_int_equal(sqlite3_open(f->path, &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+/* what a later release may do to each table and still be gone back from */
+#define LATER(min) "ALTER TABLE attachment ADD COLUMN later TEXT; ALTER TABLE cooling ADD COLUMN later TEXT;" \
+	"ALTER TABLE eni ADD COLUMN later TEXT; ALTER TABLE eni_slot ADD COLUMN later TEXT; ALTER TABLE intent ADD COLUMN later TEXT;" \
+	"ALTER TABLE meta ADD COLUMN later TEXT; CREATE TABLE later (x); UPDATE attachment SET later = 'kept';" \
+	"INSERT INTO meta (key, value) VALUES ('schema_min', '" min "'); PRAGMA user_version=99"
+
+static void test_a_later_schema_that_only_adds_is_used(void **state)
+{
+	struct store_attachment a = attachment("aaa", "10.0.0.1", 7), b = attachment("bbb", "10.0.0.2", 3);
+	struct store_intent intent = { .token = "t", .kind = "create-eni", .created_unix = 5 };
+	struct store_eni e = { .id = "eni-1", .subnet_id = "subnet-1" };
+	struct fixture *f = *state;
+	struct seen seen = { 0 };
+	struct vw_cidr slot;
+	struct vw_err err;
+
+	assert_int_equal(vw_cidr_parse("10.0.0.0/24", &e.subnet), 0);
+	assert_int_equal(vw_ip_parse("10.0.0.4", &e.primary_ip), 0);
+	assert_int_equal(vw_cidr_parse("10.0.0.16/28", &slot), 0);
+	e.slots = &slot;
+	e.n_slots = 1;
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+	alter(f, LATER("4"));
+	for (int i = 0; i < 2; i++) {   /* what it has written it reads again */
+		open_store(f, "boot-a", NULL);
+		seen.n = 0;
+		assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
+		assert_int_equal(seen.n, 1 + i);
+		assert_int_equal(store_attach_put(f->s, &b, &err), 0);
+		assert_int_equal(store_eni_put(f->s, &e, &err), 0);
+		assert_int_equal(store_intent_put(f->s, &intent, &err), 0);
+		assert_int_equal(store_meta_put(f->s, "k", "v", &err), 0);
+	}
+	assert_int_equal(store_attach_del(f->s, &b, 5000, &err), 0);
+	alter(f, "CREATE TABLE proof (x UNIQUE, CHECK (x = 'kept')); INSERT INTO proof SELECT later FROM attachment");
+}
+
+static void test_a_later_schema_that_changes_more_is_moved_aside(void **state)
+{
+	static const char *const later[] = { LATER("5"), LATER("x"), "PRAGMA user_version=5", "DROP TABLE meta; PRAGMA user_version=5" };
+	struct store_attachment a = attachment("aaa", "10.0.0.1", 7);
+	struct fixture *f = *state;
+	struct vw_err err;
+
+	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
+		struct seen seen = { 0 };
+
+		open_store(f, "boot-a", NULL);
+		assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+		alter(f, later[i]);
+		open_store(f, "boot-a", "this vpcwired reads");
+		assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
+		assert_int_equal(seen.n, 0);
+	}
+}
+
 static off_t wal_size(const struct fixture *f)
 {
 	char path[128];
@@ -512,6 +580,8 @@ int main(void)
 		T(test_older_schema_is_moved_aside),
 		T(test_schema_2_is_brought_up_to_date),
 		T(test_schema_3_is_brought_up_to_date),
+		T(test_a_later_schema_that_only_adds_is_used),
+		T(test_a_later_schema_that_changes_more_is_moved_aside),
 		T(test_a_branch_comes_back),
 		T(test_the_log_stays_short),
 		T(test_garbage_is_moved_aside),
