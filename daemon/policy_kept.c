@@ -92,6 +92,7 @@ void policy_kept_recall(struct policy *p)
 
 	if (kept_path(p, "", dir) < 0)
 		return;
+	(void)vw_tidy_temps(dir, NULL);         /* of a daemon that was killed while it wrote */
 	n = scandir(dir, &names, policy_is_manifest, alphasort);
 	for (int i = 0; i < n; i++) {
 		n_taken += recall(p, names[i]->d_name);

@@ -1,7 +1,7 @@
 /*
  * Whole-file reads with a cap and atomic replacement. A replacement goes through "<name>.tmp.<pid>" in the
  * same folder: exclusive create, write, fsync, rename, fsync of the folder; whatever fails, the temp file is
- * unlinked.
+ * unlinked. Its writer holds a lock on it, so that the file of one who was killed can be told from that of one who is at work.
  */
 #include "lib/base/file.h"
 
@@ -10,10 +10,15 @@
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+
+#define TEMP ".tmp."
+#define TRIES 8
 
 int vw_read_fd(int fd, struct vw_buf *buf)
 {
@@ -88,18 +93,23 @@ static int open_parent(const char *path, const char **ret_name)
 	return fd;
 }
 
-static int fill_temp(int dir, const char *tmp, const void *data, size_t len, unsigned int mode)
+static int put_temp(int dir, const char *tmp, const char *name, const void *data, size_t len, unsigned int mode)
 {
 	vw_auto_close int fd = openat(dir, tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	int r;
 
 	if (fd < 0)
 		return -errno;
+	/* a file system without locks (NFS) has no vw_tidy_temps() either */
+	while (flock(fd, LOCK_EX) < 0 && errno == EINTR)
+		;
 	r = write_all(fd, data, len);
 	if (r < 0)
 		return r;
 	/* The umask does not decide who reads our state. */
-	return fchmod(fd, mode) < 0 || fsync(fd) < 0 ? -errno : 0;
+	if (fchmod(fd, mode) < 0 || fsync(fd) < 0)
+		return -errno;
+	return renameat(dir, tmp, dir, name) < 0 ? -errno : 0;
 }
 
 int vw_replace_file(const char *path, const void *data, size_t len, unsigned int mode, struct vw_err *err)
@@ -107,17 +117,17 @@ int vw_replace_file(const char *path, const void *data, size_t len, unsigned int
 	const char *name = NULL;
 	vw_auto_close int dir = open_parent(path, &name);
 	char tmp[NAME_MAX + 1];
-	int r;
+	int r = -ENOENT;
 
 	if (dir < 0)
 		return vw_err_sys(err, dir, 0, "opening the folder of '%s'", path);
-	if (vw_fmt(tmp, sizeof(tmp), "%s.tmp.%d", name, (int)getpid()) < 0)
+	if (vw_fmt(tmp, sizeof(tmp), "%s" TEMP "%d", name, (int)getpid()) < 0)
 		return vw_err_sys(err, ENAMETOOLONG, 0, "replacing '%s'", path);
 	/* Left by a process that had our pid and was killed in the middle: nothing else has that name. */
 	(void)unlinkat(dir, tmp, 0);
-	r = fill_temp(dir, tmp, data, len, mode);
-	if (r == 0 && renameat(dir, tmp, dir, name) < 0)
-		r = -errno;
+	/* who tidies up may take it for a dead one's between its making and its lock */
+	for (int i = 0; i < TRIES && (r = put_temp(dir, tmp, name, data, len, mode)) == -ENOENT; i++)
+		;
 	if (r < 0) {
 		(void)unlinkat(dir, tmp, 0);
 		return vw_err_sys(err, r, 0, "writing '%s'", path);
@@ -126,6 +136,48 @@ int vw_replace_file(const char *path, const void *data, size_t len, unsigned int
 	if (fsync(dir) < 0 && errno != EINVAL)
 		return vw_err_sys(err, errno, 0, "syncing the folder of '%s'", path);
 	return 0;
+}
+
+/* "<name>.tmp.<pid>", of a certain @name or of any */
+static bool is_temp(const char *file, const char *name)
+{
+	const char *at = strstr(file, TEMP), *next;
+	size_t len;
+
+	while (at && (next = strstr(at + 1, TEMP)))
+		at = next;
+	len = at ? (size_t)(at - file) : 0;
+	if (!len || (name && (strlen(name) != len || memcmp(file, name, len))))
+		return false;
+	at += strlen(TEMP);
+	return *at && strspn(at, "0123456789") == strlen(at);
+}
+
+static bool tidy_one(int dir, const char *file)
+{
+	vw_auto_close int fd = openat(dir, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && flock(fd, LOCK_EX | LOCK_NB) == 0 && unlinkat(dir, file, 0) == 0;
+}
+
+static void close_dir(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+	*d = NULL;
+}
+
+int vw_tidy_temps(const char *dir, const char *name)
+{
+	vw_auto(close_dir) DIR *d = opendir(dir);
+	struct dirent *e;
+	int n = 0;
+
+	while (d && (e = readdir(d)))
+		if (is_temp(e->d_name, name))
+			n += tidy_one(dirfd(d), e->d_name);
+	return n;
 }
 
 int vw_write_once(const char *path, const char *text)

@@ -329,6 +329,15 @@ int eni_state_read(const char *dir, const struct vw_attach_key *key, struct eni_
 	return r;
 }
 
+void eni_state_tidy(const char *dir, const struct vw_attach_key *key)
+{
+	char name[VW_ATTACH_FILE_MAX];
+
+	if (key)
+		vw_attach_file(key, name);
+	(void)vw_tidy_temps(dir, key ? name : NULL);
+}
+
 int eni_state_remove(const char *dir, const struct vw_attach_key *key, struct vw_err *err)
 {
 	char name[VW_ATTACH_FILE_MAX], path[VW_PATH_MAX];
@@ -336,6 +345,7 @@ int eni_state_remove(const char *dir, const struct vw_attach_key *key, struct vw
 	vw_attach_file(key, name);
 	if (path_of(dir, name, path, err) < 0)
 		return -err->eno;
+	eni_state_tidy(dir, key);
 	if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR)
 		return 0;
 	return vw_err_sys(err, errno, 0, "removing '%s'", path);

@@ -65,8 +65,10 @@ struct eni_state {
 int eni_state_write(const char *dir, const struct eni_state *st, struct vw_err *err);
 /** eni_state_read() - Return: 1 = found; 0 = there is none (also: one that cannot be understood); -errno. */
 int eni_state_read(const char *dir, const struct vw_attach_key *key, struct eni_state *ret, struct vw_err *err);
-/** eni_state_remove() - none is no error. */
+/** eni_state_remove() - none is no error. And eni_state_tidy(). */
 int eni_state_remove(const char *dir, const struct vw_attach_key *key, struct vw_err *err);
+/** eni_state_tidy() - what a writer that was killed has left of the file of @key, or of any when @key is NULL. */
+void eni_state_tidy(const char *dir, const struct vw_attach_key *key);
 /**
  * eni_state_each() - call @fn for each attachment, until it returns other than 0.
  * Return: what @fn returned last, 0 when there are none, -errno. @fn may remove or write the file of its own state.

@@ -144,5 +144,6 @@ int vw_tombstone_replay(const char *socket_path, int (*fn)(const struct vw_rpc_r
 		    replay_one(path, fn, arg) == 1)
 			n++;
 	}
+	(void)vw_tidy_temps(folder, NULL);      /* of DELs that were killed while they wrote */
 	return n;
 }

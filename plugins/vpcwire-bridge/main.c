@@ -38,6 +38,18 @@ int br_read(const char *state_dir, const struct vw_mac *eni, struct eni_state *r
 	return eni_state_read(dir, &key, ret, err);
 }
 
+/* the file of a bridge that never was: an ADD was killed while it wrote it */
+static void tidy_bridge(const char *state_dir, const struct vw_mac *eni)
+{
+	struct vw_attach_key key;
+	char dir[VW_PATH_MAX];
+	struct vw_err err;
+
+	br_key(eni, &key);
+	if (br_bridges_dir(state_dir, dir, &err) == 0)
+		eni_state_tidy(dir, &key);
+}
+
 static int is_other(const struct eni_state *st, void *arg)
 {
 	const struct eni_state *one = arg;
@@ -76,6 +88,8 @@ int br_remove(const char *state_dir, const struct eni_state *st, bool locked, st
 	if (st->stay_down && br_tap_remove(st, err) < 0)
 		return -err->eno;
 	known = r = br_read(state_dir, &st->mac, &br, err);
+	if (known == 0)
+		tidy_bridge(state_dir, &st->mac);
 	if (known > 0)
 		r = br_place_of(&br, &place, err);
 	if (r == 0 && place.fd >= 0) {
@@ -111,7 +125,9 @@ int br_del(struct vw_cni_call *call, struct vw_err *err)
 		return -err->eno;
 	br_key_of(call, &key);
 	r = eni_state_read(dir, &key, &st, err);
-	return r <= 0 ? r : br_remove(dir, &st, false, err);
+	if (r == 0)             /* an ADD that was killed in its first write may have left something */
+		return eni_state_remove(dir, &key, err);
+	return r < 0 ? r : br_remove(dir, &st, false, err);
 }
 
 /* The ADD succeeded, nobody heard of it. */
@@ -231,13 +247,16 @@ int br_gc(struct vw_cni_call *call, struct vw_err *err)
 {
 	vw_auto_free struct vw_cni_attachment *valid = NULL;
 	struct gc gc = {.call = call, .dir = br_conf_state_dir(call)};
+	char bridges[VW_PATH_MAX];
 	bool unknown;
 
 	if (vw_cni_conf_attachments(&call->conf, &valid, &gc.n_valid, &unknown, err) < 0)
 		return -err->eno;
 	gc.valid = valid;
-	if (eni_state_each(gc.dir, collect, &gc, err) < 0)
+	if (eni_state_each(gc.dir, collect, &gc, err) < 0 || br_bridges_dir(gc.dir, bridges, err) < 0)
 		return -err->eno;
+	eni_state_tidy(gc.dir, NULL);
+	eni_state_tidy(bridges, NULL);
 	if (gc.failed.eno)
 		*err = gc.failed;
 	return -gc.failed.eno;

@@ -217,6 +217,7 @@ int eni_gc(struct vw_cni_call *call, struct vw_err *err)
 	r = eni_state_each(gc.dir, collect, &gc, err);
 	if (r == 0)
 		r = eni_settle_orphans(&host, gc.dir, NULL, err);
+	eni_state_tidy(gc.dir, NULL);
 	if (r == 0 && gc.first.eno)
 		r = vw_err_set(err, gc.first.eno, gc.first.cni, "%s", vw_buf_str(&gc.causes));
 	vw_buf_done(&gc.causes);

@@ -57,8 +57,8 @@ class BridgeNode(EniNode):
         return proc.run([*(["nsenter", f"--net={self.netns}"] if self.netns else []), *argv], **kwargs)
 
     def remembered(self):
-        """Every file that the plugin has left but locks, and what a killed one was writing."""
-        files = (f for f in self.state_dir.rglob("*") if f.is_file() and f.suffix != ".lock" and ".tmp." not in f.name)
+        """Every file that the plugin has left but locks."""
+        files = (f for f in self.state_dir.rglob("*") if f.is_file() and f.suffix != ".lock")
         return sorted(str(f.relative_to(self.state_dir)) for f in files)
 
     def everything(self):

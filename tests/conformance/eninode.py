@@ -119,10 +119,14 @@ class EniNode(Subject):
         """What the plugin remembers."""
         return [json.loads(f.read_text()) for f in sorted(self.state_dir.glob("*.json"))] if self.state_dir.exists() else []
 
+    def temps(self):
+        """What a plugin that was killed was writing."""
+        return sorted(str(f.relative_to(self.state_dir)) for f in self.state_dir.rglob("*.tmp.*"))
+
     def state(self, pods=True):
         """Links, addresses, routes, rules, nftables of node (and pods), and what the plugin remembers: what a failed ADD, or a DEL,
         must have put back."""
-        rows = []
+        rows = [f"half a file: {name}" for name in self.temps()]
         for name in ["the node"] + ([p.path for p in self.pods] if pods else []):
             inside = [] if name == "the node" else ["nsenter", f"--net={name}"]
             rows += [f"{name}: {(l['ifname'], l.get('address'), l['mtu'], l.get('ifalias'))}" for l in _ip(inside, "link", "show")]
@@ -240,7 +244,7 @@ class EniSubject(EniNode):
         return [row for row in self.state(pods=False) if not row.startswith("remembered: ")]
 
     def left_over(self):
-        return self.states()
+        return self.states() + self.temps()
 
     def calls_elsewhere(self):
         """To whom else a call could have led: there is nobody."""

@@ -117,6 +117,15 @@ def files(node):
     return node.run("sh", "-c", "find $1 /sys/fs/bpf/vpcwire ! -type d 2>/dev/null", "-", node.run_dir, check=False).stdout.splitlines()
 
 
+def half_a_tombstone(pod):
+    """A DEL without a daemon, killed while it writes its tombstone -> what it leaves."""
+    before = files(pod.node)
+    killed = ("strace", "-qq", "-o", "/dev/null", "-e", "trace=renameat", "-e", "inject=renameat:signal=KILL:when=1")
+    with pytest.raises(AssertionError):         # it has said nothing, not even an error
+        pod.call("DEL", wrap=killed)
+    return [f for f in files(pod.node) if f not in before and ".tmp." in f]
+
+
 @pytest.mark.limit(180)
 def test_removal_for_good_leaves_nothing(make_lab):
     lab = make_lab("--no-daemon", "--ipv6", instance_type="t3.small")
@@ -139,6 +148,7 @@ def test_removal_for_good_leaves_nothing(make_lab):
     assert audit.kernel(node) == used, "nothing half done"
 
     pods[0].delete()                # a tombstone
+    assert half_a_tombstone(pods[1])
     remove(node, pods)
     for attempt in ("first", "again"):
         done = cleanup(node)
@@ -147,8 +157,10 @@ def test_removal_for_good_leaves_nothing(make_lab):
         assert [l for l in filters(node).splitlines() if l not in enis] == programs.splitlines()
         assert {f for f in files(node) if not f.endswith((".log", ".jsonl"))} <= set(before)
 
+    half = half_a_tombstone(pods[1])
     lab.start_daemon(node.name)
     proc.wait_until(node.serves, "the daemon to serve again")
+    assert not set(half) & set(files(node))
     again = node.pod()
     again.add()
     assert again.check() is None

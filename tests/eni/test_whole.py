@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole ENIs: the keys of vpc-eni and ecs-eni, the way into a container and back out of it."""
+import fcntl
 import json
 import os
 import signal
@@ -681,6 +682,25 @@ def test_killed_anywhere_and_cleaned_up_by_del(node, eni, syscall):
         if done.returncode == 0:
             break
     assert 1 < nth < 59, f"ADD makes {nth - 1} calls of {syscall}?"
+
+
+def test_gc_removes_what_killed_adds_were_writing(node, eni):
+    """No DEL comes: the runtime has forgotten them. A file that somebody writes at this moment stays."""
+    living, dead = node.pod(), node.pod()
+    node.add(living, cid="living", conf=node.eni(2).conf())
+    argv = ["strace", "-f", "-o", "/dev/null", "-e", "trace=renameat", "-e", "inject=renameat:signal=KILL:when=1", PLUGIN]
+    proc.run(argv, input=json.dumps(node.conf()), env=node.env("ADD", dead, cid="dead", ASAN_OPTIONS="detect_leaks=0"),
+             check=False)
+    (left,) = node.temps()
+    assert "dead" in left
+    gc = node.conf(**{"cni.dev/valid-attachments": [{"containerID": "living", "ifname": "eth0"}]})
+    busy = node.state_dir / "other-eth0.json.tmp.1"
+    with open(busy, "w") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        node.call("GC", gc)
+        assert node.temps() == [busy.name]
+    node.call("GC", gc)
+    assert node.temps() == [] and [s["container_id"] for s in node.states()] == ["living"]
 
 
 @pytest.mark.parametrize("syscall", ["sendto", "recvmsg", "socket", "setns", "openat", "fsync", "renameat", "write"])

@@ -9,7 +9,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #define PATH_LEN 300
@@ -168,6 +171,80 @@ static void mkdirs(void **state)
 	assert_int_equal(vw_mkdir_p("", 0700, &err), -EINVAL);
 }
 
+static void touch(void **state, const char *name)
+{
+	char path[PATH_LEN];
+	int fd;
+
+	in(state, name, path);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+static void temps_of_the_dead(void **state)
+{
+	static const char *const stay[] = { "a.json", "a.json.tmp.", "a.json.tmp.12x", "a.json.tmp", ".tmp.12" };
+	const struct dir *d = *state;
+	char path[PATH_LEN];
+	struct stat st;
+	int living;
+
+	for (size_t i = 0; i < VW_ARRAY_SIZE(stay); i++)
+		touch(state, stay[i]);
+	touch(state, "a.json.tmp.12");
+	touch(state, "b.json.tmp.12");
+	touch(state, "b.json.tmp.1.tmp.13");
+	touch(state, "c.json.tmp.14");
+	in(state, "link.tmp.15", path);
+	assert_int_equal(symlink("a.json", path), 0);
+	in(state, "c.json.tmp.14", path);
+	living = open(path, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(flock(living, LOCK_EX), 0);
+	assert_int_equal(vw_tidy_temps(d->path, "a.json"), 1);
+	assert_int_equal(vw_tidy_temps(d->path, "b.json"), 1);
+	assert_int_equal(vw_tidy_temps(d->path, NULL), 1);
+	assert_int_equal(entries(d->path), VW_ARRAY_SIZE(stay) + 2);
+	assert_int_equal(stat(path, &st), 0);
+	close(living);
+	assert_int_equal(vw_tidy_temps(d->path, NULL), 1);
+	assert_int_equal(entries(d->path), VW_ARRAY_SIZE(stay) + 1);
+	in(state, "nowhere", path);
+	assert_int_equal(vw_tidy_temps(path, NULL), 0);
+}
+
+struct tidier {
+	const char *dir;
+	atomic_bool stop;
+};
+
+static void *tidy_on_and_on(void *arg)
+{
+	struct tidier *t = arg;
+
+	while (!atomic_load(&t->stop))
+		(void)vw_tidy_temps(t->dir, NULL);
+	return NULL;
+}
+
+/* between its making and its lock a temp file looks like a dead one's */
+static void tidying_costs_no_writer_anything(void **state)
+{
+	const struct dir *d = *state;
+	struct tidier t = { .dir = d->path };
+	char path[PATH_LEN];
+	struct vw_err err;
+	pthread_t thread;
+
+	in(state, "f.json", path);
+	assert_int_equal(pthread_create(&thread, NULL, tidy_on_and_on, &t), 0);
+	for (int i = 0; i < 400; i++)
+		assert_int_equal(vw_replace_file(path, "x", 1, 0600, &err), 0);
+	atomic_store(&t.stop, true);
+	pthread_join(thread, NULL);
+	assert_int_equal(entries(d->path), 1);
+}
+
 #define test(fn) cmocka_unit_test_setup_teardown(fn, make_dir, drop_dir)
 
 int main(void)
@@ -176,6 +253,7 @@ int main(void)
 		test(replace_and_read), test(replace_fails_cleanly),
 		test(read_caps),        test(read_fd_is_bounded),
 		test(write_once),       test(mkdirs),
+		test(temps_of_the_dead), test(tidying_costs_no_writer_anything),
 	};
 
 	return cmocka_run_group_tests_name("file", tests, NULL, NULL);

@@ -669,7 +669,7 @@ static void tombstones(void **state)
 	struct vw_rpc_req del = {.op = VW_RPC_DEL, .key = {"c1", "eth0"}, .network = "vpc"};
 	struct seen refused = {.answer = -EIO}, taken = {0};
 	struct vw_err err;
-	char path[200];
+	char path[200], note[200];
 
 	assert_int_equal(vw_tombstone_replay(p->sock, see, &taken, &err), 0); /* no folder yet */
 	assert_int_equal(vw_tombstone_write(p->sock, &del, &err), 0);
@@ -682,6 +682,8 @@ static void tombstones(void **state)
 	assert_int_equal(vw_tombstone_write(p->sock, &del, &err), 0);
 	snprintf(path, sizeof(path), "%s/tombstones/junk.json", p->dir);
 	assert_int_equal(vw_replace_file(path, "{", 1, 0600, &err), 0);
+	snprintf(note, sizeof(note), "%s/tombstones/note.txt", p->dir);
+	assert_int_equal(vw_replace_file(note, "x", 1, 0600, &err), 0);
 	snprintf(path, sizeof(path), "%s/tombstones/half.json.tmp.1", p->dir);
 	assert_int_equal(vw_replace_file(path, "{", 1, 0600, &err), 0);
 
@@ -693,7 +695,8 @@ static void tombstones(void **state)
 	assert_non_null(strstr(taken.ids, "c1/net1 "));
 	assert_int_equal(vw_tombstone_replay(p->sock, see, &taken, &err), 0);
 	assert_int_equal(taken.n, 3);
-	assert_int_equal(access(path, F_OK), 0); /* what is not ours stays */
+	assert_int_equal(access(path, F_OK), -1); /* nobody writes it any more */
+	assert_int_equal(access(note, F_OK), 0);  /* what is not ours stays */
 }
 
 #define place_test(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
