@@ -152,6 +152,20 @@ def documented():
     return list(itertools.takewhile(lambda l: l.startswith("|"), lines))
 
 
+def test_no_combination_is_missing():
+    """{pod, node, host-network pod, outside} x {pod address, service address, node port, outside} x {same node, other node}, in every
+    column; but from one place outside to another no node is met. A row whose node does not matter is both."""
+    sources = {**{s: [s] for s in INSIDE}, "outside": OUTSIDE}
+    destinations = {**{d: [d] for d in ("pod address", "service address", "node port")}, "outside": OUTSIDE}
+    for source, destination, near in itertools.product(sources, destinations, (SAME, OTHER)):
+        for s, d in itertools.product(sources[source], destinations[destination]):
+            there = (s, d, near) in ROWS or (s, d, ANY) in ROWS
+            assert there == ((source, destination) != ("outside", "outside")), (s, d, near)
+    assert COLUMNS == [(4, "tcp"), (4, "udp"), (4, "icmp"), (6, "tcp"), (6, "udp"), (6, "icmp")]
+    cells = [c.strip() for line in documented()[2:] for c in line.split("|")[4:-1]]
+    assert len(documented()) - 2 == len(ROWS) and len(cells) == len(ROWS) * len(COLUMNS) and "not asked" not in cells and all(cells)
+
+
 @pytest.mark.limit(240)
 def test_the_table_says_what_is(lab, hosts):
     outside = {which: Place.outside(lab, which) for which in ("internet", "peered")}
