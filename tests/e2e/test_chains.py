@@ -4,10 +4,11 @@ import hashlib
 import json
 import pathlib
 import shutil
+import time
 
 import pytest
 
-from tests.harness import audit, cni, proc
+from tests.harness import audit, cni, policy, proc
 from tests.harness.libcni import Chain
 
 LAB = {"nodes": 2}
@@ -178,6 +179,46 @@ def test_our_own_bandwidth_with_all_the_others_behind(lab, node, bare, other, be
     own = cni.Result(result, "1.0.0").address
     assert other.pings(own)
     assert bare.run("ping", "-c1", "-w5", "-I", own, other.result.address, check=False).returncode == 0
+    gone(chained, bare, before)
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("attach", ["clsact", "tcx"])
+def test_a_policy_beside_qdiscs_of_the_same_veth(node, bare, other, before, attach):
+    """Bandwidth's qdiscs and the policy's programs are on one veth: ours behind clsact, Debian's with tcx. Both do their work: what the
+    policy forbids is refused both ways, what it lets through is held back; CHECK of all, and DEL leaves nothing."""
+    rates = {"ingressRate": 8_000_000, "ingressBurst": 800_000, "egressRate": 8_000_000, "egressBurst": 800_000}
+    if attach == "tcx":
+        chained = chain(node, {"type": "bandwidth", "capabilities": {"bandwidth": True}}, {"type": "firewall"}, attach=attach)
+    else:
+        chained = chain(node, {"type": "firewall"}, attach=attach, capabilities={"bandwidth": True})
+    args = f"IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME={bare.name};K8S_POD_INFRA_CONTAINER_ID={bare.container_id}"
+    result = around(chained, bare, capabilities={"bandwidth": rates}, args=args)
+    bare.result, host = cni.Result(result, "1.0.0"), result["interfaces"][0]["name"]
+    assert "tbf" in {q["kind"] for q in node.json("tc", "-j", "qdisc", "show", "dev", host)}
+    folder = policy.Policies(node)
+    servers = [policy.Server(pod.node, pod.netns, port) for pod in (bare, other) for port in (8080, 8081)]
+    own, theirs = bare.result.address, other.result.address
+    try:
+        folder.put("pods.json", policy.pod_object(bare, {"app": "limited"}))
+        assert all(policy.connects(other, own, port) and policy.connects(bare, theirs, port) for port in (8080, 8081))
+        only = {"ports": [{"port": 8080}]}
+        folder.put("p.json", policy.network_policy("p", {"app": "limited"}, policyTypes=["Ingress", "Egress"], ingress=[only], egress=[only]))
+        chained.check(bare)
+        for port, allowed in ((8080, True), (8081, False)):
+            assert policy.connects(other, own, port) == policy.connects(bare, theirs, port) == allowed, port
+        # a megabyte into the pod: at 8 Mbit/s behind a burst of 0.1 MB it takes 0.9 s at least
+        started = time.monotonic()
+        flood = policy.Connection(other.node, other.netns, own, timeout=10)
+        flood.proc.stdin.write("x" * 1_000_000 + "\n")
+        flood.proc.stdin.flush()
+        assert flood.proc.stdout.readline() == "yes\n"
+        assert time.monotonic() - started > 0.8
+        flood.close()
+    finally:
+        for server in servers:
+            server.stop()
+        folder.change(folder.clear)
     gone(chained, bare, before)
 
 
