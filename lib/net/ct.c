@@ -87,7 +87,7 @@ static bool port_is(const struct nlattr *part, const struct to *to)
 	bool proto_is = false, port_is = false;
 
 	mnl_attr_for_each_nested(attr, part) {
-		if (mnl_attr_get_type(attr) == CTA_PROTO_NUM)
+		if (mnl_attr_get_type(attr) == CTA_PROTO_NUM && mnl_attr_get_payload_len(attr))
 			proto_is = mnl_attr_get_u8(attr) == to->proto;
 		else if (mnl_attr_get_type(attr) == CTA_PROTO_DST_PORT && mnl_attr_get_payload_len(attr) == sizeof(port))
 			port_is = !memcmp(mnl_attr_get_payload(attr), &port, sizeof(port));

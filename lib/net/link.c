@@ -421,7 +421,7 @@ static int next_event(struct vw_nl *events, const struct vw_mac *mac, uint64_t d
 
 	if (n < 0)
 		return n;
-	for (; mnl_nlmsg_ok(nlh, n); nlh = mnl_nlmsg_next(nlh, &n)) {
+	for (; vw_nl_ok(nlh, n); nlh = mnl_nlmsg_next(nlh, &n)) {
 		memset(&l, 0, sizeof(l));
 		if (parse_wanted(nlh, &l, mac) > 0) {
 			*ret_link = l;

@@ -21,6 +21,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#define MAX_ERRNO 4095          /* include/linux/err.h: the kernel has no others */
+
 #ifndef NETLINK_GET_STRICT_CHK
 #define NETLINK_GET_STRICT_CHK 12
 #endif
@@ -144,7 +146,9 @@ static int ack_read(const struct nlmsghdr *nlh, char *text, size_t size)
 				vw_nl_get_str(attr, text, size);
 		}
 	}
-	return e->error < 0 ? -e->error : e->error;
+	if (e->error > 0 || e->error < -MAX_ERRNO)
+		return EBADMSG;
+	return -e->error;
 }
 
 static int nl_fail(struct vw_err *err, int eno, const char *what, const char *text)
@@ -328,7 +332,7 @@ static int commit_chunk(struct vw_nl *nl, struct vw_nl_batch *b, size_t first, s
 		n = vw_nl_recv(nl, buf, sizeof(buf), deadline, err);
 		if (n < 0)
 			return vw_err_wrap(err, "%s", b->ops[first].what);
-		for (; mnl_nlmsg_ok(nlh, n); nlh = mnl_nlmsg_next(nlh, &n))
+		for (; vw_nl_ok(nlh, n); nlh = mnl_nlmsg_next(nlh, &n))
 			if (nlh->nlmsg_pid == nl->portid)
 				commit_answer(&c, nlh);
 	}
@@ -397,7 +401,7 @@ int vw_nl_ask(struct vw_nl *nl, struct nlmsghdr *req, vw_nl_parse_fn parse, void
 		n = vw_nl_recv(nl, buf, sizeof(buf), deadline, err);
 		if (n < 0)
 			return vw_err_wrap(err, "%s", what);
-		for (; mnl_nlmsg_ok(nlh, n); nlh = mnl_nlmsg_next(nlh, &n)) {
+		for (; vw_nl_ok(nlh, n); nlh = mnl_nlmsg_next(nlh, &n)) {
 			if (nlh->nlmsg_pid != nl->portid || nlh->nlmsg_seq != req->nlmsg_seq)
 				continue;
 			if (nlh->nlmsg_type == NLMSG_ERROR) {
@@ -433,7 +437,7 @@ static int dump_once(struct vw_nl *nl, struct nlmsghdr *req, vw_nl_parse_fn pars
 		n = vw_nl_recv(nl, buf, sizeof(buf), deadline, err);
 		if (n < 0)
 			return vw_err_wrap(err, "%s", what);
-		for (; mnl_nlmsg_ok(nlh, n); nlh = mnl_nlmsg_next(nlh, &n)) {
+		for (; vw_nl_ok(nlh, n); nlh = mnl_nlmsg_next(nlh, &n)) {
 			if (nlh->nlmsg_pid != nl->portid || nlh->nlmsg_seq != req->nlmsg_seq)
 				continue;
 			interrupted |= nlh->nlmsg_flags & NLM_F_DUMP_INTR;

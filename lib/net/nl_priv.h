@@ -36,6 +36,12 @@ int vw_nl_sour(struct vw_nl_batch *b, int eno, const char *fmt, ...) __attribute
  */
 int vw_nl_commit_whole(struct vw_nl *nl, struct vw_nl_batch *b, struct vw_err *err);
 
+/** vw_nl_ok() - a whole message of the @n bytes left. mnl_nlmsg_ok() alone takes a length of 2^31 and more for a negative one, and passes it. */
+static inline bool vw_nl_ok(const struct nlmsghdr *nlh, int n)
+{
+	return mnl_nlmsg_ok(nlh, n) && nlh->nlmsg_len <= (uint32_t)n;
+}
+
 void vw_nl_put_ip(struct nlmsghdr *nlh, uint16_t type, const struct vw_ip *ip);
 /** vw_nl_get_ip() - Return: false when the attribute's size does not fit @family. */
 bool vw_nl_get_ip(const struct nlattr *attr, uint8_t family, struct vw_ip *ret_ip);
@@ -69,8 +75,7 @@ int vw_nl_recv(struct vw_nl *nl, void *buf, size_t size, uint64_t deadline_ms, s
 /** vw_nl_socket() - open a socket of @protocol (NETLINK_*) subscribed to @groups (RTMGRP_*), in the current namespace. */
 int vw_nl_socket(struct vw_nl *nl, int protocol, uint32_t groups, struct vw_err *err);
 
-/** vw_link_parse() - RTM_NEWLINK and RTM_DELLINK -> struct vw_link. Safe on any bytes that mnl_nlmsg_ok()
- * passed. */
+/** vw_link_parse() - RTM_NEWLINK and RTM_DELLINK -> struct vw_link. Safe on any bytes that vw_nl_ok() passed. */
 int vw_link_parse(const struct nlmsghdr *nlh, void *item, const void *arg);
 
 /** vw_dev_name() - @name, or "#12" into @buf when there is none. For messages. */

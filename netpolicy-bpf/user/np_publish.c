@@ -217,36 +217,54 @@ static int free_unused(struct np_publish *p, struct vw_err *err)
 	return r;
 }
 
+/** due() - what slot @s is judged by once a switch that a crash cut short is complete. */
+static uint64_t due(const struct np_publish *p, unsigned int s)
+{
+	const bool begun = p->io.journal[NP_JOURNAL_HEAD].next == 1;
+
+	return begun && p->io.journal[s].next ? p->io.journal[s].next : p->io.slots[s].pub;
+}
+
+/** pubs_check() - they lead into the arena, and all of them into one generation: @ret_parity. Nothing is changed before that is known. */
+static int pubs_check(const struct np_publish *p, unsigned int *ret_parity, struct vw_err *err)
+{
+	bool used[2] = { 0 };
+
+	for (unsigned int s = 0; s < NP_SLOTS; s++) {
+		const uint64_t pub = due(p, s), line = pub & NP_PUB_LINE_MASK;
+
+		if (!line)
+			continue;
+		if (line >= NP_ARENA_LINES)
+			return vw_err_set(err, EBADMSG, 0, "np_slots[%u] points to line %u of the arena: remove the pins and start again", s,
+					  (unsigned int)line);
+		used[!!(pub & NP_PUB_PARITY)] = true;
+	}
+	if (used[0] && used[1])
+		return vw_err_set(err, EBADMSG, 0, "np_slots holds two generations of policy at once: remove the pins and start again");
+	*ret_parity = used[1];
+	return 0;
+}
+
 /** complete_switch() - one that a crash cut short; afterwards all pubs are of one parity. */
 static int complete_switch(struct np_publish *p, struct vw_err *err)
 {
-	struct np_journal *head = &p->io.journal[NP_JOURNAL_HEAD];
-	bool begun = head->next == 1, used[2] = { 0 };
+	int r = pubs_check(p, &p->parity, err);
 
-	for (unsigned int s = 0; s < NP_SLOTS; s++) {
+	for (unsigned int s = 0; r == 0 && s < NP_SLOTS; s++) {
 		struct np_journal *j = &p->io.journal[s];
-		uint64_t pub = p->io.slots[s].pub;
+		const uint64_t pub = due(p, s);
 
-		if (begun && j->next && j->next != pub) {
-			__atomic_store_n(&p->io.slots[s].pub, j->next, __ATOMIC_RELEASE);
-			pub = j->next;
-		}
-		j->next = pub;
-		if (pub & NP_PUB_LINE_MASK) {
-			if ((pub & NP_PUB_LINE_MASK) >= NP_ARENA_LINES)
-				return vw_err_set(err, EBADMSG, 0,
-						  "np_slots[%u] points to line %u of the arena: remove the pins and start again", s,
-						  (unsigned int)(pub & NP_PUB_LINE_MASK));
-			used[!!(pub & NP_PUB_PARITY)] = true;
-		}
+		if (pub != p->io.slots[s].pub)
+			__atomic_store_n(&p->io.slots[s].pub, pub, __ATOMIC_RELEASE);
 		if (j->rev > p->last_rev)
 			p->last_rev = j->rev;
 	}
-	head->next = 0;
-	if (used[0] && used[1])
-		return vw_err_set(err, EBADMSG, 0,
-				  "np_slots holds two generations of policy at once: remove the pins and start again");
-	p->parity = used[1];
+	if (r < 0)
+		return r;
+	p->io.journal[NP_JOURNAL_HEAD].next = 0;
+	for (unsigned int s = 0; s < NP_SLOTS; s++)
+		p->io.journal[s].next = p->io.slots[s].pub;
 	return 0;
 }
 

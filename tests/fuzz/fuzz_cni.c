@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a runtime sends: the first byte says what the rest is, a configuration on stdin or CNI_ARGS. A result
+ * What a runtime sends: the first byte says what the rest is, a configuration on stdin ('D': for DEL), CNI_ARGS ('A'), or both ('W':
+ * CNI_ARGS is the first line), which say together what a pod wishes: addresses, MAC, bandwidth, ports, by capability, args.cni or CNI_ARGS. A result
  * that was accepted as prevResult prints in every version, and what prints in the newest reads back.
  */
 #include "lib/base/buf.h"
@@ -71,6 +72,33 @@ static void conf(const char *text, size_t len, bool tolerant)
 	vw_cni_conf_done(&c);
 }
 
+/* what is wished for is a family once, a MAC that a link may have, rates and ports in range; or there is a sentence */
+static void wish(const char *text, size_t len)
+{
+	const char *end = memchr(text, '\n', len);
+	const size_t first = end ? (size_t)(end - text) : 0;
+	struct vw_cni_args args = {0};
+	struct vw_cni_wish w = {0};
+	struct vw_cni_conf c;
+	struct vw_err err = {0};
+	char *line;
+
+	if (!end || vw_cni_conf_parse(end + 1, len - first - 1, false, &c, &err) < 0)
+		return;
+	line = strndup(text, first);
+	for (unsigned int caps = 0; line && vw_cni_args_parse(line, NULL, &args, &err) == 0 && caps < 16; caps++) {
+		err = (struct vw_err){0};
+		if (vw_cni_wish_parse(&c, &args, caps, &w, &err) < 0) {
+			if (!err.cni || !err.msg[0])
+				abort();
+		} else if (w.n_ip > 2 || (w.n_ip == 2 && w.ip[0].family == w.ip[1].family) || (w.has_mac && w.mac.b[0] & 1)) {
+			abort();
+		}
+	}
+	free(line);
+	vw_cni_conf_done(&c);
+}
+
 static void own(const char *text)
 {
 	static const char *const keys[] = {"VlanID", "MAC", NULL};
@@ -92,6 +120,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 1)
 		return 0;
+	if (data[0] == 'W') {
+		wish((const char *)data + 1, size - 1);
+		return 0;
+	}
 	if (data[0] != 'A') {
 		conf((const char *)data + 1, size - 1, data[0] == 'D');
 		return 0;

@@ -22,8 +22,10 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+/** struct vw_view - @broken: a dump has failed. What is left of its answer would be taken for the next one's. */
 struct vw_view {
 	struct nl_sock *sk;
+	bool broken;
 };
 
 struct vw_view *vw_view_free(struct vw_view *v)
@@ -63,17 +65,25 @@ int vw_view_new(struct vw_view **ret_view, struct vw_err *err)
 
 struct collect {
 	struct vw_items items;
+	int type;               /* of the messages: RTM_NEW* */
 	int (*conv)(struct nl_object *obj, void *item);
 	bool (*keep)(const void *item, const void *arg);
 	const void *arg;
 	int eno;
+	bool done;              /* the kernel said that this was all */
 };
 
 static void collect_object(struct nl_object *obj, void *arg)
 {
 	struct collect *c = arg;
-	void *item = vw_items_next(&c->items);
+	void *item;
 
+	/* conv() believes that the object is of its kind */
+	if (nl_object_get_msgtype(obj) != c->type) {
+		c->eno = EBADMSG;
+		return;
+	}
+	item = vw_items_next(&c->items);
 	if (!item)
 		c->eno = ENOMEM;
 	else if (c->conv(obj, item) > 0 && (!c->keep || c->keep(item, c->arg)))
@@ -88,6 +98,12 @@ static int collect_msg(struct nl_msg *msg, void *arg)
 	/* An object that libnl cannot parse would make the list silently short. */
 	if (r < 0 && !c->eno)
 		c->eno = r == -NLE_NOMEM ? ENOMEM : EBADMSG;
+	return NL_OK;
+}
+
+static int collect_end(struct nl_msg *msg, void *arg)
+{
+	((struct collect *)arg)->done = true;
 	return NL_OK;
 }
 
@@ -113,10 +129,14 @@ static int dump(struct vw_view *v, int type, void *hdr, size_t hdr_len, struct c
 {
 	int r = -NLE_DUMP_INTR;
 
+	if (v->broken)
+		return vw_err_set(err, EBADF, VW_CNI_KERNEL, "%s: this view of the kernel has failed before", what);
 	nl_socket_modify_cb(v->sk, NL_CB_VALID, NL_CB_CUSTOM, collect_msg, c);
+	nl_socket_modify_cb(v->sk, NL_CB_FINISH, NL_CB_CUSTOM, collect_end, c);
 	for (int tries = 0; tries < VW_VIEW_TRIES && r == -NLE_DUMP_INTR; tries++) {
 		c->items.n = 0;
 		c->eno = 0;
+		c->done = false;
 		r = send_dump(v->sk, type, hdr, hdr_len);
 		if (r >= 0)
 			r = nl_recvmsgs_default(v->sk);
@@ -125,7 +145,10 @@ static int dump(struct vw_view *v, int type, void *hdr, size_t hdr_len, struct c
 		r = vw_libnl_err(err, r, what);
 	else if (c->eno)
 		r = vw_err_set(err, c->eno, VW_CNI_KERNEL, "%s: an answer that cannot be read", what);
+	else if (!c->done)      /* libnl takes an empty datagram for the end */
+		r = vw_err_set(err, EBADMSG, VW_CNI_KERNEL, "%s: an answer without an end", what);
 	if (r < 0) {
+		v->broken = true;
 		(void)vw_items_done(&c->items, NULL);
 		return r;
 	}
@@ -135,7 +158,7 @@ static int dump(struct vw_view *v, int type, void *hdr, size_t hdr_len, struct c
 int vw_view_links(struct vw_view *v, struct vw_link **ret, struct vw_err *err)
 {
 	struct ifinfomsg hdr = { .ifi_family = AF_UNSPEC };
-	struct collect c = { .items.size = sizeof(**ret), .conv = vw_conv_link };
+	struct collect c = { .items.size = sizeof(**ret), .type = RTM_NEWLINK, .conv = vw_conv_link };
 	void *items;
 	int n = dump(v, RTM_GETLINK, &hdr, sizeof(hdr), &c, "listing links", &items, err);
 
@@ -147,7 +170,7 @@ int vw_view_links(struct vw_view *v, struct vw_link **ret, struct vw_err *err)
 int vw_view_addrs(struct vw_view *v, uint8_t family, struct vw_addr **ret, struct vw_err *err)
 {
 	struct ifaddrmsg hdr = { .ifa_family = family };
-	struct collect c = { .items.size = sizeof(**ret), .conv = vw_conv_addr };
+	struct collect c = { .items.size = sizeof(**ret), .type = RTM_NEWADDR, .conv = vw_conv_addr };
 	void *items;
 	int n = dump(v, RTM_GETADDR, &hdr, sizeof(hdr), &c, "listing addresses", &items, err);
 
@@ -168,7 +191,7 @@ int vw_view_routes(struct vw_view *v, uint8_t family, uint32_t table, struct vw_
 {
 	struct rtmsg hdr = { .rtm_family = family };
 	struct collect c = {
-		.items.size = sizeof(**ret), .conv = vw_conv_route, .keep = in_table, .arg = &table,
+		.items.size = sizeof(**ret), .type = RTM_NEWROUTE, .conv = vw_conv_route, .keep = in_table, .arg = &table,
 	};
 	void *items;
 	int n = dump(v, RTM_GETROUTE, &hdr, sizeof(hdr), &c, "listing routes", &items, err);
@@ -181,7 +204,7 @@ int vw_view_routes(struct vw_view *v, uint8_t family, uint32_t table, struct vw_
 int vw_view_rules(struct vw_view *v, uint8_t family, struct vw_rule **ret, struct vw_err *err)
 {
 	struct fib_rule_hdr hdr = { .family = family };
-	struct collect c = { .items.size = sizeof(**ret), .conv = vw_conv_rule };
+	struct collect c = { .items.size = sizeof(**ret), .type = RTM_NEWRULE, .conv = vw_conv_rule };
 	void *items;
 	int n = dump(v, RTM_GETRULE, &hdr, sizeof(hdr), &c, "listing rules", &items, err);
 

@@ -22,7 +22,7 @@ struct vw_err;
 
 struct vw_view;
 
-/** vw_view_new() - in the calling thread's network namespace, where it stays. Return: 0, -errno. */
+/** vw_view_new() - in the calling thread's network namespace, where it stays. One of whose dumps failed is of no use any more. Return: 0, -errno. */
 int vw_view_new(struct vw_view **ret_view, struct vw_err *err);
 /** vw_view_free() - accepts NULL. Return: NULL. */
 struct vw_view *vw_view_free(struct vw_view *v);
