@@ -54,6 +54,19 @@ static void print_pool(const struct vw_json *n)
 		printf("TROUBLE EC2 has taken away the addresses of %lld pods: delete them\n", cli_int(p, "orphaned"));
 }
 
+/* what the daemon may do to this machine; why, says --json */
+static void print_confinement(const struct vw_json *n)
+{
+	const struct vw_json *c = vw_json_get(n, "confinement"), *caps = vw_json_get(c, "capabilities");
+
+	if (!c)
+		return;         /* an older daemon */
+	fputs("vpcwired has", stdout);
+	for (size_t i = 0; i < vw_json_len(caps); i++)
+		printf("%s %s", i ? "," : "", cli_str(vw_json_at(caps, i), "name"));
+	printf("; system calls that are not on its list: %s\n", cli_str(c, "system_calls"));
+}
+
 static void print_eni(const struct vw_json *e)
 {
 	printf("%-8s %-22s device %lld card %lld  %-15s %s%s%s\n", cli_or_dash(cli_str(e, "ifname")), cli_str(e, "id"), cli_int(e, "device"),
@@ -108,6 +121,7 @@ enum cli_exit cli_status(const struct cli *c, int argc, char **argv)
 	if (!c->json) {
 		print_state(n);
 		print_pool(n);
+		print_confinement(n);
 		puts("\n# a pod has it  ~ cooling down  . free");
 		print_enis(vw_json_get(n, "enis"), true);
 	}

@@ -44,6 +44,7 @@ static const char *const random_modes[] = { "prng", "hashrandom", "none", NULL }
 
 static const char *const pod_sg_modes[] = { "strict", "standard", NULL };                  /* enum config_pod_sg */
 static const char *const policy_modes[] = { "standard", "strict", "off", NULL };           /* enum config_policy */
+static const char *const call_modes[] = { "refuse", "kill", "log", "off", NULL };          /* enum config_calls */
 static const char *const flow_modes[] = { "revoke", "keep", NULL };                       /* enum config_flows */
 
 #define AT(member) offsetof(struct vwired_config, member), sizeof(((struct vwired_config *)0)->member)
@@ -55,6 +56,9 @@ static const struct setting settings[] = {
 	  "Where programs and maps are pinned; must be on a bpffs. Changes with a restart only." },
 	{ "log_level", "AWS_VPC_K8S_CNI_LOGLEVEL", NULL, K_CHOICE, AT(log_level), "info", 0, 0, log_levels,
 	  "What is logged on stderr: error, warn, info, debug." },
+	{ "system_calls", "VPCWIRE_SYSTEM_CALLS", NULL, K_CHOICE, AT(system_calls), "refuse", 0, 0, call_modes,
+	  "A system call that vpcwired has no use for: refuse lets it fail as if the kernel did not have it, kill ends the daemon (pods stay), log "
+	  "lets it through; all three leave a line in the kernel's log. off: no filter. Changes with a restart only." },
 	{ "enable_ipv4", "ENABLE_IPv4", NULL, K_BOOL, AT(enable_ipv4), "true", 0, 0, NULL,
 	  "Pods get an IPv4 address. Changes with a restart only." },
 	{ "enable_ipv6", "ENABLE_IPv6", NULL, K_BOOL, AT(enable_ipv6), "false", 0, 0, NULL,

@@ -57,10 +57,14 @@ enum config_flows { CONFIG_FLOWS_REVOKE, CONFIG_FLOWS_KEEP };
 /** enum config_pod_sg - how a pod's security groups are enforced: sgp.h. */
 enum config_pod_sg { CONFIG_POD_SG_STRICT, CONFIG_POD_SG_STANDARD };
 
+/** enum config_calls - what happens at a system call that is not on the daemon's list: confine.h. In the order of its texts. */
+enum config_calls { CONFIG_CALLS_REFUSE, CONFIG_CALLS_KILL, CONFIG_CALLS_LOG, CONFIG_CALLS_OFF };
+
 struct vwired_config {
 	char run_dir[VW_PATH_MAX];
 	char bpf_dir[VW_PATH_MAX];
 	enum vw_log_level log_level;
+	enum config_calls system_calls;
 
 	bool enable_ipv4, enable_ipv6;  /* at least one */
 	bool prefix_delegation;

@@ -301,6 +301,8 @@ static int check_kept(const struct daemon *d, const struct vwired_config *fresh,
 		key = "run_dir";
 	else if (strcmp(fresh->bpf_dir, d->cfg->bpf_dir))
 		key = "bpf_dir";
+	else if (fresh->system_calls != d->cfg->system_calls)
+		key = "system_calls";
 	else if (fresh->enable_ipv4 != d->cfg->enable_ipv4)
 		key = "enable_ipv4";
 	else if (fresh->enable_ipv6 != d->cfg->enable_ipv6)

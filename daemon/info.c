@@ -3,6 +3,7 @@
  */
 #include "daemon/info.h"
 
+#include "daemon/confine.h"
 #include "daemon/daemon.h"
 #include "daemon/drift.h"
 #include "daemon/egress.h"
@@ -240,6 +241,12 @@ static int add_config(const struct daemon *d, struct vw_json *root)
 	return vw_json_set(root, "config", o);
 }
 
+/* what the daemon may do to this machine */
+static int add_confinement(const struct daemon *d, struct vw_json *root)
+{
+	return vw_json_set(root, "confinement", confine_json(d->cfg->system_calls));
+}
+
 static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
 {
 	return vw_json_set_str(root, "version", VW_VERSION) < 0 ||
@@ -249,6 +256,7 @@ static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
 	       vw_json_set_bool(root, "surveying", d->discovering) < 0 ||
 	       vw_json_set_str(root, "trouble", d->trouble.eno ? d->trouble.msg : NULL) < 0 || add_pool(d, root) < 0 ||
 	       add_placement(d, root) < 0 || add_drift(d, root) < 0 || add_config(d, root) < 0 ||
+	       (whole && add_confinement(d, root) < 0) ||
 	       vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root, whole) < 0 ?
 		       -ENOMEM : 0;
 }

@@ -1,6 +1,7 @@
 /* vpcwired: command line, then daemon_new(), daemon_run(), daemon_free(). */
 #include "daemon/cleanup.h"
 #include "daemon/config.h"
+#include "daemon/confine.h"
 #include "daemon/daemon.h"
 #include "daemon/http.h"
 #include "daemon/trim.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #define DEFAULT_CONFIG "/etc/vpcwire/vpcwired.json"
 
@@ -68,11 +68,38 @@ static int print_docs(void)
 	return 0;
 }
 
+/* a kernel without filters is a reason to say so, not to leave a node without addresses; who asked for `kill` means it */
+static int filter_calls(enum config_calls mode, enum confine_phase phase, struct vw_err *err)
+{
+	int r = confine_calls(mode, phase, err);
+
+	if (r == 0 || mode == CONFIG_CALLS_KILL)
+		return r;
+	vw_warn("system calls are not filtered, ignoring", "err=\"%s\"", err->msg);
+	return 0;
+}
+
+static int start(const char *path, struct daemon **ret_daemon, struct vw_err *err)
+{
+	struct vwired_config *cfg = NULL;
+	enum config_calls mode;
+	int r = vwired_config_load(path, &cfg, err);
+
+	if (r < 0)
+		return r;
+	mode = cfg->system_calls;
+	vwired_config_free(cfg);
+	r = filter_calls(mode, CONFINE_START, err);
+	if (r == 0)
+		r = daemon_new(path, ret_daemon, err);
+	return r < 0 ? r : filter_calls(mode, CONFINE_SERVING, err);
+}
+
 static int run(const char *path)
 {
 	struct daemon *d = NULL;
 	struct vw_err err;
-	int r = daemon_new(path, &d, &err);
+	int r = start(path, &d, &err);
 
 	if (r == 0) {
 		vw_info("serving", "socket=%s version=%s", d->socket_path, VW_VERSION);
@@ -96,6 +123,7 @@ int main(int argc, char **argv)
 	};
 	const char *config = DEFAULT_CONFIG;
 	bool check = false, clean = false;
+	struct vw_err err;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -134,9 +162,12 @@ int main(int argc, char **argv)
 	}
 	if (check)
 		return check_config(config);
+	if (confine_process(&err) < 0) {
+		fprintf(stderr, "vpcwired: %s\n", err.msg);
+		return 1;
+	}
 	if (clean)
 		return clean_up(config);
-	prctl(PR_SET_DUMPABLE, 0);      /* credentials are in memory: no core, no ptrace by others */
 	trim_init_process();
 	if (http_init_process() < 0) {
 		fputs("vpcwired: libcurl could not be started\n", stderr);

@@ -1,7 +1,7 @@
 # the daemon's parts as a library (all but main.c), so that tests link the same code
 LIBS += daemon
 daemon_SRCS := $(filter-out daemon/main.c,$(wildcard daemon/*.c))
-daemon_PKGS := libuv libmicrohttpd sqlite3 libcurl libxml-2.0
+daemon_PKGS := libuv libmicrohttpd sqlite3 libcurl libxml-2.0 libseccomp
 daemon_INTERNAL := ipam br np npc netview net rpc k8s yaml json crypto base
 
 PROGS += vpcwired

@@ -45,6 +45,7 @@ FENCES = [
     (r"bpf/", ["netpolicy-bpf/user/"]),
     (r"sqlite3\.h", ["daemon/store.c"]),
     (r"libxml/", ["daemon/xml.c"]),
+    (r"seccomp\.h", ["daemon/confine_calls.c"]),
     (r"microhttpd\.h", ["sim/http.c", "daemon/httpd.c"]),
     (r"cmocka\.h", ["tests/"]),
 ]

@@ -38,7 +38,8 @@ int lab_daemon_start(struct lab *lab, struct lab_node *node, struct vw_err *err)
 {
 	struct sim_spawn s = SIM_SPAWN_INIT;
 	vw_auto_close int log = -EBADF, null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	char path[LAB_PATH_LEN * 2], log_path[LAB_PATH_LEN], region[64];
+	char path[LAB_PATH_LEN * 2], log_path[LAB_PATH_LEN], region[64], calls[64];
+	const char *filter = getenv("VPCWIRE_SYSTEM_CALLS");
 	const char *argv[] = {
 		"vpcwired", "--config", LAB_DAEMON_CONFIG, "--run-dir", node->run_dir,
 		"--bpf-dir", BPF_DIR, NULL,
@@ -49,6 +50,7 @@ int lab_daemon_start(struct lab *lab, struct lab_node *node, struct vw_err *err)
 		"AWS_ENDPOINT_URL_STS=http://" SIM_FABRIC_API ":8081",
 		"AWS_EC2_METADATA_SERVICE_ENDPOINT=http://" SIM_FABRIC_IMDS,
 		region,
+		calls,
 		lab->opts.verbose ? "AWS_VPC_K8S_CNI_LOGLEVEL=DEBUG" : "LANG=C",
 		lab->opts.prefix_delegation ? "ENABLE_PREFIX_DELEGATION=true" : "LC_ALL=C",
 		lab->opts.ipv6 ? "ENABLE_IPv6=true" : NULL,
@@ -61,7 +63,8 @@ int lab_daemon_start(struct lab *lab, struct lab_node *node, struct vw_err *err)
 	if (log < 0 || null < 0)
 		return vw_err_sys(err, errno, 0, "opening %s", log_path);
 	if (vw_fmt(path, sizeof(path), "%s/vpcwired", lab->bin_dir) < 0 ||
-	    vw_fmt(region, sizeof(region), "AWS_REGION=%s", sim_cloud_world(lab->cloud)->region) < 0)
+	    vw_fmt(region, sizeof(region), "AWS_REGION=%s", sim_cloud_world(lab->cloud)->region) < 0 ||
+	    vw_fmt(calls, sizeof(calls), "VPCWIRE_SYSTEM_CALLS=%s", filter ? filter : "") < 0)
 		return vw_err_set(err, ENAMETOOLONG, 0, "the programs' folder has too long a name");
 	s.path = path;
 	s.argv = argv;

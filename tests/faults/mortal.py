@@ -72,6 +72,7 @@ class Mortal:
     def start(self):
         env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_PRELOAD": str(PRELOAD), "VPCWIRE_MORTAL": str(self.page.path),
                "ASAN_OPTIONS": "verify_asan_link_order=0", "AWS_REGION": "eu-central-1",
+               "VPCWIRE_SYSTEM_CALLS": "kill",
                **{k: v for k, v in self.lab.env.items() if k.startswith("AWS_")}}
         self.ask("start", argv=[str(proc.BIN / "vpcwired"), "--config", CONFIG, "--run-dir", self.node.run_dir, "--bpf-dir",
                                 "/sys/fs/bpf/vpcwire"], env=env, log=str(self.log))

@@ -19,6 +19,7 @@ ANCHOR = pathlib.Path(__file__).with_name("anchor.py")
 RPC = pathlib.Path(__file__).with_name("rpc.py")
 START_LIMIT_S = 60
 STOP_LIMIT_S = 20
+FILTERED = f"status={128 + signal.SIGSYS}"      # how the lab says that a daemon ended so
 
 
 class Lab:
@@ -46,8 +47,10 @@ class Lab:
 
     def start(self):
         with open(self.log_path, "wb") as log:
+            # a system call that the daemon's filter does not know ends it, so that no test overlooks one
+            env = {"VPCWIRE_SYSTEM_CALLS": "kill", **os.environ}
             self.proc = subprocess.Popen([self.sim, "lab", *self.args, "--", "/usr/bin/python3", str(ANCHOR), self.dir.name],
-                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True)
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True, env=env)
         line = self._first_line()
         if not line:
             self.stop()
@@ -82,6 +85,7 @@ class Lab:
         finally:
             self.proc.stdout.close()
             self.proc = None
+        assert FILTERED not in self.log(), f"a daemon made a system call that is not on its list (dmesg has which): {self.log()}"
 
     def _say_goodbye(self):
         try:
