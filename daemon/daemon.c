@@ -511,6 +511,8 @@ static int restore(struct daemon *d, struct vw_err *err)
 	if (r == 0)
 		r = policy_start(d, err);
 	if (r == 0)
+		programs_judge_node(d);
+	if (r == 0)
 		programs_renew(d);
 	if (r == 0)
 		r = grow_restore(d, err);

@@ -427,5 +427,7 @@ int hostnet_down(struct hostnet *hn, struct vw_err *err)
 	if (r == 0)
 		r = hostnet_commit(hn, err);
 	vw_nl_batch_reset(&hn->batch);
+	if (r == 0)
+		r = hostnet_judge_down(hn, err);
 	return r < 0 ? r : hostnet_nat_down(hn, err);
 }

@@ -156,6 +156,12 @@ struct hostnet_nat {
 
 /** hostnet_nat_apply() - replace the tables in one transaction; connections keep their NAT. @nat is copied. */
 int hostnet_nat_apply(struct hostnet *hn, const struct hostnet_nat *nat, struct vw_err *err);
+/**
+ * hostnet_judge_apply() - replace the table `inet vpcwire` in one transaction: what pods send to sockets of this node by a service's
+ * address is judged by these programs (np_at_node_fd()). @prog4_fd, @prog6_fd: borrowed until hostnet_free().
+ * Return: 0, -ENOENT: the kernel has no xt_bpf or no nft_compat, -errno.
+ */
+int hostnet_judge_apply(struct hostnet *hn, int prog4_fd, int prog6_fd, struct vw_err *err);
 
 /* --- addresses that no pod has */
 

@@ -46,6 +46,12 @@ struct hostnet_nat_state {
 	char *seen4, *seen6;
 };
 
+/** struct hostnet_judge_state - what `inet vpcwire` asks; fds borrowed. @known: it was written. */
+struct hostnet_judge_state {
+	int prog4_fd, prog6_fd;
+	bool known;
+};
+
 /**
  * struct hostnet
  * @batch:   scratch; empty between calls.
@@ -66,6 +72,7 @@ struct hostnet {
 	uint32_t mark;
 	bool ipv6;
 	struct hostnet_nat_state nat;
+	struct hostnet_judge_state judge;
 	struct hostnet_free *frees;
 	size_t n_frees;
 	bool frees_known;
@@ -128,3 +135,11 @@ int hostnet_nat_write(struct hostnet *hn, struct vw_err *err);
 /** hostnet_nat_down() - remove the tables; absent is fine. */
 int hostnet_nat_down(struct hostnet *hn, struct vw_err *err);
 void hostnet_nat_done(struct hostnet *hn);
+
+/* hostnet_judge.c */
+/** hostnet_judge_verify() - its rules are there. Return: 0, -ESTALE, -errno. */
+int hostnet_judge_verify(struct hostnet *hn, struct vw_err *err);
+/** hostnet_judge_write() - make it again. */
+int hostnet_judge_write(struct hostnet *hn, struct vw_err *err);
+/** hostnet_judge_down() - remove it; absent is fine. */
+int hostnet_judge_down(struct hostnet *hn, struct vw_err *err);

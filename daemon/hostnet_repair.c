@@ -411,16 +411,24 @@ static int rules(struct repair *rp)
 
 /* --- nftables */
 
-static int nft(struct repair *rp)
+static int table(struct repair *rp, int (*verify)(struct hostnet *hn, struct vw_err *err), int (*write)(struct hostnet *hn, struct vw_err *err))
 {
-	int r;
+	int r = verify(rp->hn, rp->err);
 
-	if (!rp->hn->nat.known)
-		return 0;
-	r = hostnet_nat_verify(rp->hn, rp->err);
 	if (r != -ESTALE)
 		return r;
-	return found(rp, HOSTNET_NFT, "%s", rp->err->msg) ? hostnet_nat_write(rp->hn, rp->err) : 0;
+	return found(rp, HOSTNET_NFT, "%s", rp->err->msg) ? write(rp->hn, rp->err) : 0;
+}
+
+static int nft(struct repair *rp)
+{
+	int r = 0;
+
+	if (rp->hn->nat.known)
+		r = table(rp, hostnet_nat_verify, hostnet_nat_write);
+	if (r == 0 && rp->hn->judge.known)
+		r = table(rp, hostnet_judge_verify, hostnet_judge_write);
+	return r;
 }
 
 /* --- all of it */

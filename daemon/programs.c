@@ -222,6 +222,18 @@ static bool renew_pods(struct daemon *d, const struct np_formers *formers)
 	return all;
 }
 
+void programs_judge_node(struct daemon *d)
+{
+	struct vw_err err;
+	int r = hostnet_judge_apply(d->hostnet, np_at_node_fd(d->np, 4), np_at_node_fd(d->np, 6), &err);
+
+	if (r == -ENOENT)
+		vw_warn("this kernel has no xt_bpf or nft_compat: Admin and Baseline rules do not see what pods send to sockets of this node "
+			"by a service's address", "err=\"%s\"", err.msg);
+	else if (r < 0)
+		vw_error("what pods send to sockets of this node by a service's address is not judged", "err=\"%s\"", err.msg);
+}
+
 void programs_renew(struct daemon *d)
 {
 	struct np_formers formers;

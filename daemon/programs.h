@@ -18,6 +18,11 @@ struct vw_nl;
 
 /** programs_attach_eni() - to_wire on the ENI's way out. A link that refuses is logged: services behind it are not judged. */
 void programs_attach_eni(struct daemon *d, const struct eni *e);
+/**
+ * programs_judge_node() - after a start, once policies are in force: what DNAT gives to sockets of this node is judged, by netfilter
+ * (hostnet_judge_apply()). A kernel that cannot is logged.
+ */
+void programs_judge_node(struct daemon *d);
 /** programs_renew() - after a start: the pods that live run the programs that are pinned now. Nothing to do mostly. */
 void programs_renew(struct daemon *d);
 /** programs_detach() - for removal: to_wire off @link, and its clsact if nothing else is on it. Return: 0, -errno. */

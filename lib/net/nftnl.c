@@ -16,7 +16,9 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/xt_bpf.h>
 #include <stdalign.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -276,12 +278,12 @@ struct expr {
 	struct nlattr *elem, *data;
 };
 
-/* The longest expression, a mask of 16 bytes, takes less than 120; what would not fit is seen before it is written. */
-static bool expr_begin(struct vw_nftnl_rule *r, const char *name, struct expr *e)
+/* what would not fit is seen before it is written. @most: bytes that its attributes take */
+static bool expr_begin_long(struct vw_nftnl_rule *r, const char *name, struct expr *e, size_t most)
 {
 	if (!r->nlh)
 		return false;
-	if (r->nlh->nlmsg_len > VW_NL_MSG_MAX - 160) {
+	if (r->nlh->nlmsg_len + most > VW_NL_MSG_MAX) {
 		(void)vw_nl_sour(r->b, EMSGSIZE, "a rule of nftables chain %s is too long", r->chain);
 		r->nlh = NULL;
 		return false;
@@ -290,6 +292,12 @@ static bool expr_begin(struct vw_nftnl_rule *r, const char *name, struct expr *e
 	mnl_attr_put_strz(r->nlh, NFTA_EXPR_NAME, name);
 	e->data = mnl_attr_nest_start(r->nlh, NFTA_EXPR_DATA);
 	return true;
+}
+
+/* the longest of the others, a mask of 16 bytes, takes less than 120 */
+static bool expr_begin(struct vw_nftnl_rule *r, const char *name, struct expr *e)
+{
+	return expr_begin_long(r, name, e, 160);
 }
 
 static void expr_end(struct vw_nftnl_rule *r, struct expr *e)
@@ -303,14 +311,37 @@ static void put_reg(struct vw_nftnl_rule *r, uint16_t type, uint32_t reg)
 	put_u32(r->nlh, type, NFT_REG32_00 + reg);
 }
 
-void vw_nftnl_meta(struct vw_nftnl_rule *r, uint32_t key, uint32_t reg)
+static void load_key(struct vw_nftnl_rule *r, const char *name, uint16_t key_type, uint32_t key, uint16_t reg_type, uint32_t reg)
 {
 	struct expr e;
 
-	if (!expr_begin(r, "meta", &e))
+	if (!expr_begin(r, name, &e))
 		return;
-	put_u32(r->nlh, NFTA_META_KEY, key);
-	put_reg(r, NFTA_META_DREG, reg);
+	put_u32(r->nlh, key_type, key);
+	put_reg(r, reg_type, reg);
+	expr_end(r, &e);
+}
+
+void vw_nftnl_meta(struct vw_nftnl_rule *r, uint32_t key, uint32_t reg)
+{
+	load_key(r, "meta", NFTA_META_KEY, key, NFTA_META_DREG, reg);
+}
+
+void vw_nftnl_ct(struct vw_nftnl_rule *r, uint32_t key, uint32_t reg)
+{
+	load_key(r, "ct", NFTA_CT_KEY, key, NFTA_CT_DREG, reg);
+}
+
+void vw_nftnl_bpf(struct vw_nftnl_rule *r, int prog_fd)
+{
+	const struct xt_bpf_info_v1 info = { .mode = XT_BPF_MODE_FD_ELF, .fd = prog_fd };
+	struct expr e;
+
+	if (!expr_begin_long(r, "match", &e, sizeof(info) + 160))
+		return;
+	mnl_attr_put_strz(r->nlh, NFTA_MATCH_NAME, "bpf");
+	put_u32(r->nlh, NFTA_MATCH_REV, 1);
+	mnl_attr_put(r->nlh, NFTA_MATCH_INFO, sizeof(info), &info);
 	expr_end(r, &e);
 }
 

@@ -86,12 +86,18 @@ void vw_nftnl_rule_end(struct vw_nftnl_rule *r);
 /* Registers are words of 4 bytes; @reg: 0 to 15. What is loaded or compared fills whole words, the rest of the last is zero. */
 enum vw_nftnl_base { VW_NFTNL_NETWORK = 1, VW_NFTNL_TRANSPORT = 2 };
 void vw_nftnl_meta(struct vw_nftnl_rule *r, uint32_t key, uint32_t reg);                /* NFT_META_* */
+void vw_nftnl_ct(struct vw_nftnl_rule *r, uint32_t key, uint32_t reg);                  /* NFT_CT_*; untracked: the rule ends */
 void vw_nftnl_payload(struct vw_nftnl_rule *r, enum vw_nftnl_base base, uint32_t off, uint32_t len, uint32_t reg);
 void vw_nftnl_cmp(struct vw_nftnl_rule *r, uint32_t reg, const void *data, uint32_t len);       /* equal, or the rule ends */
 void vw_nftnl_mask(struct vw_nftnl_rule *r, uint32_t reg, const void *mask, uint32_t len);      /* reg &= mask */
 /** vw_nftnl_lookup() - the rule ends where the key is not in the set; of a map, the datum goes to @reg. */
 void vw_nftnl_lookup(struct vw_nftnl_rule *r, const struct vw_nftnl_set *set, uint32_t reg);
 void vw_nftnl_load(struct vw_nftnl_rule *r, uint32_t reg, const void *data, uint32_t len);
+/**
+ * vw_nftnl_bpf() - the rule ends where @prog_fd, a socket filter (BPF_PROG_TYPE_SOCKET_FILTER), says 0. It sees the packet from its IP
+ * header on. By xt_bpf (4.10) through nft_compat: a kernel that lacks either refuses with ENOENT. The rule holds the program.
+ */
+void vw_nftnl_bpf(struct vw_nftnl_rule *r, int prog_fd);
 void vw_nftnl_return(struct vw_nftnl_rule *r);
 void vw_nftnl_drop(struct vw_nftnl_rule *r);
 /**

@@ -13,7 +13,7 @@
 
 /* Room that vw_nl_begin() guarantees for one message. Every builder's attributes are bounded well below it.
  */
-#define VW_NL_MSG_MAX 1024
+#define VW_NL_MSG_MAX 2048
 /* The largest datagram the kernel composes for a dump (netlink_dump() caps min_dump_alloc at 32 KiB). */
 #define VW_NL_RECV_SIZE  (32 * 1024)
 #define VW_NL_DUMP_TRIES 8

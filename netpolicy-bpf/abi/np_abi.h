@@ -76,3 +76,6 @@ enum np_drop {
 #define NP_PROG_FROM_POD "from_pod"     /* clsact ingress of the host veth: what the pod sends */
 #define NP_PROG_TO_POD "to_pod"         /* clsact egress of the host veth: what it is sent */
 #define NP_PROG_TO_WIRE "to_wire"       /* clsact egress of each ENI: what leaves the node behind a service's address */
+/* socket filters, asked at netfilter's input: what is for the node itself behind a service's address; not 0: drop it */
+#define NP_PROG_AT_NODE4 "at_node4"
+#define NP_PROG_AT_NODE6 "at_node6"

@@ -76,6 +76,16 @@ static __always_inline int past(__u32 tick, __u32 now)
 	return (__s32)(tick - now) < 0;
 }
 
+/*
+ * A header of a packet: NP_HDR() declares it, NP_AT() is true when it is there, at offset @off of the frame. Programs of tc see
+ * packets as they lie; NP_AT() is a macro, for the verifier wants to see the comparison itself. Socket filters (NP_FILTER) may only
+ * copy, and begin at the IP header: NP_L2 is where that is.
+ */
+#ifdef NP_FILTER
+#define NP_L2 0
+#define NP_HDR(type, ptr) type ptr##_copy, *ptr = &ptr##_copy
+#define NP_AT(skb, ptr, off) (!bpf_skb_load_bytes(skb, off, ptr, sizeof(*(ptr))))
+#else
 /** reach() - make @len bytes at offset @off of the frame linear, if they are not and the frame has them. */
 static __always_inline void reach(struct __sk_buff *skb, __u32 off, const __u32 len)
 {
@@ -83,13 +93,15 @@ static __always_inline void reach(struct __sk_buff *skb, __u32 off, const __u32 
 		(void)bpf_skb_pull_data(skb, off + len);
 }
 
-/** NP_AT() - true: @ptr points to its structure at offset @off. A macro, for the verifier wants to see the comparison itself. */
+#define NP_L2 ETH_HLEN
+#define NP_HDR(type, ptr) type *ptr
 #define NP_AT(skb, ptr, off) \
 	({ \
 		reach(skb, off, sizeof(*(ptr))); \
 		(ptr) = (void *)(long)(skb)->data + (off); \
 		(void *)((ptr) + 1) <= (void *)(long)(skb)->data_end; \
 	})
+#endif
 
 static __always_inline struct np_conf *conf(void)
 {

@@ -150,7 +150,6 @@ static __always_inline __u32 ct_insert(const struct np_conf *c, const struct np_
 	const __u64 hash = ct_hash(c, k, family);
 	__u32 index = np_ct_group_of(hash, c->ct_groups), place;
 	struct np_ct_group *g = bpf_map_lookup_elem(&np_ct, &index);
-	struct np_ct_lock *l;
 
 	if (!g)
 		return NP_CT_FULL;
@@ -160,7 +159,11 @@ static __always_inline __u32 ct_insert(const struct np_conf *c, const struct np_
 			ct_store(&g->entry[place], k, ct);
 		return place;
 	}
-	l = bpf_map_lookup_elem(&np_ct_locks, &index);
+#ifdef NP_FILTER
+	return NP_CT_FULL;      /* a socket filter may take no lock: judged packet by packet */
+#else
+	struct np_ct_lock *l = bpf_map_lookup_elem(&np_ct_locks, &index);
+
 	if (!l)
 		return NP_CT_FULL;
 	bpf_spin_lock(&l->lock);
@@ -169,6 +172,7 @@ static __always_inline __u32 ct_insert(const struct np_conf *c, const struct np_
 		ct_store(&g->entry[place], k, ct);
 	bpf_spin_unlock(&l->lock);
 	return place;
+#endif
 }
 
 /**

@@ -39,10 +39,10 @@ static __always_inline int guard_ip4(const struct np_slot *slot, const struct np
 /** guard_local6() - neighbour discovery between pod and host; everything else from such an address is noise. */
 static __always_inline int guard_local6(struct __sk_buff *skb, const struct np_pkt *p)
 {
-	__u8 *type;
+	NP_HDR(__u8, type);
 
 	/* hop limit 255: RFC 4861, 7.1; no router advertisements or redirects from a pod to the host */
-	if (p->proto != IPPROTO_ICMPV6 || p->hops != 255 || !NP_AT(skb, type, ETH_HLEN + sizeof(struct ipv6hdr)) ||
+	if (p->proto != IPPROTO_ICMPV6 || p->hops != 255 || !NP_AT(skb, type, NP_L2 + sizeof(struct ipv6hdr)) ||
 	    (*type != ND_SOLICIT && *type != ND_ADVERT))
 		return NP_DROP_LOCAL6;
 	return NP_GO;
@@ -50,10 +50,10 @@ static __always_inline int guard_local6(struct __sk_buff *skb, const struct np_p
 
 static __always_inline int guard_arp(struct __sk_buff *skb, const struct np_slot *slot)
 {
-	struct arp_ip4 *arp;
+	NP_HDR(struct arp_ip4, arp);
 	__be32 sender;
 
-	if (!NP_AT(skb, arp, ETH_HLEN))
+	if (!NP_AT(skb, arp, NP_L2))
 		return NP_DROP_TRUNCATED;
 	if (arp->hrd != bpf_htons(ARPHRD_ETHER) || arp->pro != bpf_htons(ETH_P_IP) || arp->hln != ETH_ALEN || arp->pln != 4)
 		return NP_DROP_MALFORMED;

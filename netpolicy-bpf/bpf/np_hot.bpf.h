@@ -18,19 +18,17 @@ static __always_inline __u32 hot(struct __sk_buff *skb, const struct np_side *s,
 	struct np_ct *ct;
 	__u32 now;
 
-	if (unlikely(p->fragment != NP_WHOLE || p->l4 != ETH_HLEN + (family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr))))
+	if (unlikely(p->fragment != NP_WHOLE || p->l4 != NP_L2 + (family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr))))
 		return 0;
 	if (p->proto == IPPROTO_TCP) {
-		struct tcp_start *tcp;
+		NP_HDR(struct tcp_start, tcp);
 
 		if (p->room < sizeof(*tcp) || !NP_AT(skb, tcp, p->l4) || tcp->flags & (TCP_FIN | TCP_SYN | TCP_RST))
 			return 0;
 		p->sport = tcp->sport;
 		p->dport = tcp->dport;
 	} else if (p->proto == IPPROTO_UDP) {
-		struct udp_start {
-			__be16 sport, dport, len, sum;
-		} *udp;
+		NP_HDR(struct udp_start, udp);
 
 		if (p->room < sizeof(*udp) || !NP_AT(skb, udp, p->l4))
 			return 0;

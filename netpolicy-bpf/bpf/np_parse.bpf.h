@@ -77,6 +77,12 @@ struct tcp_start {
 	__u8 off, flags;
 	__be16 window, sum, urg;
 };
+struct udp_start {
+	__be16 sport, dport, len, sum;
+};
+struct l4_start {
+	__be16 w[4];
+};
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
@@ -91,27 +97,27 @@ struct tcp_start {
 /** parse_ip4() - the header; not yet what is behind it. */
 static __always_inline int parse_ip4(struct __sk_buff *skb, struct np_pkt *p)
 {
-	struct iphdr *ip;
+	NP_HDR(struct iphdr, ip);
 	__u32 hlen, total, frag;
 
-	if (!NP_AT(skb, ip, ETH_HLEN))
+	if (!NP_AT(skb, ip, NP_L2))
 		return NP_DROP_TRUNCATED;
 	hlen = ip->ihl * 4;
 	total = bpf_ntohs(ip->tot_len);
 	if (ip->version != 4 || hlen < sizeof(*ip))
 		return NP_DROP_MALFORMED;
 	if (total == 0 && skb->gso_segs > 1)    /* BIG TCP: does not fit 16 bits */
-		total = skb->len - ETH_HLEN;
+		total = skb->len - NP_L2;
 	if (total < hlen)
 		return NP_DROP_MALFORMED;
-	if (total > skb->len - ETH_HLEN)
+	if (total > skb->len - NP_L2)
 		return NP_DROP_TRUNCATED;
 	p->src[0] = ip->saddr;
 	p->dst[0] = ip->daddr;
 	p->proto = p->frag_proto = ip->protocol;
 	p->hops = ip->ttl;
 	p->len = total;
-	p->l4 = ETH_HLEN + hlen;
+	p->l4 = NP_L2 + hlen;
 	p->room = total - hlen;
 	p->what = 0;
 	frag = bpf_ntohs(ip->frag_off);
@@ -127,7 +133,7 @@ static __always_inline int parse_ip4(struct __sk_buff *skb, struct np_pkt *p)
 /** source_routed4() - RFC 791 source routes: the destination is that of the next hop only. @end: of the options. */
 static __always_inline int source_routed4(struct __sk_buff *skb, __u32 end)
 {
-	__u32 off = ETH_HLEN + sizeof(struct iphdr);
+	__u32 off = NP_L2 + sizeof(struct iphdr);
 	__u8 opt[2];
 
 #pragma clang loop unroll(disable)
@@ -146,23 +152,23 @@ static __always_inline int source_routed4(struct __sk_buff *skb, __u32 end)
 
 static __always_inline int parse_ip6(struct __sk_buff *skb, struct np_pkt *p)
 {
-	struct ipv6hdr *ip;
+	NP_HDR(struct ipv6hdr, ip);
 
-	if (!NP_AT(skb, ip, ETH_HLEN))
+	if (!NP_AT(skb, ip, NP_L2))
 		return NP_DROP_TRUNCATED;
 	if (ip->version != 6)
 		return NP_DROP_MALFORMED;
 	p->room = bpf_ntohs(ip->payload_len);
-	if (p->room > skb->len - ETH_HLEN - sizeof(*ip))
+	if (p->room > skb->len - NP_L2 - sizeof(*ip))
 		return NP_DROP_TRUNCATED;
 	if (p->room == 0 && skb->gso_segs > 1)
-		p->room = skb->len - ETH_HLEN - sizeof(*ip);
+		p->room = skb->len - NP_L2 - sizeof(*ip);
 	__builtin_memcpy(p->src, &ip->saddr, sizeof(p->src));
 	__builtin_memcpy(p->dst, &ip->daddr, sizeof(p->dst));
 	p->proto = p->frag_proto = ip->nexthdr;
 	p->hops = ip->hop_limit;
 	p->len = sizeof(*ip) + p->room;
-	p->l4 = ETH_HLEN + sizeof(*ip);
+	p->l4 = NP_L2 + sizeof(*ip);
 	p->what = 0;
 	p->fragment = NP_WHOLE;
 	p->frag_id = 0;
@@ -285,15 +291,13 @@ static __always_inline __u16 sctp_what(__u8 chunk)
 static __always_inline int parse_l4(struct __sk_buff *skb, struct np_pkt *p, const int family)
 {
 	const __u32 off = p->l4;
-	struct {
-		__be16 w[4];
-	} *l4;
+	NP_HDR(struct l4_start, l4);
 
 	p->sport = p->dport = 0;
-	if (unlikely(off > ETH_HLEN + sizeof(struct ipv6hdr) + NP_EXT_BYTES))
+	if (unlikely(off > NP_L2 + sizeof(struct ipv6hdr) + NP_EXT_BYTES))
 		return NP_DROP_HEADERS;
 	if (likely(p->proto == IPPROTO_TCP)) {
-		struct tcp_start *tcp;
+		NP_HDR(struct tcp_start, tcp);
 
 		if (p->room < sizeof(*tcp) || !NP_AT(skb, tcp, off))
 			return NP_DROP_L4;
@@ -385,7 +389,7 @@ static __always_inline int parse_rest(struct __sk_buff *skb, struct np_pkt *p, _
 
 	if (family == 6 && unlikely(is_ext6(p->proto)))
 		r = skip_ext6(skb, p);
-	else if (family == 4 && unlikely(p->l4 != ETH_HLEN + sizeof(struct iphdr)) && source_routed4(skb, p->l4))
+	else if (family == 4 && unlikely(p->l4 != NP_L2 + sizeof(struct iphdr)) && source_routed4(skb, p->l4))
 		r = NP_DROP_SOURCE_ROUTE;
 	if (r != NP_GO)
 		return r;

@@ -17,12 +17,9 @@
  * before 6.2 lose track of what matters in programs that have some, and arm64 before 6.0 refuses them beside tail calls.
  */
 #include "netpolicy-bpf/bpf/np_dns.bpf.h"
-#include "netpolicy-bpf/bpf/np_flow.bpf.h"
-#include "netpolicy-bpf/bpf/np_hot.bpf.h"
+#include "netpolicy-bpf/bpf/np_whole.bpf.h"
 
 char _license[] SEC("license") = "Dual BSD/GPL";
-
-#define NP_MARK_OURS (NP_MARK_PENDING | NP_MARK_SLOT_MASK)
 
 int from4(struct __sk_buff *skb);
 int from6(struct __sk_buff *skb);
@@ -57,52 +54,6 @@ static __always_inline int jump(struct __sk_buff *skb, const __u32 where)
 {
 	bpf_tail_call(skb, &np_tails, where);
 	return drop(NP_DROP_TAIL);
-}
-
-static __always_inline int in_force(__u64 pub)
-{
-	return !!(pub & NP_PUB_LINE_MASK);
-}
-
-static __always_inline int parse_ip(struct __sk_buff *skb, struct np_pkt *p, const int family)
-{
-	return family == 4 ? parse_ip4(skb, p) : parse_ip6(skb, p);
-}
-
-/** side_of() - @s for slot @index, whose policy is in force. Return: 0 = it is not. */
-static __always_inline int side_of(struct np_side *s, __u32 index)
-{
-	s->index = index;
-	s->slot = bpf_map_lookup_elem(&np_slots, &index);
-	if (!s->slot)
-		return 0;
-	s->pub = READ_ONCE(s->slot->pub);
-	return in_force(s->pub);
-}
-
-/** complete() - all that there is to see about a packet. Return: NP_GO, or it was counted as dropped. */
-static __always_inline int complete(struct __sk_buff *skb, const struct np_side *s, __u8 *saw, const int family)
-{
-	struct np_work *w = work();
-	int r;
-
-	*saw = 0;
-	if (!w)
-		return NP_GO;
-	r = parse_ip(skb, &w->p, family);
-	forget();
-	if (r == NP_GO)
-		r = parse_rest(skb, &w->p, s->index, s->hook, family);
-	forget();
-	if (r != NP_GO && s->node)
-		return NP_GO;
-	if (r == NP_GO)
-		r = flow(skb, w, s, saw, family);
-	if (r == NP_GO && w->p.fragment == NP_FIRST)
-		frag_remember(&w->p, s->index, s->hook, family);
-	if (r != NP_GO)
-		drop(r);
-	return r;
 }
 
 /* --- what a pod sends */
@@ -207,23 +158,6 @@ int from6(struct __sk_buff *skb)
 
 /* --- behind a service's address */
 
-/** sender_of() - the slot that a pending packet comes from, or NP_SLOTS: the mark is not ours. Its veth is where it came in. */
-static __always_inline __u32 sender_of(const struct __sk_buff *skb)
-{
-	__u32 mark = skb->mark, index = (mark & NP_MARK_SLOT_MASK) >> NP_MARK_SLOT_SHIFT;
-
-	if (likely(!(mark & NP_MARK_PENDING)) || skb->ingress_ifindex != NP_IFINDEX_BASE + index)
-		return NP_SLOTS;
-	return index;
-}
-
-static __always_inline int pending_hot(struct __sk_buff *skb, const struct np_side *s, const int family)
-{
-	struct np_pkt p;
-
-	return parse_ip(skb, &p, family) == NP_GO && hot(skb, s, &p, family);
-}
-
 /**
  * pending() - the egress of slot @index, on its real destination. Return: 1 = judged, and the mark is taken off. Else it is for
  * post4() or post6().
@@ -235,9 +169,9 @@ static __always_inline int pending(struct __sk_buff *skb, __u32 index)
 
 	if (side_of(&s, index)) {
 		if (skb->protocol == bpf_htons(ETH_P_IP))
-			done = pending_hot(skb, &s, 4);
+			done = passes_hot(skb, &s, 4);
 		else
-			done = pending_hot(skb, &s, 6);
+			done = passes_hot(skb, &s, 6);
 		if (!done)
 			return 0;
 	}

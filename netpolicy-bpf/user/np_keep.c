@@ -2,7 +2,7 @@
 /*
  * To see whether the pinned programs are ours they had to be loaded first, and the verifier takes longer than all the rest of a
  * start. So a start that has loaded them writes down what it loaded and where it hung: a map of one value beside the pins. The
- * next one believes it if the object that is built in has the same bytes and every pin is the very program or map, by the
+ * next one believes it if the objects that are built in have the same bytes and every pin is the very program or map, by the
  * kernel's id, that was there then. Written last, and about ids: a start that was killed, or a pin that somebody changed, fits nothing.
  */
 #include "lib/base/cleanup.h"
@@ -11,6 +11,7 @@
 #include "lib/net/bpf.h"
 #include "netpolicy-bpf/user/np_priv.h"
 
+#include "np_node.skel.h"
 #include "np_pod.skel.h"
 
 #include <bpf/bpf.h>
@@ -20,7 +21,7 @@
 
 #define BUILD_MAP "np_build"
 
-/** struct build - the map's value. @object: a hash of the object's bytes. No padding: it is compared as memory. */
+/** struct build - the map's value. @object: a hash of both objects' bytes. No padding: it is compared as memory. */
 struct build {
 	uint64_t object;
 	uint32_t progs[NP_PROGS];
@@ -31,13 +32,10 @@ struct build {
 _Static_assert(sizeof(struct build) == 8 + 4 * (NP_PROGS + NP_MAPS + (NP_PROGS + NP_MAPS) % 2), "no padding");
 
 /** object_hash() - FNV-1a, eight bytes at a time: another build is to be told from this one, nobody is kept out. */
-static uint64_t object_hash(void)
+static uint64_t object_hash(uint64_t h, const char *bytes, size_t size)
 {
-	uint64_t h = 14695981039346656037u, word = 0;
-	const char *bytes;
-	size_t size;
+	uint64_t word = 0;
 
-	bytes = np_pod__elf_bytes(&size);
 	for (size_t i = 0; i < size; i += sizeof(word), word = 0) {
 		memcpy(&word, bytes + i, size - i < sizeof(word) ? size - i : sizeof(word));
 		h = (h ^ word) * 1099511628211u;
@@ -46,12 +44,22 @@ static uint64_t object_hash(void)
 	return h;
 }
 
-static uint32_t prog_id(int fd)
+static uint64_t objects_hash(void)
+{
+	size_t size = 0;
+	const char *bytes = np_pod__elf_bytes(&size);
+	uint64_t h = object_hash(14695981039346656037u, bytes, size);
+
+	bytes = np_node__elf_bytes(&size);
+	return object_hash(h, bytes, size);
+}
+
+static uint32_t prog_id(int fd, unsigned int type)
 {
 	struct bpf_prog_info info = { 0 };
 	__u32 len = sizeof(info);
 
-	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0 && info.type == BPF_PROG_TYPE_SCHED_CLS ? info.id : 0;
+	return fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0 && info.type == type ? info.id : 0;
 }
 
 static uint32_t map_id(int fd)
@@ -72,9 +80,9 @@ static bool what_is(const struct np *np, const struct bpf_object *obj, struct bu
 {
 	bool all = true;
 
-	*ret = (struct build){ .object = object_hash() };
+	*ret = (struct build){ .object = objects_hash() };
 	for (int i = 0; i < NP_PROGS; i++)
-		all &= (ret->progs[i] = prog_id(np->prog[i].fd)) != 0;
+		all &= (ret->progs[i] = prog_id(np->prog[i].fd, np_prog_type((enum np_prog)i))) != 0;
 	for (int i = 0; i < NP_MAPS; i++) {
 		const struct bpf_map *map = bpf_object__find_map_by_name(obj, np_map_name((enum np_map)i));
 

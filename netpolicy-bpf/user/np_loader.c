@@ -16,6 +16,7 @@
 #include "netpolicy-bpf/user/np_kernel.h"
 #include "netpolicy-bpf/user/np_priv.h"
 
+#include "np_node.skel.h"
 #include "np_pod.skel.h"
 
 #include <bpf/bpf.h>
@@ -33,7 +34,14 @@ static const char *const pinned_progs[NP_PROGS] = {
 	[NP_FROM_POD] = NP_PROG_FROM_POD,
 	[NP_TO_POD] = NP_PROG_TO_POD,
 	[NP_TO_WIRE] = NP_PROG_TO_WIRE,
+	[NP_AT_NODE4] = NP_PROG_AT_NODE4,
+	[NP_AT_NODE6] = NP_PROG_AT_NODE6,
 };
+
+unsigned int np_prog_type(enum np_prog which)
+{
+	return which < NP_AT_NODE4 ? BPF_PROG_TYPE_SCHED_CLS : BPF_PROG_TYPE_SOCKET_FILTER;
+}
 
 /** to_log() - libbpf writes to stderr unless told otherwise. */
 static int __attribute__((format(printf, 2, 0))) to_log(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -80,17 +88,22 @@ static void warn_if_interpreted(int prog_fd)
 
 /* --- programs */
 
-static int fit_kernel(struct np *np, bool ct_locks, struct vw_err *err)
+/** wants_locks() - whether flows are opened under locks. */
+static bool wants_locks(bool ct_locks)
+{
+	if (ct_locks || np_kernel_has_exchange())
+		return ct_locks;
+	vw_info("this kernel has no atomic exchange for eBPF programs (Linux 5.12): each new flow takes a lock; those to sockets of "
+		"this node behind a service are judged packet by packet");
+	return true;
+}
+
+static int fit_kernel(struct bpf_object *obj, struct vw_err *err)
 {
 	struct bpf_program *prog;
 	int r = 0;
 
-	if (!ct_locks) {
-		if (np_kernel_has_exchange())
-			return 0;
-		vw_info("this kernel has no atomic exchange for eBPF programs (Linux 5.12): each new flow takes a lock");
-	}
-	bpf_object__for_each_program(prog, np->skel->obj)
+	bpf_object__for_each_program(prog, obj)
 		if (r == 0)
 			r = np_without_exchange(prog);
 	return r < 0 ? vw_err_sys(err, r, 0, "fitting the eBPF programs to this kernel") : 0;
@@ -133,9 +146,9 @@ static bool same_program(int a_fd, int b_fd)
 }
 
 /** prog_pin() - keep the pinned program if it is the one just loaded, else replace it. */
-static int prog_pin(struct np *np, enum np_prog which, struct vw_err *err)
+static int prog_pin(struct np *np, const struct bpf_object *obj, enum np_prog which, struct vw_err *err)
 {
-	int loaded = bpf_program__fd(bpf_object__find_program_by_name(np->skel->obj, pinned_progs[which]));
+	int loaded = bpf_program__fd(bpf_object__find_program_by_name(obj, pinned_progs[which]));
 	struct np_prog_held *p = &np->prog[which];
 	vw_auto_close int pinned = -EBADF;
 	int r;
@@ -186,7 +199,7 @@ static int refused(int r, const char *prog, char *log, struct vw_err *err)
 			  prog ? prog : "", -r, log[0] ? last_line(log) : "no reason given");
 }
 
-static int load(struct np *np, struct vw_err *err)
+static int load(struct bpf_object *obj, struct vw_err *err)
 {
 	vw_auto_free char *logs = calloc(NP_LOGS, NP_LOG_MAX);
 	struct bpf_program *prog;
@@ -196,12 +209,12 @@ static int load(struct np *np, struct vw_err *err)
 
 	if (!logs)
 		return vw_err_set(err, ENOMEM, 0, "out of memory for the verifier's log");
-	bpf_object__for_each_program(prog, np->skel->obj)
+	bpf_object__for_each_program(prog, obj)
 		if (n < NP_LOGS)
 			(void)bpf_program__set_log_buf(prog, logs + (size_t)n++ * NP_LOG_MAX, NP_LOG_MAX);
-	r = np_pod__load(np->skel);
+	r = bpf_object__load(obj);
 	n = 0;
-	bpf_object__for_each_program(prog, np->skel->obj) {
+	bpf_object__for_each_program(prog, obj) {
 		char *mine = logs + (size_t)n++ * NP_LOG_MAX;
 
 		(void)bpf_program__set_log_buf(prog, NULL, 0);
@@ -221,16 +234,35 @@ static int prog_paths(struct np *np, struct vw_err *err)
 	return 0;
 }
 
+/** load_node() - the programs of the second object, on the maps of the first. It is held no longer than it takes to pin them. */
+static int load_node(struct np *np, bool locks, struct vw_err *err)
+{
+	struct np_node *skel = np_node__open();
+	int r = skel ? np_maps_lend(np, skel->obj, err) : vw_err_sys(err, errno, 0, "opening the built-in eBPF object of the node");
+
+	if (r == 0 && locks)
+		r = fit_kernel(skel->obj, err);
+	if (r == 0)
+		r = load(skel->obj, err);
+	for (int i = NP_AT_NODE4; i < NP_PROGS && r == 0; i++)
+		r = prog_pin(np, skel->obj, i, err);
+	np_node__destroy(skel);
+	return r;
+}
+
 static int load_and_pin(struct np *np, bool ct_locks, struct vw_err *err)
 {
-	int r = fit_kernel(np, ct_locks, err);
+	const bool locks = wants_locks(ct_locks);
+	int r = locks ? fit_kernel(np->skel->obj, err) : 0;
 
 	if (r == 0)
-		r = load(np, err);
+		r = load(np->skel->obj, err);
 	if (r == 0)
 		r = np_maps_take(np, np->skel->obj, err);
-	for (int i = 0; i < NP_PROGS && r == 0; i++)
-		r = prog_pin(np, i, err);
+	for (int i = 0; i < NP_AT_NODE4 && r == 0; i++)
+		r = prog_pin(np, np->skel->obj, i, err);
+	if (r == 0)
+		r = load_node(np, locks, err);
 	if (r == 0)
 		np_keep_note(np, np->skel->obj);
 	return r;
@@ -315,6 +347,11 @@ int np_to_pod_fd(const struct np *np)
 int np_to_wire_fd(const struct np *np)
 {
 	return np->prog[NP_TO_WIRE].fd;
+}
+
+int np_at_node_fd(const struct np *np, int family)
+{
+	return np->prog[family == 4 ? NP_AT_NODE4 : NP_AT_NODE6].fd;
 }
 
 bool np_replaced(const struct np *np)

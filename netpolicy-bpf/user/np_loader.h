@@ -94,6 +94,8 @@ const char *np_to_wire_path(const struct np *np);
 int np_from_pod_fd(const struct np *np);
 int np_to_pod_fd(const struct np *np);
 int np_to_wire_fd(const struct np *np);
+/** np_at_node_fd() - for netfilter's input: a socket filter; @family: 4 or 6. Owned by @np. */
+int np_at_node_fd(const struct np *np, int family);
 /**
  * np_replaced() - a pinned program or a map was replaced (first start, upgrade): attach all programs again to every
  * living link.

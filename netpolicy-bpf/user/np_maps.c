@@ -177,6 +177,29 @@ int np_maps_take(struct np *np, const struct bpf_object *obj, struct vw_err *err
 	return 0;
 }
 
+static const struct np_map_held *held(const struct np *np, const char *name)
+{
+	for (int i = 0; i < NP_MAPS; i++)
+		if (!strcmp(table[i].name, name))
+			return &np->map[i];
+	return NULL;
+}
+
+int np_maps_lend(const struct np *np, struct bpf_object *obj, struct vw_err *err)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, obj) {
+		const struct np_map_held *m = held(np, bpf_map__name(map));
+
+		if (!m)
+			return vw_err_set(err, EINVAL, 0, "the built-in eBPF object of the node has a map of its own, %s", bpf_map__name(map));
+		if (bpf_map__reuse_fd(map, m->fd) < 0)
+			return vw_err_sys(err, errno, 0, "lending the map %s", bpf_map__name(map));
+	}
+	return 0;
+}
+
 void np_maps_unmap(struct np *np)
 {
 	for (int i = 0; i < NP_MAPS; i++) {

@@ -9,7 +9,8 @@
 #define NP_PATH_MAX 256
 #define NP_LOGS 16             /* at least as many as there are programs */
 
-enum np_prog { NP_FROM_POD, NP_TO_POD, NP_TO_WIRE, NP_PROGS };
+/** enum np_prog - pinned ones; from NP_AT_NODE4 on of the object np_node, the others of np_pod. */
+enum np_prog { NP_FROM_POD, NP_TO_POD, NP_TO_WIRE, NP_AT_NODE4, NP_AT_NODE6, NP_PROGS };
 
 struct bpf_object;
 struct np_pod;
@@ -35,6 +36,9 @@ struct np {
 	char dir[NP_PATH_MAX];  /* <bpf_dir>/v<NP_ABI> */
 };
 
+/** np_prog_type() - enum bpf_prog_type. */
+unsigned int np_prog_type(enum np_prog which);
+
 /** np_dir_make() - np->dir, on a bpf file system. */
 int np_dir_make(struct np *np, const char *bpf_dir, struct vw_err *err);
 
@@ -48,6 +52,8 @@ bool np_is_version(const char *name);
 int np_maps_reuse(struct np *np, struct bpf_object *obj, const struct np_sizes *sizes, struct vw_err *err);
 /** np_maps_take() - after: pin what is new, map what is mapped. */
 int np_maps_take(struct np *np, const struct bpf_object *obj, struct vw_err *err);
+/** np_maps_lend() - after that: another object, not yet loaded, is to use the same maps, all that it has. */
+int np_maps_lend(const struct np *np, struct bpf_object *obj, struct vw_err *err);
 void np_maps_unmap(struct np *np);
 
 /**

@@ -29,3 +29,6 @@ test_np_kernel_PKGS := libbpf
 test_np_crowd_SRCS := tests/bpf/np_rig.c
 test_np_crowd_LIBS := np net base
 test_np_crowd_PKGS := libbpf
+test_np_at_node_SRCS := tests/bpf/np_rig.c
+test_np_at_node_LIBS := np net base
+test_np_at_node_PKGS := libbpf

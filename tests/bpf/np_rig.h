@@ -45,7 +45,7 @@ enum { SLOT_A = 10, SLOT_B = 11, SLOT_GONE = 12 };
 /* rules of the rig's policy */
 enum rule { RULE_NONE, RULE_WEB_IN, RULE_WEB_OUT, RULE_DENY_IN, RULE_DENY_OUT, RULE_ALL, RULE_NAME_MAY, RULE_NAME_MAY_NOT };
 
-enum hook { FROM_POD, TO_POD, TO_WIRE };
+enum hook { FROM_POD, TO_POD, TO_WIRE, AT_NODE };
 #define PASS (-1)               /* else an enum np_drop */
 
 struct pkt {

@@ -282,6 +282,12 @@ static bool may(bool egress, enum who peer, uint8_t proto, uint16_t port)
 	       (peer == RESOLVER && proto == UDP && port == DNS);
 }
 
+/** behind() - a service's address. */
+static bool behind(enum hook hook)
+{
+	return hook == TO_WIRE || hook == AT_NODE;
+}
+
 /** reference() - Return: 1 = passes, 0 = dropped, EITHER. */
 static int reference(struct fuzz *f, enum hook hook, const struct pkt *p)
 {
@@ -300,13 +306,13 @@ static int reference(struct fuzz *f, enum hook hook, const struct pkt *p)
 		return 0;
 	if (r == EITHER)
 		return EITHER;
-	if (hook == TO_WIRE && who_is(q.family, q.dst) == POD_A)
+	if (behind(hook) && who_is(q.family, q.dst) == POD_A)
 		return EITHER;          /* a hairpin is not even read to its end */
 	if (read_l4(&q) < 0)
 		return 0;
 	if (q.always)
 		return p->b[20] == 44 || q.proto != p->b[20] ? EITHER : 1;
-	if (hook == TO_WIRE)
+	if (behind(hook))
 		return who_is(q.family, q.dst) != VIP && may(true, who_is(q.family, q.dst), q.proto, q.dport);
 	if (hook == FROM_POD)
 		return may(true, who_is(q.family, q.dst), q.proto, q.dport);
@@ -318,13 +324,13 @@ static int reference(struct fuzz *f, enum hook hook, const struct pkt *p)
 static int run(struct fuzz *f, enum hook hook, const struct pkt *p)
 {
 	const int progs[] = { [FROM_POD] = np_from_pod_fd(f->r->np), [TO_POD] = np_to_pod_fd(f->r->np),
-			      [TO_WIRE] = np_to_wire_fd(f->r->np) };
+			      [TO_WIRE] = np_to_wire_fd(f->r->np), [AT_NODE] = np_at_node_fd(f->r->np, be16(p->b + 12) == 0x0800 ? 4 : 6) };
 	struct __sk_buff in = { .ifindex = hook == TO_WIRE ? ENI_INDEX : VETH(SLOT_A), .ingress_ifindex = WIRE };
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = p->b, .data_size_in = (uint32_t)p->len, .ctx_in = &in,
 		    .ctx_size_in = sizeof(in));
 	int r;
 
-	if (hook == TO_WIRE) {
+	if (behind(hook)) {
 		in.mark = NP_MARK_PENDING | SLOT_A << NP_MARK_SLOT_SHIFT;
 		in.ingress_ifindex = VETH(SLOT_A);
 	}
@@ -332,6 +338,8 @@ static int run(struct fuzz *f, enum hook hook, const struct pkt *p)
 	if (r < 0)
 		return r == -EINVAL ? EITHER : r;       /* no IP header: the kernel itself refuses to make a packet of it */
 	f->packets++;
+	if (hook == AT_NODE && opts.retval <= 1)
+		return !opts.retval;
 	if ((int)opts.retval != TC_ACT_UNSPEC && (int)opts.retval != TC_ACT_SHOT)
 		fail_msg("verdict %d", (int)opts.retval);
 	return (int)opts.retval == TC_ACT_UNSPEC;
@@ -376,7 +384,7 @@ static void test_as_the_other_parser(void **state)
 	rig_conf(r)->ct_quota = 0;
 	before = all_drops(r);
 	for (uint64_t i = 0; i < rounds; i++) {
-		enum hook hook = rnd(f, 3);
+		enum hook hook = rnd(f, 4);
 		struct pkt p;
 		int want, got;
 

@@ -1,8 +1,9 @@
 /*
- * What the programs ask of a kernel: nothing that Linux 5.10 has not. Each instruction and each map of the built object is looked at,
- * as the loader gives it to a kernel that lacks what it probes for, so it needs neither root nor an old kernel.
+ * What the programs ask of a kernel: nothing that Linux 5.10 has not. Each instruction and each map of the built objects is looked at,
+ * as the loader gives them to a kernel that lacks what it probes for, so it needs neither root nor an old kernel.
  */
 #include "netpolicy-bpf/user/np_kernel.h"
+#include "np_node.skel.h"
 #include "np_pod.skel.h"
 #include "tests/unit/cm.h"
 
@@ -49,15 +50,13 @@ static const char *too_new(const struct bpf_insn *i)
 	}
 }
 
-static void test_instructions(void **state)
+/* Return: how many instructions @obj has; @found: of these, too new ones, which are told. */
+static int look_at_programs(struct bpf_object *obj, int *found)
 {
-	struct np_pod *skel = np_pod__open();
 	struct bpf_program *prog;
-	int found = 0, seen = 0;
+	int seen = 0;
 
-	(void)state;
-	assert_non_null(skel);
-	bpf_object__for_each_program(prog, skel->obj) {
+	bpf_object__for_each_program(prog, obj) {
 		const int fitted = np_without_exchange(prog);
 		const struct bpf_insn *insn = bpf_program__insns(prog);
 		const size_t n = bpf_program__insn_cnt(prog);
@@ -71,28 +70,52 @@ static void test_instructions(void **state)
 			if (what) {
 				print_error("%s, instruction %zu (%#x, imm %d): %s\n", bpf_program__name(prog), i, insn[i].code,
 					    insn[i].imm, what);
-				found++;
+				*found += 1;
 			}
 			i += insn[i].code == (BPF_LD | BPF_IMM | BPF_DW);       /* two slots */
 		}
 	}
-	np_pod__destroy(skel);
+	return seen;
+}
+
+static void test_instructions(void **state)
+{
+	struct np_pod *pod = np_pod__open();
+	struct np_node *node = np_node__open();
+	int found = 0;
+
+	(void)state;
+	assert_non_null(pod);
+	assert_non_null(node);
+	assert_true(look_at_programs(pod->obj, &found) > 1000);
+	assert_true(look_at_programs(node->obj, &found) > 1000);
+	np_pod__destroy(pod);
+	np_node__destroy(node);
 	assert_int_equal(found, 0);
-	assert_true(seen > 1000);
+}
+
+static void look_at_maps(struct bpf_object *obj)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, obj) {
+		if (bpf_map__type(map) > LAST_MAP_TYPE || bpf_map__map_flags(map) & ~(__u32)MAP_FLAGS)
+			fail_msg("%s: type %d, flags %#x", bpf_map__name(map), bpf_map__type(map), bpf_map__map_flags(map));
+	}
 }
 
 static void test_maps(void **state)
 {
-	struct np_pod *skel = np_pod__open();
-	struct bpf_map *map;
+	struct np_pod *pod = np_pod__open();
+	struct np_node *node = np_node__open();
 
 	(void)state;
-	assert_non_null(skel);
-	bpf_object__for_each_map(map, skel->obj) {
-		if (bpf_map__type(map) > LAST_MAP_TYPE || bpf_map__map_flags(map) & ~(__u32)MAP_FLAGS)
-			fail_msg("%s: type %d, flags %#x", bpf_map__name(map), bpf_map__type(map), bpf_map__map_flags(map));
-	}
-	np_pod__destroy(skel);
+	assert_non_null(pod);
+	assert_non_null(node);
+	look_at_maps(pod->obj);
+	look_at_maps(node->obj);
+	np_pod__destroy(pod);
+	np_node__destroy(node);
 }
 
 /* The look itself: one instruction of each kind that must not be there. */

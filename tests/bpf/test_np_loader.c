@@ -287,7 +287,7 @@ static void test_restart_loads_nothing(void **state)
 		pin_map_like(np_map_fd(np, NP_M_IP6), same ? np_map_name(NP_M_IP6) : "like", path);
 		np_close(np);
 		assert_int_equal(open_without_loading(f), -EPERM);
-		np_close(open_np(f, !same));    /* the program that uses it is called by tail, and was replaced in np_tails */
+		np_close(open_np(f, true));     /* at_node6 looks into it, and is replaced */
 		assert_int_equal(open_without_loading(f), 0);
 	}
 	/* a note that is lost, or is another build's: loaded, found to be the same, noted again */
@@ -415,8 +415,12 @@ static void test_programs_are_pinned(void **state)
 
 	BPF_OR_SKIP(state);
 	np = open_np(f, true);
-	const char *paths[] = { np_from_pod_path(np), np_to_pod_path(np), np_to_wire_path(np) };
-	const int fds[] = { np_from_pod_fd(np), np_to_pod_fd(np), np_to_wire_fd(np) };
+	char at4[160], at6[160];
+	const char *paths[] = { np_from_pod_path(np), np_to_pod_path(np), np_to_wire_path(np), at4, at6 };
+	const int fds[] = { np_from_pod_fd(np), np_to_pod_fd(np), np_to_wire_fd(np), np_at_node_fd(np, 4), np_at_node_fd(np, 6) };
+
+	path_of(f, NP_PROG_AT_NODE4, at4);
+	path_of(f, NP_PROG_AT_NODE6, at6);
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(paths); i++) {
 		vw_auto_close int fd = bpf_obj_get(paths[i]);

@@ -79,6 +79,8 @@ LOSSES = [
     ("nft", "nft flush ruleset"),
     ("nft", "nft delete table ip vpcwire"),
     ("nft", "nft delete table ip6 vpcwire"),
+    ("nft", "nft delete table inet vpcwire"),
+    ("nft", "nft flush chain inet vpcwire judge"),
     ("nft", "nft flush chain ip vpcwire source"),
     ("nft", "nft delete element ip vpcwire vpc '{ '$vpc' }'"),
     ("nft", "nft add rule ip vpcwire leave counter drop"),

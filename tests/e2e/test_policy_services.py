@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Network policy and services: what counts is where a connection goes behind kube-proxy's DNAT, whichever way that is written."""
-import contextlib
-
 import pytest
 
 from tests.harness import kubeproxy, traffic
+from tests.harness.lab import attached
 from tests.harness.policy import Policies, network_policy, pod_object
 from tests.harness.traffic import PORT, Place
 
@@ -18,12 +17,7 @@ WAYS = [(b, f, p, by) for b in BACKENDS for f in (4, 6) for p in ("tcp", "udp") 
 def pods(lab):
     """A client and another beside a backend, and a backend on the other node."""
     made = {name: lab.nodes[where].pod(name) for name, where in NAMES.items()}
-    with contextlib.ExitStack() as stack:
-        for pod in made.values():
-            stack.callback(pod.remove)
-            pod.add()
-            stack.callback(pod.delete)
-            pod.run("ip", "link", "set", "lo", "up")
+    with attached(made.values()):
         yield made
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lab (`vpcwire-sim lab`) as Python objects: the lab, its nodes, and the pods that a test makes on them."""
+import contextlib
 import ipaddress
 import itertools
 import json
@@ -304,6 +305,18 @@ class Pod:
 
     def remove(self):
         self.node.run("ip", "netns", "del", self.name, check=False)
+
+
+@contextlib.contextmanager
+def attached(pods):
+    """Pods added, with a loopback that is up; deleted and removed in the end."""
+    with contextlib.ExitStack() as stack:
+        for pod in pods:
+            stack.callback(pod.remove)
+            pod.add()
+            stack.callback(pod.delete)
+            pod.run("ip", "link", "set", "lo", "up")
+        yield pods
 
 
 def parallel(jobs):

@@ -517,6 +517,10 @@ void programs_attach_eni(struct daemon *d, const struct eni *e)
 {
 }
 
+void programs_judge_node(struct daemon *d)
+{
+}
+
 void programs_renew(struct daemon *d)
 {
 }

@@ -9,10 +9,13 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/bpf.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_tables.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define TABLE "vpcwire-test"
 
@@ -28,6 +31,21 @@ static struct vw_nl open_nft(void)
 
 	ok(vw_nftnl_open(&nl, &err));
 	return nl;
+}
+
+/* a socket filter that never matches */
+static int no_match(void)
+{
+	static const struct bpf_insn insns[] = {
+		{.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0},
+		{.code = BPF_JMP | BPF_EXIT},
+	};
+	union bpf_attr attr = {.prog_type = BPF_PROG_TYPE_SOCKET_FILTER, .insn_cnt = VW_ARRAY_SIZE(insns),
+			       .insns = (uintptr_t)insns, .license = (uintptr_t)"GPL"};
+	int fd = (int)syscall(__NR_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+
+	assert_true(fd >= 0);
+	return fd;
 }
 
 static struct vw_nftnl_elem port(uint16_t host, uint16_t pod)
@@ -221,6 +239,40 @@ static void test_nonsense_is_refused_before_it_is_sent(void **state)
 	assert_int_equal(vw_nftnl_commit(&nl, &b, &err), -EMSGSIZE);
 }
 
+/* A rule that asks a program, beside one that asks what is not there: nothing of the transaction is done then. */
+static void test_a_rule_asks_a_program(void **state)
+{
+	const struct vw_nftnl_chain in = {TABLE, "judge", "filter", NF_INET_LOCAL_IN, 99};
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	vw_auto_close int prog = -EBADF;
+	struct vw_err err;
+
+	NETNS_OR_SKIP(state);
+	nl = open_nft();
+	prog = no_match();
+	for (int bad = 0; bad < 2; bad++) {
+		vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+		struct vw_nftnl_rule r;
+
+		vw_nftnl_begin(&b);
+		vw_nftnl_table_del(&b, TABLE);
+		vw_nftnl_table_add(&b, TABLE);
+		vw_nftnl_chain_add(&b, &in);
+		for (int i = 0; i < 2; i++) {
+			vw_nftnl_rule_begin(&r, &b, TABLE, "judge");
+			vw_nftnl_ct(&r, NFT_CT_STATUS, 0);
+			vw_nftnl_bpf(&r, bad && i ? nl.fd : prog);
+			vw_nftnl_drop(&r);
+			vw_nftnl_rule_end(&r);
+		}
+		if (bad)
+			assert_true(vw_nftnl_commit(&nl, &b, &err) < 0);
+		else
+			ok(vw_nftnl_commit(&nl, &b, &err));
+		assert_int_equal(vw_nftnl_rule_count(&nl, TABLE, &err), 2);
+	}
+}
+
 /* One answer stands for all: a transaction that may not be is not waited for. */
 static void test_without_permission(void **state)
 {
@@ -246,6 +298,7 @@ int main(void)
 		cmocka_unit_test(test_all_or_nothing),
 		cmocka_unit_test(test_a_large_transaction),
 		cmocka_unit_test(test_nonsense_is_refused_before_it_is_sent),
+		cmocka_unit_test(test_a_rule_asks_a_program),
 		cmocka_unit_test(test_without_permission),
 	};
 
