@@ -2,6 +2,7 @@
 /* Pods of the manifests, as far as branch ENIs go; file by file, in the order of their names. */
 #include "daemon/sgp_pods.h"
 
+#include "daemon/hostnet.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
@@ -11,6 +12,7 @@
 #include "lib/k8s/objects.h"
 
 #include <dirent.h>
+#include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -260,6 +262,10 @@ int sgp_annotation_parse(const char *text, struct store_branch *ret, struct vw_e
 	if (vw_json_get_int(o, "vlanId", 1, 4094, &vlan, err) <= 0)
 		return vw_err_set(err, EBADMSG, VW_CNI_INVALID_CONFIG, "vlanId is missing, or not 1 to 4094");
 	b.vlan = (unsigned int)vlan;
+	/* the controller uses 1 to 120 */
+	if (HOSTNET_TABLE_BRANCH + b.vlan >= RT_TABLE_COMPAT && HOSTNET_TABLE_BRANCH + b.vlan <= RT_TABLE_LOCAL)
+		return vw_err_set(err, EBADMSG, VW_CNI_INVALID_CONFIG,
+				  "vlanId is %u: its routing table would be %u, which is the kernel's own", b.vlan, HOSTNET_TABLE_BRANCH + b.vlan);
 	if (vw_mac_parse(vw_k8s_text(o, "ifAddress"), &b.mac) < 0 || vw_mac_is_zero(&b.mac) || b.mac.b[0] & 1)
 		return vw_err_set(err, EBADMSG, VW_CNI_INVALID_CONFIG, "ifAddress is \"%.60s\", a MAC address is wanted",
 				  vw_k8s_text(o, "ifAddress"));

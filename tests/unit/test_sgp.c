@@ -22,6 +22,10 @@ static void test_the_annotation(void **state)
 		"[{\"eniId\":\"eni-0a\",\"ifAddress\":\"02:00:00:00:00:07\",\"privateIp\":\"::1\",\"vlanId\":3,\"subnetCidr\":\"10.0.16.0/20\"}]",
 		"[{\"eniId\":\"eni-0a\",\"ifAddress\":\"02:00:00:00:00:07\",\"ipv6Addr\":\"10.0.0.1\",\"vlanId\":3}]",
 		"[{\"eniId\":\"eni-0a\",\"ifAddress\":\"02:00:00:00:00:07\",\"privateIp\":\"10.0.17.9\",\"vlanId\":4095,\"subnetCidr\":\"10.0.16.0/20\"}]",
+		/* the tables of 100 + vlan are the kernel's: compat, default, main, local */
+		"[{\"eniId\":\"eni-0a\",\"ifAddress\":\"02:00:00:00:00:07\",\"privateIp\":\"10.0.17.9\",\"vlanId\":152,\"subnetCidr\":\"10.0.16.0/20\"}]",
+		"[{\"eniId\":\"eni-0a\",\"ifAddress\":\"02:00:00:00:00:07\",\"privateIp\":\"10.0.17.9\",\"vlanId\":154,\"subnetCidr\":\"10.0.16.0/20\"}]",
+		"[{\"eniId\":\"eni-0a\",\"ifAddress\":\"02:00:00:00:00:07\",\"privateIp\":\"10.0.17.9\",\"vlanId\":155,\"subnetCidr\":\"10.0.16.0/20\"}]",
 		"[{\"eniId\":\"x\",\"ifAddress\":\"02:00:00:00:00:07\",\"privateIp\":\"10.0.17.9\",\"vlanId\":3,\"subnetCidr\":\"10.0.16.0/20\"}]",
 	};
 	struct store_branch b, untouched;
