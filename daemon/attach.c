@@ -236,7 +236,9 @@ void attach_reaped(unsigned int ifindex, void *daemon)
 
 void attach_host_side(const struct attachment *a, struct hostnet_pod *ret)
 {
-	*ret = (struct hostnet_pod){ .ifindex = VW_IFINDEX_BASE + a->slot, .mac = mac_of(0x56, a), .mtu = a->mtu };
+	*ret = (struct hostnet_pod){
+		.ifindex = VW_IFINDEX_BASE + a->slot, .table = sgp_table(a), .mac = mac_of(0x56, a), .mtu = a->mtu,
+	};
 	if (a->addr.family)
 		ret->addr[ret->n_addr++] = vw_cidr_host(&a->addr);
 	if (a->addr6.family)

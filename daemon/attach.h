@@ -30,7 +30,8 @@ enum slot_state { SLOT_FREE, SLOT_USED, SLOT_DYING /* its veth waits to be reape
  * struct attachment - what the daemon works with; the store's row has more (netns, pod uid). A node may have 737 of them, so
  * names take the room that they need: all point into @text.
  * @key_text: "<container id>/<ifname>", also the pool's key. @network: "" when it was adopted from the kernel.
- * @branch: its branch ENI, whose addresses are @addr and @addr6: the pool knows nothing of them.
+ * @branch: its branch ENI, whose addresses are @addr and @addr6: the pool knows nothing of them. @branch_ends: indexes of the pair of
+ * interfaces that stands for it, as sgp_repair() last saw them.
  * @mtu, @hung: how the plugin wires its veth; 0, ATTACH_HUNG_UNKNOWN after a restart, until a comparison has found it out (drift.h).
  * @superseded: a newer sandbox of the same pod has taken its veth's name.
  */
@@ -46,6 +47,7 @@ struct attachment {
 	char host_ifname[IFNAMSIZ];
 	char eni_id[32];
 	struct store_branch branch;
+	unsigned int branch_ends[2];
 	char text[];
 };
 

@@ -12,6 +12,7 @@
 #include "daemon/hostnet.h"
 #include "daemon/loop.h"
 #include "daemon/programs.h"
+#include "daemon/sgp.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
@@ -38,6 +39,8 @@
 #define OF_ENI (HOSTNET_BIT(HOSTNET_LINK) | HOSTNET_BIT(HOSTNET_ADDRESS) | HOSTNET_BIT(HOSTNET_ROUTE))
 /* its addresses went: where IPv6 was switched off, that has to be undone first */
 #define ADDR_OF_ENI (OF_ENI | HOSTNET_BIT(HOSTNET_SYSCTL))
+/* what a branch has: its interface may have gone, with all of it */
+#define OF_BRANCH (HOSTNET_ALL & ~HOSTNET_BIT(HOSTNET_NFT))
 
 /**
  * struct loss - something that was missing. @what: its key, as hostnet_truth.found has it. @times: in a row, with less than DRIFT_QUIET_MS between.
@@ -198,14 +201,6 @@ static void tell(struct drift *dr, uint64_t now)
 
 /* --- a round */
 
-/* a strict pod's routes stand in its branch's table, which is not looked after */
-static void host_side(const struct attachment *a, struct hostnet_pod *ret)
-{
-	attach_host_side(a, ret);
-	if (a->branch.strict)
-		ret->n_addr = 0;
-}
-
 /* Return: pods whose routes must be there; @later: some may not have theirs yet */
 static size_t settled_pods(struct drift *dr, struct hostnet_pod *pods, uint64_t now)
 {
@@ -220,7 +215,7 @@ static size_t settled_pods(struct drift *dr, struct hostnet_pod *pods, uint64_t 
 			due(dr, a->created_ms + YOUNG_MS);
 			continue;
 		}
-		host_side(a, &pods[n++]);
+		attach_host_side(a, &pods[n++]);
 	}
 	return n;
 }
@@ -236,20 +231,55 @@ static size_t wired_enis(struct drift *dr, struct hostnet_eni enis[ENI_MAX])
 	return n;
 }
 
+/* branches whose plugin has done its work, into @t; first what is not hostnet's. Return: 0, -errno of the first that failed */
+static int branches_round(struct drift *dr, unsigned int kinds, struct hostnet_branch *branches, struct hostnet_truth *t, struct vw_err *err)
+{
+	struct attachment *a, *tmp;
+	uint64_t now = vw_mono_ms();
+	struct vw_err one;
+	int r = 0;
+
+	HASH_ITER(hh, dr->d->attach.by_key, a, tmp) {
+		if (!a->branch.vlan || a->superseded)
+			continue;
+		if (now < a->created_ms + YOUNG_MS) {
+			dr->later |= kinds & OF_BRANCH;
+			due(dr, a->created_ms + YOUNG_MS);
+			continue;
+		}
+		if (sgp_repair(dr->d, a, t, &one) == 0 && sgp_branch(dr->d, a, &branches[t->n_branches], &one) == 0) {
+			t->n_branches++;
+		} else if (r == 0) {
+			r = -one.eno;
+			*err = one;
+		}
+	}
+	return r;
+}
+
 static int node_round(struct drift *dr, unsigned int kinds, struct hostnet_truth *t, struct vw_err *err)
 {
 	struct daemon *d = dr->d;
 	vw_auto_free struct hostnet_pod *pods = calloc(d->attach.n + 1, sizeof(*pods));
+	vw_auto_free struct hostnet_branch *branches = calloc(d->attach.n + 1, sizeof(*branches));
 	struct hostnet_eni enis[ENI_MAX];
+	struct vw_err one;
+	int r = 0, repaired;
 
-	if (!pods)
+	if (!pods || !branches)
 		return vw_err_set(err, ENOMEM, 0, "no memory for a list of pods");
 	t->n_enis = wired_enis(dr, enis);
 	t->enis = enis;
 	t->pods = pods;
+	t->branches = branches;
 	if (kinds & HOSTNET_BIT(HOSTNET_ROUTE))
 		t->n_pods = settled_pods(dr, pods, vw_mono_ms());
-	return hostnet_repair(d->hostnet, kinds, t, err);
+	if (kinds & OF_BRANCH)
+		r = branches_round(dr, kinds, branches, t, err);
+	repaired = hostnet_repair(d->hostnet, kinds, t, &one);
+	if (repaired < 0 && r == 0)
+		*err = one;
+	return r < 0 ? r : repaired;
 }
 
 static int pod_round(struct drift *dr, struct attachment *a, const struct hostnet_truth *t, struct vw_err *err)
@@ -258,7 +288,7 @@ static int pod_round(struct drift *dr, struct attachment *a, const struct hostne
 	char owner[ATTACH_OWNER_MAX];
 	int r;
 
-	host_side(a, &p);
+	attach_host_side(a, &p);
 	attach_owner(a, owner);
 	r = hostnet_pod_repair(dr->d->hostnet, &p, owner, t, err);
 	if (r > 0)
@@ -443,7 +473,7 @@ static bool is_our_table(const struct daemon *d, uint32_t table)
 		if (e.number && e.table == table)
 			return true;
 	}
-	return table == HOSTNET_TABLE_PODS;
+	return table == HOSTNET_TABLE_PODS || sgp_has_table(d, table);
 }
 
 /* @of_eni: what may be missing when it is about an ENI. A pod is compared whole, its routes when @link */
@@ -453,6 +483,8 @@ static void interface(struct drift *dr, int ifindex, unsigned int of_eni, bool l
 		pod_dirty(dr, ifindex, link ? HOSTNET_BIT(HOSTNET_ROUTE) : 0);
 	else if (is_eni(dr->d, ifindex))
 		dirty(dr, of_eni);
+	else if (sgp_has_link(dr->d, (unsigned int)ifindex))
+		dirty(dr, OF_BRANCH);
 }
 
 void drift_heard(struct daemon *d, const struct vw_event *ev)
@@ -463,7 +495,7 @@ void drift_heard(struct daemon *d, const struct vw_event *ev)
 		return;
 	switch (ev->kind) {
 	case VW_EVENT_LINK:
-		if (!ev->gone)
+		if (!ev->gone || sgp_has_link(d, ev->link.ifindex))
 			interface(dr, (int)ev->link.ifindex, OF_ENI, true);
 		break;
 	case VW_EVENT_ADDR:

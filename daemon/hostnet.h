@@ -41,6 +41,12 @@ struct vw_err;
 #define HOSTNET_PRIO_PODS 512
 #define HOSTNET_PRIO_PRIMARY 1024
 #define HOSTNET_PRIO_ENI 1536           /* + n */
+/* of branch ENIs (sgp.h); 100, 10 and 20 are aws-node's */
+#define HOSTNET_TABLE_BRANCH 100        /* + vlan */
+#define HOSTNET_PRIO_LINK_LOCAL 9       /* IPv6, before strict pods' */
+#define HOSTNET_PRIO_STRICT 10
+#define HOSTNET_PRIO_LOCAL 20           /* of the local table, where strict pods' rules stand before it */
+#define HOSTNET_PRIO_STANDARD 1664      /* behind HOSTNET_PRIO_ENI + HOSTNET_ENI_MAX */
 #define HOSTNET_NFT_TABLE "vpcwire"
 #define HOSTNET_ROUTER6 "fe80:ec2::1"   /* the VPC router on every link (VPC User Guide; aws-node uses it too) */
 #define HOSTNET_GATEWAY6 "fe80::1"      /* of pods: each host veth has it */
@@ -178,11 +184,12 @@ int hostnet_free_prune(struct hostnet *hn, struct vw_err *err);
 /* --- pods that go */
 
 /**
- * struct hostnet_pod - the host side of an attachment. @addr: host prefixes in the pods table, @n_addr
- * of them. @mac, @mtu: of the veth, zero = not known, left as they are.
+ * struct hostnet_pod - the host side of an attachment. @addr: host prefixes, @n_addr of them, which have routes in @table
+ * (0: HOSTNET_TABLE_PODS). @mac, @mtu: of the veth, zero = not known, left as they are.
  */
 struct hostnet_pod {
 	unsigned int ifindex;
+	uint32_t table;
 	char ifname[IFNAMSIZ];
 	struct vw_cidr addr[2];
 	unsigned int n_addr;
@@ -236,6 +243,35 @@ int hostnet_reap_end(struct hostnet *hn, int result, void (*reaped)(unsigned int
 		     void *arg);
 /** hostnet_purge() - forget the tracked connections of all addresses of which @gone says so. Any thread. Return: how many. */
 int hostnet_purge(bool (*gone)(const struct vw_ip *ip, const void *arg), const void *arg, struct vw_err *err);
+
+/* --- branch ENIs */
+
+/**
+ * struct hostnet_branch - a pod's branch ENI on the node (sgp.h).
+ * @ifname, @ifindex: the interface that stands for it; index 0 = it is not there.
+ * @gw4: its subnet's router, family 0 = the pod has no IPv4 address of it. @ipv6: it has an IPv6 one.
+ * @pod: the pod behind it.
+ */
+struct hostnet_branch {
+	char id[32];
+	char ifname[IFNAMSIZ];
+	unsigned int ifindex;
+	unsigned int vlan;
+	bool strict;
+	struct vw_ip gw4;
+	bool ipv6;
+	struct hostnet_pod pod;
+};
+
+/** hostnet_branch_setup() - sysctls, up, table HOSTNET_TABLE_BRANCH + vlan, rules. The pod's own route is the plugin's. */
+int hostnet_branch_setup(struct hostnet *hn, const struct hostnet_branch *b, struct vw_err *err);
+/** hostnet_branch_remove() - the rules; the routes go with the interface. */
+int hostnet_branch_remove(struct hostnet *hn, const struct hostnet_branch *b, struct vw_err *err);
+/**
+ * hostnet_local_behind() - @behind: strict pods' packets to the node itself go by their branch, so the rule for local addresses stands
+ * behind theirs, and the kernel looks for a socket only when the route is known (early demux off). false: back as it was, if it was moved.
+ */
+int hostnet_local_behind(struct hostnet *hn, bool behind, struct vw_err *err);
 
 /* --- restart and truth */
 
@@ -298,6 +334,7 @@ const char *hostnet_kind_name(enum hostnet_kind kind);
  * struct hostnet_truth - what to compare, and who hears of differences.
  * @enis:  those that are set up; ones whose link is gone are passed over.
  * @pods:  those whose routes must be there, if they have a link.
+ * @branches: with their pods, whose routes are here if they stand in the branch's table.
  * @found: something of ours is missing or was changed. @what: "rule 512: lookup 22103 is missing", also what it is known by. Return: true = put it
  *         right now.
  */
@@ -306,13 +343,15 @@ struct hostnet_truth {
 	size_t n_enis;
 	const struct hostnet_pod *pods;
 	size_t n_pods;
+	const struct hostnet_branch *branches;
+	size_t n_branches;
 	bool (*found)(enum hostnet_kind kind, const char *what, void *arg);
 	void *arg;
 };
 
 /**
- * hostnet_repair() - compare what hostnet_init(), _init6(), _eni_setup(), _nat_apply(), _free_set() and the plugin made with
- * the kernel, and restore what is missing. What others have put beside it stays; in our own nftables tables nothing does.
+ * hostnet_repair() - compare what hostnet_init(), _init6(), _eni_setup(), _nat_apply(), _free_set(), _branch_setup(), _local_behind() and
+ * the plugin made with the kernel, and restore what is missing. What others have put beside it stays; in our own nftables tables nothing does.
  * @kinds: HOSTNET_BIT() of each kind to look at. One that fails does not keep the others from being restored.
  * Return: 0, -errno of the first that failed.
  */

@@ -99,7 +99,7 @@ static void put_route_del(struct hostnet *hn, const struct hostnet_pod *pod)
 	for (unsigned int i = 0; i < pod->n_addr && i < 2; i++) {
 		(void)vw_route_del(&hn->batch, &(struct vw_route){
 						       .dst = pod->addr[i],
-						       .table = HOSTNET_TABLE_PODS,
+						       .table = pod->table ? pod->table : HOSTNET_TABLE_PODS,
 						       .protocol = VW_RTPROT,
 						       .ifindex = pod->ifindex,
 						       .dev = pod->ifname,

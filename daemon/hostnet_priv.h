@@ -62,6 +62,7 @@ struct hostnet_judge_state {
  * @frees:   unreachable routes that are in the kernel, @n_frees of them; read from it at the first use (@frees_known).
  * @mark:    of what leaves by the primary ENI, in packets and connections.
  * @ipv6:    hostnet_init6() was called.
+ * @local_behind: what hostnet_local_behind() was last told.
  */
 struct hostnet {
 	struct vw_nl nl;
@@ -70,7 +71,7 @@ struct hostnet {
 	struct hostnet_ips stale, purging;
 	bool running;
 	uint32_t mark;
-	bool ipv6;
+	bool ipv6, local_behind;
 	struct hostnet_nat_state nat;
 	struct hostnet_judge_state judge;
 	struct hostnet_free *frees;
@@ -119,6 +120,25 @@ int hostnet6_eni_setup(struct hostnet *hn, const struct hostnet_eni *eni, struct
 int hostnet6_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct vw_err *err);
 /** hostnet6_labels_down() - all labels of ours into the batch. */
 int hostnet6_labels_down(struct hostnet *hn, struct vw_err *err);
+
+/* hostnet_branch.c */
+/** struct hostnet_setting - a sysctl of an interface. */
+struct hostnet_setting {
+	uint8_t family;
+	const char *key, *value;
+};
+#define HOSTNET_BRANCH_SETTINGS 7
+extern const struct hostnet_setting hostnet_branch_settings[HOSTNET_BRANCH_SETTINGS];
+/** hostnet_demux_settings - whole sysctls, "0" where the rule for local addresses is behind. */
+#define HOSTNET_DEMUX_SETTINGS 2
+extern const char *const hostnet_demux_settings[HOSTNET_DEMUX_SETTINGS];
+/** hostnet_branch_eni() - as far as its table goes, it is a secondary ENI. */
+struct hostnet_eni hostnet_branch_eni(const struct hostnet_branch *b);
+/** hostnet_branch_rules() - of one family. Return: how many, 0 when the branch is not of that family. */
+size_t hostnet_branch_rules(const struct hostnet_branch *b, uint8_t family, struct vw_rule rules[2]);
+/** hostnet_local_rules() - for local addresses, where it stands behind strict pods' rules, and what then comes before these. Return: how many. */
+#define HOSTNET_LOCAL_RULES 3
+size_t hostnet_local_rules(uint8_t family, struct vw_rule rules[HOSTNET_LOCAL_RULES]);
 
 /* hostnet_free.c */
 /** hostnet_free_route() - what makes @cidr unreachable. */

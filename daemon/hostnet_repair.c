@@ -114,6 +114,36 @@ static int eni_sysctls(struct repair *rp, const struct hostnet_eni *e)
 	return r == 0 && e->ipv6 ? turn_all(rp, six, e->number ? VW_ARRAY_SIZE(six) : 2) : r;
 }
 
+static int branch_sysctls(struct repair *rp, const struct hostnet_branch *b)
+{
+	struct knob knobs[HOSTNET_BRANCH_SETTINGS];
+
+	for (size_t i = 0; i < HOSTNET_BRANCH_SETTINGS; i++) {
+		const struct hostnet_setting *s = &hostnet_branch_settings[i];
+
+		knobs[i] = (struct knob){ s->family, b->ifname, s->key, s->value };
+	}
+	return b->ifindex ? turn_all(rp, knobs, HOSTNET_BRANCH_SETTINGS) : 0;
+}
+
+static int early_demux(struct repair *rp)
+{
+	char now[16];
+
+	for (size_t i = 0; i < HOSTNET_DEMUX_SETTINGS; i++) {
+		const char *key = hostnet_demux_settings[i];
+		int r = vw_sysctl_get(key, now, sizeof(now), rp->err);
+
+		if (r == -ENOENT || (r == 0 && !strcmp(now, "0")))
+			continue;
+		if (r == 0 && found(rp, HOSTNET_SYSCTL, "%s is %s", key, now))
+			r = vw_sysctl_set(key, "0", rp->err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int sysctls(struct repair *rp)
 {
 	static const struct knob four[] = { { AF_INET, "all", "forwarding", "1" }, { AF_INET, "default", "forwarding", "1" } };
@@ -128,7 +158,9 @@ static int sysctls(struct repair *rp)
 		r = turn_all(rp, six, VW_ARRAY_SIZE(six));
 	for (size_t i = 0; r == 0 && i < rp->t->n_enis; i++)
 		r = eni_sysctls(rp, &rp->t->enis[i]);
-	return r;
+	for (size_t i = 0; r == 0 && i < rp->t->n_branches; i++)
+		r = branch_sysctls(rp, &rp->t->branches[i]);
+	return r == 0 && rp->hn->local_behind ? early_demux(rp) : r;
 }
 
 bool hostnet_sysctls_changed(struct hostnet *hn, const struct hostnet_eni *enis, size_t n)
@@ -158,6 +190,21 @@ bool hostnet_sysctls_changed(struct hostnet *hn, const struct hostnet_eni *enis,
 
 /* --- links and addresses */
 
+static int branch_links(struct repair *rp)
+{
+	for (size_t i = 0; i < rp->t->n_branches; i++) {
+		const struct hostnet_branch *b = &rp->t->branches[i];
+		struct vw_link l;
+		int r = b->ifindex ? vw_link_get(&rp->hn->nl, b->ifindex, &l, rp->err) : -ENODEV;
+
+		if (r < 0 && r != -ENODEV)
+			return r;
+		if (r == 0 && !(l.flags & IFF_UP) && found(rp, HOSTNET_LINK, "interface %s of %s is down", b->ifname, b->id))
+			put(rp, vw_link_set_up(&rp->hn->batch, b->ifindex, b->ifname));
+	}
+	return send_batch(rp);
+}
+
 static int links(struct repair *rp)
 {
 	for (size_t i = 0; i < rp->t->n_enis; i++) {
@@ -178,7 +225,7 @@ static int links(struct repair *rp)
 		if (set.what)
 			put(rp, vw_link_set(&rp->hn->batch, &set));
 	}
-	return send_batch(rp);
+	return branch_links(rp);
 }
 
 static int address(struct repair *rp, const struct vw_addr *want, const char *of, bool label, const struct hostnet_eni *e)
@@ -287,7 +334,7 @@ static struct vw_route pod_route(const struct hostnet_pod *p, unsigned int i)
 {
 	return (struct vw_route){
 		.dst = p->addr[i],
-		.table = HOSTNET_TABLE_PODS,
+		.table = p->table ? p->table : HOSTNET_TABLE_PODS,
 		.protocol = VW_RTPROT,
 		.scope = p->addr[i].ip.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
 		.type = RTN_UNICAST,
@@ -334,8 +381,25 @@ static int pods_table(struct repair *rp, uint8_t family)
 			put(rp, vw_route_replace(&hn->batch, &want));
 	}
 	for (size_t i = 0; i < rp->t->n_pods; i++)
-		pod_routes(rp, &rp->t->pods[i], family, have, n);
+		if (pod_route(&rp->t->pods[i], 0).table == HOSTNET_TABLE_PODS)
+			pod_routes(rp, &rp->t->pods[i], family, have, n);
 	return 0;
+}
+
+static int branch_table(struct repair *rp, const struct hostnet_branch *b, uint8_t family)
+{
+	const struct hostnet_eni e = hostnet_branch_eni(b);
+	vw_auto_free struct vw_route *have = NULL;
+	int n, r = eni_table(rp, &e, family);
+
+	if (r < 0 || b->pod.table != e.table)
+		return r;
+	n = vw_route_list(&rp->hn->nl, family, e.table, 0, VW_RTPROT, &have, rp->err);
+	if (n > 0)
+		qsort(have, (size_t)n, sizeof(*have), by_dst);
+	if (n >= 0)
+		pod_routes(rp, &b->pod, family, have, n);
+	return n < 0 ? n : 0;
 }
 
 static int routes(struct repair *rp)
@@ -344,6 +408,14 @@ static int routes(struct repair *rp)
 
 	if (r == 0 && hostnet_have_ipv6())
 		r = pods_table(rp, AF_INET6);
+	for (size_t i = 0; r == 0 && i < rp->t->n_branches; i++) {
+		const struct hostnet_branch *b = &rp->t->branches[i];
+
+		if (b->ifindex && b->gw4.family)
+			r = branch_table(rp, b, AF_INET);
+		if (r == 0 && b->ifindex && b->ipv6)
+			r = branch_table(rp, b, AF_INET6);
+	}
 	for (size_t i = 0; r == 0 && i < rp->t->n_enis; i++) {
 		const struct hostnet_eni *e = &rp->t->enis[i];
 
@@ -385,12 +457,23 @@ static int rules_of(struct repair *rp, uint8_t family)
 	struct vw_rule base[HOSTNET_BASE_RULES];
 	int n = vw_rule_list(&rp->hn->nl, family, &have, rp->err);
 	size_t n_base = hostnet_base_rules(rp->hn, base);
+	struct vw_rule local[HOSTNET_LOCAL_RULES];
+	size_t n_local = rp->hn->local_behind ? hostnet_local_rules(family, local) : 0;
 
 	if (n < 0)
 		return n;
+	for (size_t i = 0; i < n_local; i++)
+		rule(rp, have, n, &local[i]);   /* first: without them the node has no addresses */
 	for (size_t i = 0; i < n_base; i++)
 		if (base[i].family == family)
 			rule(rp, have, n, &base[i]);
+	for (size_t i = 0; i < rp->t->n_branches; i++) {
+		struct vw_rule want[2];
+		size_t n_want = hostnet_branch_rules(&rp->t->branches[i], family, want);
+
+		for (size_t w = 0; w < n_want; w++)
+			rule(rp, have, n, &want[w]);
+	}
 	for (size_t i = 0; i < rp->t->n_enis; i++) {
 		const struct vw_rule want = hostnet_eni_rule(&rp->t->enis[i], family);
 

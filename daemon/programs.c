@@ -108,8 +108,7 @@ static int hangs(struct daemon *d, const struct vw_filter *f, enum attach_hung *
 	return 1;
 }
 
-/* @hung: how it should hang, and what is found out about that */
-static int repair(struct daemon *d, const struct vw_filter *f, enum attach_hung *hung, const struct hostnet_truth *t, struct vw_err *err)
+int programs_repair(struct daemon *d, const struct vw_filter *f, enum attach_hung *hung, const struct hostnet_truth *t, struct vw_err *err)
 {
 	char what[160];
 	int r = hangs(d, f, hung, err);
@@ -133,7 +132,7 @@ int programs_repair_pod(struct daemon *d, const struct attachment *a, enum attac
 
 	pod_filters(d, a, f);
 	for (int i = 0; r == 0 && i < 2; i++)
-		r = repair(d, &f[i], hung, t, err);
+		r = programs_repair(d, &f[i], hung, t, err);
 	return r;
 }
 
@@ -166,7 +165,7 @@ int programs_repair_enis(struct daemon *d, const struct hostnet_truth *t, struct
 		enum attach_hung hung = ATTACH_HUNG_CLSACT;
 
 		if (d->enis.v[i].wired)
-			r = repair(d, &f, &hung, t, err);
+			r = programs_repair(d, &f, &hung, t, err);
 	}
 	return r;
 }

@@ -6,6 +6,7 @@ struct daemon;
 struct eni;
 struct hostnet_truth;
 struct vw_err;
+struct vw_filter;
 struct vw_link;
 struct vw_nl;
 
@@ -27,6 +28,11 @@ void programs_judge_node(struct daemon *d);
 void programs_renew(struct daemon *d);
 /** programs_detach() - for removal: to_wire off @link, and its clsact if nothing else is on it. Return: 0, -errno. */
 int programs_detach(struct vw_nl *nl, const struct vw_link *link, struct vw_err *err);
+/**
+ * programs_repair() - like hostnet_repair(), for one program. @hung: how it should hang, corrected to how it does. A link that has gone is no
+ * failure.
+ */
+int programs_repair(struct daemon *d, const struct vw_filter *f, enum attach_hung *hung, const struct hostnet_truth *t, struct vw_err *err);
 /**
  * programs_repair_pod(), programs_repair_enis() - like hostnet_repair(), for the programs on the two sides of a pod's veth, and on
  * ENIs. By whichever way a program hangs there, clsact or tcx, it is there. @hung: how it should hang, corrected to how it does.

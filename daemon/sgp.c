@@ -5,6 +5,7 @@
 #include "daemon/attach.h"
 #include "daemon/daemon.h"
 #include "daemon/hostnet.h"
+#include "daemon/programs.h"
 #include "daemon/sgp_pods.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
@@ -13,12 +14,9 @@
 #include "lib/base/parse.h"
 #include "lib/net/link.h"
 #include "lib/net/nl.h"
-#include "lib/net/route.h"
-#include "lib/net/rule.h"
-#include "lib/net/sysctl.h"
+#include "lib/net/tc.h"
 #include "netpolicy-bpf/user/br_link.h"
 
-#include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +27,6 @@ struct sgp {
 	struct br *br;
 	struct sgp_pods *pods;
 };
-
-static const uint8_t families[] = {AF_INET, AF_INET6};
 
 /* --- names */
 
@@ -51,7 +47,7 @@ static void alias_of(const struct attachment *a, char ret[VW_IFALIAS_MAX])
 
 unsigned int sgp_table(const struct attachment *a)
 {
-	return a->branch.strict ? SGP_TABLE + a->branch.vlan : HOSTNET_TABLE_PODS;
+	return a->branch.strict ? HOSTNET_TABLE_BRANCH + a->branch.vlan : HOSTNET_TABLE_PODS;
 }
 
 /* --- what the daemon keeps of it */
@@ -129,119 +125,56 @@ int sgp_wanted(struct daemon *d, const struct vw_rpc_req *req, struct store_bran
 	return 1;
 }
 
-/*
- * A packet for the pod may come from the node itself, and by the branch: its source is then local (accept_local); and the way back to
- * any source is not by the branch for a look-up that does not come from the pod (rp_filter). Addresses come from nobody.
- */
-static int set_sysctls(const char *ifname, struct vw_err *err)
+/* --- on the node */
+
+int sgp_branch(struct daemon *d, const struct attachment *a, struct hostnet_branch *ret, struct vw_err *err)
 {
-	static const struct {
-		uint8_t family;
-		const char *key, *value;
-	} wanted[] = {
-		{AF_INET, "rp_filter", "2"},   {AF_INET, "accept_local", "1"}, {AF_INET, "forwarding", "1"}, {AF_INET, "send_redirects", "0"},
-		{AF_INET6, "accept_ra", "0"}, {AF_INET6, "accept_dad", "0"},  {AF_INET6, "forwarding", "1"},
+	struct vw_link inner;
+	int r;
+
+	*ret = (struct hostnet_branch){
+		.vlan = a->branch.vlan, .strict = a->branch.strict, .gw4 = a->branch.gw4, .ipv6 = a->branch.ip6.family != 0,
 	};
-
-	for (size_t i = 0; i < VW_ARRAY_SIZE(wanted); i++) {
-		int r = vw_sysctl_if_set(wanted[i].family, ifname, wanted[i].key, wanted[i].value, err);
-
-		if (r < 0 && !(wanted[i].family == AF_INET6 && r == -ENOENT))
-			return r;
-	}
-	return 0;
+	(void)VW_COPY(ret->id, a->branch.eni_id);
+	inner_name(&a->branch, ret->ifname);
+	attach_host_side(a, &ret->pod);
+	r = vw_link_get_name(&d->nl, ret->ifname, &inner, err);
+	if (r == 0)
+		ret->ifindex = inner.ifindex;
+	return r == -ENODEV ? 0 : r;
 }
 
-static void add_way_out(struct vw_nl_batch *b, const struct vw_ip *gateway, unsigned int table, const struct vw_link *inner)
-{
-	struct vw_route to_gw = {
-		.dst = vw_cidr_host(gateway),
-		.table = table,
-		.scope = gateway->family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
-		.protocol = VW_RTPROT,
-		.ifindex = inner->ifindex,
-		.dev = inner->name,
-	};
-	struct vw_route by_gw = {.table = table, .via = *gateway, .protocol = VW_RTPROT, .onlink = true, .ifindex = inner->ifindex,
-				 .dev = inner->name};
-
-	by_gw.dst.ip.family = gateway->family;
-	vw_route_replace(b, &to_gw);
-	vw_route_replace(b, &by_gw);
-}
-
-static struct vw_rule rule_of(const struct attachment *a, uint8_t family, const char *iif)
-{
-	struct vw_rule rule = {
-		.family = family,
-		.protocol = VW_RTPROT,
-		.priority = a->branch.strict ? SGP_PRIO_STRICT : SGP_PRIO_STANDARD,
-		.table = SGP_TABLE + a->branch.vlan,
-	};
-
-	(void)VW_COPY(rule.iif, iif);
-	return rule;
-}
-
-/* @change: vw_rule_add() or vw_rule_del(); @tolerate: what it answers when it was so already. */
-static void each_rule(struct vw_nl_batch *b, const struct attachment *a, int (*change)(struct vw_nl_batch *, const struct vw_rule *),
-		      unsigned int tolerate)
-{
-	char inner[IFNAMSIZ];
-
-	inner_name(&a->branch, inner);
-	for (size_t f = 0; f < VW_ARRAY_SIZE(families); f++) {
-		const struct vw_rule out = rule_of(a, families[f], a->host_ifname), in = rule_of(a, families[f], inner);
-
-		if (!(families[f] == AF_INET ? a->branch.ip4 : a->branch.ip6).family)
-			continue;
-		(void)change(b, &out);
-		vw_nl_tolerate(b, tolerate);
-		if (!a->branch.strict)
-			continue;
-		(void)change(b, &in);
-		vw_nl_tolerate(b, tolerate);
-	}
-}
-
-static int route_it(struct daemon *d, const struct attachment *a, const struct vw_link *inner, struct vw_err *err)
-{
-	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
-	unsigned int table = SGP_TABLE + a->branch.vlan;
-	struct vw_ip router6;
-
-	if (set_sysctls(inner->name, err) < 0)
-		return -err->eno;
-	vw_link_set_up(&b, inner->ifindex, inner->name);
-	if (a->branch.ip4.family)
-		add_way_out(&b, &a->branch.gw4, table, inner);
-	if (a->branch.ip6.family && vw_ip_parse(HOSTNET_ROUTER6, &router6) == 0)
-		add_way_out(&b, &router6, table, inner);
-	each_rule(&b, a, vw_rule_add, VW_NL_OK_EXISTS);
-	return vw_nl_commit(&d->nl, &b, err);
-}
-
-int sgp_up(struct daemon *d, const struct attachment *a, struct vw_err *err)
+/* the pair of interfaces, and what the trunk needs */
+static int make_pair(struct daemon *d, const struct attachment *a, const struct vw_link *trunk, struct vw_err *err)
 {
 	char inner[IFNAMSIZ], outer[IFNAMSIZ], alias[VW_IFALIAS_MAX];
-	struct vw_link trunk, link;
-	struct br_link l = {
-		.trunk = &trunk, .vlan = a->branch.vlan, .mac = a->branch.mac, .outer = outer, .alias = alias, .inner = inner, .netns_fd = -1,
+	const struct br_link l = {
+		.trunk = trunk, .vlan = a->branch.vlan, .mac = a->branch.mac, .outer = outer, .alias = alias, .inner = inner, .netns_fd = -1,
 	};
 	unsigned int ifindex;
-	struct vw_err ignored;
 
 	inner_name(&a->branch, inner);
 	outer_name(&a->branch, outer);
 	alias_of(a, alias);
+	return br_link_make(d->sgp->br, &d->nl, &l, &ifindex, err);
+}
+
+int sgp_up(struct daemon *d, const struct attachment *a, struct vw_err *err)
+{
+	struct hostnet_branch b;
+	struct vw_err ignored;
+	struct vw_link trunk;
+	char outer[IFNAMSIZ];
+
+	outer_name(&a->branch, outer);
 	if (hostnet_is_dying(d->hostnet, outer, 0)) {
 		daemon_links_dying(d);
-		return vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN, "the former interface %s of branch ENI %s is still being deleted", inner,
+		return vw_err_set(err, EBUSY, VW_CNI_TRY_AGAIN, "the former interface %s of branch ENI %s is still being deleted", outer,
 				  a->branch.eni_id);
 	}
-	if (vw_link_get(&d->nl, a->branch.trunk, &trunk, err) < 0 || br_link_make(d->sgp->br, &d->nl, &l, &ifindex, err) < 0)
+	if (vw_link_get(&d->nl, a->branch.trunk, &trunk, err) < 0 || make_pair(d, a, &trunk, err) < 0)
 		return vw_err_wrap(err, "branch ENI %s", a->branch.eni_id);
-	if (vw_link_get_name(&d->nl, inner, &link, err) < 0 || route_it(d, a, &link, err) < 0) {
+	if (sgp_branch(d, a, &b, err) < 0 || hostnet_branch_setup(d->hostnet, &b, err) < 0) {
 		(void)sgp_down(d, a, &ignored);
 		return vw_err_wrap(err, "branch ENI %s", a->branch.eni_id);
 	}
@@ -266,8 +199,8 @@ static int find_outer(struct daemon *d, const struct attachment *a, struct vw_li
 
 int sgp_down(struct daemon *d, const struct attachment *a, struct vw_err *err)
 {
-	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 	struct br_branch branch = {.trunk = a->branch.trunk, .vlan = a->branch.vlan, .mac = a->branch.mac};
+	struct hostnet_branch b;
 	struct vw_link outer;
 	int r;
 
@@ -276,8 +209,7 @@ int sgp_down(struct daemon *d, const struct attachment *a, struct vw_err *err)
 	r = find_outer(d, a, &outer, err);
 	if (r < 0)
 		return r;
-	each_rule(&b, a, vw_rule_del, VW_NL_OK_GONE);
-	if (vw_nl_commit(&d->nl, &b, err) < 0)
+	if (sgp_branch(d, a, &b, err) < 0 || hostnet_branch_remove(d->hostnet, &b, err) < 0)
 		return -err->eno;
 	if (r == 0)
 		return br_trunk_tidy(d->sgp->br, &d->nl, a->branch.trunk, err);
@@ -286,6 +218,118 @@ int sgp_down(struct daemon *d, const struct attachment *a, struct vw_err *err)
 		return -err->eno;
 	daemon_links_dying(d);
 	return br_trunk_tidy(d->sgp->br, &d->nl, a->branch.trunk, err);
+}
+
+/* --- repair */
+
+bool sgp_has_link(const struct daemon *d, unsigned int ifindex)
+{
+	const struct attachment *a;
+
+	for (a = d->attach.by_key; a; a = a->hh.next)
+		if (a->branch.vlan && (a->branch.trunk == ifindex || a->branch_ends[0] == ifindex || a->branch_ends[1] == ifindex))
+			return true;
+	return false;
+}
+
+bool sgp_has_table(const struct daemon *d, uint32_t table)
+{
+	const struct attachment *a;
+
+	for (a = d->attach.by_key; a; a = a->hh.next)
+		if (a->branch.vlan && table == HOSTNET_TABLE_BRANCH + a->branch.vlan)
+			return true;
+	return false;
+}
+
+/* Return: 1 = the pair is there, 0 = it is not and cannot be (now), -errno */
+static int repair_pair(struct daemon *d, const struct attachment *a, const struct hostnet_truth *t, struct vw_link *ret_outer,
+		       struct vw_err *err)
+{
+	char what[160], inner[IFNAMSIZ];
+	struct vw_link trunk;
+	int r = find_outer(d, a, ret_outer, err);
+
+	if (r != 0)
+		return r;
+	r = vw_link_get(&d->nl, a->branch.trunk, &trunk, err);
+	if (r < 0)
+		return r == -ENODEV ? 0 : r;
+	inner_name(&a->branch, inner);
+	(void)snprintf(what, sizeof(what), "interface %s of %s is missing", inner, a->branch.eni_id);
+	if (!t->found(HOSTNET_LINK, what, t->arg))
+		return 0;
+	return make_pair(d, a, &trunk, err) < 0 ? -err->eno : find_outer(d, a, ret_outer, err);
+}
+
+static int repair_tag(struct daemon *d, const struct attachment *a, unsigned int outer, const struct hostnet_truth *t, struct vw_err *err)
+{
+	const struct br_branch want = {.trunk = a->branch.trunk, .vlan = a->branch.vlan, .mac = a->branch.mac, .ifindex = outer};
+	struct br_branch have;
+	char what[160];
+	int r = br_find(d->sgp->br, want.trunk, want.vlan, &have, err);
+
+	if (r < 0 || (r > 0 && have.ifindex == outer && vw_mac_eq(&have.mac, &want.mac)))
+		return r < 0 ? r : 0;
+	(void)snprintf(what, sizeof(what), "tag %u of %s is missing in the maps", want.vlan, a->branch.eni_id);
+	return t->found(HOSTNET_FILTER, what, t->arg) ? br_publish(d->sgp->br, &want, err) : 0;
+}
+
+/* Return: 1 = it was down and is up again, 0, -errno */
+static int repair_up(struct daemon *d, const struct attachment *a, const struct vw_link *l, const struct hostnet_truth *t, struct vw_err *err)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	char what[160];
+
+	if (l->flags & IFF_UP)
+		return 0;
+	(void)snprintf(what, sizeof(what), "interface %s of %s is down", l->name, a->branch.eni_id);
+	if (!t->found(HOSTNET_LINK, what, t->arg))
+		return 0;
+	(void)vw_link_set_up(&b, l->ifindex, l->name);
+	vw_nl_tolerate(&b, VW_NL_OK_GONE);
+	return vw_nl_commit(&d->nl, &b, err);
+}
+
+static int repair_programs(struct daemon *d, const struct vw_link *outer, const struct vw_link *trunk, const struct hostnet_truth *t,
+			   struct vw_err *err)
+{
+	const struct vw_filter filters[] = {
+		{.ifindex = outer->ifindex, .dir = VW_TC_INGRESS, .prog_fd = br_from_pod_fd(d->sgp->br), .name = BR_PROG_FROM_POD, .dev = outer->name},
+		{.ifindex = trunk->ifindex, .dir = VW_TC_INGRESS, .prog_fd = br_from_trunk_fd(d->sgp->br), .name = BR_PROG_FROM_TRUNK,
+		 .dev = trunk->name},
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < VW_ARRAY_SIZE(filters); i++) {
+		enum attach_hung hung = ATTACH_HUNG_CLSACT;
+
+		r = programs_repair(d, &filters[i], &hung, t, err);
+	}
+	return r;
+}
+
+int sgp_repair(struct daemon *d, struct attachment *a, const struct hostnet_truth *t, struct vw_err *err)
+{
+	struct vw_link outer, trunk;
+	struct hostnet_branch b;
+	int r;
+
+	if (open_all(d, err) < 0)
+		return -err->eno;
+	r = repair_pair(d, a, t, &outer, err);
+	if (r <= 0)
+		return r;
+	if (sgp_branch(d, a, &b, err) < 0)
+		return -err->eno;
+	a->branch_ends[0] = b.ifindex;
+	a->branch_ends[1] = outer.ifindex;
+	r = vw_link_get(&d->nl, a->branch.trunk, &trunk, err);
+	if (r < 0)
+		return r == -ENODEV ? 0 : r;    /* it was detached: nothing comes or goes any more */
+	if (repair_up(d, a, &outer, t, err) < 0 || repair_up(d, a, &trunk, t, err) < 0 || repair_tag(d, a, outer.ifindex, t, err) < 0)
+		return -err->eno;
+	return repair_programs(d, &outer, &trunk, t, err);
 }
 
 /* --- start */
@@ -319,39 +363,6 @@ static int drop_orphans(struct daemon *d, struct vw_err *err)
 	return n < 0 ? n : 0;
 }
 
-static bool has_local(const struct vw_rule *rules, int n, uint32_t priority)
-{
-	for (int i = 0; i < n; i++)
-		if (rules[i].priority == priority && rules[i].table == RT_TABLE_LOCAL)
-			return true;
-	return false;
-}
-
-/*
- * Strict pods' packets to the node itself go by their branch, so the rule for local addresses stands behind theirs; there is no moment
- * without one. It goes back where it was when the mode does. Return: 1 = it was moved, 0, -errno.
- */
-static int place_local_rule(struct daemon *d, uint8_t family, bool behind, struct vw_err *err)
-{
-	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
-	vw_auto_free struct vw_rule *rules = NULL;
-	struct vw_rule first = {.family = family, .protocol = RTPROT_KERNEL, .priority = 0, .table = RT_TABLE_LOCAL};
-	/* not marked as ours: who cleans up after us (hostnet_down()) must not leave the machine without its addresses */
-	struct vw_rule later = {.family = family, .protocol = RTPROT_KERNEL, .priority = SGP_PRIO_LOCAL, .table = RT_TABLE_LOCAL};
-	int n = vw_rule_list(&d->nl, family, &rules, err);
-
-	if (n < 0)
-		return n == -EAFNOSUPPORT ? 0 : n;
-	if (!behind && !has_local(rules, n, SGP_PRIO_LOCAL))
-		return 0;
-	(void)vw_rule_add(&b, behind ? &later : &first);
-	vw_nl_tolerate(&b, VW_NL_OK_EXISTS);
-	(behind ? &first : &later)->protocol = 0;
-	(void)vw_rule_del(&b, behind ? &first : &later);
-	vw_nl_tolerate(&b, VW_NL_OK_GONE);
-	return vw_nl_commit(&d->nl, &b, err) < 0 ? -err->eno : 1;
-}
-
 /* also as long as a strict pod of a former configuration lives */
 static bool strict_used(const struct daemon *d)
 {
@@ -361,38 +372,6 @@ static bool strict_used(const struct daemon *d)
 		if (a->branch.vlan && a->branch.strict)
 			return true;
 	return d->cfg->enable_pod_eni && d->cfg->pod_sg_mode == CONFIG_POD_SG_STRICT;
-}
-
-/*
- * What a strict pod answers the node passes through the node on its way to the branch. The kernel would find the node's own socket for it
- * before it has asked for a route, and ip_forward() drops what has one (aws-node: DISABLE_TCP_EARLY_DEMUX).
- */
-static int set_early_demux(bool on, struct vw_err *err)
-{
-	static const char *const keys[] = {"net/ipv4/tcp_early_demux", "net/ipv4/udp_early_demux"};
-
-	for (size_t i = 0; i < VW_ARRAY_SIZE(keys); i++) {
-		int r = vw_sysctl_set(keys[i], on ? "1" : "0", err);
-
-		if (r < 0 && r != -ENOENT)
-			return r;
-	}
-	return 0;
-}
-
-static int place_local_rules(struct daemon *d, struct vw_err *err)
-{
-	bool strict = strict_used(d);
-	int moved = 0;
-
-	for (size_t f = 0; f < VW_ARRAY_SIZE(families); f++) {
-		int r = place_local_rule(d, families[f], strict, err);
-
-		if (r < 0)
-			return vw_err_wrap(err, "the rule for local addresses");
-		moved |= r;
-	}
-	return strict || moved ? set_early_demux(!strict, err) : 0;
 }
 
 /* Return: 1 = the node has, or once had, something of this; 0; -errno */
@@ -414,7 +393,7 @@ int sgp_start(struct daemon *d, struct vw_err *err)
 		r = drop_orphans(d, err);
 	else if (r == 0)
 		return 0;
-	return r < 0 ? r : place_local_rules(d, err);
+	return r < 0 ? r : hostnet_local_behind(d->hostnet, strict_used(d), err);
 }
 
 void sgp_config_changed(struct daemon *d)
@@ -422,6 +401,6 @@ void sgp_config_changed(struct daemon *d)
 	struct vw_err err;
 	int r = ever_used(d, &err);
 
-	if (r < 0 || (r > 0 && place_local_rules(d, &err) < 0))
+	if (r < 0 || (r > 0 && hostnet_local_behind(d->hostnet, strict_used(d), &err) < 0))
 		vw_error("the rules for security groups of pods are not as the configuration asks", "err=\"%s\"", err.msg);
 }

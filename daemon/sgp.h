@@ -7,6 +7,8 @@
 
 struct attachment;
 struct daemon;
+struct hostnet_branch;
+struct hostnet_truth;
 struct vw_err;
 struct vw_rpc_req;
 
@@ -18,17 +20,13 @@ struct vw_rpc_req;
  * ("vlan.eth.<vlan>", netpolicy-bpf/user/br_link.h), with a routing table of its own (100 + vlan). Two modes:
  *
  *   strict    what the pod sends leaves by its branch, and what is for it comes in by it, whoever is at the other end: the pod's
- *             route stands in its branch's table alone, rules at SGP_PRIO_STRICT lead there from both interfaces, and the rule for
+ *             route stands in its branch's table alone, rules at HOSTNET_PRIO_STRICT lead there from both interfaces, and the rule for
  *             local addresses stands behind them.
  *   standard  pods and node on one node meet directly, and what is SNATed leaves by the primary ENI; all else by the branch: a
- *             rule at SGP_PRIO_STANDARD, behind those that all pods share.
+ *             rule at HOSTNET_PRIO_STANDARD, behind those that all pods share.
  *
  * So there are two rules, or one, for each branch ENI. The pool never touches trunks and branches (place.h).
  */
-#define SGP_TABLE 100           /* + vlan; aws-node's */
-#define SGP_PRIO_STRICT 10      /* aws-node's, and 20 for the local table */
-#define SGP_PRIO_LOCAL 20
-#define SGP_PRIO_STANDARD 1664  /* behind HOSTNET_PRIO_ENI + HOSTNET_ENI_MAX */
 
 /**
  * sgp_start() - after attach_restore(): the rule for local addresses where the mode wants it, and interfaces of branches away
@@ -50,3 +48,14 @@ int sgp_up(struct daemon *d, const struct attachment *a, struct vw_err *err);
 int sgp_down(struct daemon *d, const struct attachment *a, struct vw_err *err);
 /** sgp_table() - where the pod's own routes stand: HOSTNET_TABLE_PODS, or its branch's. */
 unsigned int sgp_table(const struct attachment *a);
+
+/** sgp_branch() - @a's branch as hostnet knows it, with the index that its interface has now (0: none). Return: 0, -errno. */
+int sgp_branch(struct daemon *d, const struct attachment *a, struct hostnet_branch *ret, struct vw_err *err);
+/**
+ * sgp_repair() - like hostnet_repair(), for what is not hostnet's: the branch's pair of interfaces, which is made anew when it has gone, the
+ * programs on it and on the trunk, its tag in their maps. A trunk that was detached is nobody's loss. Return: 0, -errno.
+ */
+int sgp_repair(struct daemon *d, struct attachment *a, const struct hostnet_truth *t, struct vw_err *err);
+/** sgp_has_link(), sgp_has_table() - some branch's: its interface, the other end, its trunk; its routing table. */
+bool sgp_has_link(const struct daemon *d, unsigned int ifindex);
+bool sgp_has_table(const struct daemon *d, uint32_t table);

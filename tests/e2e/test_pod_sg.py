@@ -6,84 +6,15 @@ import pytest
 
 from tests.harness import audit, proc
 from tests.harness.cni import CniError
-from tests.harness.ec2 import Ec2
 from tests.harness.lab import Lab
-from tests.harness.policy import Policies, Server, connects, pod_object
-from tests.harness.trunk import Branch, attach_trunk
-
-ANNOTATION = "vpc.amazonaws.com/pod-eni"
-PORT = 8080
-GROUPS = [{"name": "open"},
-          {"name": "closed", "ingress": [{"protocol": "tcp", "ports": "9", "cidr": "192.0.2.1/32"}], "egress": [{"protocol": "-1", "cidr": "0.0.0.0/0"}]},
-          {"name": "mute", "ingress": [{"protocol": "-1", "cidr": "0.0.0.0/0"}], "egress": [{"protocol": "tcp", "ports": "9", "cidr": "192.0.2.1/32"}]}]
-INSTANCES = [{"name": f"node-{n}", "type": "m5.large", "role": "vpcwire-node", "public_ip": f"198.51.100.{n}", "security_groups": ["open"]} for n in (1, 2)]
-CONFIG = {"security_groups": GROUPS, "instances": INSTANCES}
-
-
-class Place:
-    """A lab whose first node has a trunk; branch(vlan, group) makes a branch ENI, tell() writes the manifests of pods."""
-
-    def __init__(self, lab):
-        self.lab, self.node = lab, lab.nodes[0]
-        self.ec2 = Ec2(lab)
-        self.groups = {g["GroupName"]: g["GroupId"] for g in self.ec2.describe_security_groups()["SecurityGroups"]}
-        self.trunk = attach_trunk(self.ec2, self.node, 2)
-        lab.stop_daemon(self.node.name)             # it learns of the trunk in its first survey
-        lab.start_daemon(self.node.name)
-        self.branches, self.objects, self.pods = {}, {}, []
-
-    def branch(self, vlan, group="open"):
-        if vlan not in self.branches:
-            self.branches[vlan] = Branch(self.ec2, self.trunk, vlan, groups=[self.groups[group]])
-        return self.branches[vlan]
-
-    def annotation(self, vlan, **more):
-        b = self.branches[vlan]
-        return json.dumps([{"eniId": b.id, "ifAddress": b.mac, "privateIp": b.address, "ipv6Addr": "", "vlanId": vlan,
-                            "subnetCidr": "10.0.0.0/20", "subnetV6Cidr": "", "associationID": b.assoc, **more}])
-
-    def tell(self, pod, annotation=None, wants=True, **meta):
-        made = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": pod.name, "namespace": "default", **meta},
-                "spec": {"nodeName": pod.node.name, "containers": [{"name": "sidecar"}, {"name": "main"}]}}
-        if annotation:
-            made["metadata"]["annotations"] = {ANNOTATION: annotation}
-        if wants:
-            made["spec"]["containers"][1]["resources"] = {"limits": {ANNOTATION: "1"}}
-        self.objects[(pod.node.name, pod.name)] = made
-        self.write(pod.node)
-        return made
-
-    def write(self, node):
-        Policies(node).write("pods.json", *[o for (where, _), o in self.objects.items() if where == node.name])
-
-    def pod(self, vlan=None, group="open", node=None):
-        """A pod, wired and serving; with a vlan, to a branch ENI."""
-        pod = (node or self.node).pod()
-        pod.run("ip", "link", "set", "lo", "up")
-        if vlan:
-            self.branch(vlan, group)
-        self.tell(pod, self.annotation(vlan) if vlan else None, wants=bool(vlan))
-        pod.add()
-        self.pods.append((pod, Server(pod.node, pod.netns)))
-        return pod
-
-    def clear(self):
-        for pod, server in self.pods:
-            server.stop()
-            pod.delete()
-            pod.remove()
-        self.pods, self.objects = [], {}
-        for node in self.lab.nodes:
-            Policies(node).clear()
-
-    def close(self):
-        self.ec2.close()
+from tests.harness.policy import connects
+from tests.harness.sgp import ANNOTATION, PORT, SgpPlace, lab_of
 
 
 @pytest.fixture(scope="module", params=["strict", "standard"])
 def running(request):
-    with Lab(config=CONFIG, daemon_config={"enable_pod_eni": True, "max_eni": 2, "pod_security_group_enforcing_mode": request.param}) as lab:
-        made = Place(lab)
+    with Lab(**lab_of(request.param)) as lab:
+        made = SgpPlace(lab)
         made.mode = request.param
         yield made
         made.close()
