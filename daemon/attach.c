@@ -675,15 +675,22 @@ static int key_of_owner(const char *owner, struct vw_attach_key *ret)
 }
 
 /* a veth of ours that the store does not know, with its route: the store was lost, the pod was not */
-static bool adopt(struct daemon *d, const struct hostnet_found *f)
+static bool adopt(struct daemon *d, const struct hostnet_scan *scan, const struct hostnet_found *f)
 {
 	struct store_attachment row = { .slot = f->pod.ifindex - VW_IFINDEX_BASE, .created_ms = vw_mono_ms() };
 	struct vw_err err;
 	char ip[VW_IP_STRLEN];
+	int r;
 
-	if (f->dying || !f->pod.n_addr || key_of_owner(f->owner, &row.key) < 0)
+	if (f->dying || key_of_owner(f->owner, &row.key) < 0)
 		return false;
-	for (unsigned int i = 0; i < f->pod.n_addr; i++)
+	r = sgp_recall(d, scan, f, &row, &err);
+	if (r < 0)
+		vw_error("a pod's branch ENI could not be found again: its interfaces are removed, and its runtime must start it anew",
+			 "container_id=%s err=\"%s\"", row.key.container_id, err.msg);
+	if (r < 0 || (r == 0 && !f->pod.n_addr))
+		return false;
+	for (unsigned int i = 0; r == 0 && i < f->pod.n_addr; i++)
 		*(f->pod.addr[i].ip.family == AF_INET ? &row.addr : &row.addr6) = f->pod.addr[i].ip;
 	(void)VW_COPY(row.host_ifname, f->pod.ifname);
 	if (take_row(d, &row) < 0)
@@ -695,12 +702,12 @@ static bool adopt(struct daemon *d, const struct hostnet_found *f)
 	return true;
 }
 
-static void restore_veth(struct daemon *d, const struct hostnet_found *f)
+static void restore_veth(struct daemon *d, const struct hostnet_scan *scan, const struct hostnet_found *f)
 {
 	unsigned int slot = f->pod.ifindex - VW_IFINDEX_BASE;
 	struct vw_err err;
 
-	if (slot >= NP_SLOTS || (!f->dying && d->attach.slot[slot] == SLOT_USED) || adopt(d, f))
+	if (slot >= NP_SLOTS || (!f->dying && d->attach.slot[slot] == SLOT_USED) || adopt(d, scan, f))
 		return;
 	if (!f->dying) {
 		vw_info("a veth that no pod owns is removed", "ifname=%s", f->pod.ifname);
@@ -752,7 +759,7 @@ int attach_restore(struct daemon *d, const struct hostnet_scan *scan, struct vw_
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < scan->n_pods; i++)
-		restore_veth(d, &scan->pods[i]);
+		restore_veth(d, scan, &scan->pods[i]);
 	for (size_t i = 0; i < scan->n_orphans; i++)
 		if (hostnet_orphan_del(d->hostnet, &scan->orphans[i], &ignored) < 0)
 			vw_warn("a route that no pod owns could not be removed, ignoring", "err=\"%s\"", ignored.msg);

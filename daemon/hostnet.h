@@ -263,10 +263,15 @@ struct hostnet_branch {
 	struct hostnet_pod pod;
 };
 
-/** hostnet_branch_setup() - sysctls, up, table HOSTNET_TABLE_BRANCH + vlan, rules. The pod's own route is the plugin's. */
+/* ifalias of the interface: which ENI it is, behind this */
+#define HOSTNET_BRANCH_ALIAS "vpcwire-branch-eni:"
+
+/** hostnet_branch_setup() - sysctls, mark, up, table HOSTNET_TABLE_BRANCH + vlan, rules. The pod's own route is the plugin's. */
 int hostnet_branch_setup(struct hostnet *hn, const struct hostnet_branch *b, struct vw_err *err);
 /** hostnet_branch_remove() - the rules; the routes go with the interface. */
 int hostnet_branch_remove(struct hostnet *hn, const struct hostnet_branch *b, struct vw_err *err);
+/** hostnet_branch_prune() - after a start: rules of a former life's branches go, those whose table @has does not know. */
+int hostnet_branch_prune(struct hostnet *hn, bool (*has)(uint32_t table, const void *arg), const void *arg, struct vw_err *err);
 /**
  * hostnet_local_behind() - @behind: strict pods' packets to the node itself go by their branch, so the rule for local addresses stands
  * behind theirs, and the kernel looks for a socket only when the route is known (early demux off). false: back as it was, if it was moved.

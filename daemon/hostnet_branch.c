@@ -46,6 +46,11 @@ struct hostnet_eni hostnet_branch_eni(const struct hostnet_branch *b)
 	return e;
 }
 
+void hostnet_branch_alias(const struct hostnet_branch *b, char ret[VW_IFALIAS_MAX])
+{
+	(void)snprintf(ret, VW_IFALIAS_MAX, HOSTNET_BRANCH_ALIAS "%s", b->id);
+}
+
 static bool has_family(const struct hostnet_branch *b, uint8_t family)
 {
 	return family == AF_INET ? b->gw4.family : b->ipv6;
@@ -92,10 +97,13 @@ int hostnet_branch_setup(struct hostnet *hn, const struct hostnet_branch *b, str
 	const struct hostnet_eni e = hostnet_branch_eni(b);
 	struct vw_route routes[2];
 	struct vw_rule rules[2];
+	char alias[VW_IFALIAS_MAX];
 
+	hostnet_branch_alias(b, alias);
 	if (set_sysctls(b->ifname, err) < 0)
 		return -err->eno;
-	(void)vw_link_set_up(&hn->batch, b->ifindex, b->ifname);
+	(void)vw_link_set(&hn->batch, &(struct vw_link_set){
+					      .ifindex = b->ifindex, .name = b->ifname, .what = VW_LINK_UP | VW_LINK_ALIAS, .alias = alias });
 	for (size_t f = 0; f < VW_ARRAY_SIZE(families); f++) {
 		size_t n = hostnet_branch_rules(b, families[f], rules);
 
@@ -125,6 +133,31 @@ int hostnet_branch_remove(struct hostnet *hn, const struct hostnet_branch *b, st
 		}
 	}
 	return hostnet_commit(hn, err);
+}
+
+struct prune {
+	bool (*has)(uint32_t table, const void *arg);
+	const void *arg;
+};
+
+static bool about_none(const struct vw_rule *r, const void *arg)
+{
+	const struct prune *p = arg;
+
+	return (r->priority == HOSTNET_PRIO_STRICT || r->priority == HOSTNET_PRIO_STANDARD) && !p->has(r->table, p->arg);
+}
+
+int hostnet_branch_prune(struct hostnet *hn, bool (*has)(uint32_t table, const void *arg), const void *arg, struct vw_err *err)
+{
+	const struct prune p = { has, arg };
+	int r = hostnet_rules_converge(hn, AF_INET, NULL, 0, about_none, &p, err);
+
+	if (r == 0 && hostnet_have_ipv6())
+		r = hostnet_rules_converge(hn, AF_INET6, NULL, 0, about_none, &p, err);
+	if (r == 0)
+		return hostnet_commit(hn, err);
+	vw_nl_batch_reset(&hn->batch);
+	return r;
 }
 
 /* --- the rule for local addresses */

@@ -2,6 +2,7 @@
 
 #include "daemon/hostnet.h"
 #include "lib/net/addr.h"
+#include "lib/net/link.h"
 #include "lib/net/nl.h"
 #include "lib/net/route.h"
 #include "lib/net/rule.h"
@@ -134,6 +135,8 @@ extern const struct hostnet_setting hostnet_branch_settings[HOSTNET_BRANCH_SETTI
 extern const char *const hostnet_demux_settings[HOSTNET_DEMUX_SETTINGS];
 /** hostnet_branch_eni() - as far as its table goes, it is a secondary ENI. */
 struct hostnet_eni hostnet_branch_eni(const struct hostnet_branch *b);
+/** hostnet_branch_alias() - of its interface. */
+void hostnet_branch_alias(const struct hostnet_branch *b, char ret[VW_IFALIAS_MAX]);
 /** hostnet_branch_rules() - of one family. Return: how many, 0 when the branch is not of that family. */
 size_t hostnet_branch_rules(const struct hostnet_branch *b, uint8_t family, struct vw_rule rules[2]);
 /** hostnet_local_rules() - for local addresses, where it stands behind strict pods' rules, and what then comes before these. Return: how many. */

@@ -194,13 +194,22 @@ static int branch_links(struct repair *rp)
 {
 	for (size_t i = 0; i < rp->t->n_branches; i++) {
 		const struct hostnet_branch *b = &rp->t->branches[i];
+		char alias[VW_IFALIAS_MAX];
+		struct vw_link_set set = { .ifindex = b->ifindex, .name = b->ifname, .alias = alias };
 		struct vw_link l;
 		int r = b->ifindex ? vw_link_get(&rp->hn->nl, b->ifindex, &l, rp->err) : -ENODEV;
 
-		if (r < 0 && r != -ENODEV)
+		if (r == -ENODEV)
+			continue;
+		if (r < 0)
 			return r;
-		if (r == 0 && !(l.flags & IFF_UP) && found(rp, HOSTNET_LINK, "interface %s of %s is down", b->ifname, b->id))
-			put(rp, vw_link_set_up(&rp->hn->batch, b->ifindex, b->ifname));
+		hostnet_branch_alias(b, alias);
+		if (!(l.flags & IFF_UP) && found(rp, HOSTNET_LINK, "interface %s of %s is down", b->ifname, b->id))
+			set.what |= VW_LINK_UP;
+		if (strcmp(l.alias, alias) && found(rp, HOSTNET_LINK, "interface %s of %s has lost its alias", b->ifname, b->id))
+			set.what |= VW_LINK_ALIAS;
+		if (set.what)
+			put(rp, vw_link_set(&rp->hn->batch, &set));
 	}
 	return send_batch(rp);
 }

@@ -14,6 +14,7 @@
 #include "lib/base/parse.h"
 #include "lib/net/link.h"
 #include "lib/net/nl.h"
+#include "lib/net/route.h"
 #include "lib/net/tc.h"
 #include "netpolicy-bpf/user/br_link.h"
 
@@ -332,6 +333,78 @@ int sgp_repair(struct daemon *d, struct attachment *a, const struct hostnet_trut
 	return repair_programs(d, &outer, &trunk, t, err);
 }
 
+/* --- after the loss of the store */
+
+static const struct vw_link *outer_of(const struct hostnet_scan *scan, const char *owner)
+{
+	for (size_t i = 0; i < scan->n_devices; i++) {
+		const struct vw_link *l = &scan->devices[i];
+
+		if (!strncmp(l->alias, ALIAS_PREFIX, strlen(ALIAS_PREFIX)) && !strcmp(l->alias + strlen(ALIAS_PREFIX), owner) &&
+		    l->group != HOSTNET_GROUP_DYING)
+			return l;
+	}
+	return NULL;
+}
+
+/* the pod's own routes and the way out: a strict pod's addresses are nowhere else. Return: 0, -errno */
+static int recall_table(struct daemon *d, unsigned int pod, unsigned int inner, uint8_t family, struct store_branch *b, struct vw_err *err)
+{
+	vw_auto_free struct vw_route *routes = NULL;
+	int n = vw_route_list(&d->nl, family, HOSTNET_TABLE_BRANCH + b->vlan, 0, VW_RTPROT, &routes, err);
+
+	for (int i = 0; i < n; i++) {
+		const struct vw_route *r = &routes[i];
+
+		if (r->ifindex == pod)
+			*(family == AF_INET ? &b->ip4 : &b->ip6) = r->dst.ip;
+		else if (r->ifindex == inner && r->dst.len == 0 && family == AF_INET)
+			b->gw4 = r->via;
+	}
+	return n < 0 ? n : 0;
+}
+
+static int recall(struct daemon *d, const struct vw_link *outer, const struct hostnet_found *f, struct store_branch *b, struct vw_err *err)
+{
+	struct br_branch tagged;
+	struct vw_link inner;
+	char name[IFNAMSIZ];
+
+	if (open_all(d, err) < 0)
+		return -err->eno;
+	if (br_of(d->sgp->br, outer->ifindex, &tagged, err) <= 0)
+		return vw_err_set(err, ENODATA, 0, "%s has no tag in the maps", outer->name);
+	*b = (struct store_branch){.mac = tagged.mac, .vlan = tagged.vlan, .trunk = tagged.trunk, .strict = f->pod.n_addr == 0};
+	inner_name(b, name);
+	if (vw_link_get_name(&d->nl, name, &inner, err) < 0)
+		return -err->eno;
+	if (!strncmp(inner.alias, HOSTNET_BRANCH_ALIAS, strlen(HOSTNET_BRANCH_ALIAS)))
+		(void)VW_COPY(b->eni_id, inner.alias + strlen(HOSTNET_BRANCH_ALIAS));
+	if (recall_table(d, f->pod.ifindex, inner.ifindex, AF_INET, b, err) < 0 ||
+	    recall_table(d, f->pod.ifindex, inner.ifindex, AF_INET6, b, err) < 0)
+		return -err->eno;
+	for (unsigned int i = 0; i < f->pod.n_addr; i++)
+		*(f->pod.addr[i].ip.family == AF_INET ? &b->ip4 : &b->ip6) = f->pod.addr[i].ip;
+	if ((!b->ip4.family && !b->ip6.family) || (b->ip4.family && !b->gw4.family))
+		return vw_err_set(err, ENODATA, 0, "its routes are gone");
+	return 0;
+}
+
+int sgp_recall(struct daemon *d, const struct hostnet_scan *scan, const struct hostnet_found *f, struct store_attachment *row, struct vw_err *err)
+{
+	const struct vw_link *outer = outer_of(scan, f->owner);
+	int r = outer ? recall(d, outer, f, &row->branch, err) : 0;
+
+	if (r < 0)
+		return vw_err_wrap(err, "branch ENI of %.100s", f->owner);
+	if (!outer)
+		return 0;
+	row->addr = row->branch.ip4;
+	row->addr6 = row->branch.ip6;
+	(void)VW_COPY(row->eni_id, row->branch.eni_id);
+	return 1;
+}
+
 /* --- start */
 
 static bool has_owner(const struct daemon *d, const char *alias)
@@ -347,6 +420,11 @@ static bool has_owner(const struct daemon *d, const char *alias)
 	return false;
 }
 
+static bool has_table(uint32_t table, const void *daemon)
+{
+	return sgp_has_table(daemon, table);
+}
+
 static int drop_orphans(struct daemon *d, struct vw_err *err)
 {
 	vw_auto_free struct vw_link *links = NULL;
@@ -360,7 +438,7 @@ static int drop_orphans(struct daemon *d, struct vw_err *err)
 			return -err->eno;
 		daemon_links_dying(d);
 	}
-	return n < 0 ? n : 0;
+	return n < 0 ? n : hostnet_branch_prune(d->hostnet, has_table, d, err);
 }
 
 /* also as long as a strict pod of a former configuration lives */
@@ -374,13 +452,22 @@ static bool strict_used(const struct daemon *d)
 	return d->cfg->enable_pod_eni && d->cfg->pod_sg_mode == CONFIG_POD_SG_STRICT;
 }
 
+static bool some_pod(const struct daemon *d)
+{
+	for (const struct attachment *a = d->attach.by_key; a; a = a->hh.next)
+		if (a->branch.vlan)
+			return true;
+	return false;
+}
+
 /* Return: 1 = the node has, or once had, something of this; 0; -errno */
 static int ever_used(struct daemon *d, struct vw_err *err)
 {
 	vw_auto_buf struct vw_buf was = VW_BUF_INIT;
 	int r = store_meta_get(d->store, META_EVER, &was, err);
 
-	if (r != 0 || !d->cfg->enable_pod_eni)
+	/* some pod: of a store that was lost, which would have said so */
+	if (r != 0 || (!d->cfg->enable_pod_eni && !some_pod(d)))
 		return r;
 	return store_meta_put(d->store, META_EVER, "1", err) < 0 ? -err->eno : 1;
 }

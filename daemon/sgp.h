@@ -8,6 +8,8 @@
 struct attachment;
 struct daemon;
 struct hostnet_branch;
+struct hostnet_found;
+struct hostnet_scan;
 struct hostnet_truth;
 struct vw_err;
 struct vw_rpc_req;
@@ -42,6 +44,12 @@ void sgp_config_changed(struct daemon *d);
  * (enable_pod_eni); -ENODATA (VW_CNI_TRY_AGAIN): it is to have one that is not known yet, or the pod is not; -errno.
  */
 int sgp_wanted(struct daemon *d, const struct vw_rpc_req *req, struct store_branch *ret_branch, struct vw_err *err);
+/**
+ * sgp_recall() - the store was lost, the pod was not: what @f's branch is, if it has one, from the kernel: the mark and name of its interfaces,
+ * the maps, its table. Addresses and branch are filled into @row. Return: 1, 0 = it has none, -errno: it has one that cannot be told.
+ */
+int sgp_recall(struct daemon *d, const struct hostnet_scan *scan, const struct hostnet_found *f, struct store_attachment *row,
+	       struct vw_err *err);
 /** sgp_up() - @a's branch on the node; whatever is there of it already is fine. -EBUSY: its former interface waits for the reaper. */
 int sgp_up(struct daemon *d, const struct attachment *a, struct vw_err *err);
 /** sgp_down() - no frame goes either way from here on; the interface goes with the next round of the reaper. */

@@ -281,6 +281,21 @@ int br_find(struct br *br, unsigned int trunk, unsigned int vlan, struct br_bran
 	return 1;
 }
 
+int br_of(struct br *br, unsigned int ifindex, struct br_branch *ret_branch, struct vw_err *err)
+{
+	__u32 index = ifindex;
+	struct br_out out;
+	int r = vw_bpf_map_get(br->fd[PIN_OUT], &index, &out);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return vw_err_sys(err, r, 0, "looking for the branch of the interface with index %u", ifindex);
+	*ret_branch = (struct br_branch){.trunk = out.trunk, .vlan = out.vlan, .ifindex = ifindex};
+	memcpy(ret_branch->mac.b, out.mac, sizeof(out.mac));
+	return 1;
+}
+
 int br_in_use(struct br *br, unsigned int trunk, struct vw_err *err)
 {
 	struct br_key key, next;

@@ -58,6 +58,8 @@ int br_publish(struct br *br, const struct br_branch *b, struct vw_err *err);
 int br_withdraw(struct br *br, const struct br_branch *b, struct vw_err *err);
 /** br_find() - who has a tag. Return: 1 = *ret_branch is filled, 0 = nobody, -errno. */
 int br_find(struct br *br, unsigned int trunk, unsigned int vlan, struct br_branch *ret_branch, struct vw_err *err);
+/** br_of() - the branch whose frames an interface sends. Return: 1 = *ret_branch is filled, 0 = it is nobody's, -errno. */
+int br_of(struct br *br, unsigned int ifindex, struct br_branch *ret_branch, struct vw_err *err);
 /** br_in_use() - whether any tag of a trunk belongs to somebody. Return: 1, 0, -errno. */
 int br_in_use(struct br *br, unsigned int trunk, struct vw_err *err);
 /** br_drops() - frames dropped since the maps were made, all CPUs, by enum br_drop. */

@@ -7,7 +7,7 @@ import pytest
 from tests.harness import audit, proc
 from tests.harness.cni import CniError
 from tests.harness.lab import Lab
-from tests.harness.policy import connects
+from tests.harness.policy import Connection, connects
 from tests.harness.sgp import ANNOTATION, PORT, SgpPlace, lab_of
 
 
@@ -151,6 +151,60 @@ def test_a_restart_changes_nothing(place):
         pod.check()
         assert connects(remote, pod.result.address) and connects(pod, remote.result.address)
 
+
+LOSSES = {"deleted": "rm -f $1/state.db*", "corrupt": "for f in $1/state.db*; do head -c 8192 /dev/urandom >$f; done"}
+
+
+@pytest.mark.limit(120)
+@pytest.mark.parametrize("how", LOSSES)
+def test_the_loss_of_the_store_loses_no_pod(place, how):
+    """All that is known of a pod and its branch is found again in the kernel; it goes on, is judged as ever, and leaves nothing."""
+    place.pod(3).delete()       # the trunk stays up
+    before = audit.node(place.node)
+    pod, remote, local = place.pod(3), place.pod(node=place.lab.nodes[1]), place.pod()
+    wired, rows = audit.kernel(place.node), audit.books(place.node)
+    flow = Connection(pod.node, pod.netns, remote.result.address, timeout=20)
+    assert flow.alive()
+    place.lab.kill_daemon(place.node.name)
+    place.node.run("sh", "-c", LOSSES[how], "-", place.node.run_dir)
+    place.lab.start_daemon(place.node.name)
+    proc.wait_until(place.node.serves, "the daemon to serve")
+    log = place.node.daemon_log()
+    assert flow.alive(), log
+    flow.close()
+    assert audit.kernel(place.node) == wired, audit.difference(wired, audit.kernel(place.node))
+    # names of pods are the store's alone
+    found = [{k: json.loads(r).get(k) for k in ("container_id", "address", "host_ifname", "slot", "eni")} for r in audit.books(place.node)]
+    assert found == [{k: json.loads(r).get(k) for k in ("container_id", "address", "host_ifname", "slot", "eni")} for r in rows]
+    for p in (pod, local):
+        p.check()
+        assert connects(remote, p.result.address) and connects(p, remote.result.address)
+    second = place.node.pod()
+    place.tell(second, place.annotation(3))
+    assert refused(second).code == 11       # the branch has its pod
+    second.remove()
+    place.pods, mine = place.pods[:1], place.pods[1:]
+    for p, server in mine:
+        server.stop()
+        p.delete()
+        p.remove()
+    audit.settled(place.node, before)
+
+
+def test_a_pod_whose_branch_cannot_be_told_any_more_is_taken_down(place):
+    """The store is lost and so are its routes: a pod without the groups that it is to have must not go on."""
+    place.pod(3).delete()       # the trunk stays up
+    before = audit.node(place.node)
+    pod = place.pod(3)
+    place.lab.kill_daemon(place.node.name)
+    place.node.run("sh", "-c", LOSSES["deleted"] + "; ip route flush table 103; ip route flush table 22103", "-", place.node.run_dir)
+    place.lab.start_daemon(place.node.name)
+    proc.wait_until(place.node.serves, "the daemon to serve")
+    assert "its runtime must start it anew" in place.node.daemon_log()
+    pod.delete()
+    audit.settled(place.node, before)
+    again = place.pod(3)
+    assert again.pings("10.0.0.1")
 
 
 def test_other_pods_are_as_ever(place):
