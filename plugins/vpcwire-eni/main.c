@@ -108,10 +108,20 @@ static enum life life_of(const struct eni_state *st)
 /* --- STATUS */
 
 struct holder {
+	struct vw_nl *host;
 	struct vw_mac mac;
 	char container_id[VW_ID_MAX];
-	bool bereft;
+	const char *gone;       /* what the container has lost, NULL = nothing */
 };
+
+/* of a branch the container keeps its interface */
+static bool trunk_is_gone(struct vw_nl *host, const struct eni_state *st)
+{
+	struct vw_link trunk;
+	struct vw_err err;
+
+	return st->vlan && vw_link_get(host, st->trunk, &trunk, &err) == -ENODEV;
+}
 
 static int is_holder(const struct eni_state *st, void *arg)
 {
@@ -120,18 +130,18 @@ static int is_holder(const struct eni_state *st, void *arg)
 	if (st->orphaned || !vw_mac_eq(&st->mac, &h->mac))
 		return 0;
 	memcpy(h->container_id, st->key.container_id, sizeof(h->container_id));
-	h->bereft = life_of(st) == BEREFT;
+	h->gone = trunk_is_gone(h->host, st) ? "trunk of the branch ENI" : life_of(st) == BEREFT ? "ENI" : NULL;
 	return 1;
 }
 
-static int explain(const struct eni_conf *conf, const struct vw_mac *mac, const struct vw_err *why, struct vw_err *err)
+static int explain(struct vw_nl *host, const struct eni_conf *conf, const struct vw_mac *mac, const struct vw_err *why, struct vw_err *err)
 {
-	struct holder h = {.mac = *mac};
+	struct holder h = {.host = host, .mac = *mac};
 
 	if (!vw_mac_is_zero(mac) && eni_state_each(conf->state_dir, is_holder, &h, err) > 0)
-		return h.bereft ? vw_err_set(err, ENODEV, VW_CNI_LIMITED,
-					     "the ENI of container %.64s is not there any more: was it detached?", h.container_id)
-				: vw_err_set(err, EBUSY, VW_CNI_NOT_AVAILABLE, "container %.64s has the ENI", h.container_id);
+		return h.gone ? vw_err_set(err, ENODEV, VW_CNI_LIMITED, "the %s of container %.64s is not there any more: was it detached?",
+					   h.gone, h.container_id)
+			      : vw_err_set(err, EBUSY, VW_CNI_NOT_AVAILABLE, "container %.64s has the ENI", h.container_id);
 	*err = *why;
 	err->cni = VW_CNI_NOT_AVAILABLE;
 	return -err->eno;
@@ -154,11 +164,11 @@ int eni_status(struct vw_cni_call *call, struct vw_err *err)
 		if (eni_trunk_find(&host, &conf.eni_mac, conf.eni_name, 0, &trunk, &why) == 0 &&
 		    branch_is_free(&host, &conf, &trunk, &why) == 0)
 			return 0;
-		return explain(&conf, &conf.branch_mac, &why, err);
+		return explain(&host, &conf, &conf.branch_mac, &why, err);
 	}
 	if (eni_link_find(&host, &conf.eni_mac, conf.eni_name, 0, true, &eni, &why) == 0)
 		return 0;
-	return explain(&conf, &conf.eni_mac, &why, err);
+	return explain(&host, &conf, &conf.eni_mac, &why, err);
 }
 
 /* --- GC */

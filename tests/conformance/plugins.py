@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plugin binaries that the 60 rows are put to: one entry each, with what a row has to know of a plugin, and which rows mean
+"""The plugin binaries that the 60 rows are put to, and modes of theirs: one entry each, with what a row has to know of a plugin, and which rows mean
 nothing there (`without`: row -> why).
 """
 import contextlib
@@ -7,6 +7,7 @@ import functools
 import ipaddress
 import re
 
+from tests.conformance.branchnode import SPARE, TRUNK, BranchSubject
 from tests.conformance.bridgenode import BridgeSubject
 from tests.conformance.eninode import EniSubject
 from tests.conformance.subject import Bare, Whole
@@ -16,7 +17,7 @@ from tests.harness.netns import unshare_net
 
 
 class Vpcwire:
-    name = "vpcwire"
+    name = program = "vpcwire"
     without = {}
     has_daemon = True           # that can be away
     chooses = True              # among addresses
@@ -130,7 +131,7 @@ class Vpcwire:
 
 
 class VpcwireEni:
-    name = "vpcwire-eni"
+    name = program = "vpcwire-eni"
     _alone = "no daemon has a part in it: what it needs for a DEL is in a file beside it"
     _no_delegate = "it delegates to nobody: an ENI's addresses are EC2's, and stand in the configuration"
     without = {33: _alone, 49: _no_delegate, 50: _no_delegate, 51: _no_delegate}
@@ -197,8 +198,56 @@ class VpcwireEni:
         return any("interface lives" in line and pod.cid in line for line in (subject.tmp / "gc.log").read_text().splitlines())
 
 
+class VpcwireEniBranch(VpcwireEni):
+    """The same binary with the keys of vpc-branch-eni."""
+    name = "vpcwire-eni-branch"
+    must_fail = VpcwireEni.must_fail | {"bpf"}
+
+    def whole(self, _labs, tmp):
+        unshare_net()
+        return BranchSubject(self, tmp)
+
+    bare = functools.partialmethod(whole, None)
+
+    @contextlib.contextmanager
+    def tight(self, tmp):
+        unshare_net()
+        yield BranchSubject(self, tmp, only_one=True)
+
+    @staticmethod
+    def damages(pod):
+        tag = pod.subject.tag(pod, "eth0")
+        net, outer = pod.subject.subnet(tag), f"{TRUNK}.{tag}"
+        return [
+            ("pod", "ip link set eth0 down", "down"),
+            ("pod", f"ip addr del {net}.5/24 dev eth0", f"address {net}.5/24"),
+            ("pod", "ip route del default", "default route"),
+            ("pod", f"ip route del {net}.0/24", "gateway"),
+            ("pod", "ip link set eth0 mtu 9100", "MTU 9100"),
+            ("pod", "ip link set eth0 address 02:00:00:00:00:99", "02:00:00:00:00:99"),
+            ("pod", "ip link set eth0 name eth7", "eth0"),
+            ("pod", "ip link del eth0", outer),
+            ("node", f"ip link set {outer} down", "down"),
+            ("node", f"ip link set {outer} alias other", "another's"),
+            ("node", f"ip link set {outer} name gone0", outer),
+            ("node", f"tc qdisc del dev {outer} clsact", "tags"),
+            # this stays, for every later container
+            ("node", f"tc qdisc del dev {TRUNK} clsact", "trunk"),
+        ]
+
+    @staticmethod
+    def lose_an_eni(subject):
+        """EC2 detaches the trunk, with all its branches."""
+        subject.in_router("ip", "link", "del", "v1")
+
+    @staticmethod
+    def status_fails(_subject):
+        """The tag that a configuration of nobody's names is taken."""
+        proc.run(["ip", "link", "add", f"{TRUNK}.{SPARE}", "type", "veth", "peer", "other"])
+
+
 class VpcwireBridge(VpcwireEni):
-    name = "vpcwire-bridge"
+    name = program = "vpcwire-bridge"
     _no_delegate = "it delegates to nobody: addresses stand in the configuration, or the runtime asks for them"
     without = {33: VpcwireEni.without[33], 49: _no_delegate, 50: _no_delegate, 51: _no_delegate}
     takes = True                # any address that is nobody's
@@ -265,7 +314,7 @@ class VpcwireBridge(VpcwireEni):
             yield
 
 
-PLUGINS = {p.name: p for p in (Vpcwire(), VpcwireEni(), VpcwireBridge())}
+PLUGINS = {p.name: p for p in (Vpcwire(), VpcwireEni(), VpcwireEniBranch(), VpcwireBridge())}
 
 # The 30 rows on which containerd, CRI-O, podman or nerdctl depend: how they call (verbs, environment, keys, several at once), what
 # they read (results, versions, errors), and what they rely on when things go wrong (killed, repeated, too late).

@@ -54,7 +54,7 @@ class Subject:
 
     def conf(self, version="1.1.0", pod=None, ifname="eth0", **more):
         """The plugin's configuration as libcni builds it from a conflist; a key given as None is left out."""
-        base = {"cniVersion": version, "name": "vpc", "type": self.plugin.name}
+        base = {"cniVersion": version, "name": "vpc", "type": self.plugin.program}
         return {k: v for k, v in {**base, **self.plugin.conf(self, pod, ifname), **more}.items() if v is not None}
 
     def env(self, command, pod=None, cid=None, ifname="eth0", args=None, **more):
@@ -154,7 +154,7 @@ class Bare(Subject):
 
     def __init__(self, plugin, tmp):
         super().__init__(plugin)
-        self.tmp, self.binary, self.cni_path = tmp, str(proc.BIN / plugin.name), "/usr/lib/cni"
+        self.tmp, self.binary, self.cni_path = tmp, str(proc.BIN / plugin.program), "/usr/lib/cni"
         proc.run(["ip", "link", "set", "lo", "up"])
         proc.run(["ip", "rule", "add", "prio", "512", "lookup", "22103"])
         self.daemon = FakeDaemon(tmp / "d.sock")
@@ -203,7 +203,7 @@ class Whole(Subject):
         super().__init__(plugin)
         self.lab, self.node, self.tmp = lab, node, tmp
         self.cni_path = lab.env["CNI_PATH"]
-        self.binary = f"{self.cni_path.split(':')[0]}/{plugin.name}"
+        self.binary = f"{self.cni_path.split(':')[0]}/{plugin.program}"
         self.socket = node.socket
         self.run = node.run
 

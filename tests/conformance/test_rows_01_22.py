@@ -185,7 +185,7 @@ def test_row_15_without_a_command_it_introduces_itself(subject):
         done = subject.exec(env, "")
         assert done.returncode == 0 and done.stdout == ""
         about, versions = done.stderr.splitlines()
-        assert re.fullmatch(rf"CNI {subject.plugin.name} plugin v\d\S*", about)         # nerdctl reads this line
+        assert re.fullmatch(rf"CNI {subject.plugin.program} plugin v\d\S*", about)         # nerdctl reads this line
         assert versions == "CNI protocol versions supported: " + ", ".join(VERSIONS)
 
 

@@ -362,8 +362,8 @@ def test_row_52_addresses_of_ipam_plugins(subject):
         serves_addresses_of(subject)
     pod = subject.pod()
     before = subject.snapshot()
-    error = refused(subject.call, "ADD", {**subject.conf("1.0.0", pod), "type": "ptp", "ipam": {"type": subject.plugin.name}}, pod)
-    assert error.code == 2 and subject.plugin.name in error.msg
+    error = refused(subject.call, "ADD", {**subject.conf("1.0.0", pod), "type": "ptp", "ipam": {"type": subject.plugin.program}}, pod)
+    assert error.code == 2 and subject.plugin.program in error.msg
     assert subject.snapshot() == before
 
 
@@ -648,7 +648,7 @@ def measured(subject, stdin):
     path = subject.tmp / "stdin"
     path.write_text(stdin)
     out = subject.tmp / "out"
-    binary = str(proc.BIN / subject.plugin.name)        # the file that the lab's nodes have
+    binary = str(proc.BIN / subject.plugin.program)        # the file that the lab's nodes have
     pid = os.posix_spawn(binary, [binary], subject.env("ADD", "/x"),
                          file_actions=[(os.POSIX_SPAWN_OPEN, 0, path, os.O_RDONLY, 0),
                                        (os.POSIX_SPAWN_OPEN, 1, out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600),

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Branch ENIs: the keys of vpc-branch-eni. Mechanics on a node of the test's own; traffic in a lab, whose fabric has tags of its own."""
+import itertools
 import json
 import os
 
@@ -223,6 +224,23 @@ def test_killed_or_failing_anywhere(node, trunk, syscall, how):
         if nth > calls:
             break
     assert 1 < nth < 79
+
+
+@pytest.mark.parametrize("syscall", ["bpf", "mkdir", "fcntl", "flock"])
+def test_the_first_of_a_node_is_killed_anywhere(node, trunk, syscall):
+    """Before it has pinned everything: what is there is half a set, and the next one makes it whole."""
+    for nth in itertools.count(1):
+        assert nth < 80
+        pod, conf = node.pod(), node.conf(**keys(node, bpfDir=f"{node.bpf}/{nth}"))
+        argv = ["strace", "-f", "-o", "/dev/null", "-e", f"inject={syscall}:signal=KILL:when={nth}", PLUGIN]
+        done = proc.run(argv, input=json.dumps(conf), env=node.env("ADD", pod, ASAN_OPTIONS="detect_leaks=0"), check=False)
+        node.call("DEL", conf, pod)
+        assert set(pod.links()) == {"lo"} and not filters(node, "eth1"), f"{syscall} #{nth}"
+        node.check(pod, node.call("ADD", conf, pod), conf=conf)
+        node.call("DEL", conf, pod)
+        if done.returncode == 0:
+            break
+    assert nth > 1
 
 
 # --- in a VPC
