@@ -11,7 +11,9 @@
 #                       then a fleet of 1,000 nodes on one account, simulated -> build/fleet.json, build/fleet-*.svg
 #   make bench-fleet    the latter alone (NODES=, at most 5000)
 #   make bench-churn    100,000 ADD + DEL on a node with 737 pods (PAIRS=): memory and time, into build/bench.json (as root)
+#   make bench-curves   the curves of docs/PERFORMANCE.md alone -> build/curve-*.svg (as root; OUT=docs for the committed ones)
 #   make bench-kills    the daemon killed at every point of every scene, then 10,000 times (DEATHS=) at random
+#   make soak           one node under everything at once for MINUTES=30, and a balance sheet (SEED=; as root)
 #   make unit|fuzz-replay|bpf|policy|sim-tests|fabric-tests|conformance|eni-tests|e2e|faults|check-layers|check-headers    one suite alone
 #   make fuzz           coverage-guided fuzzing of each parser for FUZZ_TIME seconds (clang)
 #   make install        DESTDIR=, PREFIX=
@@ -305,6 +307,7 @@ bench: deps
 	+@$(MAKE) bench-run
 bench-run:
 	@$(PYTHON) tests/bench/run.py --out $(B)/bench.json
+	@$(MAKE) bench-curves
 	@$(MAKE) bench-fleet
 	+@$(MAKE) bench-kills
 .PHONY: bench-churn
@@ -312,6 +315,14 @@ bench-churn: all
 	@$(PYTHON) tests/bench/run.py --out $(B)/bench.json --only churn --pairs $(or $(PAIRS),100000)
 bench-fleet: $(B)/bin/fleet
 	@$(PYTHON) tests/bench/fleet/plot.py --fleet $(B)/bin/fleet --out $(B) --nodes $(or $(NODES),1000)
+
+.PHONY: bench-curves
+bench-curves: all
+	@$(PYTHON) tests/bench/curves.py --out $(or $(OUT),$(B))
+
+.PHONY: soak
+soak: all
+	@exec $(PYTHON) tests/soak/run.py --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1)
 
 # no processor's speed is measured: it is as long as it takes until so many deaths have been audited
 bench-kills: $(B)/tests/unit/test_kill $(B)/tests/unit/test_model

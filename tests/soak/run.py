@@ -1,0 +1,343 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""A node under everything at once, for as long as one likes, and a balance sheet at the end.
+
+  run.py [--minutes N] [--seed N] [--pods N]
+
+On one node of a lab, dual stack: three pods stand, with flows whose every packet is waited for (polflows.c: numbered payloads, counted
+losses) and with packets of a stranger that policy must stop; others come and go in waves, so that ENIs grow and shrink; the policy of those
+that stand is changed several times a second, always to one that says the same of them; EC2 fails in the simulator's ways; the daemon is
+killed, and stopped, and comes back. Then all faults end, the pods that came go, and the sheet is drawn up: exit 0 when each line balances, 1
+when one does not. ^C ends it early, with the sheet. A seed gives the same faults in the same order, not at the same instants.
+"""
+import argparse
+import collections
+import pathlib
+import random
+import signal
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
+
+from tests.harness import audit, bpfmem, cni, flows, proc  # noqa: E402
+from tests.harness.lab import Lab, Pod  # noqa: E402
+from tests.harness.policy import Policies, network_policy  # noqa: E402
+
+FLOWS = 400
+# 3 ENIs of 6 addresses: 15 pods, of which 3 stand
+LAB = {"instance_type": "t3.medium", "daemon_config": {"ip_cooldown_s": 1, "warm_ip_target": 2, "add_wait_ms": 5000}}
+ROOM = 12
+WAVE_S = 180            # half of it many pods, half of it one: an ENI must be a minute old to go
+REST_LIMIT_S = 90
+DIRTY_KIB = 2048        # what an allocator may keep more; not a balance of one thing against another
+FAULTS = [{"action": a, **how} for a in ("AssignPrivateIpAddresses", "CreateNetworkInterface", "AttachNetworkInterface",
+                                         "ModifyNetworkInterfaceAttribute", "UnassignPrivateIpAddresses", "DetachNetworkInterface",
+                                         "DeleteNetworkInterface", "DescribeNetworkInterfaces", "AssignIpv6Addresses")
+          for how in ({"code": "RequestLimitExceeded", "times": 3}, {"code": "InternalError", "times": 1}, {"kind": "close", "times": 1},
+                      {"kind": "truncate", "bytes": 100, "times": 1}, {"kind": "delay", "delay_ms": 1500, "times": 2})]
+# what the node has more of for each further ENI
+PER_ENI = {"links": 1, "addrs": 1, "rules": 2, "routes": 6, "nftables objects": 4}
+FIRST_ENI = {"nftables objects": 4}     # the chain for what the node sends from secondary ENIs' addresses
+
+
+class Ledger:
+    """What happened, counted under one lock; `wrong` is what must never happen."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.counts = collections.Counter()
+        self.causes = collections.Counter()
+        self.wrong = []
+        self.held = {}          # address -> container id, of pods that came
+
+    def count(self, what, n=1):
+        with self.lock:
+            self.counts[what] += n
+
+    def error(self, text):
+        with self.lock:
+            self.wrong.append(text)
+
+
+def among(extra):
+    """The policy of the pods that stand. `extra` changes what it says, and nothing that it says of them."""
+    ports = [{"protocol": p, "port": flows.PORT} for p in ("TCP", "UDP")]
+    peers = [{"podSelector": {}}] + [{"ipBlock": {"cidr": f"192.0.2.{n}/32"}} for n in range(extra % 7)]
+    more = [{"from": [{"ipBlock": {"cidr": "198.51.100.0/24"}}], "ports": [{"protocol": "TCP", "port": 1000 + extra % 50}]}]
+    return network_policy("among", policyTypes=["Ingress", "Egress"], ingress=[{"from": peers, "ports": ports}] + more * (extra % 2),
+                          egress=[{"to": peers, "ports": ports}])
+
+
+class Soak:
+    def __init__(self, minutes, seed, pods):
+        self.minutes, self.n_workers = minutes, pods
+        self.random = random.Random(seed)
+        self.ledger, self.end = Ledger(), threading.Event()
+        self.began = 0
+
+    # --- pods that come and go
+
+    def wanted(self):
+        """How many workers have a pod now."""
+        return self.n_workers if (time.monotonic() - self.began) % WAVE_S < WAVE_S / 2 else 1
+
+    def worker(self, index):
+        rand, serial = random.Random(index), 0
+        while not self.end.is_set():
+            if index >= self.wanted():
+                self.end.wait(0.2)
+                continue
+            serial += 1
+            name = f"come{index}-{serial:06d}"
+            self.node.run("ip", "netns", "add", name)   # a sandbox has a namespace of its own
+            self.one_life(Pod(self.node, name), rand)
+            self.node.run("ip", "netns", "del", name)
+
+    def one_life(self, pod, rand):
+        container = pod.container_id
+        env = {"CNI_ARGS": f"IgnoreUnknown=1;K8S_POD_NAMESPACE=churn;K8S_POD_NAME={pod.name}"}
+        try:
+            pod.add(env=env)
+        except cni.CniError as exc:
+            self.refused(exc)
+        else:
+            self.ledger.count("ADDs")
+            self.inspect(pod)
+            self.end.wait(rand.random())
+        with self.ledger.lock:
+            self.ledger.held = {a: c for a, c in self.ledger.held.items() if c != container}
+        try:
+            pod.delete(env=env)
+            self.ledger.count("DELs")
+            if pod.result:
+                self.ledger.count("DELs of pods that had an address")
+        except cni.CniError as exc:
+            self.ledger.error(f"DEL of {container}: {exc}")
+
+    def refused(self, exc):
+        with self.ledger.lock:
+            self.ledger.counts["ADDs refused"] += 1
+            self.ledger.causes[f"code {exc.code}: {cause(exc.msg)}"] += 1
+        if exc.code != 11:
+            self.ledger.error(f"an ADD failed for good: {exc.code} {exc.msg}")
+
+    def inspect(self, pod):
+        address = str(pod.result.address)
+        with self.ledger.lock:
+            other = self.ledger.held.get(address)
+            self.ledger.held[address] = pod.container_id
+        if other:
+            self.ledger.error(f"{address} was given to {pod.container_id} while {other} had it")
+        if pod.pings(self.node.facts["address"], 10):
+            self.ledger.count("pods that reached their node")
+        else:
+            self.ledger.error(f"{pod.container_id} with {address} does not reach its node")
+
+    # --- what disturbs
+
+    def flip(self):
+        folder, n = Policies(self.node), 0
+        while not self.end.is_set():
+            n += 1
+            folder.write("among.json", among(n))
+            self.ledger.count("policies written")
+            self.end.wait(0.25)
+        folder.write("among.json", among(0))
+
+    def break_things(self):
+        while not self.end.wait(0.5 + 3 * self.random.random()):
+            what = self.random.choice(["ec2"] * 4 + ["kill", "stop"])
+            if what == "ec2":
+                fault = self.random.choice(FAULTS)
+                self.lab.control("fault", **fault)
+                self.ledger.count(f"faults of EC2: {fault.get('code') or fault['kind']}")
+                continue
+            (self.lab.kill_daemon if what == "kill" else self.lab.stop_daemon)(self.node.name)
+            self.ledger.count("daemon killed" if what == "kill" else "daemon stopped")
+            self.end.wait(self.random.random())
+            self.lab.start_daemon(self.node.name)
+
+    # --- all of it
+
+    def threads(self):
+        jobs = [self.flip, self.break_things] + [lambda i=i: self.worker(i) for i in range(self.n_workers)]
+        return [threading.Thread(target=self.guarded, args=(job,)) for job in jobs]
+
+    def guarded(self, job):
+        try:
+            job()
+        except BaseException as exc:    # noqa: B902 - a thread that dies is told of in the sheet
+            self.ledger.error(f"{getattr(job, '__name__', 'job')}: {type(exc).__name__}: {exc}")
+
+    def run(self):
+        """-> the lines of the sheet that do not balance."""
+        with Lab("--ipv6", **LAB) as self.lab:
+            self.node = self.lab.nodes[0]
+            standing = [self.node.pod(n) for n in ("a", "b", "stranger")]
+            for pod, namespace in zip(standing, ("default", "default", "elsewhere")):
+                pod.add(env={"CNI_ARGS": f"IgnoreUnknown=1;K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={pod.name}"})
+            Policies(self.node).put("among.json", among(0))
+            self.restart()
+            with flows.between(*standing, FLOWS) as ends:
+                flows.more_rounds(ends, 2)
+                before = Books(self, standing).at_rest()
+                self.disturb(ends)
+                after = Books(self, standing).at_rest(before)
+                told = [e.state() for e in ends]
+            return Sheet(self.ledger, before, after, told).draw()
+
+    def restart(self):
+        """So that the daemon of before and that of after are of the same age."""
+        self.lab.stop_daemon(self.node.name)
+        self.lab.start_daemon(self.node.name)
+        proc.wait_until(self.node.serves, "the daemon")
+
+    def disturb(self, ends):
+        print("soak: everything at once begins", flush=True)
+        self.began = time.monotonic()
+        threads = self.threads()
+        for t in threads:
+            t.start()
+        while not self.end.wait(1):
+            if time.monotonic() - self.began > 60 * self.minutes or self.ledger.wrong or any(e.process.poll() is not None for e in ends):
+                self.end.set()
+        for t in threads:
+            t.join()
+        self.seconds = time.monotonic() - self.began
+        self.lab.clear_faults()
+        self.restart()
+        proc.wait_until(lambda: Policies(self.node).settled(), "the last policy to be in force", 30)
+        flows.more_rounds(ends, 2)
+
+
+def cause(text):
+    """A refusal without what is different each time."""
+    words = [w for w in text.replace(",", " ").split() if not any(c.isdigit() for c in w)]
+    return " ".join(words)[:90]
+
+
+class Books:
+    """What node and cloud have, as numbers, once nothing is under way."""
+
+    def __init__(self, soak, standing):
+        self.soak, self.node, self.lab, self.standing = soak, soak.node, soak.lab, standing
+
+    def numbers(self):
+        info = self.node.info()
+        enis = [e for e in self.lab.control("state")["state"]["enis"]]
+        mine = [e for e in enis if e.get("node") == self.node.name]
+        lines = collections.Counter(line.split(":")[0] for line in audit.kernel(self.node))
+        held = bpfmem.held(self.node)
+        kinds = collections.Counter(f.rsplit("/", 1)[-1] for f in held.fds)
+        kinds["socket"] -= kept_connections(self.node)
+        calls = self.lab.ec2_calls()
+        return {"pods in the daemon's books": info["n_pods"], "ENIs, EC2": len(mine), "ENIs, daemon": len(info["enis"]),
+                "ENIs that nobody has": len([e for e in enis if not e.get("node")]),
+                "IPv4 addresses for pods, EC2": sum(len(e["v4"]) - 1 for e in mine),
+                "IPv4 addresses for pods, daemon": sum(1 for e in info["enis"] for s in e["slots"] if ":" not in s),
+                "pods' links and routes": len(audit.pod_objects(self.node)),
+                "links": lines["link"], "addrs": lines["addr"], "rules": lines["rule"] + self.node.run("ip", "-6", "rule").stdout.count("\n"), "routes": lines["route"], "neighs": lines["neigh"],
+                "nftables objects": lines["nft"], "pins": lines["pin"], "eBPF maps": len(held.maps), "eBPF programs": len(held.progs),
+                **{f"descriptors: {kind}": n for kind, n in kinds.items() if not kind.startswith("total")}, "tombstones": int(self.node.run("sh", "-c", f"ls {self.node.run_dir}/tombstones 2>/dev/null | wc -l").stdout),
+                "ENIs made": calls.get("CreateNetworkInterface", 0), "ENIs deleted": calls.get("DeleteNetworkInterface", 0),
+                "dirty memory, KiB": dirty_kib(self.node)}
+
+    def at_rest(self, before=None):
+        """The numbers when they balance; those of the last look when they do not within the limit."""
+        deadline = time.monotonic() + REST_LIMIT_S
+        while True:
+            quiet = not self.node.info()["pool"]["actions_under_way"]
+            now = self.numbers()
+            if quiet and not unbalanced(before or now, now, len(self.standing)) or time.monotonic() > deadline:
+                return now
+            threading.Event().wait(0.5)         # between two looks; nothing depends on it
+
+
+def kept_connections(node):
+    """To EC2 and metadata: one for each worker that has asked something, kept for the next question."""
+    mine = f"pid={node.daemon_pid()},"
+    return sum(mine in line for line in node.run("ss", "-Htnp", "state", "established").stdout.splitlines())
+
+
+def dirty_kib(node):
+    lines = node.run("cat", f"/proc/{node.daemon_pid()}/smaps_rollup").stdout.splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty:", "Swap:")))
+
+
+def expected(before, now, standing):
+    """What each number has to be: the daemon and the kernel have what EC2 has, and everything else is as it was."""
+    enis = now["ENIs, EC2"] - before["ENIs, EC2"]
+    want = {**before, **{k: before[k] + n * enis for k, n in PER_ENI.items()}}
+    for k, n in FIRST_ENI.items():
+        want[k] += n * ((now["ENIs, EC2"] > 1) - (before["ENIs, EC2"] > 1))
+    want.update({"pods in the daemon's books": standing, "ENIs that nobody has": 0, "tombstones": 0, "ENIs, EC2": now["ENIs, EC2"],
+                 "ENIs, daemon": now["ENIs, EC2"], "IPv4 addresses for pods, EC2": now["IPv4 addresses for pods, EC2"],
+                 "IPv4 addresses for pods, daemon": now["IPv4 addresses for pods, EC2"]})
+    for k in ("ENIs made", "ENIs deleted", "dirty memory, KiB"):
+        want.pop(k)
+    return want
+
+
+def unbalanced(before, now, standing):
+    wrong = [f"{k}: {now.get(k, 0)}, expected {n}" for k, n in expected(before, now, standing).items() if now.get(k, 0) != n]
+    if now["dirty memory, KiB"] > before["dirty memory, KiB"] + DIRTY_KIB:
+        wrong.append(f"dirty memory: {now['dirty memory, KiB']} KiB, {before['dirty memory, KiB']} before")
+    return wrong + [f"{k}: {n}, there was none" for k, n in now.items() if k not in before]
+
+
+class Sheet:
+    def __init__(self, ledger, before, after, told):
+        self.ledger, self.before, self.after, self.told = ledger, before, after, told
+
+    def errors(self):
+        c = self.ledger.counts
+        wrong = list(self.ledger.wrong) + unbalanced(self.before, self.after, 3)
+        for what, a, b in (("every ADD was followed by a DEL", c["ADDs"] + c["ADDs refused"], c["DELs"]),
+                           ("every pod with an address gave it back", c["ADDs"], c["DELs of pods that had an address"]),
+                           ("every pod with an address reached its node", c["ADDs"], c["pods that reached their node"]),
+                           ("each refusal has a cause", c["ADDs refused"], sum(self.ledger.causes.values()))):
+            if a != b:
+                wrong.append(f"{what}: {a} and {b}")
+        for end, t in zip(("a to b", "b to a", "stranger to a", "stranger to b"), self.told):
+            if t.lost or t.leaked or t.strays:
+                wrong.append(f"flows {end}: {t.lost} lost, {t.leaked} leaked, {t.strays} strays")
+        return wrong
+
+    def draw(self):
+        print("What happened")
+        for k, n in sorted(self.ledger.counts.items()):
+            print(f"  {k:<50} {n:>9}")
+        print("Refusals by cause" if self.ledger.causes else "No refusals")
+        for k, n in self.ledger.causes.most_common():
+            print(f"  {n:>6}  {k}")
+        sent = sum(t.rounds for t in self.told[:2]) * FLOWS // 2
+        print("Packets, each waited for")
+        for k, n in (("asked and answered with their number", sent), ("lost", sum(t.lost for t in self.told)),
+                     ("sent that policy must stop", sum(t.fired for t in self.told)), ("of these arrived", sum(t.leaked for t in self.told))):
+            print(f"  {k:<50} {n:>9}")
+        print(f"{'Balance':<52} {'before':>9} {'after':>9}")
+        for k in {**self.before, **self.after}:
+            print(f"  {k:<50} {self.before.get(k, 0):>9} {self.after.get(k, 0):>9}")
+        wrong = self.errors()
+        for line in wrong:
+            print(f"does not balance: {line}")
+        print(f"soak: {'ok' if not wrong else f'{len(wrong)} lines do not balance'}")
+        return wrong
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pods", type=int, default=10, help=f"pods that come and go at the same time, at most {ROOM}")
+    args = parser.parse_args()
+    soak = Soak(args.minutes, args.seed, min(args.pods, ROOM))
+    for sig in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(sig, lambda *_: soak.end.set())
+    return 1 if soak.run() else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
