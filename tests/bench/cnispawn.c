@@ -43,7 +43,8 @@ static int split(char *line, char *field[FIELDS])
 static int spawn(char *field[FIELDS], const char *cni_path, const char *out, int *ret_status, long long *ret_ns, long *ret_kib)
 {
 	char env[5][ENV_LEN];
-	char *envp[] = { env[0], env[1], env[2], env[3], env[4], NULL };
+	static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";      /* Debian's plugins run iptables */
+	char *envp[] = { env[0], env[1], env[2], env[3], env[4], path, NULL };
 	char *argv[] = { field[0], NULL };
 	posix_spawn_file_actions_t fa;
 	struct rusage used = { 0 };

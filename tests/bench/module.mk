@@ -38,3 +38,15 @@ npcompile_INSTALL := none
 # Counts what vpcwired allocates for a request.
 PRELOADS += allocs
 allocs_SRCS := tests/bench/allocs.c
+# Throughput and latency between two places.
+PROGS += netload
+netload_SRCS := tests/bench/netload.c
+netload_LIBS := base
+netload_INSTALL := none
+# The kernel's part of ADD and DEL alone, linked as the plugin is.
+PROGS += floor
+floor_SRCS := tests/bench/floor.c plugins/vpcwire/wire.c
+floor_LIBS := pod cni rpc net json base
+floor_LIBS += $(if $(plugins_static),mnl)
+floor_STATIC := $(plugins_static)
+floor_INSTALL := none

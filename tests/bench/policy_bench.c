@@ -325,6 +325,97 @@ static void bench_new(struct bench *b, int family, const char *what, bool tracke
 	bench(b, &t, family, name);
 }
 
+/* as in np_bench.bpf.c */
+struct model_prefix {
+	uint32_t len, ip;
+};
+struct model_ports {
+	struct {
+		uint16_t first, last;
+		uint32_t proto;
+	} slot[24];
+};
+struct model_rule {
+	uint32_t label;
+	uint16_t port, proto;
+};
+
+/** write_models() - each peer may be asked at 12 ports, the last of which is the one that is asked for; each has a label of its own. */
+static void write_models(struct bench *b)
+{
+	const int peers = bpf_map__fd(b->skel->maps.model_peers), labels = bpf_map__fd(b->skel->maps.model_labels),
+		  rules = bpf_map__fd(b->skel->maps.model_rules);
+	struct model_ports ports = { 0 };
+	uint32_t yes = 1;
+
+	for (unsigned int i = 0; i < 12; i++) {
+		ports.slot[i].first = ports.slot[i].last = (uint16_t)(8069 + i);
+		ports.slot[i].proto = 6;
+	}
+	for (uint32_t n = 0; n < PEERS; n++) {
+		struct model_prefix prefix = { .len = 32 };
+		const struct model_rule rule = { n + 1, 8080, 6 };
+		const uint32_t label = n + 1;
+		uint8_t ip[16];
+
+		peer_ip(4, n, ip);
+		memcpy(&prefix.ip, ip, sizeof(prefix.ip));
+		if (bpf_map_update_elem(peers, &prefix, &ports, BPF_ANY) < 0 || bpf_map_update_elem(labels, &prefix, &label, BPF_ANY) < 0 ||
+		    bpf_map_update_elem(rules, &rule, &yes, BPF_ANY) < 0)
+			die("the models' maps");
+	}
+}
+
+/** bench_models() - a new flow judged by us, and by the two other layouts, each beside the empty program. */
+static void bench_models(struct bench *b)
+{
+	struct np_bench *s = b->skel;
+	const struct {
+		const char *name;
+		const struct bpf_program *prog;
+	} models[] = { { "per-pod LPM, 24 port slots", s->progs.model_lpm_ports }, { "label LPM", s->progs.model_lpm_labels } };
+
+	b->conf->ct_quota = 0;
+	for (size_t i = 0; i < VW_ARRAY_SIZE(models); i++) {
+		struct task t = { .repeat = 200000, .peers = PEERS, .ports = 50000, .egress = 1, .ours = s->progs.from_pod_4,
+				  .floor = s->progs.nothing_4, .frame = frame_of(4, 1, 2) };
+		double ours, model, floor;
+		char name[96];
+
+		(void)!vw_fmt(name, sizeof(name), "new flow judged, beside %s", models[i].name);
+		if (b->only && !strstr(name, b->only))
+			continue;
+		ours = measure(b, &t, &floor);
+		t.ours = models[i].prog;
+		model = measure(b, &t, &floor);
+		printf("%s\n {\"name\": \"%s\", \"unit\": \"ns\", \"ours\": %.0f, \"peer\": %.0f, \"peer_name\": \"%s\", \"floor\": %.0f, \"rounds\": %u}",
+		       b->rows++ ? "," : "", name, ours, model, models[i].name, floor, b->rounds);
+	}
+}
+
+/** bench_peers() - what a new flow costs with so many peers: a curve. */
+static void bench_peers(struct bench *b)
+{
+	static const unsigned int peers[] = { 10, 100, 1000, 10000 };
+	struct np_bench *s = b->skel;
+
+	b->conf->ct_quota = 0;
+	for (size_t i = 0; i < VW_ARRAY_SIZE(peers); i++) {
+		struct task t = { .repeat = 200000, .peers = peers[i], .ports = 50000, .egress = 1, .ours = s->progs.from_pod_4,
+				  .floor = s->progs.nothing_4, .frame = frame_of(4, 1, 2) };
+		char name[96];
+
+		(void)!vw_fmt(name, sizeof(name), "new flow judged, %u of 10,000 peers in use", peers[i]);
+		bench(b, &t, 4, name);
+		t.ours = s->progs.model_lpm_ports;
+		(void)!vw_fmt(name, sizeof(name), "per-pod LPM, %u of 10,000 peers in use", peers[i]);
+		bench(b, &t, 4, name);
+		t.ours = s->progs.model_lpm_labels;
+		(void)!vw_fmt(name, sizeof(name), "label LPM, %u of 10,000 peers in use", peers[i]);
+		bench(b, &t, 4, name);
+	}
+}
+
 /** be_first() - as far as we are let. */
 static void be_first(void)
 {
@@ -397,6 +488,10 @@ int main(int argc, char **argv)
 		for (int i = 0; i < 4; i++)
 			bench_new(&b, i & 1 ? 6 : 4, many ? "10,000 policies" : "10 policies", i > 1);
 	}
+	write_policy(&b, 10, 4, 10);
+	write_models(&b);
+	bench_models(&b);
+	bench_peers(&b);
 	printf("\n]\n");
 	np_bench__destroy(b.skel);
 	return 0;

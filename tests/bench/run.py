@@ -8,7 +8,7 @@ does nothing (/bin/true), run the same way: below it nothing that is exec'd can 
 Then what a packet costs in the eBPF policy programs (policy_bench.c), where the floor is an empty program, and the daemon alone
 (figures.py). A row without a peer has null there.
 
-  run.py [--out FILE] [--only plugin|program|counts|policy|policy-node|pool|full-node|packets|bandwidth|churn ...] [--pairs N]
+  run.py [--out FILE] [--only plugin|program|counts|policy|policy-node|pool|full-node|packets|bandwidth|others|idle|throughput|churn ...] [--pairs N]
 """
 import argparse
 import contextlib
@@ -20,7 +20,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 
-from tests.bench import bandwidth, counts, figures, packets, policy_node  # noqa: E402
+from tests.bench import bandwidth, counts, figures, others, packets, policy_node, throughput  # noqa: E402
 from tests.harness import audit, cni, proc  # noqa: E402
 from tests.harness.lab import Lab, parallel  # noqa: E402
 from tests.harness.spawn import Spawner  # noqa: E402
@@ -141,7 +141,7 @@ def rows_of(times):
 def policy_rows(rounds):
     """-> rows of policy_bench: nanoseconds of BPF_PROG_TEST_RUN, medians of `rounds`."""
     out = subprocess.run([proc.BUILD / "bin/policy_bench", str(rounds)], check=True, capture_output=True, text=True, timeout=300)
-    return [{"name": f"policy: {r['name']}", "unit": r["unit"], "ours": r["ours"], "peer": None, "peer_name": "",
+    return [{"name": f"policy: {r['name']}", "unit": r["unit"], "ours": r["ours"], "peer": r.get("peer"), "peer_name": r.get("peer_name", ""),
              "floor": r["floor"]} for r in json.loads(out.stdout)]
 
 
@@ -230,7 +230,8 @@ def main():
              "compile": lambda a: compile_rows(), "policy-node": lambda a: policy_node.rows(),
              "pool": lambda a: figures.pool_rows(), "full-node": lambda a: figures.full_node_rows(),
              "packets": lambda a: packets.rows(a.packet_rounds),
-             "bandwidth": lambda a: bandwidth.rows(),
+             "bandwidth": lambda a: bandwidth.rows(), "others": lambda a: others.rows(a.rounds), "idle": lambda a: others.idle_rows(),
+             "throughput": lambda a: throughput.rows(),
              "churn": lambda a: figures.churn_rows(a.pairs)}
     parser.add_argument("--only", nargs="+", choices=parts)
     args = parser.parse_args()
