@@ -12,6 +12,7 @@ when one does not. ^C ends it early, with the sheet. A seed gives the same fault
 """
 import argparse
 import collections
+import json
 import pathlib
 import random
 import signal
@@ -31,7 +32,7 @@ LAB = {"instance_type": "t3.medium", "daemon_config": {"ip_cooldown_s": 1, "warm
 ROOM = 12
 WAVE_S = 180            # half of it many pods, half of it one: an ENI must be a minute old to go
 REST_LIMIT_S = 90
-DIRTY_KIB = 2048        # what an allocator may keep more; not a balance of one thing against another
+DIRTY_KIB = 1 << 20 if proc.SANITIZED else 2048     # what an allocator may keep more; not a balance of one thing against another
 FAULTS = [{"action": a, **how} for a in ("AssignPrivateIpAddresses", "CreateNetworkInterface", "AttachNetworkInterface",
                                          "ModifyNetworkInterfaceAttribute", "UnassignPrivateIpAddresses", "DetachNetworkInterface",
                                          "DeleteNetworkInterface", "DescribeNetworkInterfaces", "AssignIpv6Addresses")
@@ -105,7 +106,7 @@ class Soak:
         else:
             self.ledger.count("ADDs")
             self.inspect(pod)
-            self.end.wait(rand.random())
+            self.end.wait(6 * rand.random())    # long enough for all of them to be there at once
         with self.ledger.lock:
             self.ledger.held = {a: c for a, c in self.ledger.held.items() if c != container}
         try:
@@ -186,7 +187,10 @@ class Soak:
                 self.disturb(ends)
                 after = Books(self, standing).at_rest(before)
                 told = [e.state() for e in ends]
-            return Sheet(self.ledger, before, after, told).draw()
+            wrong = Sheet(self.ledger, before, after, told).draw()
+            if wrong:
+                print(f"{json.dumps(self.node.info()['enis'])}\nthe end of the daemon's log:\n{self.node.daemon_log()}")
+            return wrong
 
     def restart(self):
         """So that the daemon of before and that of after are of the same age."""
