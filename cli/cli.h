@@ -8,7 +8,7 @@ struct vw_json;
 /**
  * DOC: vpcwirectl
  *
- * One query to the daemon, one answer on stdout. A command is a row of a table (main.c): its words, what stands behind
+ * One query to the daemon, one answer on stdout; doctor and dump also look at the node themselves. A command is a row of a table (main.c): its words, what stands behind
  * them, and the function that runs it. Exit codes:
  */
 enum cli_exit {
@@ -31,8 +31,12 @@ struct cli {
  * Return: CLI_OK; else it has printed why, and the code to exit with.
  */
 enum cli_exit cli_query(const struct cli *c, const char *what, struct vw_json *take_args, struct vw_json **ret_answer);
-/** cli_print_json() - @j, indented, and a newline. */
+/** cli_try_query() - likewise, without a word: @err says why. cli_exit_of() - the code for a failed call. */
+enum cli_exit cli_try_query(const struct cli *c, const char *what, struct vw_json *take_args, struct vw_json **ret_answer, struct vw_err *err);
+enum cli_exit cli_exit_of(const struct vw_err *err);
+/** cli_print_json() - @j, indented, and a newline. cli_print_json_line() - on one line. */
 enum cli_exit cli_print_json(const struct vw_json *j);
+enum cli_exit cli_print_json_line(const struct vw_json *j);
 /** cli_usage() - one line on stderr. Return: CLI_USAGE. */
 enum cli_exit cli_usage(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** cli_str(), cli_int() - a member of an answer, "" and 0 when it is not there. */
@@ -57,6 +61,10 @@ enum cli_exit cli_pods(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_enis(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_explain_pod(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_pool_plan(const struct cli *c, int argc, char **argv);
+enum cli_exit cli_doctor(const struct cli *c, int argc, char **argv);
+enum cli_exit cli_events(const struct cli *c, int argc, char **argv);
+enum cli_exit cli_drain(const struct cli *c, int argc, char **argv);
+enum cli_exit cli_dump(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_policy_status(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_policy_explain(const struct cli *c, int argc, char **argv);
 enum cli_exit cli_policy_simulate(const struct cli *c, int argc, char **argv);

@@ -24,6 +24,11 @@ static const struct {
 	{ "explain pod", "POD|IP", "address, ENI, prefix, veth, routes, rules, filters and policy of a pod, each compared with the kernel",
 	  cli_explain_pod },
 	{ "pool plan", "", "what the planner would ask of EC2 now, and why; nothing is asked", cli_pool_plan },
+	{ "doctor", "", "what keeps this node from serving pods, and how to mend it: kernel, other CNIs, MTU, metadata, permissions", cli_doctor },
+	{ "events", "[-f]", "what has happened: the daemon's log and denied connections; -f goes on with what happens", cli_events },
+	{ "drain", "[--off] [--wait]", "no new pods, and addresses that none uses go back to EC2; --wait until no pod and nothing more is held",
+	  cli_drain },
+	{ "dump", "[--output FILE]", "one archive for a bug report, without secrets", cli_dump },
 	{ "policy status", "", "network policy: what is in force, what was refused, how full the tables are", cli_policy_status },
 	{ "policy explain", "--from POD|IP --to POD|IP [--port N/PROTO] [--name DNS]",
 	  "why a connection is allowed or denied, policy by policy", cli_policy_explain },
@@ -77,11 +82,11 @@ bool cli_bool(const struct vw_json *j, const char *key)
 	return vw_json_get_bool(j, key, &v, &err) > 0 && v;
 }
 
-enum cli_exit cli_print_json(const struct vw_json *j)
+static enum cli_exit print_json(const struct vw_json *j, unsigned int indent)
 {
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
 
-	if (vw_json_print(j, 2, &b) < 0 || vw_buf_err(&b) < 0) {
+	if (vw_json_print(j, indent, &b) < 0 || vw_buf_err(&b) < 0) {
 		fputs("vpcwirectl: out of memory\n", stderr);
 		return CLI_FAILED;
 	}
@@ -89,24 +94,47 @@ enum cli_exit cli_print_json(const struct vw_json *j)
 	return CLI_OK;
 }
 
-enum cli_exit cli_query(const struct cli *c, const char *what, struct vw_json *take_args, struct vw_json **ret_answer)
+enum cli_exit cli_print_json(const struct vw_json *j)
+{
+	return print_json(j, 2);
+}
+
+enum cli_exit cli_print_json_line(const struct vw_json *j)
+{
+	return print_json(j, 0);
+}
+
+enum cli_exit cli_try_query(const struct cli *c, const char *what, struct vw_json *take_args, struct vw_json **ret_answer, struct vw_err *err)
 {
 	struct vw_rpc_req req = { .op = VW_RPC_QUERY, .args = take_args };
 	vw_auto_json struct vw_json *reply = NULL;
-	struct vw_err err;
 	int r;
 
 	(void)VW_COPY(req.what, what);
-	r = vw_rpc_call(c->socket_path, &req, vw_mono_ms() + c->timeout_ms, &reply, &err);
+	r = vw_rpc_call(c->socket_path, &req, vw_mono_ms() + c->timeout_ms, &reply, err);
 	vw_rpc_req_done(&req);
 	if (r == 0) {
 		*ret_answer = vw_json_copy(vw_json_get(reply, "result"));
 		if (*ret_answer)
 			return CLI_OK;
-		vw_err_set(&err, EPROTO, 0, "vpcwired's answer has no 'result'");
+		vw_err_set(err, EPROTO, 0, "vpcwired's answer has no 'result'");
 	}
-	fprintf(stderr, "vpcwirectl: %s\n", err.msg);
-	return err.eno == ECONNREFUSED || err.eno == ETIMEDOUT ? CLI_NO_DAEMON : CLI_FAILED;
+	return cli_exit_of(err);
+}
+
+enum cli_exit cli_exit_of(const struct vw_err *err)
+{
+	return err->eno == ECONNREFUSED || err->eno == ETIMEDOUT ? CLI_NO_DAEMON : CLI_FAILED;
+}
+
+enum cli_exit cli_query(const struct cli *c, const char *what, struct vw_json *take_args, struct vw_json **ret_answer)
+{
+	struct vw_err err;
+	enum cli_exit r = cli_try_query(c, what, take_args, ret_answer, &err);
+
+	if (r != CLI_OK)
+		fprintf(stderr, "vpcwirectl: %s\n", err.msg);
+	return r;
 }
 
 /** match() - how many words of argv a command's name takes, 0 = not this one. */

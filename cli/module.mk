@@ -1,4 +1,5 @@
 # the operator's command
 PROGS += vpcwirectl
 vpcwirectl_SRCS := $(wildcard cli/*.c)
-vpcwirectl_LIBS := rpc json base
+vpcwirectl_LIBS := net rpc json base
+vpcwirectl_PKGS := libarchive

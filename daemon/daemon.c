@@ -7,9 +7,12 @@
 
 #include "daemon/cloud.h"
 #include "daemon/creds.h"
+#include "daemon/denied.h"
 #include "daemon/discover.h"
+#include "daemon/drain.h"
 #include "daemon/drift.h"
 #include "daemon/egress.h"
+#include "daemon/events.h"
 #include "daemon/grow.h"
 #include "daemon/hostnet.h"
 #include "daemon/loop.h"
@@ -420,6 +423,10 @@ static int open_local(struct daemon *d, struct vw_err *err)
 		r = loop_new(&d->loop, err);
 	if (r == 0)
 		r = make_timers(d, err);
+	if (r == 0)
+		r = events_new(d, &d->events, err);
+	if (r == 0)
+		r = denied_new(&d->denied, err);
 	/* first of all the lock, so that a second daemon touches nothing; requests wait until the loop runs */
 	if (r == 0)
 		r = rpc_server_new(d->loop, d->socket_path, &serve_ops, d, &d->server, err);
@@ -516,6 +523,8 @@ static int restore(struct daemon *d, struct vw_err *err)
 		programs_renew(d);
 	if (r == 0)
 		r = grow_restore(d, err);
+	if (r == 0)
+		r = drain_restore(d, err);
 	if (r < 0)
 		return r;
 	r = vw_tombstone_replay(d->socket_path, replay_tombstone, d, err);
@@ -540,6 +549,7 @@ int daemon_new(const char *config_path, struct daemon **ret_daemon, struct vw_er
 	if (!d)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the daemon");
 	TAILQ_INIT(&d->waiters);
+	TAILQ_INIT(&d->later);
 	d->nl = (struct vw_nl)VW_NL_INIT;
 	d->config_path = config_path;
 	r = vwired_config_load(config_path, &d->cfg, err);
@@ -588,12 +598,14 @@ void daemon_free(struct daemon *d)
 		return;
 	d->stopping = true;
 	serve_done(d);
+	later_done(d);
 	rpc_server_free(d->server);
 	monitor_free(d->monitor);
 	metrics_close(d);
 	drift_free(d->drift);
 	/* ends jobs under way; their results still find the store and the pool */
 	loop_free(d->loop);
+	events_free(d->events);
 	grow_save(d);
 	grow_free(d->grow);
 	placement_free(d->placement);
@@ -601,6 +613,7 @@ void daemon_free(struct daemon *d)
 	cloud_free(d->cloud);
 	attach_table_done(d);
 	policy_free(d->policy);
+	denied_free(d->denied);
 	sgp_free(d);
 	eni_table_done(d);
 	ipam_pool_free(d->pool);

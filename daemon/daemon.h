@@ -3,6 +3,7 @@
 #include "daemon/attach.h"
 #include "daemon/config.h"
 #include "daemon/eni.h"
+#include "daemon/later.h"
 #include "daemon/metrics.h"
 #include "daemon/node.h"
 #include "lib/base/err.h"
@@ -13,7 +14,9 @@
 #include <sys/queue.h>
 
 struct cloud;
+struct denied;
 struct drift;
+struct events;
 struct grow;
 struct hostnet;
 struct httpd;
@@ -64,6 +67,7 @@ struct daemon {
 	bool discovering;               /* a survey is under way */
 	bool discover_again;            /* and what it saw may be old: another one follows */
 	bool stopping;
+	bool draining;                  /* drain.h */
 	bool all_stale;                 /* what a former life left to be forgotten is not yet known to be: see stale.h */
 	uint64_t discover_wait_ms;      /* before the next survey after one that failed or was incomplete */
 	struct vw_err trouble;          /* why not ready, or the last failure of the cloud; eno 0 = none */
@@ -77,6 +81,9 @@ struct daemon {
 	struct metrics metrics;
 	struct httpd *httpd;
 	struct drift *drift;
+	struct events *events;          /* NULL: nobody keeps any */
+	struct denied *denied;          /* likewise */
+	struct later_list later;
 	struct sgp *sgp;
 
 	struct waiter_list waiters;

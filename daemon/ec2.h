@@ -362,6 +362,26 @@ int ec2_create_tags(struct ec2 *e, uint64_t deadline_ms, const char *resource_id
 		    size_t n, struct ec2_error *err);
 
 /**
+ * struct ec2_rights - what ec2_may() names in its questions: things of this node, so that a policy which allows only them is seen to. @address:
+ * any one of the interface. @ipv6: one, or NULL: the actions for IPv6 are not asked about.
+ */
+struct ec2_rights {
+	const char *eni_id, *attachment_id, *subnet_id, *vpc_id, *instance_type, *address, *ipv6;
+	const char *const *groups;
+	size_t n_groups;
+};
+
+#define EC2_MAY_ACTIONS 14
+/**
+ * ec2_may() - is this node's role allowed action number @i, 0 to EC2_MAY_ACTIONS - 1? Asked with DryRun, so nothing is done; and what is named
+ * is the primary interface, which EC2 does not detach or delete.
+ * @ret_action: its name, also on failure; NULL: there is no such question (IPv6).
+ * Return: 1 = yes, 0 = no (@err says what is missing), -errno: it could not be found out.
+ */
+int ec2_may(struct ec2 *e, uint64_t deadline_ms, unsigned int i, const struct ec2_rights *named, const char **ret_action,
+	    struct ec2_error *err);
+
+/**
  * struct ec2_held - calls of one action that failed and try again by themselves.
  * @err: the last failure. @again_ms: the next try, in the past when it is under way.
  */

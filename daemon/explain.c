@@ -17,13 +17,12 @@
 #include "lib/json/json.h"
 #include "lib/net/link.h"
 #include "lib/net/route.h"
+#include "lib/rpc/check.h"
 #include "netpolicy-bpf/user/np_loader.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 
-#define WHAT_LEN 640
 #define NEW_POD "delete the pod: its controller makes a new one"
 
 /** struct look - one attachment under the lens. @eni: NULL when it is on a branch ENI, or its ENI is gone. */
@@ -36,24 +35,7 @@ struct look {
 	int failed;
 };
 
-__attribute__((format(printf, 5, 6))) static void check(struct look *l, const char *part, bool ok, const char *todo, const char *fmt, ...)
-{
-	struct vw_json *o = vw_json_new_object();
-	char what[WHAT_LEN];
-	va_list ap;
-	int bad;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(what, sizeof(what), fmt, ap);
-	va_end(ap);
-	bad = vw_json_set_str(o, "part", part) | vw_json_set_bool(o, "ok", ok) | vw_json_set_str(o, "what", what) |
-	      vw_json_set_str(o, "todo", ok ? NULL : todo);
-	if (bad) {
-		vw_json_free(o);
-		o = NULL;
-	}
-	l->failed |= vw_json_append(l->checks, o);
-}
+#define check(l, ...) ((l)->failed |= vw_check((l)->checks, __VA_ARGS__))
 
 /* --- the books */
 

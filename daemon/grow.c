@@ -466,6 +466,11 @@ void grow_input(const struct daemon *d, struct grow_input *p)
 	};
 	p->in.targets.adaptive = grow_warm(d, &p->in.targets.warm);
 	p->in.limits = plan_limits(d);
+	p->in.drain = d->draining;
+	if (d->draining) {      /* nothing is kept, and nobody waits for it to grow old */
+		p->in.targets = (struct ipam_targets){ .mode = plan_mode(d), .adaptive = true };
+		p->in.limits.eni_min_age_ms = p->in.limits.shrink_interval_ms = 0;
+	}
 	fill_inflight(d->grow, p);
 	fill_subnets(d, p);
 	memcpy(p->in.blocks, d->grow->blocks, sizeof(p->in.blocks));

@@ -5,6 +5,7 @@
 
 #include "daemon/confine.h"
 #include "daemon/daemon.h"
+#include "daemon/drain.h"
 #include "daemon/drift.h"
 #include "daemon/egress.h"
 #include "daemon/grow.h"
@@ -80,6 +81,11 @@ void info_status(struct daemon *d, struct vw_rpc_status *ret_st)
 		vw_err_set(&err, ESTALE, VW_CNI_LIMITED, "EC2 has taken away the addresses of %u pods: delete them, their controllers make "
 			   "new ones", s.orphaned);
 		say(ret_st, VW_CNI_LIMITED, err.msg);
+		return;
+	}
+	if (d->draining) {
+		(void)drain_refuse(&err);
+		say(ret_st, VW_CNI_NOT_AVAILABLE, err.msg);
 		return;
 	}
 	if (d->cfg->enable_ipv4 ? s.available > d->n_hungry : eni_for_v6(d) != NULL)
@@ -233,7 +239,7 @@ static int add_config(const struct daemon *d, struct vw_json *root)
 {
 	struct vw_json *o = vw_json_new_object();
 
-	if (vw_json_set_int(o, "loads", d->config_loads) < 0 ||
+	if (vw_json_set_int(o, "loads", d->config_loads) < 0 || vw_json_set_str(o, "path", d->config_path) < 0 ||
 	    vw_json_set_str(o, "refused", d->config_refused.eno ? d->config_refused.msg : NULL) < 0) {
 		vw_json_free(o);
 		return -ENOMEM;
@@ -253,7 +259,7 @@ static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
 	       vw_json_set_str(root, "instance_id", d->node.instance_id) < 0 ||
 	       vw_json_set_str(root, "instance_type", d->node.instance_type) < 0 || vw_json_set_str(root, "zone", d->node.zone) < 0 ||
 	       vw_json_set_bool(root, "ready", d->ready) < 0 || vw_json_set_bool(root, "discovered", d->discovered) < 0 ||
-	       vw_json_set_bool(root, "surveying", d->discovering) < 0 ||
+	       vw_json_set_bool(root, "surveying", d->discovering) < 0 || vw_json_set_bool(root, "draining", d->draining) < 0 ||
 	       vw_json_set_str(root, "trouble", d->trouble.eno ? d->trouble.msg : NULL) < 0 || add_pool(d, root) < 0 ||
 	       add_placement(d, root) < 0 || add_drift(d, root) < 0 || add_config(d, root) < 0 ||
 	       (whole && add_confinement(d, root) < 0) ||

@@ -14,6 +14,7 @@
 #include "lib/base/err.h"
 #include "lib/base/ip.h"
 #include "lib/base/log.h"
+#include "lib/json/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -175,6 +176,12 @@ static void print_pool(struct daemon *d, struct vw_buf *b)
 
 /* --- EC2 */
 
+/* vpcwirectl doctor asks whether it may: being told so is no failure */
+static bool succeeded(const struct ec2_counter *c)
+{
+	return !strcmp(c->code, "ok") || !strcmp(c->code, "DryRunOperation");
+}
+
 /* rows come as (action, code); aws-node's names want them by action alone */
 static void print_by_action(struct vw_buf *b, const char *name, const struct ec2_counter *c, size_t n, bool failed)
 {
@@ -186,7 +193,7 @@ static void print_by_action(struct vw_buf *b, const char *name, const struct ec2
 			if (strcmp(c[k].action, c[i].action))
 				continue;
 			first &= k >= i;
-			if (!failed || strcmp(c[k].code, "ok"))
+			if (!failed || !succeeded(&c[k]))
 				sum += c[k].n;
 		}
 		if (first)
@@ -272,12 +279,28 @@ static int print_page(void *daemon, struct vw_buf *b, struct vw_err *err)
 	labelled(b, "awscni_build_info", "version", VW_VERSION, 1);
 	plain(b, "vpcwire_ready", "gauge", d->ready, "1 when ADDs are served.");
 	plain(b, "vpcwire_trouble", "gauge", d->trouble.eno != 0, "1 when IMDS or EC2 could not be heard; vpcwired's log says why.");
+	plain(b, "vpcwire_draining", "gauge", d->draining, "1 while the node takes no new pods (vpcwirectl drain).");
 	print_requests(d, b);
 	print_pool(d, b);
 	print_ec2(d, b);
 	print_drift(d, b);
 	print_policy(d, b);
 	return vw_buf_err(b) < 0 ? vw_err_set(err, ENOMEM, 0, "no memory for the metrics") : 0;
+}
+
+int metrics_query(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err)
+{
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	vw_auto_json struct vw_json *o = vw_json_new_object();
+	int r = print_page(d, &b, err);
+
+	(void)args;
+	if (r < 0)
+		return r;
+	if (vw_json_set_str(o, "text", vw_buf_str(&b)) < 0)
+		return vw_err_set(err, ENOMEM, 0, "no memory for the metrics");
+	*ret = VW_TAKE_PTR(o);
+	return 0;
 }
 
 static const struct httpd_page pages[] = {

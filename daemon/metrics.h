@@ -6,6 +6,7 @@
 
 struct daemon;
 struct vw_err;
+struct vw_json;
 struct vwired_config;
 
 /**
@@ -50,3 +51,5 @@ void metrics_listen(struct daemon *d);
 void metrics_config_changed(struct daemon *d, const struct vwired_config *old);
 /** metrics_close() - before the loop ends. */
 void metrics_close(struct daemon *d);
+/** metrics_query() - query "metrics": {text: the page}. */
+int metrics_query(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err);

@@ -4,6 +4,7 @@
  * from just before a switch is named rightly as well.
  */
 #include "daemon/daemon.h"
+#include "daemon/denied.h"
 #include "daemon/loop.h"
 #include "daemon/policy_priv.h"
 #include "lib/base/buf.h"
@@ -234,6 +235,8 @@ static void on_verdict(void *arg, const struct np_event *e)
 	if (suppressed)
 		failed |= vw_json_set_int(j, "suppressed", suppressed);
 	failed |= vw_json_set_int(j, "generation", (int64_t)p->generation);
+	if (denied && !failed)
+		denied_heard(p->d, j);
 	if (failed) {
 		vw_json_free(j);
 		j = NULL;

@@ -1,6 +1,7 @@
 #pragma once
 
 struct daemon;
+struct rpc_conn;
 struct vw_err;
 struct vw_json;
 
@@ -18,3 +19,8 @@ struct vw_json;
  */
 int query_answer(struct daemon *d, const char *what, const struct vw_json *args, struct vw_json **ret_result,
 		 struct vw_err *err);
+/**
+ * query_begin() - of the few queries whose answer must be waited for (later.h).
+ * Return: 1 = @conn is or will be answered; 0 = @what is none of them; -errno: it is not, @err says why.
+ */
+int query_begin(struct daemon *d, struct rpc_conn *conn, const char *what, const struct vw_json *args, struct vw_err *err);

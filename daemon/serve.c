@@ -6,6 +6,7 @@
 #include "daemon/serve.h"
 
 #include "daemon/daemon.h"
+#include "daemon/drain.h"
 #include "daemon/grow.h"
 #include "daemon/info.h"
 #include "daemon/query.h"
@@ -79,6 +80,8 @@ static int not_ready(const struct daemon *d, struct vw_err *err)
 
 static int add_try(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wiring *ret_w, struct vw_err *err)
 {
+	if (d->draining && !attach_known(d, &req->key))
+		return drain_refuse(err);
 	return d->ready ? attach_add(d, req, ret_w, err) : not_ready(d, err);
 }
 
@@ -254,8 +257,11 @@ static void handle_query(struct daemon *d, struct rpc_conn *conn, const struct v
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT_MAX(VW_RPC_LARGE_MAX);
 	struct vw_json *result = NULL;
 	struct vw_err err;
+	int r = query_begin(d, conn, req->what, req->args, &err);
 
-	if (query_answer(d, req->what, req->args, &result, &err) < 0 ||
+	if (r > 0)
+		return;
+	if (r < 0 || query_answer(d, req->what, req->args, &result, &err) < 0 ||
 	    vw_rpc_result_encode(rpc_conn_version(conn), result, &b, &err) < 0)
 		rpc_conn_fail(conn, &err);
 	else
@@ -306,6 +312,9 @@ static void serve_handle(struct rpc_conn *conn, const struct vw_rpc_req *req, vo
 	case VW_RPC_DEL:
 		r = handle_del(d, req, &err);
 		break;
+	case VW_RPC_DRAIN:
+		r = drain_set(d, !req->off, &err);
+		break;
 	case VW_RPC_GC:
 		d->metrics.gcs++;
 		r = attach_gc(d, req, &err);
@@ -331,6 +340,7 @@ static void serve_gone(struct rpc_conn *conn, void *arg)
 			waiter_free(w);
 			return;
 		}
+	later_gone(d, conn);
 }
 
 const struct rpc_server_ops serve_ops = { .handle = serve_handle, .gone = serve_gone };

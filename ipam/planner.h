@@ -149,7 +149,7 @@ unsigned int ipam_limits_capacity(const struct ipam_limits *l, enum ipam_mode mo
  * @blocks:   by kind of action: do not try before until_ms, because of cause (throttled, denied, ENI limit,
  * ...). One that was THROTTLED stays here after that time until the action succeeds: only one of its kind is tried until then.
  * @shrink:   plan UNASSIGN and REMOVE_ENI too. @last_shrink_ms: when the last shrinking action was started.
- * @disabled: provisioning is switched off: no action at all.
+ * @disabled: provisioning is switched off: no action at all. @drain: the node is to go: no ENI is kept for what may come.
  */
 struct ipam_plan_in {
 	struct ipam_targets targets;
@@ -163,6 +163,7 @@ struct ipam_plan_in {
 	bool shrink;
 	uint64_t last_shrink_ms;
 	bool disabled;
+	bool drain;
 };
 
 /**

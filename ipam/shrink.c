@@ -39,7 +39,7 @@ static void lose(struct ipam_work *w, unsigned int addrs, unsigned int prefixes)
 /* An ENI attached ahead of need stays; it goes when the others have room for half an ENI beyond that. */
 static bool can_spare(const struct ipam_work *w, const struct ipam_eni *e)
 {
-	return !w->in->targets.adaptive ||
+	return !w->in->targets.adaptive || w->in->drain ||
 	       ipam_work_spare(w, e) >= w->in->limits.slots_per_eni * 3 / 2;
 }
 

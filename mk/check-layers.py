@@ -43,6 +43,7 @@ FENCES = [
     (r"uv\.h|uv/", ["daemon/loop.c"]),
     (r"bpf/bpf_(helpers|endian|tracing|core_read|helper_defs)\.h", ["netpolicy-bpf/bpf/"]),
     (r"bpf/", ["netpolicy-bpf/user/"]),
+    (r"archive(_entry)?\.h", ["cli/archive.c"]),
     (r"sqlite3\.h", ["daemon/store.c"]),
     (r"libxml/", ["daemon/xml.c"]),
     (r"seccomp\.h", ["daemon/confine_calls.c"]),

@@ -5,7 +5,7 @@
 set -eu
 
 build="gcc libc6-dev make pkg-config clang llvm bpftool linux-libc-dev libbpf-dev libmnl-dev libnl-3-dev libnl-route-3-dev
-libnftables-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libxml2-dev libsqlite3-dev libmicrohttpd-dev libseccomp-dev nettle-dev
+libnftables-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libxml2-dev libsqlite3-dev libmicrohttpd-dev libarchive-dev libseccomp-dev nettle-dev
 uthash-dev libyaml-dev"
 tests="libcmocka-dev libclang-rt-14-dev python3 python3-pytest python3-boto3 python3-prometheus-client awscli containerd runc podman busybox-static
 containernetworking-plugins python3-grpcio python3-protobuf protobuf-compiler strace valgrind nftables iptables conntrack iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
@@ -16,7 +16,7 @@ elsewhere()
 	for cmd in gcc make pkg-config clang bpftool python3 aws containerd runc ctr podman busybox strace valgrind nft ip ping nc curl; do
 		PATH="$PATH:/usr/sbin:/sbin" command -v "$cmd" >/dev/null 2>&1 || missing="$missing $cmd"
 	done
-	for pc in libbpf libmnl libnl-3.0 libnl-route-3.0 libnftables jansson libuv libcurl libxml-2.0 sqlite3 libmicrohttpd libseccomp nettle \
+	for pc in libbpf libmnl libnl-3.0 libnl-route-3.0 libnftables jansson libuv libcurl libxml-2.0 sqlite3 libmicrohttpd libarchive libseccomp nettle \
 		yaml-0.1 cmocka; do
 		pkg-config --exists "$pc" 2>/dev/null || missing="$missing $pc(development-files)"
 	done

@@ -66,7 +66,7 @@ static const char credential_keys[] = "access_key secret_key session_token expir
 static const char instance_keys[] = "name id type subnet private_ip public_ip role security_groups tags "
 				    "ipv4_prefixes ipv4_secondaries ipv6_addresses";
 static const char config_keys[] =
-	"region account scattered attach_delay_ms detach_delay_ms imds_lag_ms max_clock_skew_s vpcs subnets "
+	"region account scattered attach_delay_ms detach_delay_ms imds_lag_ms imds_hop_limit max_clock_skew_s vpcs subnets "
 	"security_groups instance_types instances roles credentials container_credentials "
 	"web_identity_tokens buckets";
 
@@ -307,7 +307,7 @@ static int identities(struct sim_service *s, const struct vw_json *j, struct vw_
 int sim_config_apply(struct sim_service *s, const struct vw_json *j, struct vw_err *err)
 {
 	struct sim_world *w = s->w;
-	unsigned int lag = 0;
+	unsigned int lag = 0, hops = 0;
 	int r;
 
 	if (vw_fmt(w->region, sizeof(w->region), "eu-central-1") < 0 ||
@@ -321,6 +321,7 @@ int sim_config_apply(struct sim_service *s, const struct vw_json *j, struct vw_e
 	    sim_cfg_uint(j, "attach_delay_ms", 600000, &w->attach_delay_ms, err) < 0 ||
 	    sim_cfg_uint(j, "detach_delay_ms", 600000, &w->detach_delay_ms, err) < 0 ||
 	    sim_cfg_uint(j, "imds_lag_ms", 600000, &lag, err) < 0 ||
+	    sim_cfg_uint(j, "imds_hop_limit", 64, &hops, err) < 0 ||
 	    sim_cfg_uint(j, "max_clock_skew_s", 86400, &s->creds.max_skew_s, err) < 0)
 		return -EINVAL;
 	r = sim_config_net(w, j, err);
@@ -332,5 +333,7 @@ int sim_config_apply(struct sim_service *s, const struct vw_json *j, struct vw_e
 		r = sim_cfg_each(j, "instances", instance, s, err);
 	if (r == 0)
 		sim_imds_lag(s->imds, lag);
+	if (r == 0)
+		sim_imds_hop_limit(s->imds, hops);
 	return r;
 }

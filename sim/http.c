@@ -48,6 +48,7 @@ struct sim_http {
 	struct requests requests;
 	struct sim_timer timer;
 	bool running;
+	bool ttl_set;           /* some answer had one of its own */
 };
 
 static void run(void *arg)
@@ -152,6 +153,16 @@ static enum MHD_Result suspend(struct request *q)
 	return MHD_YES;
 }
 
+/* -1 is the system's own; connections outlive an answer */
+static void set_ttl(const struct request *q)
+{
+	const union MHD_ConnectionInfo *info = MHD_get_connection_info(q->conn, MHD_CONNECTION_INFO_CONNECTION_FD);
+	int ttl = q->resp.ttl ? (int)q->resp.ttl : -1;
+
+	if (info && setsockopt(info->connect_fd, IPPROTO_IP, IP_TTL, &ttl, sizeof(ttl)) < 0 && errno != ENOPROTOOPT)
+		(void)setsockopt(info->connect_fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, &ttl, sizeof(ttl));
+}
+
 static enum MHD_Result answer(struct request *q)
 {
 	struct sim_http_resp *a = &q->resp;
@@ -171,6 +182,9 @@ static enum MHD_Result answer(struct request *q)
 	MHD_add_response_header(r, "Server", "vpcwire-sim");
 	for (i = 0; i < a->n_headers; i++)
 		MHD_add_response_header(r, a->headers[i].name, a->headers[i].value);
+	q->h->ttl_set |= a->ttl != 0;
+	if (q->h->ttl_set)
+		set_ttl(q);
 	ok = MHD_queue_response(q->conn, (unsigned int)a->status, r);
 	MHD_destroy_response(r);
 	return ok;

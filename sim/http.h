@@ -48,6 +48,7 @@ struct sim_http_resp {
 	struct vw_buf body; /* freed by the server */
 	enum sim_http_end end;
 	unsigned int delay_ms;
+	unsigned int ttl;   /* of its packets; 0 = the system's */
 	struct sim_http_header headers[4];
 	size_t n_headers;
 };

@@ -46,7 +46,7 @@ struct sim_imds {
 	struct sim_world *w;
 	struct sim_observer obs;
 	struct views views;
-	unsigned int lag_ms;
+	unsigned int lag_ms, hop_limit;
 	char *hidden[MAX_HIDDEN];
 	size_t n_hidden;
 };
@@ -168,6 +168,11 @@ void sim_imds_free(struct sim_imds *m)
 	}
 	sim_imds_unhide(m);
 	free(m);
+}
+
+void sim_imds_hop_limit(struct sim_imds *m, unsigned int hops)
+{
+	m->hop_limit = hops;
 }
 
 void sim_imds_lag(struct sim_imds *m, unsigned int lag_ms)
@@ -349,6 +354,7 @@ void sim_imds_handle(struct sim_service *s, struct sim_instance *inst, const str
 	struct sim_fault x;
 
 	resp->type = "text/plain";
+	resp->ttl = put ? s->imds->hop_limit : 0;
 	sim_count(&s->faults, action, NULL);
 	fault = sim_fault_hit(&s->faults, action, req->target, &x);
 	if (!fault || !sim_fault_is_before(&x))

@@ -18,6 +18,8 @@ int sim_imds_new(struct sim_world *w, struct sim_imds **ret_imds);
 void sim_imds_free(struct sim_imds *m);
 /** sim_imds_lag() - for changes from now on; with 0 everything pending is published at once. */
 void sim_imds_lag(struct sim_imds *m, unsigned int lag_ms);
+/** sim_imds_hop_limit() - TTL of answers to token requests; 0 = the system's. */
+void sim_imds_hop_limit(struct sim_imds *m, unsigned int hops);
 /** sim_imds_hide() - paths that contain @part do not exist from now on. Return: 0, -ENOMEM, -ENOSPC. */
 int sim_imds_hide(struct sim_imds *m, const char *part);
 void sim_imds_unhide(struct sim_imds *m);

@@ -9,6 +9,7 @@
 #include "lib/base/parse.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <strings.h>
 #include <unistd.h>
@@ -20,7 +21,9 @@
 static struct {
 	enum vw_log_level level;
 	int fd;
-} log_to = {VW_LOG_INFO, STDERR_FILENO};
+	void (*hear)(void *arg, enum vw_log_level level, const char *line, size_t len);
+	void *arg;
+} log_to = {.level = VW_LOG_INFO, .fd = STDERR_FILENO};
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
@@ -46,6 +49,12 @@ int vw_log_level_parse(const char *text, enum vw_log_level *ret_level)
 void vw_log_fd_set(int fd)
 {
 	log_to.fd = fd;
+}
+
+void vw_log_hear(void (*fn)(void *arg, enum vw_log_level level, const char *line, size_t len), void *arg)
+{
+	log_to.arg = arg;
+	log_to.hear = fn;
 }
 
 /* Whether this call may speak; *ret_muted is how many before it, in an earlier second, did not. */
@@ -80,10 +89,11 @@ void vw_log_at(struct vw_log_site *site, enum vw_log_level level, const char *ms
 	char line[LINE_MAX_BYTES + 1];
 	size_t room = LINE_MAX_BYTES, len;
 	int saved = errno;
+	bool heard = log_to.hear && level <= VW_LOG_INFO;
 	unsigned int muted;
 	va_list ap;
 
-	if (level > log_to.level || !may_speak(site, &muted))
+	if ((level > log_to.level && !heard) || !may_speak(site, &muted))
 		return;
 	len = clamp(snprintf(line, room, "level=%s msg=\"%s\"", level_names[level], msg), room);
 	while (kvfmt && *kvfmt == ' ')
@@ -101,8 +111,11 @@ void vw_log_at(struct vw_log_site *site, enum vw_log_level level, const char *ms
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = ' ';
 	}
+	if (heard)
+		log_to.hear(log_to.arg, level, line, len);
 	line[len++] = '\n';
 	/* Nobody is left to hear that logging failed. */
-	(void)!write(log_to.fd, line, len);
+	if (level <= log_to.level)
+		(void)!write(log_to.fd, line, len);
 	errno = saved;
 }

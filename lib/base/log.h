@@ -1,6 +1,7 @@
 #pragma once
 
 #include <stdarg.h>
+#include <stddef.h>
 
 /**
  * DOC: logging
@@ -8,7 +9,7 @@
  * One line per event on stderr (or the fd set): `level=info msg="..." key=value ...`. error = gave up, warn =
  * survived (the text says "ignoring" or "retrying in"), info = a state change, debug = anything. Keys in use:
  * container_id pod ifname eni addr dur_ms err. Never log credentials, IMDS tokens or a whole stdin.
- * The level (and the fd) is the only global of the project that changes.
+ * The level (with the fd and the hearer) is the only global of the project that changes.
  */
 enum vw_log_level { VW_LOG_ERROR, VW_LOG_WARN, VW_LOG_INFO, VW_LOG_DEBUG };
 
@@ -20,6 +21,13 @@ int vw_log_level_parse(const char *text, enum vw_log_level *ret_level);
 
 /** vw_log_fd_set() - write to @fd (borrowed, default 2). */
 void vw_log_fd_set(int fd);
+
+/**
+ * vw_log_hear() - @fn hears each line up to VW_LOG_INFO as well, also those that the level drops. NULL: nobody any more.
+ * @fn:  called in the thread that logs, perhaps in several at once. @line: as it is written, without the newline; borrowed. Must not log.
+ * Set before there are threads, and taken away when there are none any more.
+ */
+void vw_log_hear(void (*fn)(void *arg, enum vw_log_level level, const char *line, size_t len), void *arg);
 
 /**
  * vw_log() - write one line. Keeps errno.

@@ -19,7 +19,7 @@
 static const char *const op_names[] = {
 	[VW_RPC_ADD] = "add",       [VW_RPC_DEL] = "del", [VW_RPC_CHECK] = "check",
 	[VW_RPC_STATUS] = "status", [VW_RPC_GC] = "gc",   [VW_RPC_INFO] = "info",
-	[VW_RPC_QUERY] = "query",
+	[VW_RPC_QUERY] = "query",   [VW_RPC_DRAIN] = "drain",
 };
 
 static const char *const attach_names[] = {[VW_ATTACH_CLSACT] = "clsact", [VW_ATTACH_TCX] = "tcx"};
@@ -174,6 +174,8 @@ int vw_rpc_req_encode(const struct vw_rpc_req *req, struct vw_buf *buf, struct v
 		failed |= vw_json_set_bool(j, "failed", true);
 	if (req->op == VW_RPC_GC)
 		failed |= set_valid(j, req);
+	if (req->off)
+		failed |= vw_json_set_bool(j, "off", true);
 	failed |= set_unless_empty(j, "what", req->what);
 	if (req->args)
 		failed |= vw_json_set(j, "args", vw_json_copy(req->args));
@@ -288,7 +290,8 @@ static int decode_fields(const struct vw_json *j, struct vw_rpc_req *req, struct
 	    get_text(j, "pod_uid", req->pod_uid, VW_ID_MAX, err) < 0 ||
 	    get_u32(j, "deadline_ms", INT_MAX, &req->deadline_ms, err) < 0 ||
 	    get_u32(j, "mtu", 65535, &req->mtu, err) < 0 || decode_attach(j, &req->own_attach, &req->attach, err) < 0 ||
-	    vw_json_get_bool(j, "failed", &req->failed, err) < 0 || decode_want(j, req, err) < 0)
+	    vw_json_get_bool(j, "failed", &req->failed, err) < 0 ||
+	    vw_json_get_bool(j, "off", &req->off, err) < 0 || decode_want(j, req, err) < 0)
 		return -err->eno;
 	if (req->op == VW_RPC_ADD || req->op == VW_RPC_DEL || req->op == VW_RPC_CHECK)
 		return key_is_sane(req->key.container_id, req->key.ifname, err);

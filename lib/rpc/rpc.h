@@ -32,7 +32,7 @@ struct vw_json;
 #define VW_QUERY_MAX 32         /* name of a query: with NUL */
 #define VW_RPC_LARGE_MAX (64 * 1024 * 1024) /* bytes of an answer that comes as a memfd */
 
-enum vw_rpc_op { VW_RPC_ADD, VW_RPC_DEL, VW_RPC_CHECK, VW_RPC_STATUS, VW_RPC_GC, VW_RPC_INFO, VW_RPC_QUERY };
+enum vw_rpc_op { VW_RPC_ADD, VW_RPC_DEL, VW_RPC_CHECK, VW_RPC_STATUS, VW_RPC_GC, VW_RPC_INFO, VW_RPC_QUERY, VW_RPC_DRAIN };
 
 /** struct vw_attach_key - one attachment: a container's one interface. */
 struct vw_attach_key {
@@ -64,6 +64,7 @@ enum vw_attach_mode { VW_ATTACH_CLSACT, VW_ATTACH_TCX };
  * @mtu, @attach: ADD: what the plugin's configuration says instead of the daemon's: 0 = nothing, @own_attach false = nothing.
  * @failed:      DEL: an ADD undoes itself (the address was never used: no cool-down).
  * @valid:       GC: attachments that live, @n_valid of them; NULL with @valid_unknown when the runtime sent none.
+ * @off:         DRAIN: no longer.
  * @what, @args: QUERY: what an operator asks ("policy-status") and an object with the particulars, or NULL. Encoding borrows
  *               @args; decoding makes the caller its owner (vw_rpc_req_done()).
  */
@@ -85,6 +86,7 @@ struct vw_rpc_req {
 	struct vw_attach_key *valid;
 	size_t n_valid;
 	bool valid_unknown;
+	bool off;
 	char what[VW_QUERY_MAX];
 	struct vw_json *args;
 };

@@ -33,6 +33,7 @@ def test_every_command_of_the_help_is_completed_and_no_other():
 
 def test_options_of_commands():
     assert offered("policy", "explain", "--") == {"--from", "--to", "--port", "--name"}
+    assert offered("drain", "") == {"--off", "--wait"} and offered("dump", "") == {"--output"}
     assert offered("--json", "pol") == {"policy"} and offered("--socket", "/x", "po") == {"pods", "pool", "policy"}
 
 

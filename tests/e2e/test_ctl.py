@@ -74,3 +74,35 @@ def test_no_daemon_and_wrong_words(lab, node):
     finally:
         lab.start_daemon(node.name)
         proc.wait_until(node.serves, "the daemon to serve")
+
+
+# objects whose members are names: what they hold is not of a fixed shape
+BY_NAME = {"restored", "objects", "drops", "events"}
+
+
+def members(value, found):
+    for v in value if isinstance(value, list) else value.values() if isinstance(value, dict) else ():
+        members(v, found)
+    if isinstance(value, dict):
+        for key, v in value.items():
+            found.add(key)
+            if key in BY_NAME and isinstance(v, dict):
+                found -= set(v)
+    return found
+
+
+def test_every_member_that_json_has_is_documented(node):
+    """docs/RPC.md names each, so that a script can rely on it."""
+    documented = set(re.findall(r"`(\w+)`", (proc.TOP / "docs/RPC.md").read_text()))
+    pod, missing = node.pod(), set()
+    address = pod.add().address
+    for words in (["status"], ["explain", "pod", address], ["pool", "plan"], ["doctor"], ["drain", "--off"], ["policy", "status"],
+                  ["policy", "explain", "--from", address, "--to", "192.0.2.1"]):
+        done = node.run(proc.BIN / "vpcwirectl", "--socket", node.socket, "--json", *words, check=False)
+        assert done.returncode in (0, 4), (words, done.stderr)
+        missing |= members(json.loads(done.stdout), set()) - documented
+    for line in ctl(node, "--json", "events").splitlines():
+        missing |= set(json.loads(line)) - documented
+    assert not missing
+    pod.delete()
+    pod.remove()

@@ -86,3 +86,5 @@ test_np_ct_LIBS := np net base
 test_steady_LIBS := $(test_model_LIBS)
 test_steady_SRCS := $(test_model_SRCS)
 test_steady_LDFLAGS := $(test_model_LDFLAGS)
+test_redact_LIBS := base
+test_redact_SRCS := cli/redact.c

@@ -1,6 +1,7 @@
 /* Log lines: shape, level, one line whatever the text holds, the mute of a noisy call site, errno kept. */
 #include "lib/base/cleanup.h"
 #include "lib/base/log.h"
+#include "lib/base/parse.h"
 #include "tests/unit/cm.h"
 
 #include <fcntl.h>
@@ -72,6 +73,31 @@ static void levels(void **state)
 	assert_int_equal(level, VW_LOG_WARN);
 }
 
+static void note_line(void *arg, enum vw_log_level level, const char *line, size_t len)
+{
+	(void)!vw_fmt(arg, 200, "%d:%.*s", (int)level, (int)len, line);
+}
+
+static void a_hearer_hears_what_the_level_drops(void **state)
+{
+	struct tap *t = *state;
+	char heard[200] = "";
+
+	vw_log_level_set(VW_LOG_ERROR);
+	vw_log_hear(note_line, heard);
+	vw_info("grown", "eni=%s", "eni-1\n");
+	assert_string_equal(heard, "2:level=info msg=\"grown\" eni=eni-1 ");
+	assert_string_equal(drain(t), "");
+	vw_debug("detail");
+	assert_string_equal(heard, "2:level=info msg=\"grown\" eni=eni-1 ");
+	vw_error("bad");
+	assert_string_equal(heard, "0:level=error msg=\"bad\"");
+	assert_string_equal(drain(t), "level=error msg=\"bad\"\n");
+	vw_log_hear(NULL, NULL);
+	vw_info("gone");
+	assert_string_equal(heard, "0:level=error msg=\"bad\"");
+}
+
 static void foreign_text_stays_on_its_line(void **state)
 {
 	struct tap *t = *state;
@@ -118,6 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		test(shape),
 		test(levels),
+		test(a_hearer_hears_what_the_level_drops),
 		test(foreign_text_stays_on_its_line),
 		test(noisy_site_is_muted_and_says_so),
 	};

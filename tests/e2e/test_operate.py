@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: Apache-2.0
+"""vpcwirectl doctor, events, drain, dump."""
+import io
+import json
+import re
+import subprocess
+import tarfile
+
+import pytest
+
+from tests.e2e.test_ctl import ctl, settled
+from tests.harness import cni, proc
+from tests.harness.policy import Policies
+
+LAB = {"instance_type": "m5.large", "config": {"imds_hop_limit": 1}, "daemon_config": {"warm_ip_target": 2, "drift_repair": False}}
+CONFLISTS = "/etc/cni/net.d"
+OURS = '{"cniVersion": "1.0.0", "name": "vpcwire", "plugins": [{"type": "vpcwire"}]}'
+ACTIONS = {a.removeprefix("ec2:") for s in json.loads((proc.TOP / "deploy/iam/policy.json").read_text())["Statement"] for a in s["Action"]}
+
+
+def doctor(node, ok=4):
+    return json.loads(ctl(node, "--json", "doctor", ok=ok))["checks"]
+
+
+def bad(node):
+    """-> {part: [(what, todo)]}"""
+    found = {}
+    for c in doctor(node):
+        if not c["ok"]:
+            found.setdefault(c["part"], []).append((c["what"], c["todo"]))
+    return found
+
+
+@pytest.fixture(name="clean")
+def _clean(node):
+    """A node on which doctor has nothing to say: its own /etc/cni/net.d with our conflist alone."""
+    settled(node)
+    node.run("sh", "-ec", f"mkdir -p {CONFLISTS}; mountpoint -q {CONFLISTS} || mount -t tmpfs tmpfs {CONFLISTS}; rm -f {CONFLISTS}/*; "
+             f"cat > {CONFLISTS}/10-vpcwire.conflist", input=OURS)
+    return node
+
+
+def test_a_healthy_node(clean):
+    checks = doctor(clean, ok=0)
+    assert all(c["ok"] and "todo" not in c for c in checks)
+    named = {c["what"].removeprefix("ec2:") for c in checks if c["part"] == "permission"}
+    assert named == ACTIONS - {"AssignIpv6Addresses", "UnassignIpv6Addresses"}
+    assert {"kernel", "bpffs", "conflist", "other CNIs", "aws-node", "daemon", "subnets", "manifests", "capabilities", "mtu", "metadata",
+            "credentials", "clock"} <= {c["part"] for c in checks}
+    assert ctl(clean, "doctor").endswith(f"0 of {len(checks)} want attention\n")
+
+
+def test_asking_for_permissions_changes_nothing(clean, lab):
+    def held():
+        return sorted((e["NetworkInterfaceId"], len(e["PrivateIpAddresses"]), sorted(t["Key"] for t in e["TagSet"]))
+                      for e in clean.ec2("describe-network-interfaces")["NetworkInterfaces"])
+    before, errors = held(), lab.control("counters")["counters"].get("CreateNetworkInterface", {}).get("errors", {})
+    doctor(clean, ok=0)
+    assert held() == before
+    after = lab.control("counters")["counters"]["CreateNetworkInterface"]["errors"]
+    assert after.get("DryRunOperation", 0) == errors.get("DryRunOperation", 0) + 1
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS - {"AssignIpv6Addresses", "UnassignIpv6Addresses"}))
+def test_each_missing_permission_is_named(clean, lab, action):
+    lab.fault(action, "UnauthorizedOperation")
+    try:
+        assert bad(clean) == {"permission": [(f"ec2:{action} is missing", "add it to the role; deploy/iam/policy.json has all that are needed")]}
+    finally:
+        lab.clear_faults()
+
+
+def test_the_role_of_the_simulator_refuses_dry_runs_as_well(make_lab):
+    """As EC2: the permission is looked at before DryRun."""
+    node = make_lab(config={"roles": [{"name": "vpcwire-node", "deny": ["CreateTags"]}]}, daemon_config={"warm_ip_target": 1}).nodes[0]
+    proc.wait_until(node.serves, "the daemon to serve")
+    assert [w for w, _ in bad(node)["permission"]] == ["ec2:CreateTags is missing"]
+
+
+def test_the_hop_limit_is_found_out(clean, make_lab):
+    assert "hop limit 1: pods cannot reach it" in next(c["what"] for c in doctor(clean, ok=0) if c["part"] == "metadata")
+    other = make_lab(config={"imds_hop_limit": 2}).nodes[0]
+    proc.wait_until(other.serves, "the daemon to serve")
+    assert "hop limit 2 or more: pods can reach it" in next(c["what"] for c in json.loads(
+        other.run(proc.BIN / "vpcwirectl", "--socket", other.socket, "--json", "doctor", check=False).stdout)["checks"] if c["part"] == "metadata")
+
+
+def test_metadata_that_does_not_answer(clean, lab):
+    lab.fault("IMDSToken", kind="hang")
+    try:
+        assert "http-put-response-hop-limit 2" in bad(clean)["metadata"][0][1]
+    finally:
+        lab.clear_faults()
+
+
+def test_conflicts_on_the_node_are_named(clean):
+    cases = [
+        (f"echo '{{\"name\":\"x\",\"type\":\"bridge\"}}' > {CONFLISTS}/05-x.conf", f"rm {CONFLISTS}/05-x.conf", "conflist",
+         f"{CONFLISTS}/05-x.conf comes first and is not vpcwire's"),
+        (f"mv {CONFLISTS}/10-vpcwire.conflist /tmp/kept.$$; echo /tmp/kept.$$ > /tmp/kept", f"mv $(cat /tmp/kept) {CONFLISTS}/10-vpcwire.conflist",
+         "conflist", f"{CONFLISTS} has no CNI configuration"),
+        ("ip link add flannel.1 type veth peer name other1", "ip link del flannel.1", "other CNIs", "interface flannel.1 is Flannel's"),
+        ("ip rule add pref 1536 from 10.0.0.99 lookup 2", "ip rule del pref 1536", "aws-node", "1 rules at 512 or 1536 are not vpcwire's"),
+        ("mkdir -p /run/systemd/netif; touch /run/systemd/netif/state", "rm -r /run/systemd/netif", "systemd-networkd",
+         "runs, and removes routes and rules that are not its own"),
+        ("ip rule del pref 512", "ip rule add pref 512 lookup 22103 protocol 86", "kernel", "rule 512: lookup 22103 is missing"),
+        ("ip link set dev eth0 mtu 1400", "ip link set dev eth0 mtu 9001", "mtu", "eth0 has an MTU of 1400, pods have 9001"),
+    ]
+    for breaks, mends, part, what in cases:
+        clean.run("sh", "-ec", breaks)
+        try:
+            found = bad(clean)
+            assert what in [w for w, _ in found[part]] and all(todo for _, todo in found[part]), (breaks, found)
+        finally:
+            clean.run("sh", "-ec", mends)
+        assert all(c["ok"] for c in doctor(clean, ok=0)), breaks
+
+
+def test_doctor_without_a_daemon_looks_all_the_same(clean, lab):
+    lab.stop_daemon(clean.name)
+    try:
+        checks = doctor(clean, ok=3)
+        assert [c["part"] for c in checks if not c["ok"]] == ["daemon"] and {"kernel", "conflist"} <= {c["part"] for c in checks}
+    finally:
+        lab.start_daemon(clean.name)
+        proc.wait_until(clean.serves, "the daemon to serve")
+
+
+# --- events
+
+def followed(node, *words):
+    argv = node.argv(proc.BIN / "vpcwirectl", "--socket", node.socket, *words)
+    return subprocess.Popen(argv, env=node.env(), stdout=subprocess.PIPE, text=True)
+
+
+def test_events_are_followed_as_they_happen(node, lab):
+    child = followed(node, "--json", "events", "-f")
+    try:
+        first = json.loads(child.stdout.readline())
+        assert first["seq"] == 1 and set(first) == {"seq", "ts", "kind", "text"} and re.fullmatch(r"[\d-]+T[\d:]+\.\d{3}Z", first["ts"])
+        node.run("sh", "-ec", f"echo '{{' > {node.run_dir}/x; kill -HUP {node.daemon_pid()}")
+        seen = [first]
+        while "configuration reloaded" not in seen[-1]["text"]:
+            seen.append(json.loads(child.stdout.readline()))
+        assert [e["seq"] for e in seen] == list(range(1, len(seen) + 1)) and seen[-1]["kind"] == "info"
+        lab.stop_daemon(node.name)
+        child.stdout.read()
+        assert child.wait(20) in (1, 3), "a daemon that ends ends the story"
+    finally:
+        child.kill()
+        child.wait()
+        lab.start_daemon(node.name)
+        proc.wait_until(node.serves, "the daemon to serve")
+
+
+def test_a_denied_connection_is_an_event_and_is_counted_once(node):
+    folder, (a, b) = Policies(node), node.pods(2)
+    for pod in (a, b):
+        pod.address = pod.add().address
+    folder.put("shut.json", {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "shut", "namespace": "default"},
+                             "spec": {"podSelector": {"matchLabels": {"app": "b"}}, "policyTypes": ["Ingress"]}},
+               {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": b.name, "namespace": "default", "labels": {"app": "b"}}})
+    a.run("timeout", "1", "nc", "-z", "-w", "1", b.address, "81", check=False)
+
+    def denied():
+        flows = node.rpc("query", what="denied")["result"]["flows"]
+        return [f for f in flows if f.get("pod") == f"default/{b.name}"]
+    flow = proc.wait_until(denied, "the denied connection to be known")[0]
+    assert flow["policy"] == "default/shut" and flow["dir"] == "ingress" and flow["dport"] == 81 and flow["address"] == a.address
+    assert len(denied()) == 1 and flow["count"] >= 1
+    events = [json.loads(line) for line in ctl(node, "--json", "events").splitlines()]
+    assert any(e["kind"] == "denied" and 'policy="default/shut"' in e["text"] for e in events)
+    folder.take("shut.json")
+    for pod in (a, b):
+        pod.delete()
+        pod.remove()
+
+
+# --- drain
+
+def test_a_drained_node_takes_no_pods_and_gives_all_back(make_lab):
+    lab = make_lab(daemon_config={"warm_ip_target": 12, "ip_cooldown_s": 0})
+    node = lab.nodes[0]
+    proc.wait_until(lambda: node.info()["pool"]["available"] == 12 and len(node.info()["enis"]) == 2, "a second ENI")
+    stays, late = node.pods(2)
+    address = stays.add().address
+    said = json.loads(ctl(node, "--json", "drain"))
+    assert said["draining"] is True and said["n_pods"] == 1 and said["empty"] is False
+    with pytest.raises(cni.CniError) as refused:
+        late.add()
+    assert refused.value.code == 11 and "this node is being drained and takes no new pods" in refused.value.msg
+    assert node.rpc("status")["cni"] == 50
+    assert ctl(node, "--timeout", "1", "drain", "--wait", ok=4).startswith("draining: 1 pods")
+    assert stays.pings(node.facts["address"]), "who is there keeps what it has"
+    lab.kill_daemon(node.name)
+    lab.start_daemon(node.name)
+    proc.wait_until(node.serves, "the daemon to serve")
+    assert node.info()["draining"] is True, "it outlives the daemon"
+    stays.delete()
+    assert ctl(node, "--timeout", "25", "drain", "--wait") == "draining: 0 pods, 0 addresses, 1 ENIs\n"
+    held = node.ec2("describe-network-interfaces")["NetworkInterfaces"]
+    assert [len(e["PrivateIpAddresses"]) for e in held] == [1], (address, held)
+    assert json.loads(ctl(node, "--json", "drain", "--off"))["draining"] is False
+    late.add()
+    late.delete()
+    for pod in (stays, late):
+        pod.remove()
+
+
+def test_words_that_are_wrong(node):
+    for words in (["drain", "--off", "--wait"], ["drain", "x"], ["events", "x"], ["dump", "x"], ["doctor", "x"], ["drain", "--of"]):
+        ctl(node, *words, ok=2 if words[1] != "--of" else 0)
+
+
+# --- dump
+
+CANARIES = ["AKIAIOSFODNN7CANARY1", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYCANARYKEY1", "hunter2canary"]
+
+
+def test_the_archive_has_it_all_but_secrets(node, make_lab, tmp_path):
+    secret = {"Team": CANARIES[0], "db_password": CANARIES[2], "note": CANARIES[1]}
+    node = make_lab(daemon_config={"warm_ip_target": 1, "additional_eni_tags": secret}).nodes[0]
+    proc.wait_until(node.serves, "the daemon to serve")
+    pod = node.pod()
+    address = pod.add().address
+    path = f"{node.run_dir}/dump.tar.gz"
+    assert ctl(node, "dump", "--output", path).strip() == path
+    raw = subprocess.run(node.argv("cat", path), env=node.env(), capture_output=True, check=True, timeout=30).stdout
+    assert node.run("stat", "-c", "%a", path).stdout.strip() == "600"
+    listed = subprocess.run(["tar", "-tzf", "-"], input=raw, capture_output=True, check=True, timeout=30).stdout.decode().split()
+    files = {}
+    with tarfile.open(fileobj=io.BytesIO(raw), mode="r:gz") as tar:
+        for member in tar.getmembers():
+            assert member.isfile() and not member.name.startswith(("/", "..")) and member.mode == 0o644
+            files[member.name] = tar.extractfile(member).read().decode()
+    assert set(listed) == set(files)
+    assert {"README", "vpcwired.json", "daemon/node.json", "daemon/doctor.json", "daemon/events.json", "daemon/metrics.txt", "daemon/pool-plan.json",
+            "daemon/policy-status.json", "node/rule.txt", "node/nft.txt", "node/route.txt", "node/look.json"} <= set(files)
+    assert not [n for n in files if n.endswith(".error")], files
+    assert json.loads(files["daemon/node.json"])["pods"][0]["address"] == address and f"{address} dev eni" in files["node/route.txt"]
+    assert "table ip vpcwire" in files["node/nft.txt"] and "awscni_eni_max 3" in files["daemon/metrics.txt"]
+    assert json.loads(files["vpcwired.json"])["warm_ip_target"] == 1, "still JSON"
+    for name, text in files.items():
+        assert not [c for c in CANARIES if c in text], name
+    assert files["vpcwired.json"].count("(removed)") == 3
+
+
+def test_an_archive_that_cannot_be_written_leaves_nothing(node):
+    ctl(node, "dump", "--output", "/nonexistent/x.tar.gz", ok=1)
+    node.run("sh", "-ec", f"mkdir -p {node.run_dir}/full; mount -t tmpfs -o size=4k tmpfs {node.run_dir}/full")
+    ctl(node, "dump", "--output", f"{node.run_dir}/full/x.tar.gz", ok=1)
+    assert node.run("ls", f"{node.run_dir}/full").stdout == ""
+    node.run("umount", f"{node.run_dir}/full")
