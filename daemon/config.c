@@ -181,6 +181,10 @@ static const struct setting settings[] = {
 	  "Where Prometheus reads /metrics: an address and a port, or unix:/path. None = nowhere." },
 	{ "disable_metrics", "DISABLE_METRICS", NULL, K_BOOL, AT(disable_metrics), "false", 0, 0, NULL,
 	  "Serve no metrics." },
+	{ "introspection_address", "INTROSPECTION_BIND_ADDRESS", NULL, K_TEXT, AT(introspection_address), "127.0.0.1:61679", 0, 0, NULL,
+	  "Where the node's page is, and aws-node's introspection paths: an address and a port, or unix:/path. None = nowhere." },
+	{ "disable_introspection", "DISABLE_INTROSPECTION", NULL, K_BOOL, AT(disable_introspection), "false", 0, 0, NULL,
+	  "Serve no page." },
 	{ "region", "AWS_REGION", "AWS_DEFAULT_REGION", K_TEXT, AT(region), "", 0, 0, NULL,
 	  "Region of the EC2 endpoint. None = what instance metadata says." },
 	{ "endpoint_ec2", "AWS_ENDPOINT_URL_EC2", "AWS_EC2_ENDPOINT", K_TEXT, AT(endpoint_ec2), "", 0, 0, NULL,
@@ -634,6 +638,7 @@ static int finish(struct vwired_config *c, struct vw_err *err)
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "policy_log '%.64s' must be an absolute path", c->policy_log);
 	if (check_endpoint("endpoint_ec2", c->endpoint_ec2, err) < 0 ||
 	    check_listen("metrics_address", c->metrics_address, err) < 0 ||
+	    check_listen("introspection_address", c->introspection_address, err) < 0 ||
 	    check_endpoint("endpoint_imds", c->endpoint_imds, err) < 0 ||
 	    check_endpoint("endpoint_sts", c->endpoint_sts, err) < 0)
 		return -EINVAL;

@@ -112,6 +112,8 @@ struct vwired_config {
 
 	char metrics_address[128];
 	bool disable_metrics;
+	char introspection_address[128];
+	bool disable_introspection;
 
 	char region[40];
 	char endpoint_ec2[256], endpoint_imds[256], endpoint_sts[256];

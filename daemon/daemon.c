@@ -17,6 +17,7 @@
 #include "daemon/hostnet.h"
 #include "daemon/loop.h"
 #include "daemon/monitor.h"
+#include "daemon/page.h"
 #include "daemon/placement.h"
 #include "daemon/policy.h"
 #include "daemon/programs.h"
@@ -285,6 +286,7 @@ void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)
 	policy_config_changed(d, old);
 	sgp_config_changed(d);
 	metrics_config_changed(d, old);
+	page_config_changed(d, old);
 	drift_config_changed(d);
 	vwired_config_free(old);
 	vw_info("configuration reloaded", "file=%s", d->config_path);
@@ -589,6 +591,7 @@ int daemon_run(struct daemon *d, struct vw_err *err)
 	discover_start(d);
 	daemon_pool_changed(d);
 	metrics_listen(d);
+	page_listen(d);
 	return loop_run(d->loop, err);
 }
 
@@ -602,6 +605,7 @@ void daemon_free(struct daemon *d)
 	rpc_server_free(d->server);
 	monitor_free(d->monitor);
 	metrics_close(d);
+	page_close(d);
 	drift_free(d->drift);
 	/* ends jobs under way; their results still find the store and the pool */
 	loop_free(d->loop);

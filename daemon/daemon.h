@@ -79,7 +79,8 @@ struct daemon {
 	struct sweep *sweep;
 	struct monitor *monitor;
 	struct metrics metrics;
-	struct httpd *httpd;
+	struct httpd *httpd;            /* metrics */
+	struct httpd *page;
 	struct drift *drift;
 	struct events *events;          /* NULL: nobody keeps any */
 	struct denied *denied;          /* likewise */

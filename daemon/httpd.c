@@ -26,6 +26,7 @@
 #define MAX_CONNECTIONS 16
 #define BODY_MAX (8u * 1024 * 1024)
 #define UNIX_PREFIX "unix:"
+#define POLICY "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 struct httpd {
 	struct loop *loop;
@@ -177,6 +178,9 @@ static enum MHD_Result reply(struct MHD_Connection *conn, unsigned int status, c
 		return MHD_NO;
 	MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
 	MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
+	MHD_add_response_header(r, "Content-Security-Policy", POLICY);
+	MHD_add_response_header(r, "Cross-Origin-Resource-Policy", "same-origin");
+	MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
 	MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
 	if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
 		MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
@@ -196,6 +200,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 	struct httpd *h = cls;
 	vw_auto_buf struct vw_buf body = VW_BUF_INIT_MAX(BODY_MAX);
 	struct vw_err err;
+	int r;
 
 	/* called once after the headers, where a body would still come, and once more for the answer */
 	if (!*seen) {
@@ -213,7 +218,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *conn, const 
 	for (size_t i = 0; i < h->n; i++) {
 		if (strcmp(url, h->pages[i].path))
 			continue;
-		if (h->pages[i].print(h->arg, &body, &err) < 0 || vw_buf_err(&body) < 0)
+		r = h->pages[i].print(h->arg, &body, &err);
+		if (r == -ENOENT)
+			return reply_text(conn, MHD_HTTP_NOT_FOUND, err.msg);
+		if (r < 0 || vw_buf_err(&body) < 0)
 			return reply_text(conn, MHD_HTTP_INTERNAL_SERVER_ERROR, "no memory\n");
 		return reply(conn, MHD_HTTP_OK, h->pages[i].type, vw_buf_str(&body), body.len);
 	}

@@ -16,7 +16,10 @@ struct vw_err;
  */
 struct httpd;
 
-/** struct httpd_page - @type: Content-Type. @print: appends the body. A sour buffer or an error answers 500. */
+/**
+ * struct httpd_page - @type: Content-Type. @print: appends the body. -ENOENT answers 404 with the error's text, a sour buffer or another
+ * error 500. A browser lets a page load style and script from here, ask here, and nothing else: no script inside HTML, no frames, no forms.
+ */
 struct httpd_page {
 	const char *path;
 	const char *type;

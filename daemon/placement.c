@@ -45,6 +45,15 @@ const struct place *placement(const struct daemon *d)
 	return &d->placement->place;
 }
 
+const char *placement_eni_config(const struct daemon *d)
+{
+	const struct manifest_eniconfig *c;
+	struct vw_err err;
+
+	c = d->cfg->custom_networking ? manifests_eniconfig(&d->placement->manifests, &err) : NULL;
+	return c ? c->name : NULL;
+}
+
 static void say_once(struct placement *p, const char *what, const struct vw_err *why)
 {
 	if (!strcmp(p->said, why->msg))

@@ -23,6 +23,9 @@ void placement_free(struct placement *p);
 /** placement() - the present choice. */
 const struct place *placement(const struct daemon *d);
 
+/** placement_eni_config() - the name of the ENIConfig that new ENIs are made by; NULL: none (no custom networking, or it is not there). */
+const char *placement_eni_config(const struct daemon *d);
+
 /** placement_wants_subnets() - the next survey should ask for the subnets. */
 bool placement_wants_subnets(const struct daemon *d);
 /** placement_surveyed() - take in a survey; the node's identity has been taken already. */

@@ -8,4 +8,6 @@ INSTALL_FILES += $(foreach f,$(wildcard docs/man/*.8),$f:$(MANDIR)/man8) \
 	deploy/bash-completion/vpcwirectl:$(COMPDIR) \
 	deploy/systemd/vpcwired.service:$(UNITDIR) \
 	deploy/cni/10-vpcwire.conflist:$(DOCDIR)/examples \
-	deploy/iam/policy.json:$(DOCDIR)/examples
+	deploy/iam/policy.json:$(DOCDIR)/examples \
+	deploy/prometheus/alerts.yaml:$(DOCDIR)/examples \
+	deploy/grafana/vpcwire.json:$(DOCDIR)/examples

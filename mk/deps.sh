@@ -8,12 +8,12 @@ build="gcc libc6-dev make pkg-config clang llvm bpftool linux-libc-dev libbpf-de
 libnftables-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libxml2-dev libsqlite3-dev libmicrohttpd-dev libarchive-dev libseccomp-dev nettle-dev
 uthash-dev libyaml-dev"
 tests="libcmocka-dev libclang-rt-14-dev python3 python3-pytest python3-boto3 python3-prometheus-client awscli containerd runc podman busybox-static
-containernetworking-plugins python3-grpcio python3-protobuf protobuf-compiler strace valgrind nftables iptables conntrack iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
+containernetworking-plugins python3-grpcio python3-protobuf protobuf-compiler strace valgrind nftables iptables conntrack chromium prometheus bash iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
 
 elsewhere()
 {
 	missing=
-	for cmd in gcc make pkg-config clang bpftool python3 aws containerd runc ctr podman busybox strace valgrind nft ip ping nc curl; do
+	for cmd in gcc make pkg-config clang bpftool python3 aws containerd runc ctr podman busybox strace valgrind nft ip ping nc curl chromium promtool; do
 		PATH="$PATH:/usr/sbin:/sbin" command -v "$cmd" >/dev/null 2>&1 || missing="$missing $cmd"
 	done
 	for pc in libbpf libmnl libnl-3.0 libnl-route-3.0 libnftables jansson libuv libcurl libxml-2.0 sqlite3 libmicrohttpd libarchive libseccomp nettle \
@@ -48,6 +48,12 @@ echo "deps: installing $missing"
 export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
+# Services that come with a tool (prometheus has promtool) are not to be started.
+if [ ! -e /usr/sbin/policy-rc.d ]; then
+	trap 'rm -f "$log" /usr/sbin/policy-rc.d' EXIT
+	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+	chmod 755 /usr/sbin/policy-rc.d
+fi
 # The package lists of a new machine may be empty or old: refresh them before the first install.
 if ! { apt-get update && apt-get install -y --no-install-recommends $missing; } >"$log" 2>&1; then
 	tail -n 30 "$log" >&2

@@ -113,6 +113,13 @@ def version_ms(node):
     return (time.monotonic_ns() - start) / 1e6
 
 
+def status_ms(node, *words, runs=20):
+    """Milliseconds from exec to exit of vpcwirectl, the mean of `runs` one after the other."""
+    script = 'date +%s%N; for i in $(seq "$1"); do "$2" --socket "$3" "$4" >/dev/null || exit 1; done; date +%s%N'
+    began, ended = node.run("sh", "-c", script, "-", runs, proc.BIN / "vpcwirectl", node.socket, *words).stdout.split()
+    return (int(ended) - int(began)) / 1e6 / runs
+
+
 def full_node_rows(rounds=5):
     with Lab(**NODE) as lab:
         node = lab.nodes[0]
@@ -122,7 +129,9 @@ def full_node_rows(rounds=5):
         times = [sorted(t) for t in zip(*[restart_ms(node) for _ in range(rounds)])]
         floor = sorted(version_ms(node) for _ in range(rounds))
         rest = at_rest(node, node.daemon_pid())
-    return [row(f"restart with {PODS} pods: start to first ADD, median", "ms", round(times[0][rounds // 2], 1),
+        status = sorted((status_ms(node, "status"), status_ms(node, "--version")) for _ in range(rounds))[rounds // 2]
+    return [row(f"vpcwirectl status with {PODS} pods, exec to exit", "ms", round(status[0], 2), floor=round(status[1], 2)),
+            row(f"restart with {PODS} pods: start to first ADD, median", "ms", round(times[0][rounds // 2], 1),
                 floor=round(floor[rounds // 2], 1)),
             row(f"restart with {PODS} pods: start to first ADD, worst", "ms", round(times[0][-1], 1), floor=round(floor[-1], 1)),
             row(f"restart with {PODS} pods: processor time, median", "ms", round(times[1][rounds // 2], 1)),

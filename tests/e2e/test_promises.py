@@ -123,3 +123,33 @@ def test_the_daemon_keeps_no_descriptor_of_a_pod(node):
         for pod in pods:
             pod.delete()
     proc.wait_until(lambda: open_files() == before, lambda: f"the same open files\n{before}\n{open_files()}")
+
+
+@pytest.mark.limit(120)
+def test_status_costs_the_same_with_many_pods(node):
+    """One connection, one question, and as many questions to the kernel, whatever the number of pods (a time is measured in the bench)."""
+    ctl = (proc.BIN / "vpcwirectl", "--socket", node.socket, "status")
+    daemon = node.daemon_pid()
+
+    def asked(name):
+        path, words = trace.of_plugin(node, f"status-{name}")
+        with trace.Attached(node, daemon, path.with_name(f"daemon-status-{name}.strace")) as attached:
+            said = node.run(*words, *ctl).stdout
+        seen = trace.Trace(path)
+        assert len([l for l in seen.lines if "connect(" in l]) == 1 and len(seen.execs()) == 1 and not seen.forks()
+        return said, sorted((m.type, m.is_dump()) for m in attached.trace().route_messages())
+
+    proc.wait_until(lambda: len(audit.pod_objects(node)) == 2 * node.info()["n_pods"], "what earlier tests left to be reaped")
+    few = node.info()["n_pods"]
+    said, with_few = asked("few")
+    assert f"{few} pods; " in said and with_few
+    pods = node.pods(60)
+    for pod in pods:
+        pod.add()
+    proc.wait_until(lambda: not node.info()["pool"]["actions_under_way"], "no change at EC2 under way")
+    said, with_many = asked("many")
+    assert f"{few + 60} pods; " in said
+    assert with_many == with_few
+    for pod in pods:
+        pod.delete()
+        pod.remove()

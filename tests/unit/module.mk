@@ -88,3 +88,4 @@ test_steady_SRCS := $(test_model_SRCS)
 test_steady_LDFLAGS := $(test_model_LDFLAGS)
 test_redact_LIBS := base
 test_redact_SRCS := cli/redact.c
+test_html_LIBS := daemon base
