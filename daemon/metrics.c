@@ -5,8 +5,10 @@
 #include "daemon/drift.h"
 #include "daemon/ec2.h"
 #include "daemon/grow.h"
+#include "daemon/grow_state.h"
 #include "daemon/httpd.h"
 #include "daemon/policy.h"
+#include "ipam/planner.h"
 #include "ipam/pool.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
@@ -229,6 +231,36 @@ static void print_ec2(struct daemon *d, struct vw_buf *b)
 	}
 }
 
+/* --- the planner */
+
+static void print_planner(const struct daemon *d, struct vw_buf *b)
+{
+	static const char under_way[] = "vpcwire_planner_actions_under_way", held[] = "vpcwire_planner_held_up";
+	uint64_t now = vw_mono_ms();
+	struct grow_input in;
+
+	grow_input(d, &in);
+	family(b, under_way, "gauge", "Changes at EC2 under way, by what the planner asked for.");
+	for (enum ipam_act act = 0; act < IPAM_ACT_COUNT_; act++) {
+		uint64_t n = 0;
+
+		for (size_t i = 0; i < in.in.n_inflight; i++)
+			n += in.in.inflight[i].act == act;
+		labelled(b, under_way, "action", ipam_act_str(act), n);
+	}
+	family(b, held, "gauge", "1 for each kind of change that is not tried for now, with why (throttled, denied, ...).");
+	for (enum ipam_act act = 0; act < IPAM_ACT_COUNT_; act++) {
+		const struct ipam_why *why = &in.in.blocks[act];
+
+		if (why->cause == IPAM_CAUSE_NONE || why->until_ms <= now)
+			continue;
+		vw_buf_puts(b, held);
+		label(b, "{", "action", ipam_act_str(act));
+		label(b, ",", "cause", ipam_cause_str(why->cause));
+		vw_buf_puts(b, "} 1\n");
+	}
+}
+
 /* --- what others took away */
 
 static void print_drift(const struct daemon *d, struct vw_buf *b)
@@ -240,6 +272,16 @@ static void print_drift(const struct daemon *d, struct vw_buf *b)
 }
 
 /* --- network policy */
+
+static void print_denial(const struct policy_denial *x, void *buf)
+{
+	vw_buf_puts(buf, "vpcwire_policy_denied_packets_total");
+	label(buf, "{", "kind", x->kind);
+	label(buf, ",", "policy", x->policy);
+	label(buf, ",", "rule", x->rule);
+	label(buf, ",", "dir", x->dir);
+	vw_buf_printf(buf, "} %" PRIu64 "\n", x->packets);
+}
 
 static void print_policy(struct daemon *d, struct vw_buf *b)
 {
@@ -266,6 +308,8 @@ static void print_policy(struct daemon *d, struct vw_buf *b)
 	for (unsigned int i = 0; i < NP_STAT_MAX; i++)
 		if (f->stat_name[i])
 			labelled(b, "vpcwire_policy_events_total", "event", f->stat_name[i], f->stats[i]);
+	family(b, "vpcwire_policy_denied_packets_total", "counter", "Packets that a policy denied: by a rule, or, without one, because nothing allows them.");
+	policy_denials(d, print_denial, b);
 	free(f);
 }
 
@@ -283,6 +327,7 @@ static int print_page(void *daemon, struct vw_buf *b, struct vw_err *err)
 	print_requests(d, b);
 	print_pool(d, b);
 	print_ec2(d, b);
+	print_planner(d, b);
 	print_drift(d, b);
 	print_policy(d, b);
 	return vw_buf_err(b) < 0 ? vw_err_set(err, ENOMEM, 0, "no memory for the metrics") : 0;

@@ -58,6 +58,13 @@ struct policy_figures {
 	const char *drop_name[NP_DROP_MAX], *stat_name[NP_STAT_MAX];
 	uint64_t drops[NP_DROP_MAX], stats[NP_STAT_MAX];
 };
+/** struct policy_denial - packets that a rule, or (with an empty @rule) the isolation by a policy, has denied. Strings are the image's. */
+struct policy_denial {
+	const char *kind, *policy, *rule, *dir;
+	uint64_t packets;
+};
+/** policy_denials() - calls @fn for each that has denied any; the strings live until the next change of policy. */
+void policy_denials(struct daemon *d, void (*fn)(const struct policy_denial *x, void *arg), void *arg);
 /** policy_figures_new() - Return: NULL when out of memory; end with free(). */
 struct policy_figures *policy_figures_new(struct daemon *d);
 

@@ -172,6 +172,20 @@ static int put_counters(struct vw_json *root, struct policy *p)
 	return set_new(root, "events", stats, failed);
 }
 
+void policy_denials(struct daemon *d, void (*fn)(const struct policy_denial *x, void *arg), void *arg)
+{
+	const struct np_image *image = d->policy->image;
+
+	for (unsigned int i = 1; image && i < image->n_rule; i++) {
+		const struct np_rule *r = &image->rule[i];
+		struct np_count c = { 0 };
+
+		if (!r->key || r->action != NP_DENY || np_rule_count(d->np, i, &c) < 0 || !c.pkts)
+			continue;
+		fn(&(struct policy_denial){ r->kind, r->policy, r->path, r->dir == NP_EGRESS ? "egress" : "ingress", c.pkts }, arg);
+	}
+}
+
 static int put_rules(struct vw_json *root, const struct policy *p)
 {
 	struct vw_json *rules = vw_json_new_array();

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from tests.e2e.test_ctl import ctl, settled
+from tests.e2e.test_metrics import scrape, value
 from tests.harness import proc
 from tests.harness.policy import Policies
 
@@ -129,5 +130,8 @@ def test_a_plan_that_is_held_up_says_what_would_be_asked_and_why_not(make_lab):
     plan = json.loads(ctl(node, "--json", "pool", "plan", ok=4))
     assert plan["unmet"] == plan["short"] == 2
     assert {(h["action"], h["cause"]) for h in plan["held_up"]} == {("assign-addrs", "denied"), ("create-eni", "denied")}
+    page = scrape(node)
+    assert value(page, "vpcwire_planner_held_up", action="create-eni", cause="denied") == 1
+    assert value(page, "vpcwire_planner_actions_under_way", action="create-eni") == 0
     said = ctl(node, "pool", "plan", ok=4)
     assert "2 addresses cannot be had: a permission is missing: ec2:" in said and "held up: assign-addrs: a permission is missing" in said

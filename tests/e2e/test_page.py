@@ -164,6 +164,10 @@ def test_drops_agree_with_the_kernels_map(node):
     in_kernel = sum(v.get("value", 0) if isinstance(v.get("value"), int) else int.from_bytes(bytes(int(x, 16) for x in v["value"]), "little")
                     for entry in dump for v in entry.get("values", []))
     page = scrape(node)
+    by_policy = {k[1]: v for k, v in page.items() if k[0] == "vpcwire_policy_denied_packets_total"}
+    shut = [n for labels, n in by_policy.items() if dict(labels)["policy"] == "default/shut" and dict(labels)["dir"] == "ingress"]
+    status = next(r for r in folder.status()["rules"] if r["policy"] == "default/shut" and r["action"] == "deny")
+    assert shut == [status["packets"]] and shut[0] >= 1
     assert in_kernel == sum(v for k, v in page.items() if k[0] == "vpcwire_dropped_packets_total") > 0
     folder.take("shut.json")
     for pod in (a, b):

@@ -89,3 +89,4 @@ test_steady_LDFLAGS := $(test_model_LDFLAGS)
 test_redact_LIBS := base
 test_redact_SRCS := cli/redact.c
 test_html_LIBS := daemon base
+test_events_LIBS := daemon rpc json base
