@@ -34,6 +34,8 @@ enum cli_exit cli_query(const struct cli *c, const char *what, struct vw_json *t
 /** cli_try_query() - likewise, without a word: @err says why. cli_exit_of() - the code for a failed call. */
 enum cli_exit cli_try_query(const struct cli *c, const char *what, struct vw_json *take_args, struct vw_json **ret_answer, struct vw_err *err);
 enum cli_exit cli_exit_of(const struct vw_err *err);
+/** cli_query_node() - query "node", with the list of its pods or without. */
+enum cli_exit cli_query_node(const struct cli *c, bool pods, struct vw_json **ret_answer);
 /** cli_print_json() - @j, indented, and a newline. cli_print_json_line() - on one line. */
 enum cli_exit cli_print_json(const struct vw_json *j);
 enum cli_exit cli_print_json_line(const struct vw_json *j);

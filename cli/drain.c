@@ -72,7 +72,7 @@ static enum cli_exit watch(const struct cli *c, bool wait)
 	do {
 		vw_auto_json struct vw_json *node = NULL;
 
-		r = cli_query(c, "node", NULL, &node);
+		r = cli_query_node(c, false, &node);
 		if (r != CLI_OK)
 			return r;
 		over = !wait || is_empty(node) || vw_mono_ms() >= until;

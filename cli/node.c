@@ -7,14 +7,25 @@
 #include <stdio.h>
 #include <string.h>
 
+enum cli_exit cli_query_node(const struct cli *c, bool pods, struct vw_json **ret)
+{
+	struct vw_json *args = vw_json_new_object();
+
+	if (vw_json_set_bool(args, "pods", pods) < 0) {
+		vw_json_free(args);
+		args = NULL;    /* then with them */
+	}
+	return cli_query(c, "node", args, ret);
+}
+
 /* the query's answer, already printed when JSON is wanted */
-static enum cli_exit ask(const struct cli *c, const char *command, int argc, struct vw_json **ret, const char *member)
+static enum cli_exit ask(const struct cli *c, const char *command, int argc, bool pods, struct vw_json **ret, const char *member)
 {
 	enum cli_exit r;
 
 	if (argc > 1)
 		return cli_usage("%s takes no arguments", command);
-	r = cli_query(c, "node", NULL, ret);
+	r = cli_query_node(c, pods, ret);
 	if (r == CLI_OK && c->json)
 		r = cli_print_json(member ? vw_json_get(*ret, member) : *ret);
 	return r;
@@ -114,7 +125,7 @@ static void print_enis(const struct vw_json *enis, bool use)
 enum cli_exit cli_status(const struct cli *c, int argc, char **argv)
 {
 	vw_auto_json struct vw_json *n = NULL;
-	enum cli_exit r = ask(c, "status", argc, &n, NULL);
+	enum cli_exit r = ask(c, "status", argc, c->json, &n, NULL);
 
 	if (r != CLI_OK)
 		return r;
@@ -133,7 +144,7 @@ enum cli_exit cli_status(const struct cli *c, int argc, char **argv)
 enum cli_exit cli_enis(const struct cli *c, int argc, char **argv)
 {
 	vw_auto_json struct vw_json *n = NULL;
-	enum cli_exit r = ask(c, "enis", argc, &n, "enis");
+	enum cli_exit r = ask(c, "enis", argc, false, &n, "enis");
 
 	if (r == CLI_OK && !c->json)
 		print_enis(vw_json_get(n, "enis"), false);
@@ -153,7 +164,7 @@ enum cli_exit cli_pods(const struct cli *c, int argc, char **argv)
 {
 	vw_auto_json struct vw_json *n = NULL;
 	const struct vw_json *pods;
-	enum cli_exit r = ask(c, "pods", argc, &n, "pods");
+	enum cli_exit r = ask(c, "pods", argc, true, &n, "pods");
 
 	if (r != CLI_OK || c->json)
 		return r;

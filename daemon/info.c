@@ -189,7 +189,7 @@ static struct vw_json *pod_json(const struct attachment *a)
 	return o;
 }
 
-static int add_lists(struct daemon *d, struct vw_json *root, bool whole)
+static int add_lists(struct daemon *d, struct vw_json *root, bool whole, bool with_pods)
 {
 	struct vw_json *enis = vw_json_new_array(), *pods = vw_json_new_array();
 	struct attachment *a, *tmp;
@@ -199,7 +199,7 @@ static int add_lists(struct daemon *d, struct vw_json *root, bool whole)
 	for (size_t i = 0; r == 0 && i < d->enis.n; i++)
 		r = vw_json_append(enis, eni_json(d, &d->enis.v[i], whole));
 	HASH_ITER(hh, d->attach.by_key, a, tmp)
-		if (r == 0 && (n++ < INFO_PODS || whole))
+		if (r == 0 && with_pods && (n++ < INFO_PODS || whole))
 			r = vw_json_append(pods, pod_json(a));
 	if (vw_json_set(root, "enis", enis) < 0 || vw_json_set(root, "pods", pods) < 0)
 		r = -ENOMEM;
@@ -253,7 +253,7 @@ static int add_confinement(const struct daemon *d, struct vw_json *root)
 	return vw_json_set(root, "confinement", confine_json(d->cfg->system_calls));
 }
 
-static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
+static int info_fill(struct daemon *d, struct vw_json *root, bool whole, bool with_pods)
 {
 	return vw_json_set_str(root, "version", VW_VERSION) < 0 ||
 	       vw_json_set_str(root, "instance_id", d->node.instance_id) < 0 ||
@@ -263,7 +263,7 @@ static int info_fill(struct daemon *d, struct vw_json *root, bool whole)
 	       vw_json_set_str(root, "trouble", d->trouble.eno ? d->trouble.msg : NULL) < 0 || add_pool(d, root) < 0 ||
 	       add_placement(d, root) < 0 || add_drift(d, root) < 0 || add_config(d, root) < 0 ||
 	       (whole && add_confinement(d, root) < 0) ||
-	       vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root, whole) < 0 ?
+	       vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root, whole, with_pods) < 0 ?
 		       -ENOMEM : 0;
 }
 
@@ -271,7 +271,7 @@ int info_print(struct daemon *d, unsigned int v, struct vw_buf *buf, struct vw_e
 {
 	vw_auto_json struct vw_json *root = vw_json_new_object();
 
-	if (vw_json_set_int(root, "v", v) < 0 || info_fill(d, root, false) < 0 || vw_json_print(root, 0, buf) < 0)
+	if (vw_json_set_int(root, "v", v) < 0 || info_fill(d, root, false, true) < 0 || vw_json_print(root, 0, buf) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
 	return vw_buf_err(buf) < 0 ? vw_err_set(err, EMSGSIZE, 0, "the node's state does not fit into one reply") : 0;
 }
@@ -279,10 +279,13 @@ int info_print(struct daemon *d, unsigned int v, struct vw_buf *buf, struct vw_e
 int info_query_node(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err)
 {
 	vw_auto_json struct vw_json *root = vw_json_new_object();
+	bool with_pods = true;
 	struct vw_rpc_status st;
 
+	if (vw_json_get_bool(args, "pods", &with_pods, err) < 0)
+		return -err->eno;
 	info_status(d, &st);
-	if (info_fill(d, root, true) < 0 || vw_json_set_int(root, "cni", st.cni) < 0 ||
+	if (info_fill(d, root, true, with_pods) < 0 || vw_json_set_int(root, "cni", st.cni) < 0 ||
 	    vw_json_set_str(root, "why", st.cni ? st.msg : NULL) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
 	*ret = VW_TAKE_PTR(root);
