@@ -9,6 +9,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/ip.h"
+#include "lib/base/log.h"
 #include "lib/base/parse.h"
 
 #include <errno.h>
@@ -291,6 +292,17 @@ int httpd_new(struct loop *loop, const char *address, const struct httpd_page *p
 	}
 	*ret_httpd = h;
 	return 0;
+}
+
+void httpd_serve(struct httpd **h, struct loop *loop, const char *address, bool off, const struct httpd_page *pages, size_t n, void *arg,
+		 const char *advice)
+{
+	struct vw_err err;
+
+	httpd_free(*h);
+	*h = NULL;
+	if (!off && *address && httpd_new(loop, address, pages, n, arg, h, &err) < 0)
+		vw_warn(advice, "err=\"%s\"", err.msg);
 }
 
 void httpd_free(struct httpd *h)

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct loop;
@@ -33,6 +34,12 @@ struct httpd_page {
  */
 int httpd_new(struct loop *loop, const char *address, const struct httpd_page *pages, size_t n, void *arg,
 	      struct httpd **ret_httpd, struct vw_err *err);
+/**
+ * httpd_serve() - what *@h listens at ends, then it listens at @address, or not at all when that is "" or @off. A place that is taken is logged,
+ * with @advice, and left: a node without pages still serves pods.
+ */
+void httpd_serve(struct httpd **h, struct loop *loop, const char *address, bool off, const struct httpd_page *pages, size_t n, void *arg,
+		 const char *advice);
 /** httpd_free() - closes the socket and every connection. Before the loop ends. NULL is fine. */
 void httpd_free(struct httpd *h);
 

@@ -15,7 +15,6 @@
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
 #include "lib/base/ip.h"
-#include "lib/base/log.h"
 #include "lib/json/json.h"
 
 #include <inttypes.h>
@@ -354,13 +353,8 @@ static const struct httpd_page pages[] = {
 
 void metrics_listen(struct daemon *d)
 {
-	struct vw_err err;
-
-	metrics_close(d);
-	if (d->cfg->disable_metrics || !*d->cfg->metrics_address)
-		return;
-	if (httpd_new(d->loop, d->cfg->metrics_address, pages, VW_ARRAY_SIZE(pages), d, &d->httpd, &err) < 0)
-		vw_warn("no metrics: set metrics_address to a free one, or disable_metrics", "err=\"%s\"", err.msg);
+	httpd_serve(&d->httpd, d->loop, d->cfg->metrics_address, d->cfg->disable_metrics, pages, VW_ARRAY_SIZE(pages), d,
+		    "no metrics: set metrics_address to a free one, or disable_metrics");
 }
 
 void metrics_config_changed(struct daemon *d, const struct vwired_config *old)

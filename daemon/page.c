@@ -19,7 +19,6 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
-#include "lib/base/log.h"
 #include "lib/json/json.h"
 
 #include <errno.h>
@@ -408,13 +407,8 @@ static const struct httpd_page pages[] = {
 
 void page_listen(struct daemon *d)
 {
-	struct vw_err err;
-
-	page_close(d);
-	if (d->cfg->disable_introspection || !*d->cfg->introspection_address)
-		return;
-	if (httpd_new(d->loop, d->cfg->introspection_address, pages, VW_ARRAY_SIZE(pages), d, &d->page, &err) < 0)
-		vw_warn("no page: set introspection_address to a free one, or disable_introspection", "err=\"%s\"", err.msg);
+	httpd_serve(&d->page, d->loop, d->cfg->introspection_address, d->cfg->disable_introspection, pages, VW_ARRAY_SIZE(pages), d,
+		    "no page: set introspection_address to a free one, or disable_introspection");
 }
 
 void page_config_changed(struct daemon *d, const struct vwired_config *old)

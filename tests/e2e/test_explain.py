@@ -91,12 +91,10 @@ def test_a_veth_that_is_gone(node):
 
 def test_policies_of_the_pod_are_named(node, wired):
     folder = Policies(node)
-    folder.put("deny.json", {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "shut", "namespace": "default"},
-                             "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}},
-               {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": wired.name, "namespace": "default"}})
+    folder.shut(wired)
     policy = explained(node, wired)["policy"]
     assert [p["policy"] for p in policy["ingress"]] == ["default/shut"] and policy["egress"] == []
-    folder.take("deny.json")
+    folder.take("shut.json")
 
 
 def test_unknown_pods_and_wrong_words(node):

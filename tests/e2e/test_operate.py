@@ -157,9 +157,7 @@ def test_a_denied_connection_is_an_event_and_is_counted_once(node):
     folder, (a, b) = Policies(node), node.pods(2)
     for pod in (a, b):
         pod.address = pod.add().address
-    folder.put("shut.json", {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "shut", "namespace": "default"},
-                             "spec": {"podSelector": {"matchLabels": {"app": "b"}}, "policyTypes": ["Ingress"]}},
-               {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": b.name, "namespace": "default", "labels": {"app": "b"}}})
+    folder.shut(b)
     a.run("timeout", "1", "nc", "-z", "-w", "1", b.address, "81", check=False)
 
     def denied():

@@ -151,9 +151,7 @@ def test_drops_agree_with_the_kernels_map(node):
     folder, (a, b) = Policies(node), node.pods(2)
     for pod in (a, b):
         pod.address = pod.add().address
-    folder.put("shut.json", {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "shut", "namespace": "default"},
-                             "spec": {"podSelector": {"matchLabels": {"app": "b"}}, "policyTypes": ["Ingress"]}},
-               {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": b.name, "namespace": "default", "labels": {"app": "b"}}})
+    folder.shut(b)
     a.run("nc", "-z", "-w", "1", b.address, "81", check=False)
     rows = proc.wait_until(lambda: read(node).rows.get("denied"), "the denied connection on the page")
     row = next(r for r in rows if r and r[1] == f"default/{b.name}")
@@ -264,9 +262,7 @@ def test_in_a_browser(node):
         pod.address = pod.add().address
     folder = Policies(node)
     target = pods[1]
-    folder.put("shut.json", {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "shut", "namespace": "default"},
-                             "spec": {"podSelector": {"matchLabels": {"app": "b"}}, "policyTypes": ["Ingress"]}},
-               {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": target.name, "namespace": "default", "labels": {"app": "b"}}})
+    folder.shut(target)
     pods[0].run("nc", "-z", "-w", "1", target.address, "443", check=False)
     proc.wait_until(lambda: read(node).rows.get("denied"), "the denied connection on the page")
     pods[2].delete()

@@ -80,6 +80,13 @@ class Policies:
     def take(self, *names):
         return self.change(lambda: self.remove(*names))
 
+    def shut(self, pod):
+        """Nobody may connect to this pod from now on, by policy default/shut in shut.json."""
+        name = {"name": pod.name, "namespace": "default", "labels": {"shut": pod.name}}
+        self.put("shut.json", {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "shut", "namespace": "default"},
+                               "spec": {"podSelector": {"matchLabels": {"shut": pod.name}}, "policyTypes": ["Ingress"]}},
+                 {"apiVersion": "v1", "kind": "Pod", "metadata": name})
+
     def log(self):
         text = self.node.run("cat", f"{self.node.run_dir}/policy.jsonl").stdout
         return [json.loads(line) for line in text.splitlines()]
