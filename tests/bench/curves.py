@@ -142,11 +142,12 @@ def main():
     a = p.parse_args()
     kept = a.out / "curves.json"
     found = json.loads(kept.read_text()) if kept.exists() else {}
-    found.update(json.loads(a.draw.read_text()) if a.draw else {name: CURVES[name]() for name in a.only})
-    kept.write_text(json.dumps(found, indent=1) + "\n")
-    for name, curve in found.items():
+    measured = json.loads(a.draw.read_text()) if a.draw else {}
+    for name in measured or a.only:
+        curve = found[name] = measured.get(name) or CURVES[name]()
+        kept.write_text(json.dumps(found, indent=1) + "\n")
         (a.out / f"curve-{name}.svg").write_text(svg(curve))
-        print(f"{name}: {json.dumps(curve['series'])}")
+        print(f"{name}: {json.dumps(curve['series'])}", flush=True)
     return 0
 
 
