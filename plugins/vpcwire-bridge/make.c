@@ -405,7 +405,7 @@ static int drop(struct job *job, struct vw_err *err)
 		return -err->eno;
 	vw_link_del_group(&b, BR_DYING);
 	vw_nl_tolerate(&b, VW_NL_OK_GONE);
-	if (vw_link_get_name(&job->place->nl, job->names.bridge, &job->bridge, err) == 0 &&
+	if (vw_link_get_name(&job->place->nl, job->names.bridge, &job->bridge, err) == 0 && !strcmp(job->bridge.kind, "bridge") &&
 	    (!job->bridge.alias[0] || !strcmp(job->bridge.alias, job->names.alias))) {
 		vw_link_del(&b, job->bridge.ifindex);
 		vw_nl_tolerate(&b, VW_NL_OK_GONE);

@@ -49,6 +49,31 @@ def seen(client, to, port=traffic.PORT, proto="tcp", **more):
     return answer and answer["seen"]
 
 
+# --- the faults of AWS's vpc-bridge
+
+def test_fault_no_program_is_needed(node):
+    """vpc-bridge runs ebtables: what it does, and ports besides, is written by nobody but the plugin itself."""
+    pod, record = node.pod(), node.tmp / "strace"
+    conf = {"n": 20, "runtimeConfig": ports((8080, 80, "tcp"))}
+    for call in (node.add, node.delete):
+        with node.wrapped("/usr/bin/strace", "-f", "-qq", "-e", "trace=execve,execveat", "-o", str(record)):
+            call(pod, conf=conf, PATH="/nonexistent")
+        assert [line for line in record.read_text().splitlines() if "execve" in line and PLUGIN not in line] == []
+
+
+@pytest.mark.parametrize("kind, alias", [(["bridge"], "docker's"), (["veth", "peer", "x7"], None)])
+def test_fault_a_link_of_that_name_is_not_taken_over(node, kind, alias):
+    """vpc-bridge uses a bridge that is there, whoever made it. (One without any mark is an ADD's that was killed: the name is the ENI's MAC.)"""
+    pod, name = node.pod(), "vbr020000000001"
+    node.at_bridge("ip", "link", "add", name, "type", *kind)
+    if alias:
+        node.at_bridge("ip", "link", "set", name, "alias", alias)
+    pod.run("ip", "link", "set", "lo", "up")
+    before = node.everything()
+    error = refused(add, node, pod)
+    assert name in error.msg and "somebody else's" in error.msg and node.everything() == before
+
+
 # --- what an ADD makes
 
 def test_add_and_del(node):
