@@ -189,6 +189,16 @@ def test_fault_del_of_ecs_eni_does_something(node, eni):
     assert set(pod.links()) == {"lo"} and eni.link()["ifname"] == "eth1"
 
 
+def test_fault_the_result_of_ecs_eni_says_all(node, eni):
+    """ecs-eni prints a result without interfaces, and one address without the routes by which it is reached."""
+    pod = node.pod()
+    result = Result(node.add(pod, conf=eni.ecs_conf()), "1.1.0")
+    assert result.interfaces == [{"name": "eth0", "mac": eni.mac, "mtu": 9001, "sandbox": pod.path}]
+    assert [(ip["address"], ip["gateway"], ip["interface"]) for ip in result.ips] == \
+        [(f"{eni.address}/24", eni.gateway, 0), (f"{eni.address6}/64", eni.gateway6, 0)]
+    assert result.routes == [{"dst": "0.0.0.0/0", "gw": eni.gateway}, {"dst": "::/0", "gw": eni.gateway6}]
+
+
 def test_fault_no_program_is_needed(node, eni):
     pod = node.pod()
     env = node.env("ADD", pod, PATH="/nonexistent")
