@@ -8,14 +8,14 @@ import json
 import pathlib
 import uuid
 
-from tests.conformance.eninode import OUTSIDE, PLUGIN, EniNode
+from tests.conformance.eninode import OUTSIDE, PLUGIN, AloneNode
 from tests.conformance.subject import Pod
 from tests.harness import cni, proc
 
 TRUNK, SPARE, FIRST = "eth1", 4000, 4001
 
 
-class BranchSubject(EniNode):
+class BranchSubject(AloneNode):
     """`only_one`: all want the same branch."""
 
     def __init__(self, plugin, tmp_path, only_one=False):
@@ -91,23 +91,7 @@ class BranchSubject(EniNode):
         for pod, ifname in list(self.tags):
             if any(p.path == pod for p in self.pods):
                 self.gateway(self.tags[pod, ifname])
-        return OUTSIDE
-
-    def held(self):
-        return sorted(f"{s['container_id']}/{s['ifname']}" for s in self.states() if not s["orphaned"])
-
-    def kernel(self):
-        return [row for row in self.state(pods=False) if not row.startswith("remembered: ")]
-
-    def left_over(self):
-        return self.states()
-
-    def calls_elsewhere(self):
-        """To whom else a call could have led: there is nobody."""
-        return None
-
-    def backend(self, up):
-        """Nothing runs behind this plugin."""
+        return super().reachable()
 
     def close(self):
         super().close()

@@ -158,7 +158,30 @@ def _plain(row):
     return row
 
 
-class EniSubject(EniNode):
+class AloneNode(EniNode):
+    """What the rows ask of a node on which nothing runs behind the plugin."""
+
+    def reachable(self):
+        return OUTSIDE
+
+    def held(self):
+        return sorted(f"{s['container_id']}/{s['ifname']}" for s in self.states() if not s["orphaned"])
+
+    def kernel(self):
+        return [row for row in self.state(pods=False) if not row.startswith("remembered: ")]
+
+    def left_over(self):
+        return self.states() + self.temps()
+
+    def calls_elsewhere(self):
+        """To whom else a call could have led: there is nobody."""
+        return None
+
+    def backend(self, up):
+        """Nothing runs behind this plugin."""
+
+
+class EniSubject(AloneNode):
     """The node for the 60 rows: each container's interface has an ENI of its own, with IPv4 alone; another one is in no container."""
 
     def __init__(self, plugin, tmp_path, only_one=False):
@@ -233,25 +256,6 @@ class EniSubject(EniNode):
 
     def dies(self, pod):
         self.drop_pod(pod)
-
-    def reachable(self):
-        return OUTSIDE
-
-    def held(self):
-        return sorted(f"{s['container_id']}/{s['ifname']}" for s in self.states() if not s["orphaned"])
-
-    def kernel(self):
-        return [row for row in self.state(pods=False) if not row.startswith("remembered: ")]
-
-    def left_over(self):
-        return self.states() + self.temps()
-
-    def calls_elsewhere(self):
-        """To whom else a call could have led: there is nobody."""
-        return None
-
-    def backend(self, up):
-        """Nothing runs behind this plugin."""
 
     def close(self):
         self.closing = True

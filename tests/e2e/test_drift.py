@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others take away of ours is put back, what is theirs stays as they left it, and nobody is fought."""
-import itertools
-
 import pytest
 
 from tests.harness import audit, cni, proc, traffic
+from tests.harness.drift import FLUSH_RULES, SOON_S, Damaged, at_rest, drift
 from tests.harness.traffic import Place
 
 LAB = {"args": ("--ipv6",), "nodes": 1, "instance_type": "t3.small"}
-SOON_S = 10             # a second is promised (make bench measures it); a busy machine gets more
 
 FOREIGN = """
 ip rule add pref 700 fwmark 0x77 lookup 4242
@@ -53,11 +51,6 @@ for dev in $eni $primary $veth; do
   ip -6 -o addr show dev $dev to fe80::1; cd /proc/sys/net/ipv6/conf/$dev; grep . accept_ra accept_dad disable_ipv6
 done
 cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv6/conf/all/forwarding /proc/sys/net/ipv6/conf/$eni/accept_ra
-"""
-FLUSH_RULES = """
-ip $family rule flush
-ip $family rule add pref 32766 lookup main protocol kernel
-[ -n "$family" ] || ip rule add pref 32767 lookup default protocol kernel
 """
 
 # kind, what somebody does
@@ -114,48 +107,29 @@ LOSSES = [
 ]
 
 
-def drift(node):
-    reply = node.rpc("query", what="drift")
-    assert "error" not in reply, reply
-    return reply["result"]
-
-
-class World:
+class World(Damaged):
     """Pods behind two ENIs, connections of theirs that live through everything, and what others have put beside ours."""
 
     def __init__(self, lab, pods):
-        self.node, self.pod = lab.nodes[0], pods[1]
-        eni = next(e for e in self.node.info()["enis"] if not e["primary"])
-        primary = next(e for e in self.node.info()["enis"] if e["primary"])
-        vpc = [e for e in self.node.json("nft", "-j", "list", "set", "ip", "vpcwire", "vpc")["nftables"] if "set" in e][0]["set"]["elem"][0]
-        pin = self.node.run("sh", "-c", "find /sys/fs/bpf -name to_wire").stdout.splitlines()[0]
-        own = [i["local"] + "/" + str(i["prefixlen"]) for link in self.node.json("ip", "-4", "-j", "addr", "show", "dev", eni["ifname"])
+        node, self.pod = lab.nodes[0], pods[1]
+        eni = next(e for e in node.info()["enis"] if not e["primary"])
+        primary = next(e for e in node.info()["enis"] if e["primary"])
+        vpc = [e for e in node.json("nft", "-j", "list", "set", "ip", "vpcwire", "vpc")["nftables"] if "set" in e][0]["set"]["elem"][0]
+        pin = node.run("sh", "-c", "find /sys/fs/bpf -name to_wire").stdout.splitlines()[0]
+        own = [i["local"] + "/" + str(i["prefixlen"]) for link in node.json("ip", "-4", "-j", "addr", "show", "dev", eni["ifname"])
                for i in link["addr_info"]]
-        self.names = {"veth": next(p["host_ifname"] for p in self.node.info()["pods"] if p["container_id"] == self.pod.container_id),
-                      "eni": eni["ifname"], "primary": primary["ifname"], "table": eni["device"] + 1, "pref": 1536 + eni["number"],
-                      "pins": pin.rsplit("/", 1)[0], "pod": self.pod.result.address, "eni_addr": own[0],
-                      "vpc": f"{vpc['prefix']['addr']}/{vpc['prefix']['len']}"}
-        self.places = [Place.outside(lab, which) for which in ("internet", "peered")]
-        self.servers = [p.popen("/usr/bin/python3", "-uc", traffic.ECHO) for p in self.places]
-        for server in self.servers:
+        names = {"veth": next(p["host_ifname"] for p in node.info()["pods"] if p["container_id"] == self.pod.container_id),
+                 "eni": eni["ifname"], "primary": primary["ifname"], "table": eni["device"] + 1, "pref": 1536 + eni["number"],
+                 "pins": pin.rsplit("/", 1)[0], "pod": self.pod.result.address, "eni_addr": own[0],
+                 "vpc": f"{vpc['prefix']['addr']}/{vpc['prefix']['len']}"}
+        places = [Place.outside(lab, which) for which in ("internet", "peered")]
+        servers = [p.popen("/usr/bin/python3", "-uc", traffic.ECHO) for p in places]
+        for server in servers:
             server.say("\n")
         clients = [Place.pod(p) for p in pods]
-        self.flows = [c.popen("/usr/bin/python3", "-uc", traffic.FLOW, s.of(family)) for c in clients for s in self.places for family in (4, 6)
-                      if not (family == 6 and s.name == "internet")]
-        self.lines = itertools.count()
-        self.speak()
-
-    def close(self):
-        for process in self.flows + self.servers:
-            process.close()
-
-    def sh(self, script, check=True):
-        return self.node.run("env", *(f"{k}={v}" for k, v in self.names.items()), "sh", "-ec", script, check=check).stdout
-
-    def speak(self):
-        for flow in self.flows:
-            line = f"line {next(self.lines)}"
-            assert flow.say(line + "\n") == line
+        flows = [c.popen("/usr/bin/python3", "-uc", traffic.FLOW, s.of(family)) for c in clients for s in places for family in (4, 6)
+                 if not (family == 6 and s.name == "internet")]
+        super().__init__(node, names, flows, servers)
 
     def ours(self):
         return audit.kernel(self.node) + [f"more: {l}" for l in self.sh(SEE_MORE).splitlines()]
@@ -182,12 +156,7 @@ def world(lab):
 def settled(world):
     """Nothing is missing, nothing is being restored."""
     world.add_foreign()
-
-    def quiet():
-        before = drift(world.node)
-        after = drift(world.node)
-        return before == after and after
-    return proc.wait_until(quiet, "the daemon at rest")
+    return at_rest(world.node)
 
 
 @pytest.mark.limit(120)

@@ -6,18 +6,14 @@ import pytest
 
 from tests.harness import audit, proc
 from tests.harness.cni import CniError
-from tests.harness.lab import Lab
 from tests.harness.policy import Connection, connects
-from tests.harness.sgp import ANNOTATION, PORT, SgpPlace, lab_of
+from tests.harness.sgp import ANNOTATION, MODES, PORT, sgp_lab
 
 
-@pytest.fixture(scope="module", params=["strict", "standard"])
+@pytest.fixture(scope="module", params=MODES)
 def running(request):
-    with Lab(**lab_of(request.param)) as lab:
-        made = SgpPlace(lab)
-        made.mode = request.param
-        yield made
-        made.close()
+    with sgp_lab(request.param) as place:
+        yield place
 
 
 @pytest.fixture

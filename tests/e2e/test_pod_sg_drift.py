@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others take away of a branch ENI's routing, programs and interfaces is put back; see test_drift.py for the rest of a node."""
-import itertools
 import re
 
 import pytest
 
 from tests.harness import audit, proc, traffic
-from tests.harness.lab import Lab
-from tests.harness.sgp import SgpPlace, lab_of
+from tests.harness.drift import FLUSH_RULES, SOON_S, Damaged, at_rest, drift
+from tests.harness.sgp import MODES, sgp_lab
+from tests.harness.traffic import Place
 
-SOON_S = 10             # a second is promised (make bench measures it); a busy machine gets more
 VLAN = 3
 
 FOREIGN = """
@@ -35,11 +34,6 @@ ip -6 rule
 for dev in $trunk $outer; do echo $dev; tc filter show dev $dev ingress pref 10 | sed 's/ tag.*//'; done
 for key in rp_filter accept_local forwarding; do cat /proc/sys/net/ipv4/conf/$inner/$key; done
 cat /proc/sys/net/ipv6/conf/$inner/forwarding /proc/sys/net/ipv4/tcp_early_demux /proc/sys/net/ipv4/udp_early_demux
-"""
-FLUSH_RULES = """
-ip $family rule flush
-ip $family rule add pref 32766 lookup main protocol kernel
-[ -n "$family" ] || ip rule add pref 32767 lookup default protocol kernel
 """
 STRICT, STANDARD = {"strict"}, {"standard"}
 BOTH = STRICT | STANDARD
@@ -82,43 +76,22 @@ LOSSES = [
 ]
 
 
-def drift(node):
-    reply = node.rpc("query", what="drift")
-    assert "error" not in reply, reply
-    return reply["result"]
-
-
-class World:
+class World(Damaged):
     """A pod with a branch ENI, connections of its that live through everything, and what others have put beside ours."""
 
     def __init__(self, place):
-        self.node = place.node
-        self.pod = place.pod(VLAN)
-        self.remote = traffic.Place.pod(place.pod(node=place.lab.nodes[1]))
-        self.server = self.remote.popen("/usr/bin/python3", "-uc", traffic.ECHO)
-        self.server.say("\n")
-        us = traffic.Place.pod(self.pod)
-        self.flows = [us.popen("/usr/bin/python3", "-uc", traffic.FLOW, self.remote.of(family)) for family in (4, 6)]
-        pin = self.node.run("sh", "-c", "find /sys/fs/bpf -name to_wire").stdout.splitlines()[0]
-        mac = place.trunk["MacAddress"]
-        self.names = {"veth": next(p["host_ifname"] for p in self.node.info()["pods"] if p["container_id"] == self.pod.container_id),
-                      "inner": f"vlan.eth.{VLAN}", "outer": f"vlan.tag.{VLAN}", "table": 100 + VLAN, "pins": pin.rsplit("/", 1)[0],
-                      "trunk": next(l["ifname"] for l in self.node.json("ip", "-j", "link") if l["address"] == mac),
-                      "pod": self.pod.result.address, "pod6": self.pod.result.address6}
-        self.lines = itertools.count()
-        self.speak()
-
-    def close(self):
-        for process in [*self.flows, self.server]:
-            process.close()
-
-    def sh(self, script, check=True):
-        return self.node.run("env", *(f"{k}={v}" for k, v in self.names.items()), "sh", "-ec", script, check=check).stdout
-
-    def speak(self):
-        for flow in self.flows:
-            line = f"line {next(self.lines)}"
-            assert flow.say(line + "\n") == line
+        node, self.mode = place.node, place.mode
+        self.pod, remote = place.pod(VLAN), Place.pod(place.pod(node=place.lab.nodes[1]))
+        server = remote.popen("/usr/bin/python3", "-uc", traffic.ECHO)
+        server.say("\n")
+        us = Place.pod(self.pod)
+        flows = [us.popen("/usr/bin/python3", "-uc", traffic.FLOW, remote.of(family)) for family in (4, 6)]
+        pin = node.run("sh", "-c", "find /sys/fs/bpf -name to_wire").stdout.splitlines()[0]
+        links = {l["address"]: l["ifname"] for l in node.json("ip", "-j", "link")}
+        names = {"veth": next(p["host_ifname"] for p in node.info()["pods"] if p["container_id"] == self.pod.container_id),
+                 "inner": f"vlan.eth.{VLAN}", "outer": f"vlan.tag.{VLAN}", "table": 100 + VLAN, "pins": pin.rsplit("/", 1)[0],
+                 "trunk": links[place.trunk["MacAddress"]], "pod": us.address, "pod6": us.address6}
+        super().__init__(node, names, flows, [server])
 
     def ours(self):
         """As a person sees it: a pair that is made again has other indexes, and the other end's made-up ones."""
@@ -134,32 +107,18 @@ class World:
         self.sh(FOREIGN)
 
 
-@pytest.fixture(scope="module", params=["strict", "standard"])
+@pytest.fixture(scope="module", params=MODES)
 def world(request):
-    with Lab("--ipv6", nodes=2, **lab_of(request.param, enable_ipv6=True)) as lab:
-        place = SgpPlace(lab, ipv6=True)
-        proc.wait_until(place.node.serves, "the daemon to serve")
+    with sgp_lab(request.param, ipv6=True) as place:
         w = World(place)
-        w.mode = request.param
         yield w
         w.close()
-        place.clear()
-        place.close()
-        for node in lab.nodes:
-            assert lab.stop_daemon(node.name) == 0, node.daemon_log()
-            assert "Sanitizer" not in node.daemon_log(), node.daemon_log()
 
 
 @pytest.fixture
 def settled(world):
-    """Nothing is missing, nothing is being restored."""
     world.add_foreign()
-
-    def quiet():
-        before = drift(world.node)
-        after = drift(world.node)
-        return before == after and after
-    return proc.wait_until(quiet, "the daemon at rest")
+    return at_rest(world.node)
 
 
 @pytest.mark.limit(120)

@@ -10,13 +10,12 @@ import pathlib
 
 import pytest
 
-from tests.harness import kubeproxy, proc, traffic
-from tests.harness.lab import Lab, parallel
-from tests.harness.sgp import SgpPlace, lab_of
+from tests.harness import kubeproxy, traffic
+from tests.harness.lab import parallel
+from tests.harness.sgp import MODES, sgp_lab
 from tests.harness.traffic import PORT, Place
 
 DOC = pathlib.Path(__file__).resolve().parents[2] / "docs" / "TRAFFIC.md"
-MODES = ("strict", "standard")
 COLUMNS = [(family, proto) for family in (4, 6) for proto in ("tcp", "udp")]
 NODE_PORT, LOCAL_PORT = 30080, 30090
 
@@ -25,7 +24,7 @@ class World:
     """Node 1 with two branch pods and one of the pool; node 2 with one of the pool; services for all, and the world outside."""
 
     def __init__(self, place):
-        self.nodes, self.place = place.lab.nodes, place
+        self.nodes, self.place, self.mode = place.lab.nodes, place, place.mode
         first, second = self.nodes
         made = {"branch": place.pod(3), "other branch": place.pod(4), "near": place.pod(), "far": place.pod(node=second)}
         self.pods = {name: Place.pod(pod) for name, pod in made.items()}
@@ -102,14 +101,8 @@ class World:
 
 @pytest.fixture(scope="module", params=MODES)
 def world(request):
-    with Lab("--ipv6", nodes=2, **lab_of(request.param, enable_ipv6=True)) as lab:
-        place = SgpPlace(lab, ipv6=True)
-        proc.wait_until(place.node.serves, "the daemon to serve")
-        w = World(place)
-        w.mode = request.param
-        yield w
-        place.clear()
-        place.close()
+    with sgp_lab(request.param, ipv6=True) as place:
+        yield World(place)
 
 
 def documented(mode):

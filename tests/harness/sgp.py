@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """A lab whose first node has a trunk, and pods there with branch ENIs: by the annotation of their manifests, with security groups."""
+import contextlib
 import json
 
+from tests.harness import proc
 from tests.harness.ec2 import Ec2
+from tests.harness.lab import Lab
 from tests.harness.policy import Policies, Server
 from tests.harness.trunk import Branch, attach_trunk
 
 ANNOTATION = "vpc.amazonaws.com/pod-eni"
 PORT = 8080
+MODES = ("strict", "standard")
 ANY = [{"protocol": "-1", "cidr": "0.0.0.0/0"}, {"protocol": "-1", "cidr": "::/0"}]
 GROUPS = [{"name": "open"},
           {"name": "closed", "ingress": [{"protocol": "tcp", "ports": "9", "cidr": "192.0.2.1/32"}], "egress": ANY},
@@ -16,16 +20,11 @@ INSTANCES = [{"name": f"node-{n}", "type": "m5.large", "role": "vpcwire-node", "
 CONFIG = {"security_groups": GROUPS, "instances": INSTANCES}
 
 
-def lab_of(mode, **more):
-    """What Lab() takes for a node with security groups of pods in this mode."""
-    return {"config": CONFIG, "daemon_config": {"enable_pod_eni": True, "max_eni": 2, "pod_security_group_enforcing_mode": mode, **more}}
-
-
 class SgpPlace:
     """A lab whose first node has a trunk; branch(vlan, group) makes a branch ENI, tell() writes the manifests of pods."""
 
-    def __init__(self, lab, ipv6=False):
-        self.lab, self.node, self.ipv6 = lab, lab.nodes[0], ipv6
+    def __init__(self, lab, mode, ipv6):
+        self.lab, self.node, self.mode, self.ipv6 = lab, lab.nodes[0], mode, ipv6
         self.ec2 = Ec2(lab)
         self.groups = {g["GroupName"]: g["GroupId"] for g in self.ec2.describe_security_groups()["SecurityGroups"]}
         self.trunk = attach_trunk(self.ec2, self.node, 2)
@@ -80,3 +79,18 @@ class SgpPlace:
 
     def close(self):
         self.ec2.close()
+
+
+@contextlib.contextmanager
+def sgp_lab(mode, ipv6=False):
+    """Two nodes with security groups of pods in this mode -> SgpPlace, serving."""
+    daemon = {"enable_pod_eni": True, "max_eni": 2, "pod_security_group_enforcing_mode": mode, "enable_ipv6": ipv6}
+    with Lab(*(["--ipv6"] if ipv6 else []), config=CONFIG, daemon_config=daemon) as lab:
+        place = SgpPlace(lab, mode, ipv6)
+        proc.wait_until(place.node.serves, "the daemon to serve")
+        yield place
+        place.clear()
+        place.close()
+        for node in lab.nodes:
+            assert lab.stop_daemon(node.name) == 0, node.daemon_log()
+            assert "Sanitizer" not in node.daemon_log(), node.daemon_log()
