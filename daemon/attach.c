@@ -129,6 +129,7 @@ static struct attachment *attachment_new(const struct store_attachment *row)
 	(void)VW_COPY(a->host_ifname, row->host_ifname);
 	(void)VW_COPY(a->eni_id, row->eni_id);
 	a->branch = row->branch;
+	a->adopted = row->adopted;
 	return a;
 }
 
@@ -136,6 +137,7 @@ struct store_attachment attach_row(const struct attachment *a)
 {
 	struct store_attachment row = {
 		.addr = a->addr, .addr6 = a->addr6, .slot = a->slot, .created_ms = a->created_ms, .branch = a->branch,
+		.adopted = a->adopted,
 	};
 
 	(void)VW_COPY(row.key.container_id, a->container_id);
@@ -154,6 +156,21 @@ static struct store_attachment booked_of(const struct store_attachment *row)
 }
 
 /* --- slots */
+
+unsigned int attach_ifindex(const struct attachment *a)
+{
+	return a->adopted.ifindex ? a->adopted.ifindex : VW_IFINDEX_BASE + a->slot;
+}
+
+const struct attachment *attach_by_ifindex(const struct daemon *d, unsigned int ifindex)
+{
+	struct attachment *a, *tmp;
+
+	HASH_ITER(hh, d->attach.by_key, a, tmp)
+		if (attach_ifindex(a) == ifindex)
+			return a;
+	return NULL;
+}
 
 static int slot_take(struct attach_table *t)
 {
@@ -200,6 +217,8 @@ static int slot_open(struct daemon *d, const struct attachment *a, struct vw_err
 
 	if (r == 0)
 		r = slot_publish(d, a, err);
+	if (r == 0 && a->adopted.ifindex)
+		r = np_adopt(d->np, a->adopted.ifindex, a->slot, err);
 	if (r == 0)
 		metrics_took(d, METRIC_ADD_POLICY, since_us);
 	return r;
@@ -237,8 +256,13 @@ void attach_reaped(unsigned int ifindex, void *daemon)
 void attach_host_side(const struct attachment *a, struct hostnet_pod *ret)
 {
 	*ret = (struct hostnet_pod){
-		.ifindex = VW_IFINDEX_BASE + a->slot, .table = sgp_table(a), .mac = mac_of(0x56, a), .mtu = a->mtu,
+		.ifindex = attach_ifindex(a), .table = sgp_table(a), .mac = mac_of(0x56, a), .mtu = a->mtu,
 	};
+	if (a->adopted.ifindex) {
+		ret->adopted = true;
+		ret->mac = a->adopted.mac;
+		ret->mtu = a->adopted.mtu;
+	}
 	if (a->addr.family)
 		ret->addr[ret->n_addr++] = vw_cidr_host(&a->addr);
 	if (a->addr6.family)
@@ -259,6 +283,8 @@ static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *e
 
 	attach_host_side(a, &pod);
 	slot_clear(d, a->slot);     /* from here on nothing that the pod sends gets through */
+	if (a->adopted.ifindex && np_disown(d->np, a->adopted.ifindex, err) < 0)
+		return -err->eno;
 	r = hostnet_pod_forget(d->hostnet, &pod, err);
 	if (r < 0) {
 		(void)slot_open(d, a, &again);
@@ -329,9 +355,10 @@ static void fill_wiring(struct daemon *d, const struct attachment *a, bool exist
 
 	*w = (struct vw_rpc_wiring){
 		.existing = existing,
-		.mtu = d->cfg->pod_mtu,
-		.host_ifindex = VW_IFINDEX_BASE + a->slot,
-		.host_mac = mac_of(0x56, a),
+		.mtu = a->adopted.ifindex ? a->adopted.mtu : d->cfg->pod_mtu,
+		.host_ifindex = attach_ifindex(a),
+		.adopted = a->adopted.ifindex != 0,
+		.host_mac = a->adopted.ifindex ? a->adopted.mac : mac_of(0x56, a),
 		.pod_mac = mac_of(0x57, a),
 		.slot = a->slot,
 		.pods_table = sgp_table(a),
@@ -574,7 +601,7 @@ static bool interface_alive(struct daemon *d, const struct attachment *a)
 {
 	struct vw_link link;
 	struct vw_err err;
-	int r = vw_link_get(&d->nl, VW_IFINDEX_BASE + a->slot, &link, &err);
+	int r = vw_link_get(&d->nl, attach_ifindex(a), &link, &err);
 
 	return r < 0 ? r != -ENODEV : (link.flags & IFF_RUNNING) != 0;
 }
@@ -682,7 +709,7 @@ static bool adopt(struct daemon *d, const struct hostnet_scan *scan, const struc
 	char ip[VW_IP_STRLEN];
 	int r;
 
-	if (f->dying || key_of_owner(f->owner, &row.key) < 0)
+	if (f->pod.ifindex < VW_IFINDEX_BASE || f->dying || key_of_owner(f->owner, &row.key) < 0)
 		return false;
 	r = sgp_recall(d, scan, f, &row, &err);
 	if (r < 0)
@@ -747,6 +774,30 @@ static int restore_superseded(struct daemon *d, struct vw_err *err)
 	return 0;
 }
 
+static bool is_adopted(unsigned int ifindex, unsigned int slot, void *daemon)
+{
+	const struct attachment *a = attach_by_ifindex(daemon, ifindex);
+
+	return a && a->slot == slot;
+}
+
+/* what aws-node made has no route in our table yet when it is seen for the first time; its programs hang by programs_renew() */
+static int restore_adopted(struct daemon *d, struct vw_err *err)
+{
+	struct attachment *a, *tmp;
+	struct hostnet_pod pod;
+	struct vw_err one;
+
+	HASH_ITER(hh, d->attach.by_key, a, tmp) {
+		if (!a->adopted.ifindex || a->superseded)
+			continue;
+		attach_host_side(a, &pod);
+		if (np_adopt(d->np, a->adopted.ifindex, a->slot, &one) < 0 || hostnet_pod_route(d->hostnet, &pod, &one) < 0)
+			vw_error("a pod that was taken over could not be wired", "container_id=%s err=\"%s\"", a->container_id, one.msg);
+	}
+	return np_adopted_end(d->np, is_adopted, d, err);
+}
+
 int attach_restore(struct daemon *d, const struct hostnet_scan *scan, struct vw_err *err)
 {
 	struct vw_err ignored;
@@ -767,7 +818,7 @@ int attach_restore(struct daemon *d, const struct hostnet_scan *scan, struct vw_
 		if (d->attach.slot[s] != SLOT_USED)
 			slot_clear(d, s);
 	attach_republish(d);
-	return 0;
+	return restore_adopted(d, err);
 }
 
 void attach_table_done(struct daemon *d)

@@ -30,8 +30,8 @@ enum slot_state { SLOT_FREE, SLOT_USED, SLOT_DYING /* its veth waits to be reape
  * struct attachment - what the daemon works with; the store's row has more (netns, pod uid). A node may have 737 of them, so
  * names take the room that they need: all point into @text.
  * @key_text: "<container id>/<ifname>", also the pool's key. @network: "" when it was adopted from the kernel.
- * @branch: its branch ENI, whose addresses are @addr and @addr6: the pool knows nothing of them. @branch_ends: indexes of the pair of
- * interfaces that stands for it, as sgp_repair() last saw them.
+ * @adopted: its host veth was made by others. @branch: its branch ENI, whose addresses are @addr and @addr6: the pool knows nothing of them.
+ * @branch_ends: indexes of the pair of interfaces that stands for it, as sgp_repair() last saw them.
  * @mtu, @hung: how the plugin wires its veth; 0, ATTACH_HUNG_UNKNOWN after a restart, until a comparison has found it out (drift.h).
  * @superseded: a newer sandbox of the same pod has taken its veth's name.
  */
@@ -48,6 +48,7 @@ struct attachment {
 	char eni_id[32];
 	struct store_branch branch;
 	unsigned int branch_ends[2];
+	struct store_adopted adopted;
 	char text[];
 };
 
@@ -71,6 +72,9 @@ void attach_host_side(const struct attachment *a, struct hostnet_pod *ret);
 /** attach_owner() - "<container id>/<ifname>", as the plugin writes it into the veth's alias behind HOSTNET_ALIAS_PREFIX. */
 #define ATTACH_OWNER_MAX 256
 void attach_owner(const struct attachment *a, char ret[ATTACH_OWNER_MAX]);
+/** attach_ifindex() - of its host veth. attach_by_ifindex() - NULL: no pod's. */
+unsigned int attach_ifindex(const struct attachment *a);
+const struct attachment *attach_by_ifindex(const struct daemon *d, unsigned int ifindex);
 /** attach_known() - @key has an attachment. */
 bool attach_known(const struct daemon *d, const struct vw_attach_key *key);
 /** attach_del() - release @key. Unknown is success. @failed: an ADD undoes itself, the address need not cool. */

@@ -26,6 +26,7 @@ struct cleaning {
 	char socket[VW_PATH_MAX];
 	struct hostnet *hn;
 	struct hostnet_scan scan;
+	bool keep_pods;
 };
 
 static int no_pods(const struct cleaning *c, struct vw_err *err)
@@ -42,6 +43,26 @@ static int no_pods(const struct cleaning *c, struct vw_err *err)
 		return 0;
 	return vw_err_set(err, EBUSY, 0, "%zu pods have interfaces of ours (%s of %.80s): delete them first (kubectl drain); nothing was changed",
 			  n, first->pod.ifname, first->owner);
+}
+
+/* the programs first, so that nothing is judged by maps that nobody keeps up any more */
+static int let_go_of_pods(struct cleaning *c, struct vw_err *err)
+{
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	int r = vw_nl_open(&nl, err);
+
+	for (size_t i = 0; r == 0 && i < c->scan.n_pods; i++) {
+		const struct hostnet_pod *p = &c->scan.pods[i].pod;
+
+		if (c->scan.pods[i].dying)
+			continue;
+		r = programs_detach_pod(c->cfg->bpf_dir, &nl, p->ifindex, p->ifname, err);
+		(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = p->ifindex, .name = p->ifname, .what = VW_LINK_ALIAS | VW_LINK_GROUP,
+							     .alias = "", .group = 0 });
+		vw_nl_tolerate(&b, VW_NL_OK_GONE);
+	}
+	return r == 0 ? vw_nl_commit(&nl, &b, err) : r;
 }
 
 /* half-made links, and those that waited to be reaped */
@@ -61,7 +82,7 @@ static int remove_filters(struct cleaning *c, struct vw_err *err)
 	int r = vw_nl_open(&nl, err);
 
 	for (size_t i = 0; r == 0 && i < c->scan.n_devices; i++)
-		r = programs_detach(&nl, &c->scan.devices[i], err);
+		r = programs_detach(c->cfg->bpf_dir, &nl, &c->scan.devices[i], c->keep_pods, err);
 	return r;
 }
 
@@ -129,12 +150,12 @@ static int clean(struct cleaning *c, struct vw_err *err)
 	if (r == 0)
 		r = hostnet_scan(c->hn, &c->scan, err);
 	if (r == 0)
-		r = no_pods(c, err);
-	if (r == 0)
+		r = c->keep_pods ? let_go_of_pods(c, err) : no_pods(c, err);
+	if (r == 0 && !c->keep_pods)
 		r = remove_links(c, err);
 	if (r >= 0)
 		r = remove_filters(c, err);
-	if (r == 0)
+	if (r == 0 && !c->keep_pods)
 		r = remove_enis(c, err);
 	if (r == 0)
 		r = hostnet_down(c->hn, err);
@@ -143,9 +164,9 @@ static int clean(struct cleaning *c, struct vw_err *err)
 	return r == 0 ? remove_files(c, err) : r;
 }
 
-int cleanup(const struct vwired_config *cfg, struct vw_err *err)
+static int clean_up(const struct vwired_config *cfg, bool keep_pods, struct vw_err *err)
 {
-	struct cleaning c = { .cfg = cfg };
+	struct cleaning c = { .cfg = cfg, .keep_pods = keep_pods };
 	vw_auto_close int lock = -EBADF, listening = -EBADF;
 	int r = 0;
 
@@ -159,4 +180,14 @@ int cleanup(const struct vwired_config *cfg, struct vw_err *err)
 	hostnet_scan_done(&c.scan);
 	hostnet_free(c.hn);
 	return r;
+}
+
+int cleanup(const struct vwired_config *cfg, struct vw_err *err)
+{
+	return clean_up(cfg, false, err);
+}
+
+int cleanup_but_pods(const struct vwired_config *cfg, struct vw_err *err)
+{
+	return clean_up(cfg, true, err);
 }

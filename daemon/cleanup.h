@@ -10,3 +10,5 @@ struct vwired_config;
  * Return: 0, -EADDRINUSE (a daemon), -EBUSY (pods), -errno.
  */
 int cleanup(const struct vwired_config *cfg, struct vw_err *err);
+/** cleanup_but_pods() - the same beside pods that another master has: their interfaces stay, without our programs, alias and group; so do ENIs. */
+int cleanup_but_pods(const struct vwired_config *cfg, struct vw_err *err);

@@ -377,7 +377,7 @@ static void on_rest(void *arg)
 
 /* --- start */
 
-static int read_boot_id(struct vw_buf *b, struct vw_err *err)
+int daemon_boot_id(struct vw_buf *b, struct vw_err *err)
 {
 	int r = vw_read_file("/proc/sys/kernel/random/boot_id", 64, b, err);
 
@@ -390,7 +390,7 @@ static int open_store(struct daemon *d, struct vw_err *err)
 {
 	vw_auto_buf struct vw_buf boot = VW_BUF_INIT_MAX(64), note = VW_BUF_INIT;
 	char path[VW_PATH_MAX];
-	int r = read_boot_id(&boot, err);
+	int r = daemon_boot_id(&boot, err);
 
 	if (r < 0)
 		return r;

@@ -31,6 +31,7 @@ struct policy;
 struct rpc_server;
 struct store;
 struct sweep;
+struct vw_buf;
 struct waiter;
 
 /**
@@ -102,6 +103,8 @@ struct daemon {
 
 /** daemon_new() - see DOC. @config_path: borrowed. */
 int daemon_new(const char *config_path, struct daemon **ret_daemon, struct vw_err *err);
+/** daemon_boot_id() - the kernel's, as the store has it. */
+int daemon_boot_id(struct vw_buf *b, struct vw_err *err);
 int daemon_run(struct daemon *d, struct vw_err *err);
 /** daemon_free() - leaves kernel state and store as they are: pods live on without a daemon. */
 void daemon_free(struct daemon *d);

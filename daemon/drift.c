@@ -479,12 +479,18 @@ static bool is_our_table(const struct daemon *d, uint32_t table)
 /* @of_eni: what may be missing when it is about an ENI. A pod is compared whole, its routes when @link */
 static void interface(struct drift *dr, int ifindex, unsigned int of_eni, bool link)
 {
+	const struct attachment *adopted;
+
 	if (is_pod(ifindex))
 		pod_dirty(dr, ifindex, link ? HOSTNET_BIT(HOSTNET_ROUTE) : 0);
 	else if (is_eni(dr->d, ifindex))
 		dirty(dr, of_eni);
 	else if (sgp_has_link(dr->d, (unsigned int)ifindex))
 		dirty(dr, OF_BRANCH);
+	else if ((adopted = attach_by_ifindex(dr->d, (unsigned int)ifindex))) {
+		dr->slots[adopted->slot] = true;
+		dirty(dr, link ? HOSTNET_BIT(HOSTNET_ROUTE) : 0);
+	}
 }
 
 void drift_heard(struct daemon *d, const struct vw_event *ev)

@@ -223,7 +223,7 @@ static bool vpc_address(const struct daemon *d, struct vw_ip *ret)
 static void check_ways(struct look *l)
 {
 	const struct attachment *a = l->a;
-	unsigned int veth = VW_IFINDEX_BASE + a->slot;
+	unsigned int veth = attach_ifindex(a);
 	struct vw_route_query in = { .dst = a->addr.family ? a->addr : a->addr6 };
 	struct vw_route_query out = { .src = a->addr, .iif = veth };
 
@@ -349,7 +349,7 @@ static int put_facts(const struct look *l, struct vw_json *o)
 	failed |= vw_json_set_str(o, "address6", a->addr6.family ? vw_ip_str(&a->addr6, ip) : NULL);
 	if (!a->branch.vlan && a->addr.family && ipam_pool_by_key(l->d->pool, a->key_text, &at))
 		failed |= vw_json_set_str(o, "prefix", at.slot.len < 32 ? vw_cidr_str(&at.slot, cidr) : NULL);
-	return failed | vw_json_set_str(o, "host_ifname", a->host_ifname) | vw_json_set_int(o, "host_ifindex", VW_IFINDEX_BASE + a->slot) |
+	return failed | vw_json_set_str(o, "host_ifname", a->host_ifname) | vw_json_set_int(o, "host_ifindex", attach_ifindex(a)) |
 	       vw_json_set_int(o, "slot", a->slot) | vw_json_set_int(o, "pods_table", HOSTNET_TABLE_PODS) | vw_json_set(o, "eni", eni_json(l));
 }
 

@@ -398,12 +398,25 @@ static bool about_all(const struct vw_rule *r, const void *arg)
 	return true;
 }
 
+/* where another master has routes to the pods already (migrate.h), none must become unreachable on the way */
+static int pods_rule_down(struct hostnet *hn, const struct vw_rule *rules, int n, struct vw_err *err)
+{
+	for (int i = 0; i < n; i++)
+		if (rules[i].protocol == VW_RTPROT && rules[i].table == HOSTNET_TABLE_PODS) {
+			(void)vw_rule_del(&hn->batch, &rules[i]);
+			vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);
+		}
+	return hostnet_commit(hn, err);
+}
+
 static int family_down(struct hostnet *hn, uint8_t family, struct vw_err *err)
 {
 	vw_auto_free struct vw_rule *rules = NULL;
 	int n = vw_rule_list(&hn->nl, family, &rules, err);
-	int r = n < 0 ? n : hostnet_routes_del(hn, family, HOSTNET_TABLE_PODS, err);
+	int r = n < 0 ? n : pods_rule_down(hn, rules, n, err);
 
+	if (r == 0)
+		r = hostnet_routes_del(hn, family, HOSTNET_TABLE_PODS, err);
 	for (int i = 0; i < n && r == 0; i++)
 		if (rules[i].protocol == VW_RTPROT && rules[i].table != RT_TABLE_MAIN &&
 		    rules[i].table != HOSTNET_TABLE_PODS)

@@ -185,9 +185,11 @@ int hostnet_free_prune(struct hostnet *hn, struct vw_err *err);
 
 /**
  * struct hostnet_pod - the host side of an attachment. @addr: host prefixes, @n_addr of them, which have routes in @table
- * (0: HOSTNET_TABLE_PODS). @mac, @mtu: of the veth, zero = not known, left as they are.
+ * (0: HOSTNET_TABLE_PODS). @mac, @mtu: of the veth, zero = not known, left as they are. @adopted: others made the link, so its index is
+ * below VW_IFINDEX_BASE.
  */
 struct hostnet_pod {
+	bool adopted;
 	unsigned int ifindex;
 	uint32_t table;
 	char ifname[IFNAMSIZ];
@@ -205,6 +207,8 @@ struct hostnet_pod {
  */
 int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct vw_err *err);
 
+/** hostnet_pod_route() - its routes in the pods table, for a link that others made. Return: 0, -errno. */
+int hostnet_pod_route(struct hostnet *hn, const struct hostnet_pod *pod, struct vw_err *err);
 /** hostnet_link_forget() - a link of ours that is no pod's: into the dying group likewise, with what hangs on it. */
 int hostnet_link_forget(struct hostnet *hn, unsigned int ifindex, const char *ifname, struct vw_err *err);
 
@@ -294,7 +298,7 @@ struct hostnet_found {
 };
 
 /**
- * struct hostnet_scan - @pods: links with index >= VW_IFINDEX_BASE. @devices: those of the others that may be ENIs: network
+ * struct hostnet_scan - @pods: links with index >= VW_IFINDEX_BASE, and adopted ones, which carry our alias. @devices: those of the others that may be ENIs: network
  * cards, and veths, which stand for them in a lab. @orphans: routes of ours to pods without one.
  */
 struct hostnet_scan {

@@ -119,7 +119,7 @@ int hostnet_pod_forget(struct hostnet *hn, const struct hostnet_pod *pod, struct
 	bool there;
 	int op, r;
 
-	if (pod->ifindex < VW_IFINDEX_BASE)
+	if (pod->ifindex < VW_IFINDEX_BASE && !pod->adopted)
 		return vw_err_set(err, EINVAL, 0, "%s (index %u) is no pod's interface", pod->ifname, pod->ifindex);
 	if (stale_add(hn, pod, err) < 0)
 		return -err->eno;
@@ -247,6 +247,7 @@ static void found_link(struct hostnet_found *f, const struct vw_link *l)
 {
 	*f = (struct hostnet_found){ .mac = l->mac, .up = l->flags & IFF_UP, .dying = l->group == HOSTNET_GROUP_DYING };
 	f->pod.ifindex = l->ifindex;
+	f->pod.adopted = l->ifindex < VW_IFINDEX_BASE;
 	memcpy(f->pod.ifname, l->name, sizeof(f->pod.ifname));
 	if (strncmp(l->alias, HOSTNET_ALIAS_PREFIX, strlen(HOSTNET_ALIAS_PREFIX)) == 0)
 		(void)snprintf(f->owner, sizeof(f->owner), "%s", l->alias + strlen(HOSTNET_ALIAS_PREFIX));
@@ -272,8 +273,10 @@ static int scan_links(struct hostnet *hn, struct vw_view *v, struct hostnet_scan
 		return vw_err_set(err, ENOMEM, 0, "out of memory");
 	for (int i = 0; i < n; i++) {
 		bool veth = strcmp(links[i].kind, "veth") == 0;
+		bool adopted = veth && links[i].ifindex < VW_IFINDEX_BASE &&
+			       strncmp(links[i].alias, HOSTNET_ALIAS_PREFIX, strlen(HOSTNET_ALIAS_PREFIX)) == 0;
 
-		if (links[i].ifindex < VW_IFINDEX_BASE) {
+		if (links[i].ifindex < VW_IFINDEX_BASE && !adopted) {
 			if (veth || !links[i].kind[0])
 				links[scan->n_devices++] = links[i];
 			continue;

@@ -352,6 +352,17 @@ static struct vw_route pod_route(const struct hostnet_pod *p, unsigned int i)
 	};
 }
 
+int hostnet_pod_route(struct hostnet *hn, const struct hostnet_pod *pod, struct vw_err *err)
+{
+	for (unsigned int i = 0; i < pod->n_addr; i++) {
+		const struct vw_route route = pod_route(pod, i);
+
+		(void)vw_route_replace(&hn->batch, &route);
+		vw_nl_tolerate(&hn->batch, VW_NL_OK_GONE);      /* its link went with the pod, and the DEL comes */
+	}
+	return hostnet_commit(hn, err);
+}
+
 static void pod_routes(struct repair *rp, const struct hostnet_pod *p, uint8_t family, const struct vw_route *have, int n)
 {
 	char text[VW_ROUTE_STRLEN];

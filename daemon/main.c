@@ -3,7 +3,9 @@
 #include "daemon/config.h"
 #include "daemon/confine.h"
 #include "daemon/daemon.h"
+#include "daemon/aws_ipam.h"
 #include "daemon/http.h"
+#include "daemon/migrate.h"
 #include "daemon/trim.h"
 #include "daemon/xml.h"
 #include "lib/base/buf.h"
@@ -26,6 +28,11 @@ static const char usage[] =
 	"  --run-dir DIR   socket, store and lock (default /run/vpcwire)\n"
 	"  --bpf-dir DIR   where programs and maps are pinned, on a bpffs (default /sys/fs/bpf/vpcwire)\n"
 	"  --cleanup       for good: remove all that vpcwired and its pods have left in the kernel, the pins, the state; and exit\n"
+	"  --from-aws-node[=FILE]  aws-node and vpcwired stopped: take over aws-node's pods (FILE: " AWS_IPAM_PATH ")\n"
+	"  --from-aws-node-done    vpcwired serving: take away aws-node's rules and routes\n"
+	"  --to-aws-node[=FILE]    vpcwired stopped: put aws-node's routes, rules and FILE back\n"
+	"  --to-aws-node-done      aws-node serving: take away all of vpcwire's but the pods' interfaces\n"
+	"                  docs/MIGRATION.md has all the steps\n"
 	"  --print-config-docs  docs/CONFIG.md\n"
 	"  --check         read the configuration, say what is wrong with it, and exit\n"
 	"  --version, --help\n";
@@ -56,6 +63,39 @@ static int clean_up(const char *path)
 		fprintf(stderr, "vpcwired: %s\n", err.msg);
 	vwired_config_free(cfg);
 	return r < 0 ? 1 : 0;
+}
+
+enum migration { NO_MIGRATION, FROM, FROM_DONE, TO, TO_DONE };
+
+static int migrate(enum migration which, const char *config, const char *file)
+{
+	struct migrate_report n = { 0 };
+	struct vwired_config *cfg = NULL;
+	struct vw_err err;
+	int r = vwired_config_load(config, &cfg, &err);
+
+	if (r == 0 && which == FROM)
+		r = migrate_from(cfg, file, &n, &err);
+	else if (r == 0 && which == FROM_DONE)
+		r = migrate_from_done(&n, &err);
+	else if (r == 0 && which == TO)
+		r = migrate_to(cfg, file, &n, &err);
+	else if (r == 0)
+		r = migrate_to_done(cfg, &n, &err);
+	vwired_config_free(cfg);
+	if (r < 0) {
+		fprintf(stderr, "vpcwired: %s\n", err.msg);
+		return 1;
+	}
+	if (which == FROM)
+		printf("%zu pods taken over, %zu were before, %zu left out: they have no interface\n", n.done, n.known, n.gone);
+	else if (which == TO)
+		printf("%zu pods given to aws-node, %zu left out: they have no interface\n", n.done, n.gone);
+	else if (which == FROM_DONE)
+		printf("%zu routes and rules of aws-node removed\n", n.done);
+	else
+		printf("%zu pods let go\n", n.done);
+	return 0;
 }
 
 static int print_docs(void)
@@ -117,11 +157,14 @@ int main(int argc, char **argv)
 		{ "config", required_argument, NULL, 'c' }, { "run-dir", required_argument, NULL, 'r' },
 		{ "bpf-dir", required_argument, NULL, 'b' }, { "check", no_argument, NULL, 'k' },
 		{ "cleanup", no_argument, NULL, 'x' },
+		{ "from-aws-node", optional_argument, NULL, 'F' }, { "from-aws-node-done", no_argument, NULL, 'f' },
+		{ "to-aws-node", optional_argument, NULL, 'T' }, { "to-aws-node-done", no_argument, NULL, 't' },
 		{ "print-config-docs", no_argument, NULL, 'd' },
 		{ "version", no_argument, NULL, 'v' },      { "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	const char *config = DEFAULT_CONFIG;
+	const char *config = DEFAULT_CONFIG, *file = AWS_IPAM_PATH;
+	enum migration migration = NO_MIGRATION;
 	bool check = false, clean = false;
 	struct vw_err err;
 	int c;
@@ -139,6 +182,17 @@ int main(int argc, char **argv)
 			break;
 		case 'k':
 			check = true;
+			break;
+		case 'F':
+		case 'T':
+			file = optarg ? optarg : file;
+			migration = c == 'F' ? FROM : TO;
+			break;
+		case 'f':
+			migration = FROM_DONE;
+			break;
+		case 't':
+			migration = TO_DONE;
 			break;
 		case 'x':
 			clean = true;
@@ -162,6 +216,8 @@ int main(int argc, char **argv)
 	}
 	if (check)
 		return check_config(config);
+	if (migration)
+		return migrate(migration, config, file);
 	if (confine_process(&err) < 0) {
 		fprintf(stderr, "vpcwired: %s\n", err.msg);
 		return 1;

@@ -6,7 +6,10 @@
 
 #include "daemon/daemon.h"
 #include "daemon/hostnet.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/base/parse.h"
 #include "lib/net/bpf.h"
 #include "lib/net/link.h"
 #include "lib/net/tc.h"
@@ -48,39 +51,123 @@ static void pod_filters(struct daemon *d, const struct attachment *a, struct vw_
 	f[0] = (struct vw_filter){ .dir = VW_TC_INGRESS, .prog_fd = np_from_pod_fd(d->np), .name = "vpcwire_from_pod" };
 	f[1] = (struct vw_filter){ .dir = VW_TC_EGRESS, .prog_fd = np_to_pod_fd(d->np), .name = "vpcwire_to_pod" };
 	for (int i = 0; i < 2; i++) {
-		f[i].ifindex = VW_IFINDEX_BASE + a->slot;
+		f[i].ifindex = attach_ifindex(a);
 		f[i].dev = a->host_ifname;
 	}
+}
+
+/* Return: 1 = ours hangs there by tcx, in the place of the former if that did, 0 = neither does, -errno */
+static int swap_tcx(const struct vw_filter *f, const int *formers, unsigned int n, struct vw_err *err)
+{
+	uint32_t id;
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < n; i++) {
+		r = vw_bpf_prog_id(formers[i], &id, err);
+		if (r == 0)
+			r = vw_bpf_tcx_has(f->ifindex, f->dir, id, err);
+		if (r > 0)
+			r = vw_bpf_tcx_replace(f->ifindex, f->dir, f->prog_fd, formers[i], err) < 0 ? -err->eno : 1;
+	}
+	if (r == -EINVAL || r == -ENODEV)       /* a kernel without tcx; a link that has gone */
+		return 0;
+	if (r == 0 && vw_bpf_prog_id(f->prog_fd, &id, err) == 0)
+		return vw_bpf_tcx_has(f->ifindex, f->dir, id, err) == 1;
+	return r;
+}
+
+/*
+ * On a link that carries traffic already. To make a clsact there the kernel puts the link to rest (qdisc_graft(), dev_deactivate()): what it
+ * is to send in these 10 to 30 ms is lost. tcx does not; a kernel without it (before 6.6) has no other way.
+ */
+static int attach_busy(struct daemon *d, const struct vw_filter *f, struct vw_err *err)
+{
+	int r = vw_bpf_tcx_attach(f->ifindex, f->dir, f->prog_fd, err);
+
+	if (r == -EINVAL)
+		return attach(d, f, 1, err);
+	return r == -ENODEV || r == -EEXIST ? 0 : r;
+}
+
+static bool any_adopted(const struct daemon *d)
+{
+	const struct attachment *a, *tmp;
+
+	HASH_ITER(hh, d->attach.by_key, a, tmp)
+		if (a->adopted.ifindex)
+			return true;
+	return false;
 }
 
 void programs_attach_eni(struct daemon *d, const struct eni *e)
 {
 	const struct vw_filter f = eni_filter(d, e);
+	struct np_formers formers;
 	struct vw_err err;
+	int r = np_formers_open(d->np, &formers, &err);
 
-	if (attach(d, &f, 1, &err) < 0)
+	if (r == 0)
+		r = swap_tcx(&f, formers.to_wire, formers.n_to_wire, &err);
+	if (r == 0)             /* pods that were taken over use the ENI */
+		r = any_adopted(d) ? attach_busy(d, &f, &err) : attach(d, &f, 1, &err);
+	np_formers_close(&formers);
+	if (r < 0)
 		vw_error("the eBPF program could not be attached to an ENI: egress to services behind it is not judged",
 			 "eni=%s ifname=%s err=\"%s\"", e->row.id, e->ifname, err.msg);
 }
 
-int programs_detach(struct vw_nl *nl, const struct vw_link *link, struct vw_err *err)
+static int detach_tcx(const char *bpf_dir, const char *pin, unsigned int ifindex, enum vw_tc_dir dir, struct vw_err *err)
+{
+	vw_auto_close int fd = -EBADF;
+	char path[VW_PATH_MAX];
+
+	if (vw_fmt(path, sizeof(path), "%s/v%d/%s", bpf_dir, NP_ABI, pin) < 0)
+		return vw_err_set(err, ENAMETOOLONG, 0, "bpf_dir '%s' is too long", bpf_dir);
+	fd = vw_bpf_obj_open(path);
+	return fd < 0 ? 0 : vw_bpf_tcx_detach(ifindex, dir, fd, err);
+}
+
+int programs_detach(const char *bpf_dir, struct vw_nl *nl, const struct vw_link *link, bool busy, struct vw_err *err)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 	const struct vw_filter f = { .ifindex = link->ifindex, .dir = VW_TC_EGRESS, .dev = link->name };
 	struct vw_filter_info info;
-	int in, out, r = vw_filter_get(nl, &f, &info, err);
+	int in, out, r;
 
+	if (detach_tcx(bpf_dir, NP_PROG_TO_WIRE, link->ifindex, VW_TC_EGRESS, err) < 0)
+		return -err->eno;
+	r = vw_filter_get(nl, &f, &info, err);
 	if (r == -ENOENT || r == -ENODEV || (r == 0 && strcmp(info.name, TO_WIRE)))
 		return 0;
 	in = r < 0 ? r : vw_filter_count(nl, link->ifindex, VW_TC_INGRESS, err);
 	out = in < 0 ? in : vw_filter_count(nl, link->ifindex, VW_TC_EGRESS, err);
 	if (out < 0)
 		return out;
-	if (in == 0 && out == 1)
+	if (in == 0 && out == 1 && !busy)
 		vw_clsact_del(&b, link->ifindex, link->name);
 	else
 		vw_filter_del(&b, &f);
 	vw_nl_tolerate(&b, VW_NL_OK_GONE);
+	return vw_nl_commit(nl, &b, err);
+}
+
+/* the clsact stays, empty: see attach_busy() */
+int programs_detach_pod(const char *bpf_dir, struct vw_nl *nl, unsigned int ifindex, const char *ifname, struct vw_err *err)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+
+	if (detach_tcx(bpf_dir, NP_PROG_FROM_POD, ifindex, VW_TC_INGRESS, err) < 0 ||
+	    detach_tcx(bpf_dir, NP_PROG_TO_POD, ifindex, VW_TC_EGRESS, err) < 0)
+		return -err->eno;
+	for (int dir = VW_TC_INGRESS; dir <= VW_TC_EGRESS; dir++) {
+		const struct vw_filter f = { .ifindex = ifindex, .dir = dir, .dev = ifname };
+		struct vw_filter_info info;
+
+		if (vw_filter_get(nl, &f, &info, err) < 0 || strncmp(info.name, "vpcwire_", strlen("vpcwire_")))
+			continue;
+		vw_filter_del(&b, &f);
+		vw_nl_tolerate(&b, VW_NL_OK_GONE);
+	}
 	return vw_nl_commit(nl, &b, err);
 }
 
@@ -120,7 +207,7 @@ int programs_repair(struct daemon *d, const struct vw_filter *f, enum attach_hun
 		return 0;
 	if (*hung == ATTACH_HUNG_UNKNOWN)
 		*hung = d->cfg->attach == VW_ATTACH_TCX ? ATTACH_HUNG_TCX : ATTACH_HUNG_CLSACT;
-	r = *hung == ATTACH_HUNG_TCX ? vw_bpf_tcx_attach(f->ifindex, f->dir, f->prog_fd, err) : attach(d, f, 1, err);
+	r = *hung == ATTACH_HUNG_TCX ? attach_busy(d, f, err) : attach(d, f, 1, err);
 	return r == -ENODEV ? 0 : r;
 }
 
@@ -131,6 +218,8 @@ int programs_repair_pod(struct daemon *d, const struct attachment *a, enum attac
 	int r = 0;
 
 	pod_filters(d, a, f);
+	if (a->adopted.ifindex && *hung == ATTACH_HUNG_UNKNOWN)
+		*hung = ATTACH_HUNG_TCX;
 	for (int i = 0; r == 0 && i < 2; i++)
 		r = programs_repair(d, &f[i], hung, t, err);
 	return r;
@@ -144,7 +233,7 @@ unsigned int programs_look_tcx(struct daemon *d, void (*missing)(struct daemon *
 	uint32_t id[2];
 
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
-		const unsigned int link = VW_IFINDEX_BASE + a->slot;
+		const unsigned int link = attach_ifindex(a);
 
 		if (a->hung != ATTACH_HUNG_TCX || a->superseded)
 			continue;
@@ -172,28 +261,9 @@ int programs_repair_enis(struct daemon *d, const struct hostnet_truth *t, struct
 
 /* --- after an upgrade */
 
-/* Return: 1 = ours hangs there by tcx, in the place of the former if that did, 0 = neither does, -errno */
-static int swap_tcx(const struct vw_filter *f, const int *formers, unsigned int n, struct vw_err *err)
-{
-	uint32_t id;
-	int r = 0;
-
-	for (unsigned int i = 0; r == 0 && i < n; i++) {
-		r = vw_bpf_prog_id(formers[i], &id, err);
-		if (r == 0)
-			r = vw_bpf_tcx_has(f->ifindex, f->dir, id, err);
-		if (r > 0)
-			r = vw_bpf_tcx_replace(f->ifindex, f->dir, f->prog_fd, formers[i], err) < 0 ? -err->eno : 1;
-	}
-	if (r == -EINVAL || r == -ENODEV)       /* a kernel without tcx; a link that has gone */
-		return 0;
-	if (r == 0 && n && vw_bpf_prog_id(f->prog_fd, &id, err) == 0)
-		return vw_bpf_tcx_has(f->ifindex, f->dir, id, err) == 1;
-	return r;
-}
-
 static int renew_pod(struct daemon *d, const struct attachment *a, const struct np_formers *formers, struct vw_err *err)
 {
+	enum attach_hung how;
 	struct vw_filter f[2];
 	int in, out;
 
@@ -202,7 +272,12 @@ static int renew_pod(struct daemon *d, const struct attachment *a, const struct 
 	out = in < 0 ? in : swap_tcx(&f[1], formers->to_pod, formers->n_to_pod, err);
 	if (out < 0)
 		return out;
-	return in && out ? 0 : attach(d, f, 2, err);
+	if (in && out)
+		return 0;
+	if (!a->adopted.ifindex)
+		return attach(d, f, 2, err);
+	in = in || hangs(d, &f[0], &how, err) == 1 ? 0 : attach_busy(d, &f[0], err);
+	return in < 0 || out || hangs(d, &f[1], &how, err) == 1 ? in : attach_busy(d, &f[1], err);
 }
 
 static bool renew_pods(struct daemon *d, const struct np_formers *formers)
@@ -241,7 +316,7 @@ void programs_renew(struct daemon *d)
 
 	if (!done)
 		vw_warn("the eBPF programs of another version could not be looked at", "err=\"%s\"", err.msg);
-	else if (np_replaced(d->np) || formers.n_from_pod || formers.n_to_pod)
+	else if (np_replaced(d->np) || formers.n_from_pod || formers.n_to_pod || any_adopted(d))
 		done = renew_pods(d, &formers);
 	np_formers_close(&formers);
 	if (done && np_unpin_former(d->cfg->bpf_dir, &err) < 0)

@@ -2,6 +2,8 @@
 
 #include "daemon/attach.h"
 
+#include <stdbool.h>
+
 struct daemon;
 struct eni;
 struct hostnet_truth;
@@ -26,8 +28,12 @@ void programs_attach_eni(struct daemon *d, const struct eni *e);
 void programs_judge_node(struct daemon *d);
 /** programs_renew() - after a start: the pods that live run the programs that are pinned now. Nothing to do mostly. */
 void programs_renew(struct daemon *d);
-/** programs_detach() - for removal: to_wire off @link, and its clsact if nothing else is on it. Return: 0, -errno. */
-int programs_detach(struct vw_nl *nl, const struct vw_link *link, struct vw_err *err);
+/** programs_detach() - for removal: to_wire off @link, and its clsact if nothing else is on it and it is not @busy. Return: 0, -errno. */
+int programs_detach(const char *bpf_dir, struct vw_nl *nl, const struct vw_link *link, bool busy, struct vw_err *err);
+/**
+ * programs_detach_pod() - ours off the veth of a pod that goes on running, whichever way they hang there. Return: 0, -errno.
+ */
+int programs_detach_pod(const char *bpf_dir, struct vw_nl *nl, unsigned int ifindex, const char *ifname, struct vw_err *err);
 /**
  * programs_repair() - like hostnet_repair(), for one program. @hung: how it should hang, corrected to how it does. A link that has gone is no
  * failure.

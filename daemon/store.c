@@ -36,14 +36,15 @@ static const char *const stmt_sql[S_COUNT] = {
 	[S_COMMIT] = "COMMIT",
 	[S_ROLLBACK] = "ROLLBACK",
 	[S_ATTACH_PUT] = "INSERT INTO attachment (container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, addr, slot,"
-			 " host_ifname, eni_id, created_ms, addr6, branch) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+			 " host_ifname, eni_id, created_ms, addr6, branch, adopted) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 			 " ON CONFLICT (container_id, ifname) DO UPDATE SET network=excluded.network, netns=excluded.netns,"
 			 " pod_namespace=excluded.pod_namespace, pod_name=excluded.pod_name, pod_uid=excluded.pod_uid,"
 			 " addr=excluded.addr, slot=excluded.slot, host_ifname=excluded.host_ifname, eni_id=excluded.eni_id,"
-			 " created_ms=excluded.created_ms, addr6=excluded.addr6, branch=excluded.branch",
+			 " created_ms=excluded.created_ms, addr6=excluded.addr6, branch=excluded.branch,"
+			 " adopted=excluded.adopted",
 	[S_ATTACH_DEL] = "DELETE FROM attachment WHERE container_id=? AND ifname=?",
 	[S_ATTACH_EACH] = "SELECT container_id, ifname, network, netns, pod_namespace, pod_name, pod_uid, addr, slot,"
-			  " host_ifname, eni_id, created_ms, addr6, branch FROM attachment ORDER BY created_ms",
+			  " host_ifname, eni_id, created_ms, addr6, branch, adopted FROM attachment ORDER BY created_ms",
 	[S_COOL_PUT] = "INSERT OR REPLACE INTO cooling (addr, until_ms) VALUES (?,?)",
 	[S_COOL_DEL] = "DELETE FROM cooling WHERE addr=?",
 	[S_COOL_EXPIRE] = "DELETE FROM cooling WHERE until_ms<=?",
@@ -71,9 +72,12 @@ static const char *const stmt_sql[S_COUNT] = {
 #define ATTACHMENT_TABLE \
 	"CREATE TABLE attachment (container_id TEXT NOT NULL, ifname TEXT NOT NULL, network TEXT, netns TEXT," \
 	" pod_namespace TEXT, pod_name TEXT, pod_uid TEXT, addr TEXT, slot INTEGER PRIMARY KEY, host_ifname TEXT, eni_id TEXT," \
-	" created_ms INTEGER, addr6 TEXT, branch TEXT, UNIQUE (container_id, ifname), CHECK (addr IS NOT NULL OR addr6 IS NOT NULL));" \
+	" created_ms INTEGER, addr6 TEXT, branch TEXT, adopted TEXT, UNIQUE (container_id, ifname), CHECK (addr IS NOT NULL OR addr6 IS NOT NULL));" \
 	"CREATE UNIQUE INDEX attachment_addr ON attachment (addr) WHERE addr IS NOT NULL;" \
 	"CREATE UNIQUE INDEX attachment_addr6 ON attachment (addr6) WHERE addr6 IS NOT NULL;"
+
+/* schema 4 can use what has no adopted interfaces: store_adopting() */
+#define SCHEMA_VERSION "INSERT OR REPLACE INTO meta VALUES ('schema_min', '4'); PRAGMA user_version=5; COMMIT;"
 
 static const char schema_sql[] =
 	"BEGIN IMMEDIATE;"
@@ -85,16 +89,18 @@ static const char schema_sql[] =
 	"CREATE TABLE eni_slot (eni_id TEXT, cidr TEXT, PRIMARY KEY (eni_id, cidr)) WITHOUT ROWID;"
 	"CREATE TABLE intent (token TEXT PRIMARY KEY, kind TEXT, subnet_id TEXT, n_prefixes INTEGER, n_addrs INTEGER,"
 	" created_unix INTEGER) WITHOUT ROWID;"
-	"PRAGMA user_version=4; COMMIT;";
+	SCHEMA_VERSION;
 
-/* schema 2 had these columns but the last, in the same order, behind other keys */
+/* schema 2 had these columns but the last two, in the same order, behind other keys */
 static const char migrate2_sql[] =
 	"BEGIN IMMEDIATE; ALTER TABLE attachment RENAME TO attachment2;"
 	ATTACHMENT_TABLE
-	"INSERT INTO attachment SELECT *, NULL FROM attachment2; DROP TABLE attachment2; PRAGMA user_version=4; COMMIT;";
+	"INSERT INTO attachment SELECT *, NULL, NULL FROM attachment2; DROP TABLE attachment2;" SCHEMA_VERSION;
 
 static const char migrate3_sql[] =
-	"BEGIN IMMEDIATE; ALTER TABLE attachment ADD COLUMN branch TEXT; PRAGMA user_version=4; COMMIT;";
+	"BEGIN IMMEDIATE; ALTER TABLE attachment ADD COLUMN branch TEXT; ALTER TABLE attachment ADD COLUMN adopted TEXT;" SCHEMA_VERSION;
+
+static const char migrate4_sql[] = "BEGIN IMMEDIATE; ALTER TABLE attachment ADD COLUMN adopted TEXT;" SCHEMA_VERSION;
 
 /* of the log, which is folded into the file when it is so long: by store_tidy(), or in the middle of a write when nobody calls it */
 #define WAL_PAGES 1000          /* SQLite's own figure */
@@ -290,14 +296,49 @@ static int branch_of_text(char *text, struct store_branch *ret)
 	return 0;
 }
 
+/* "<index> <mac> <mtu>"; "" = none */
+static void adopted_text(const struct store_adopted *a, char ret[BRANCH_TEXT_MAX])
+{
+	char mac[VW_MAC_STRLEN];
+
+	*ret = '\0';
+	if (a->ifindex)
+		snprintf(ret, BRANCH_TEXT_MAX, "%u %s %u", a->ifindex, vw_mac_str(&a->mac, mac), a->mtu);
+}
+
+static int adopted_of_text(char *text, struct store_adopted *ret)
+{
+	char *mac = strchr(text, ' '), *mtu = mac ? strchr(mac + 1, ' ') : NULL;
+	struct store_adopted a;
+	uint64_t ifindex, bytes;
+
+	if (!*text)
+		return 0;
+	if (!mtu)
+		return -EBADMSG;
+	*mac++ = *mtu++ = '\0';
+	if (vw_parse_u64(text, 1, INT32_MAX, &ifindex) < 0 || vw_mac_parse(mac, &a.mac) < 0 || vw_parse_u64(mtu, 1, 65535, &bytes) < 0)
+		return -EBADMSG;
+	a.ifindex = (unsigned int)ifindex;
+	a.mtu = (unsigned int)bytes;
+	*ret = a;
+	return 0;
+}
+
+int store_adopting(struct store *s, struct vw_err *err)
+{
+	return store_meta_put(s, "schema_min", "5", err);
+}
+
 int store_attach_put(struct store *s, const struct store_attachment *a, struct vw_err *err)
 {
-	char branch[BRANCH_TEXT_MAX];
+	char branch[BRANCH_TEXT_MAX], adopted[BRANCH_TEXT_MAX];
 	int r = begin(s, err);
 
 	if (r < 0)
 		return r;
 	branch_text(&a->branch, branch);
+	adopted_text(&a->adopted, adopted);
 	r = cool_del(s, &a->addr, err);
 	if (r == 0)
 		r = cool_del(s, &a->addr6, err);
@@ -318,6 +359,7 @@ int store_attach_put(struct store *s, const struct store_attachment *a, struct v
 		bind_text(s, S_ATTACH_PUT, 11, a->eni_id);
 		bind_int(s, S_ATTACH_PUT, 12, a->created_ms);
 		bind_text(s, S_ATTACH_PUT, 14, branch);
+		bind_text(s, S_ATTACH_PUT, 15, adopted);
 		r = run(s, S_ATTACH_PUT, "recording an attachment", err);
 	}
 	return finish(s, r, err);
@@ -341,7 +383,7 @@ int store_attach_del(struct store *s, const struct store_attachment *a, uint64_t
 
 static int attach_row(sqlite3_stmt *st, struct store_attachment *a)
 {
-	char branch[BRANCH_TEXT_MAX];
+	char branch[BRANCH_TEXT_MAX], adopted[BRANCH_TEXT_MAX];
 
 	memset(a, 0, sizeof(*a));
 	if (copy_text(st, 0, a->key.container_id, sizeof(a->key.container_id)) < 0 ||
@@ -354,7 +396,8 @@ static int attach_row(sqlite3_stmt *st, struct store_attachment *a)
 	    column_ip_maybe(st, 7, AF_INET, &a->addr) < 0 || column_ip_maybe(st, 12, AF_INET6, &a->addr6) < 0 ||
 	    copy_text(st, 9, a->host_ifname, sizeof(a->host_ifname)) < 0 ||
 	    copy_text(st, 10, a->eni_id, sizeof(a->eni_id)) < 0 || copy_text(st, 13, branch, sizeof(branch)) < 0 ||
-	    branch_of_text(branch, &a->branch) < 0)
+	    branch_of_text(branch, &a->branch) < 0 || copy_text(st, 14, adopted, sizeof(adopted)) < 0 ||
+	    adopted_of_text(adopted, &a->adopted) < 0)
 		return -EBADMSG;
 	if (a->branch.vlan) {
 		a->branch.ip4 = a->addr;
@@ -699,6 +742,8 @@ static int open_once(const char *path, struct store **ret_store, struct vw_err *
 		r = exec_sql(s, migrate2_sql, "bringing the tables up to date", err);
 	} else if (r == 0 && version == 3) {
 		r = exec_sql(s, migrate3_sql, "bringing the tables up to date", err);
+	} else if (r == 0 && version == 4) {
+		r = exec_sql(s, migrate4_sql, "bringing the tables up to date", err);
 	} else if (r == 0 && version != STORE_SCHEMA && !serves_us(s, version)) {
 		r = vw_err_set(err, EBADMSG, VW_CNI_IO, "state store: schema %d, this vpcwired reads %d", version,
 			       STORE_SCHEMA);

@@ -22,7 +22,7 @@ struct vw_buf;
  */
 struct store;
 
-#define STORE_SCHEMA 4         /* 2 and 3 are brought up to date */
+#define STORE_SCHEMA 5         /* 2 to 4 are brought up to date */
 
 /**
  * struct store_branch - a pod's branch ENI (sgp.h). @vlan: 0 = the pod has none. @ip4, @ip6: from the annotation, family 0 = none (not
@@ -34,6 +34,15 @@ struct store_branch {
 	struct vw_ip ip4, ip6, gw4;
 	unsigned int vlan, trunk;
 	bool strict;
+};
+
+/**
+ * struct store_adopted - a host veth that others made (migrate.h): @ifindex is not VW_IFINDEX_BASE + slot. 0 = it is ours.
+ * @mac: of its node end.
+ */
+struct store_adopted {
+	unsigned int ifindex, mtu;
+	struct vw_mac mac;
 };
 
 /** struct store_attachment - @addr: IPv4, @addr6: IPv6; at least one of them, the other with family 0. */
@@ -48,6 +57,7 @@ struct store_attachment {
 	char eni_id[32];
 	uint64_t created_ms;
 	struct store_branch branch;
+	struct store_adopted adopted;
 };
 
 /**
@@ -91,6 +101,8 @@ void store_close(struct store *s);
  */
 void store_tidy(struct store *s, uint64_t now_ms);
 
+/** store_adopting() - before the first attachment with an adopted interface is recorded: earlier schemas cannot use the file. */
+int store_adopting(struct store *s, struct vw_err *err);
 /** store_attach_put() - insert or replace; ends its addresses' cooling, if any, in the same transaction. */
 int store_attach_put(struct store *s, const struct store_attachment *a, struct vw_err *err);
 /** store_attach_del() - delete @a's row; its addresses cool until @cool_until_ms (0: not) in the same transaction. */

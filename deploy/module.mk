@@ -10,4 +10,5 @@ INSTALL_FILES += $(foreach f,$(wildcard docs/man/*.8),$f:$(MANDIR)/man8) \
 	deploy/cni/10-vpcwire.conflist:$(DOCDIR)/examples \
 	deploy/iam/policy.json:$(DOCDIR)/examples \
 	deploy/prometheus/alerts.yaml:$(DOCDIR)/examples \
-	deploy/grafana/vpcwire.json:$(DOCDIR)/examples
+	deploy/grafana/vpcwire.json:$(DOCDIR)/examples \
+	deploy/migrate/aws-iptables:$(DOCDIR)/examples

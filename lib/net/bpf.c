@@ -93,6 +93,18 @@ int vw_bpf_tcx_replace(unsigned int ifindex, enum vw_tc_dir dir, int prog_fd, in
 		       0 : vw_err_sys(err, errno, VW_CNI_KERNEL, "replacing a tcx program of interface %u", ifindex);
 }
 
+int vw_bpf_tcx_detach(unsigned int ifindex, enum vw_tc_dir dir, int prog_fd, struct vw_err *err)
+{
+	union bpf_attr attr = {0};
+
+	attr.target_fd = ifindex;
+	attr.attach_bpf_fd = (uint32_t)prog_fd;
+	attr.attach_type = attach_type(dir);
+	/* EINVAL: a kernel without tcx */
+	return sys_bpf(BPF_PROG_DETACH, &attr, sizeof(attr)) == 0 || errno == ENOENT || errno == ENODEV || errno == EINVAL ?
+		       0 : vw_err_sys(err, errno, VW_CNI_KERNEL, "detaching a tcx program from interface %u", ifindex);
+}
+
 int vw_bpf_tcx_has(unsigned int ifindex, enum vw_tc_dir dir, uint32_t prog_id, struct vw_err *err)
 {
 	uint32_t ids[TCX_PROGS_MAX] = {0};

@@ -54,5 +54,7 @@ int vw_bpf_prog_load(const struct bpf_insn *insns, size_t n, const char *name, s
 int vw_bpf_tcx_attach(unsigned int ifindex, enum vw_tc_dir dir, int prog_fd, struct vw_err *err);
 /** vw_bpf_tcx_replace() - in place: packets meet @old_fd or @prog_fd, never both or none. Return: 0, -ENOENT (@old_fd is not there), -errno. */
 int vw_bpf_tcx_replace(unsigned int ifindex, enum vw_tc_dir dir, int prog_fd, int old_fd, struct vw_err *err);
+/** vw_bpf_tcx_detach() - Return: 0, also when it is not there, -errno. */
+int vw_bpf_tcx_detach(unsigned int ifindex, enum vw_tc_dir dir, int prog_fd, struct vw_err *err);
 /** vw_bpf_tcx_has() - whether the program @prog_id hangs there. Return: 1, 0, -errno. */
 int vw_bpf_tcx_has(unsigned int ifindex, enum vw_tc_dir dir, uint32_t prog_id, struct vw_err *err);

@@ -384,6 +384,8 @@ int vw_rpc_wiring_encode(unsigned int v, const struct vw_rpc_wiring *w, struct v
 	failed |= set_u32(j, "pods_table", w->pods_table);
 	if (w->apart)
 		failed |= vw_json_set_bool(j, "apart", true);
+	if (w->adopted)
+		failed |= vw_json_set_bool(j, "adopted", true);
 	failed |= set_unless_empty(j, "eni_id", w->eni_id);
 	failed |= set_unless_empty(j, "eni_ifname", w->eni_ifname);
 	failed |= vw_json_set_str(j, "attach", attach_names[w->attach]);
@@ -442,7 +444,8 @@ int vw_rpc_wiring_decode(const struct vw_json *j, struct vw_rpc_wiring *ret_w, s
 	struct vw_rpc_wiring w = {0};
 	bool said;
 
-	if (vw_json_get_bool(j, "existing", &w.existing, err) < 0 || vw_json_get_bool(j, "apart", &w.apart, err) < 0 || decode_addresses(j, &w, err) < 0 ||
+	if (vw_json_get_bool(j, "existing", &w.existing, err) < 0 || vw_json_get_bool(j, "apart", &w.apart, err) < 0 ||
+	    vw_json_get_bool(j, "adopted", &w.adopted, err) < 0 || decode_addresses(j, &w, err) < 0 ||
 	    get_u32(j, "mtu", 65535, &w.mtu, err) < 0 ||
 	    get_text(j, "host_ifname", w.host_ifname, IFNAMSIZ, err) < 0 ||
 	    get_u32(j, "host_ifindex", INT_MAX, &w.host_ifindex, err) < 0 ||

@@ -102,6 +102,7 @@ struct vw_rpc_req {
  *                programs know the slot from skb->ifindex before the link exists.
  * @slot:         pod slot, 0-based.
  * @pods_table:   routing table that the pod's host routes go into. @apart: one of its own, where only packets of its branch ENI look.
+ * @adopted:      others made the interfaces: @pod_mac is not the one that the pod has.
  * @eni_id, @eni_ifname: where its traffic leaves. For people.
  * @pin_from_pod, @pin_to_pod: pinned programs for the host end's ingress and egress; "" = none.
  */
@@ -118,6 +119,7 @@ struct vw_rpc_wiring {
 	unsigned int slot;
 	unsigned int pods_table;
 	bool apart;
+	bool adopted;
 	char eni_id[32];
 	char eni_ifname[IFNAMSIZ];
 	enum vw_attach_mode attach;

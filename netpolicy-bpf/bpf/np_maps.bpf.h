@@ -68,6 +68,8 @@ struct np_scratch {
 };
 NP_PERCPU(np_scratch, struct np_scratch, 1);
 
+/* slots of host veths that others made: by interface index, which is not NP_IFINDEX_BASE + slot */
+NP_HASH(np_adopted, BPF_MAP_TYPE_HASH, __u32, __u32, NP_SLOTS, BPF_F_NO_PREALLOC);
 NP_HASH(np_ip4, BPF_MAP_TYPE_HASH, __be32, __u32, NP_IPS, 0);
 NP_HASH(np_ip6, BPF_MAP_TYPE_HASH, struct np_ip6_key, __u32, NP_IPS, 0);
 NP_HASH(np_cidr4, BPF_MAP_TYPE_LPM_TRIE, struct np_cidr4_key, __u32, NP_CIDRS, BPF_F_NO_PREALLOC);

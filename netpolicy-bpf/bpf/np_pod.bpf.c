@@ -4,7 +4,7 @@
  * to_pod:   clsact egress of the same: what the pod is sent.
  * to_wire:  clsact egress of each ENI.
  *
- * The slot follows from the interface's index. A packet must come from the pod's own address; then the pod's egress policy
+ * The slot follows from the interface's index, but for those of interfaces that others made (np_adopted). A packet must come from the pod's own address; then the pod's egress policy
  * and conntrack judge it, and the number of its ENI goes into the low bits of the mark, where the rules at 1536+n find it.
  * What goes to a service's address is not judged there but marked NP_MARK_PENDING: after DNAT, where it leaves the node
  * (to_wire) or enters another pod (to_pod), its real destination is judged for the pod that sent it. What a pod is sent is
@@ -100,7 +100,7 @@ static __always_inline int from_ip(struct __sk_buff *skb, struct np_slot *slot, 
 
 static __always_inline int on_from_pod(struct __sk_buff *skb)
 {
-	__u32 index = skb->ifindex - NP_IFINDEX_BASE;
+	__u32 index = slot_of(skb->ifindex);
 	struct np_slot *slot;
 	struct ethhdr *eth;
 	int r;
@@ -139,7 +139,7 @@ static __always_inline int from_complete(struct __sk_buff *skb, const int family
 	struct np_side s = { .dir = NP_EGRESS, .hook = NP_FRAG_FROM_POD };
 	__u8 saw = 0;
 
-	if (side_of(&s, skb->ifindex - NP_IFINDEX_BASE) && complete(skb, &s, &saw, family) != NP_GO)
+	if (side_of(&s, slot_of(skb->ifindex)) && complete(skb, &s, &saw, family) != NP_GO)
 		return TC_ACT_SHOT;
 	return s.slot ? pass(skb, s.slot, pending_mark(saw, s.index)) : drop(NP_DROP_NO_SLOT);
 }
@@ -209,7 +209,7 @@ static __always_inline int post_complete(struct __sk_buff *skb, const int family
 	if (side_of(&s, (skb->mark & NP_MARK_SLOT_MASK) >> NP_MARK_SLOT_SHIFT) && complete(skb, &s, &saw, family) != NP_GO)
 		return TC_ACT_SHOT;
 	skb->mark &= ~NP_MARK_OURS;
-	if (skb->ifindex - NP_IFINDEX_BASE < NP_SLOTS)
+	if (slot_of(skb->ifindex) != NP_SLOTS)
 		return jump(skb, NP_TAIL_TO_POD);
 	return TC_ACT_UNSPEC;
 }
@@ -231,7 +231,7 @@ int post6(struct __sk_buff *skb)
 /** from_here() - sent by this node, or (@sender) by the pod to a service that is itself. */
 static __always_inline int from_here(const struct __sk_buff *skb, __u32 sender)
 {
-	return skb->ingress_ifindex == 0 || sender == skb->ifindex - NP_IFINDEX_BASE;
+	return skb->ingress_ifindex == 0 || sender == slot_of(skb->ifindex);
 }
 
 /** is_answer() - may it be a DNS answer to a question of the pod? By TCP it is none that can be read: told when that begins. */
@@ -259,7 +259,7 @@ static __always_inline int to_ip(struct __sk_buff *skb, const struct np_side *s,
 
 static __always_inline int on_to_pod(struct __sk_buff *skb)
 {
-	__u32 index = skb->ifindex - NP_IFINDEX_BASE, sender = sender_of(skb);
+	__u32 index = slot_of(skb->ifindex), sender = sender_of(skb);
 	struct np_side s = { .dir = NP_INGRESS };
 
 	if (unlikely(sender != NP_SLOTS && sender != index) && !pending(skb, sender))
@@ -286,7 +286,7 @@ static __always_inline int to_complete(struct __sk_buff *skb, const int family)
 	struct np_side s = { .dir = NP_INGRESS, .hook = NP_FRAG_TO_POD, .node = from_here(skb, sender_of(skb)) };
 	__u8 saw;
 
-	if (side_of(&s, skb->ifindex - NP_IFINDEX_BASE)) {
+	if (side_of(&s, slot_of(skb->ifindex))) {
 		const struct np_work *w = work();
 
 		if (complete(skb, &s, &saw, family) != NP_GO)
@@ -325,7 +325,7 @@ static __always_inline int dns_begin(struct __sk_buff *skb, struct np_dns_work *
 	const struct np_blob *b;
 	struct np_pkt p;
 
-	if (!side_of(&s, skb->ifindex - NP_IFINDEX_BASE) || parse_ip(skb, &p, family) != NP_GO || !is_resolver(&p, family))
+	if (!side_of(&s, slot_of(skb->ifindex)) || parse_ip(skb, &p, family) != NP_GO || !is_resolver(&p, family))
 		return -1;
 	b = (const struct np_blob *)arena(s.pub & NP_PUB_LINE_MASK);
 	if (!b || b->magic != NP_BLOB_MAGIC || !b->fqdn_set)

@@ -18,6 +18,17 @@ static __always_inline int parse_ip(struct __sk_buff *skb, struct np_pkt *p, con
 	return family == 4 ? parse_ip4(skb, p) : parse_ip6(skb, p);
 }
 
+/** slot_of() - whose host veth has this index; NP_SLOTS = no pod's. */
+static __always_inline __u32 slot_of(__u32 ifindex)
+{
+	__u32 index = ifindex - NP_IFINDEX_BASE, *adopted;
+
+	if (likely(index < NP_SLOTS))
+		return index;
+	adopted = bpf_map_lookup_elem(&np_adopted, &ifindex);
+	return adopted ? *adopted & (NP_SLOTS - 1) : NP_SLOTS;
+}
+
 /** side_of() - @s for slot @index, whose policy is in force. Return: 0 = it is not. */
 static __always_inline int side_of(struct np_side *s, __u32 index)
 {
@@ -59,7 +70,7 @@ static __always_inline __u32 sender_of(const struct __sk_buff *skb)
 {
 	__u32 mark = skb->mark, index = (mark & NP_MARK_SLOT_MASK) >> NP_MARK_SLOT_SHIFT;
 
-	if (likely(!(mark & NP_MARK_PENDING)) || skb->ingress_ifindex != NP_IFINDEX_BASE + index)
+	if (likely(!(mark & NP_MARK_PENDING)) || slot_of(skb->ingress_ifindex) != index)
 		return NP_SLOTS;
 	return index;
 }

@@ -68,6 +68,8 @@ static int scan(struct np_formers *f, const char *path, bool own, struct vw_err 
 			take(f->from_pod, &f->n_from_pod, path, e->d_name);
 		if (is_former_of(e->d_name, NP_PROG_TO_POD) || (!own && !strcmp(e->d_name, NP_PROG_TO_POD)))
 			take(f->to_pod, &f->n_to_pod, path, e->d_name);
+		if (is_former_of(e->d_name, NP_PROG_TO_WIRE) || (!own && !strcmp(e->d_name, NP_PROG_TO_WIRE)))
+			take(f->to_wire, &f->n_to_wire, path, e->d_name);
 	}
 	closedir(dir);
 	return 0;
@@ -98,5 +100,7 @@ void np_formers_close(struct np_formers *f)
 		vw_close_fd(&f->from_pod[i]);
 	for (unsigned int i = 0; i < f->n_to_pod; i++)
 		vw_close_fd(&f->to_pod[i]);
-	f->n_from_pod = f->n_to_pod = 0;
+	for (unsigned int i = 0; i < f->n_to_wire; i++)
+		vw_close_fd(&f->to_wire[i]);
+	f->n_from_pod = f->n_to_pod = f->n_to_wire = 0;
 }

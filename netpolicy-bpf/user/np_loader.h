@@ -49,6 +49,7 @@ enum np_map {
 	NP_M_TAILS,
 	NP_M_SCRATCH,
 	NP_M_DNS_WORK,
+	NP_M_ADOPTED,
 	NP_MAPS,
 };
 
@@ -109,8 +110,8 @@ bool np_replaced(const struct np *np);
  */
 #define NP_FORMERS_MAX 32
 struct np_formers {
-	int from_pod[NP_FORMERS_MAX], to_pod[NP_FORMERS_MAX];
-	unsigned int n_from_pod, n_to_pod;
+	int from_pod[NP_FORMERS_MAX], to_pod[NP_FORMERS_MAX], to_wire[NP_FORMERS_MAX];
+	unsigned int n_from_pod, n_to_pod, n_to_wire;
 };
 /** np_formers_open() - those of this and of any other version. @ret_formers: np_formers_close() ends it, after a failure too. */
 int np_formers_open(const struct np *np, struct np_formers *ret_formers, struct vw_err *err);
@@ -149,6 +150,13 @@ int np_slot_publish(struct np *np, unsigned int slot, const struct np_pod_conf *
 int np_slot_clear(struct np *np, unsigned int slot, struct vw_err *err);
 /** np_slot_get() - Return: 1 = in use, 0 = empty, -EBADMSG = holds nonsense, -errno. */
 int np_slot_get(struct np *np, unsigned int slot, struct np_pod_conf *ret_pod, struct vw_err *err);
+/**
+ * np_adopt() - the host veth with index @ifindex, which others made, is slot @slot's. np_disown() - no more. np_adopted_end() - none but those that
+ * @keep says so of. Return: 0, -ERANGE, -errno.
+ */
+int np_adopt(struct np *np, unsigned int ifindex, unsigned int slot, struct vw_err *err);
+int np_disown(struct np *np, unsigned int ifindex, struct vw_err *err);
+int np_adopted_end(struct np *np, bool (*keep)(unsigned int ifindex, unsigned int slot, void *arg), void *arg, struct vw_err *err);
 /** np_slot_pickup() - for @seconds from now flows of @slot that are under way may be picked up in mid-stream; 0 = no more. */
 int np_slot_pickup(struct np *np, unsigned int slot, unsigned int seconds, struct vw_err *err);
 

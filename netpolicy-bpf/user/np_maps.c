@@ -52,6 +52,7 @@ static const struct {
 	[NP_M_TAILS] = { "np_tails" },
 	[NP_M_SCRATCH] = { "np_scratch" },
 	[NP_M_DNS_WORK] = { "np_dns_work" },
+	[NP_M_ADOPTED] = { "np_adopted" },
 };
 
 /** map_fits() - is the pinned object the map that @want declares? libbpf takes over the name, too, by which it is found later. */

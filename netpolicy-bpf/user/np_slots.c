@@ -5,6 +5,7 @@
  */
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
+#include "lib/net/bpf.h"
 #include "netpolicy-bpf/user/np_priv.h"
 
 #include <bpf/bpf.h>
@@ -138,6 +139,42 @@ int np_slot_pickup(struct np *np, unsigned int slot, unsigned int seconds, struc
 		return r;
 	__atomic_store_n(&slot_at(np, slot)->pickup_until, seconds ? np_tick() + seconds : 0, __ATOMIC_RELAXED);
 	return 0;
+}
+
+/* --- host veths of others */
+
+int np_adopt(struct np *np, unsigned int ifindex, unsigned int slot, struct vw_err *err)
+{
+	uint32_t key = ifindex, value = slot;
+	int r = slot_in_range(slot, err);
+
+	if (r < 0)
+		return r;
+	r = vw_bpf_map_set(np_map_fd(np, NP_M_ADOPTED), &key, &value, false);
+	return r < 0 ? vw_err_sys(err, r, 0, "telling the eBPF programs of interface %u", ifindex) : 0;
+}
+
+int np_disown(struct np *np, unsigned int ifindex, struct vw_err *err)
+{
+	uint32_t key = ifindex;
+	int r = vw_bpf_map_del(np_map_fd(np, NP_M_ADOPTED), &key);
+
+	return r < 0 && r != -ENOENT ? vw_err_sys(err, r, 0, "forgetting the adopted interface %u", ifindex) : 0;
+}
+
+int np_adopted_end(struct np *np, bool (*keep)(unsigned int ifindex, unsigned int slot, void *arg), void *arg, struct vw_err *err)
+{
+	int fd = np_map_fd(np, NP_M_ADOPTED), r = 0;
+	uint32_t key, next, slot;
+	bool more = vw_bpf_map_next(fd, NULL, &key) == 0;
+
+	while (r == 0 && more) {
+		more = vw_bpf_map_next(fd, &key, &next) == 0;
+		if (vw_bpf_map_get(fd, &key, &slot) == 0 && !keep(key, slot, arg))
+			r = vw_bpf_map_del(fd, &key);
+		key = next;
+	}
+	return r < 0 && r != -ENOENT ? vw_err_sys(err, r, 0, "forgetting an adopted interface") : 0;
 }
 
 /* --- counters */

@@ -20,7 +20,7 @@ FLOWS = proc.times(1000)
 PROGRAMS = ("vpcwired", "vpcwire")
 # a daemon of the next release adds columns; the schema says who may still use it (daemon/store.c)
 LATER_SCHEMA = ("ALTER TABLE attachment ADD COLUMN later TEXT; ALTER TABLE eni ADD COLUMN later TEXT;"
-                "INSERT INTO meta (key, value) VALUES ('schema_min', '4'); PRAGMA user_version=99")
+                "INSERT OR REPLACE INTO meta (key, value) VALUES ('schema_min', '4'); PRAGMA user_version=99")
 HOOKS = pathlib.Path(hooks.__file__)
 
 

@@ -4,6 +4,7 @@ fuzz_ec2_xml_LIBS := daemon crypto json base
 fuzz_imds_LIBS := daemon crypto json base
 fuzz_creds_LIBS := daemon crypto json base
 fuzz_manifest_LIBS := daemon k8s yaml json base
+fuzz_aws_ipam_LIBS := daemon json base
 fuzz_yaml_LIBS := yaml json base
 fuzz_np_compile_LIBS := npc k8s yaml json base
 fuzz_np_world_LIBS := npc k8s yaml json base

@@ -306,7 +306,7 @@ static void downgrade_and_read(struct fixture *f, const char *sql)
 /* as schema 3 had it: no branch ENIs */
 static void test_schema_3_is_brought_up_to_date(void **state)
 {
-	downgrade_and_read(*state, "ALTER TABLE attachment DROP COLUMN branch; PRAGMA user_version=3");
+	downgrade_and_read(*state, "ALTER TABLE attachment DROP COLUMN branch; ALTER TABLE attachment DROP COLUMN adopted; PRAGMA user_version=3");
 }
 
 static void test_a_branch_comes_back(void **state)
@@ -320,6 +320,28 @@ static void test_a_branch_comes_back(void **state)
 	assert_int_equal(vw_ip_parse("10.0.0.1", &a.branch.gw4), 0);
 	snprintf(a.branch.eni_id, sizeof(a.branch.eni_id), "%s", a.eni_id);
 	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
+	assert_memory_equal(&seen.last, &a, sizeof(a));
+}
+
+/* as schema 4 had it: nothing adopted */
+static void test_schema_4_is_brought_up_to_date(void **state)
+{
+	downgrade_and_read(*state, "ALTER TABLE attachment DROP COLUMN adopted; PRAGMA user_version=4");
+}
+
+static void test_an_adopted_interface_comes_back(void **state)
+{
+	struct fixture *f = *state;
+	struct store_attachment a = attachment("aaa", "10.0.0.1", 7);
+	struct seen seen = { 0 };
+	struct vw_err err;
+
+	a.adopted = (struct store_adopted){ .ifindex = 12, .mtu = 9001, .mac = { { 2, 1, 2, 3, 4, 5 } } };
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_adopting(f->s, &err), 0);
 	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
 	open_store(f, "boot-a", NULL);
 	assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
@@ -356,7 +378,7 @@ static void alter(struct fixture *f, const char *sql)
 #define LATER(min) "ALTER TABLE attachment ADD COLUMN later TEXT; ALTER TABLE cooling ADD COLUMN later TEXT;" \
 	"ALTER TABLE eni ADD COLUMN later TEXT; ALTER TABLE eni_slot ADD COLUMN later TEXT; ALTER TABLE intent ADD COLUMN later TEXT;" \
 	"ALTER TABLE meta ADD COLUMN later TEXT; CREATE TABLE later (x); UPDATE attachment SET later = 'kept';" \
-	"INSERT INTO meta (key, value) VALUES ('schema_min', '" min "'); PRAGMA user_version=99"
+	"INSERT OR REPLACE INTO meta (key, value) VALUES ('schema_min', '" min "'); PRAGMA user_version=99"
 
 static void test_a_later_schema_that_only_adds_is_used(void **state)
 {
@@ -392,7 +414,7 @@ static void test_a_later_schema_that_only_adds_is_used(void **state)
 
 static void test_a_later_schema_that_changes_more_is_moved_aside(void **state)
 {
-	static const char *const later[] = { LATER("5"), LATER("x"), "PRAGMA user_version=5", "DROP TABLE meta; PRAGMA user_version=5" };
+	static const char *const later[] = { LATER("6"), LATER("x"), "DELETE FROM meta; PRAGMA user_version=6", "DROP TABLE meta; PRAGMA user_version=6" };
 	struct store_attachment a = attachment("aaa", "10.0.0.1", 7);
 	struct fixture *f = *state;
 	struct vw_err err;
@@ -580,6 +602,8 @@ int main(void)
 		T(test_older_schema_is_moved_aside),
 		T(test_schema_2_is_brought_up_to_date),
 		T(test_schema_3_is_brought_up_to_date),
+		T(test_schema_4_is_brought_up_to_date),
+		T(test_an_adopted_interface_comes_back),
 		T(test_a_later_schema_that_only_adds_is_used),
 		T(test_a_later_schema_that_changes_more_is_moved_aside),
 		T(test_a_branch_comes_back),
