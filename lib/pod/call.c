@@ -69,6 +69,14 @@ int vw_call_refuse_to_be_ipam(const struct vw_cni_call *call, const char *name, 
 			  name, call->conf.type, name);
 }
 
+int vw_call_refuse_ipam(const struct vw_cni_call *call, const char *name, const char *instead, struct vw_err *err)
+{
+	if (!*call->conf.ipam)
+		return 0;
+	return vw_err_set(err, EOPNOTSUPP, VW_CNI_UNSUPPORTED_FIELD,
+			  "unsupported field: ipam.type is \"%.80s\"\n%s delegates to nobody: addresses stand in %s", call->conf.ipam, name, instead);
+}
+
 bool vw_pod_may_live(const char *netns, const struct vw_netns_id *id, const char *ifname)
 {
 	vw_auto_nl struct vw_nl nl = VW_NL_INIT;

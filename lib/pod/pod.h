@@ -109,5 +109,7 @@ int vw_call_refuse_own_netns(const struct vw_cni_call *call, int netns_fd, struc
  * Return: fd that the caller closes, -errno.
  */
 int vw_call_open_netns(const struct vw_cni_call *call, struct vw_err *err);
+/** vw_call_refuse_ipam() - of a plugin that delegates to nobody; @instead: the key that has the addresses. VW_CNI_UNSUPPORTED_FIELD. */
+int vw_call_refuse_ipam(const struct vw_cni_call *call, const char *name, const char *instead, struct vw_err *err);
 /** vw_call_refuse_to_be_ipam() - somebody else's configuration names plugin @name as its "ipam": VW_CNI_UNSUPPORTED_FIELD. */
 int vw_call_refuse_to_be_ipam(const struct vw_cni_call *call, const char *name, struct vw_err *err);

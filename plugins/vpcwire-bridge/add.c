@@ -477,7 +477,8 @@ int br_add(struct vw_cni_call *call, struct vw_err *err)
 	struct add_job job = {.call = call, .place = BR_PLACE_INIT, .pod = VW_NL_INIT, .pod_netns = -EBADF};
 	int r;
 
-	if (vw_call_refuse_to_be_ipam(call, PLUGIN_NAME, err) < 0 || br_conf_parse(call, &job.conf, err) < 0)
+	if (vw_call_refuse_to_be_ipam(call, PLUGIN_NAME, err) < 0 || vw_call_refuse_ipam(call, PLUGIN_NAME, "'ipAddresses'", err) < 0 ||
+	    br_conf_parse(call, &job.conf, err) < 0)
 		return -err->eno;
 	/* Before anything is touched: a prevResult that cannot be passed on must not cost a bridge. */
 	if (call->conf.prev_result &&

@@ -239,7 +239,8 @@ int eni_add(struct vw_cni_call *call, struct vw_err *err)
 	struct add_job job = {.call = call, .host = VW_NL_INIT, .pod = VW_NL_INIT, .host_netns = -EBADF, .pod_netns = -EBADF};
 	int r;
 
-	if (vw_call_refuse_to_be_ipam(call, PLUGIN_NAME, err) < 0 || eni_conf_parse(call, &job.conf, err) < 0)
+	if (vw_call_refuse_to_be_ipam(call, PLUGIN_NAME, err) < 0 || vw_call_refuse_ipam(call, PLUGIN_NAME, "'eniIPAddresses'", err) < 0 ||
+	    eni_conf_parse(call, &job.conf, err) < 0)
 		return -err->eno;
 	/* Before anything is touched: a prevResult that cannot be passed on must not cost a move. */
 	if (call->conf.prev_result &&

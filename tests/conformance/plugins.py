@@ -20,6 +20,7 @@ class Vpcwire:
     name = program = "vpcwire"
     without = {}
     has_daemon = True           # that can be away
+    delegates = True            # the choice of addresses, where `ipam` says so
     chooses = True              # among addresses
     takes = False
     lab = {"instance_type": "m5.2xlarge", "prefix_delegation": True, "daemon_config": {"ip_cooldown_s": 1}}
@@ -133,9 +134,10 @@ class Vpcwire:
 class VpcwireEni:
     name = program = "vpcwire-eni"
     _alone = "no daemon has a part in it: what it needs for a DEL is in a file beside it"
-    _no_delegate = "it delegates to nobody: an ENI's addresses are EC2's, and stand in the configuration"
-    without = {33: _alone, 49: _no_delegate, 50: _no_delegate, 51: _no_delegate}
+    _no_delegate = "it runs no delegate that could fail: row 49 sees that it refuses to, row 51 that nothing is forwarded"
+    without = {33: _alone, 50: _no_delegate}
     has_daemon = False
+    delegates = False           # an ENI's addresses are EC2's, and stand in the configuration
     chooses = False
     takes = False               # any address and MAC that a runtime asks for
     tight_room = 1              # an ENI is for one container
@@ -248,8 +250,6 @@ class VpcwireEniBranch(VpcwireEni):
 
 class VpcwireBridge(VpcwireEni):
     name = program = "vpcwire-bridge"
-    _no_delegate = "it delegates to nobody: addresses stand in the configuration, or the runtime asks for them"
-    without = {33: VpcwireEni.without[33], 49: _no_delegate, 50: _no_delegate, 51: _no_delegate}
     takes = True                # any address that is nobody's
     tight_room = 1              # one address is for one container
     unsupported = {"runtimeConfig": {"ipRanges": [[{"subnet": "192.0.2.0/24"}]], "deviceID": "0000:04:00.5",

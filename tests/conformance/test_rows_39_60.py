@@ -255,6 +255,8 @@ def names(error):
 
 
 def test_row_49_a_delegate_is_found_in_order_and_gets_what_we_got(subject):
+    if not subject.plugin.delegates:
+        return refuses_to_delegate(subject)
     folders = [subject.tmp / name for name in ("first", "second", "third")]
     unusable, used, other = (Delegate(folder) for folder in folders)
     os.chmod(unusable.path, 0o644)
@@ -281,6 +283,27 @@ def test_row_49_a_delegate_is_found_in_order_and_gets_what_we_got(subject):
     for name in ("../second/recorder", "nobody-has-this", ".."):
         error = refused(subject.call, "ADD", subject.conf(pod=pod, ipam={"type": name}), subject.pod(), CNI_PATH=path)
         assert error.code == 7 and name in names(error), error
+
+
+def refuses_to_delegate(subject):
+    """Who asks for a delegate that will not be run must hear of it: key and value, before anything is done."""
+    pod, delegate = subject.pod(), Delegate(subject.tmp / "bin")
+    before = subject.snapshot()
+    error = refused(subject.call, "ADD", subject.conf(pod=pod, ipam={"type": "recorder"}), pod, CNI_PATH=str(subject.tmp / "bin"))
+    assert error.code == 2 and "ipam.type" in error.msg and "recorder" in error.msg and delegate.calls() == []
+    assert subject.snapshot() == before
+
+
+def forwards_nothing(subject):
+    """The configuration of a living attachment was given an `ipam` afterwards: it does not keep what is there from being looked after."""
+    pod, delegate = with_lo_up(subject), Delegate(subject.tmp / "bin")
+    before = subject.snapshot()
+    result = subject.add(pod)
+    for verb in ("CHECK", "GC", "DEL", "STATUS"):
+        conf = subject.conf(pod=pod, ipam={"type": "recorder"}, prevResult=result, **{"cni.dev/valid-attachments": [entry(pod)]})
+        assert subject.call(verb, conf, pod, CNI_PATH=str(subject.tmp / "bin")) is None, verb
+    assert delegate.calls() == []
+    subject.settled(before)
 
 
 def test_row_50_a_delegate_is_told_of_every_failure(subject):
@@ -326,6 +349,8 @@ def test_row_50_a_delegate_is_told_of_every_failure(subject):
 
 
 def test_row_51_other_verbs_are_forwarded(subject):
+    if not subject.plugin.delegates:
+        return forwards_nothing(subject)
     delegate = Delegate(subject.tmp / "bin")
     pod = with_lo_up(subject)
     before = subject.snapshot()
