@@ -6,7 +6,7 @@ import pytest
 
 from tests.conformance.bridgenode import PLUGIN, BridgeNode, ports
 from tests.conformance.eninode import OUTSIDE, OUTSIDE6
-from tests.harness import proc, traffic
+from tests.harness import audit, proc, traffic
 from tests.harness.cni import CniError, Result
 from tests.harness.netns import unshare_net
 
@@ -562,6 +562,38 @@ def test_killed_anywhere_and_cleaned_up_by_del(node, syscall, first, kind):
         if done.returncode == 0:
             break
     assert 1 < nth < 199, f"ADD makes {nth - 1} calls of {syscall}?"
+
+
+@pytest.mark.limit(300)
+def test_after_all_were_killed_gc_leaves_nothing(node):
+    """Containers that lived, and ADDs dead at each request that they make; no DEL ever comes, the namespaces go: GC alone is left."""
+    pod, _ = quiet_start(node)
+
+    def gone(*pods):
+        for each in pods:
+            node.pods.remove(each)
+            node.drop_pod(each)
+
+    def as_before():
+        node.call("GC", node.conf(**{"cni.dev/valid-attachments": []}))
+        return node.everything() == before
+
+    gone(pod)
+    before = node.everything()
+    for k in range(39):
+        pod = node.pod(f"dying{k}")
+        conf = node.conf(n=20 + k, runtimeConfig=ports((8080 + k, 80, "udp")))
+        done = proc.run(traced("sendto", "signal=KILL", 1 + k), input=json.dumps(conf), env=node.env("ADD", pod, ASAN_OPTIONS="detect_leaks=0"),
+                        check=False)
+        if done.returncode == 0:
+            break
+        if k % 3 == 0:                          # else they pile up
+            gone(*node.pods)
+            proc.wait_until(as_before, lambda: f"GC to leave nothing of {k}:\n{audit.difference(before, node.everything())}")
+    assert 10 < k < 38, f"ADD makes {k} calls of sendto?"
+    add(node, node.pod("living"), 59)
+    gone(*node.pods)
+    proc.wait_until(as_before, lambda: f"GC to leave nothing:\n{audit.difference(before, node.everything())}")
 
 
 @pytest.mark.limit(300)
