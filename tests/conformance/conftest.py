@@ -73,7 +73,10 @@ def labs(private_mounts):       # noqa: F811
 
     def get(plugin):
         if plugin.name not in up:
-            up[plugin.name] = Lab(**plugin.lab).start()
+            # rows 45 and 46 let the daemon's system calls fail by strace, which makes them calls of no number: no filter lets those pass
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("VPCWIRE_SYSTEM_CALLS", "off")
+                up[plugin.name] = Lab(**plugin.lab).start()
         return up[plugin.name]
 
     yield get
