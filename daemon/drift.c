@@ -334,9 +334,17 @@ static void forget_slots(struct drift *dr)
 static int round_of(struct drift *dr, unsigned int kinds, struct vw_err *err)
 {
 	struct hostnet_truth t = { .found = found, .arg = dr };
+	const unsigned int sysctl = kinds & HOSTNET_BIT(HOSTNET_SYSCTL);
 	struct vw_err one;
-	int r = pods_round(dr, &t, err);        /* first: a pod's link must be up for its routes */
+	/* first: what is switched for all interfaces is so for each pod's */
+	int of_all = sysctl ? node_round(dr, sysctl, &t, &one) : 0;
+	int r = pods_round(dr, &t, err);        /* before the rest: a pod's link must be up for its routes */
 
+	kinds &= ~sysctl;
+	if (of_all < 0 && r == 0) {
+		r = of_all;
+		*err = one;
+	}
 	if (kinds & HOSTNET_BIT(HOSTNET_FILTER) && programs_repair_enis(dr->d, &t, &one) < 0 && r == 0) {
 		r = -one.eno;
 		*err = one;

@@ -171,6 +171,8 @@ def test_what_others_take_away_is_put_back(world, settled, kind, loss):
     world.add_foreign()         # a flush took theirs as well
     proc.wait_until(lambda: world.ours() == before, lambda: f"the node as before\n{audit.difference(before, world.ours())}", timeout=SOON_S)
     world.speak()
+    if "ip_forward" in loss:        # it switches all interfaces off, and on again: none of them one by one
+        assert drift(world.node)["restored"]["sysctl"] == settled["restored"]["sysctl"] + 1
     assert world.pod.call("STATUS", version="1.1.0") is None
     assert drift(world.node)["contested"] == []
 
