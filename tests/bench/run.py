@@ -8,7 +8,7 @@ does nothing (/bin/true), run the same way: below it nothing that is exec'd can 
 Then what a packet costs in the eBPF policy programs (policy_bench.c), where the floor is an empty program, and the daemon alone
 (figures.py). A row without a peer has null there.
 
-  run.py [--out FILE] [--only plugin|program|counts|policy|policy-node|pool|full-node|packets|bandwidth|others|idle|throughput|churn ...] [--pairs N]
+  run.py [--out FILE] [--only plugin|program|counts|policy|policy-node|pool|full-node|packets|bandwidth|others|idle|throughput|repairs|churn ...] [--pairs N]
 """
 import argparse
 import contextlib
@@ -20,7 +20,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 
-from tests.bench import bandwidth, counts, figures, others, packets, policy_node, throughput  # noqa: E402
+from tests.bench import bandwidth, counts, figures, others, packets, policy_node, repairs, throughput  # noqa: E402
 from tests.harness import audit, cni, proc  # noqa: E402
 from tests.harness.lab import Lab, parallel  # noqa: E402
 from tests.harness.spawn import Spawner  # noqa: E402
@@ -232,6 +232,7 @@ def main():
              "packets": lambda a: packets.rows(a.packet_rounds),
              "bandwidth": lambda a: bandwidth.rows(), "others": lambda a: others.rows(a.rounds), "idle": lambda a: others.idle_rows(),
              "throughput": lambda a: throughput.rows(),
+             "repairs": lambda a: repairs.rows(),
              "churn": lambda a: figures.churn_rows(a.pairs)}
     parser.add_argument("--only", nargs="+", choices=parts)
     args = parser.parse_args()
