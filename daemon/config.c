@@ -171,6 +171,17 @@ static const struct setting settings[] = {
 	  "Log allowed connections too." },
 	{ "policy_log_rate", "VPCWIRE_POLICY_LOG_RATE", NULL, K_UINT, AT(policy_log_rate), "100", 1, 4096, NULL,
 	  "Verdicts a second that are logged for each pod; twice as many at once. How many were left out stands in the next line." },
+	{ "flow_log", "VPCWIRE_FLOW_LOG", NULL, K_TEXT, AT(flow_log), "", 0, 0, NULL,
+	  "Flow logs of pods, as JSON lines with the fields of VPC flow logs and the pod, policy and rule: an absolute path. None = off. Needs "
+	  "network_policy, whose flow table has the figures." },
+	{ "flow_log_interval_s", "VPCWIRE_FLOW_LOG_INTERVAL_S", NULL, K_UINT, AT(flow_log_interval_s), "60", 1, 60, NULL,
+	  "Seconds that a record is about, at most." },
+	{ "flow_log_max_mib", "VPCWIRE_FLOW_LOG_MAX_MIB", NULL, K_UINT, AT(flow_log_max_mib), "64", 1, 65536, NULL,
+	  "Size at which the file of flow_log is renamed to *.1." },
+	{ "flow_log_files", "VPCWIRE_FLOW_LOG_FILES", NULL, K_UINT, AT(flow_log_files), "4", 1, 100, NULL,
+	  "So many former files are kept." },
+	{ "flow_log_sample", "VPCWIRE_FLOW_LOG_SAMPLE", NULL, K_UINT, AT(flow_log_sample), "1", 1, 65536, NULL,
+	  "One of so many flows is logged, always whole. 1 = all." },
 	{ "service_cidrs", "VPCWIRE_SERVICE_CIDRS", NULL, K_NETS, AT(service_cidrs), "", 0, 0, NULL,
 	  "Ranges of services' addresses: egress to them is judged by the pod that kube-proxy chose. Services in policy_dir are "
 	  "known without. A list; in the environment joined by commas." },
@@ -636,6 +647,10 @@ static int finish(struct vwired_config *c, struct vw_err *err)
 				  c->policy_dir);
 	if (c->policy_log[0] && c->policy_log[0] != '/')
 		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "policy_log '%.64s' must be an absolute path", c->policy_log);
+	if (c->flow_log[0] && c->flow_log[0] != '/')
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "flow_log '%.64s' must be an absolute path", c->flow_log);
+	if (c->flow_log[0] && c->network_policy == CONFIG_POLICY_OFF)
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "flow_log needs network_policy, which is off");
 	if (check_endpoint("endpoint_ec2", c->endpoint_ec2, err) < 0 ||
 	    check_listen("metrics_address", c->metrics_address, err) < 0 ||
 	    check_listen("introspection_address", c->introspection_address, err) < 0 ||

@@ -107,7 +107,8 @@ struct vwired_config {
 	enum config_flows policy_flows;
 	bool policy_audit, policy_node_ip, policy_log_allow;
 	unsigned int policy_log_rate;
-	char policy_log[VW_PATH_MAX];
+	char policy_log[VW_PATH_MAX], flow_log[VW_PATH_MAX];
+	unsigned int flow_log_interval_s, flow_log_max_mib, flow_log_files, flow_log_sample;
 	struct config_nets service_cidrs, dns_resolvers;
 
 	char metrics_address[128];

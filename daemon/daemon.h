@@ -63,6 +63,7 @@ struct daemon {
 	struct cloud *cloud;
 
 	struct node node;
+	char account[IMDS_ID_LEN];      /* that owns the primary ENI; "" = not known yet */
 	bool ready;                     /* ADD can be served from the pool */
 	bool discovered;                /* IMDS/EC2 have been heard in this life */
 	bool discovering;               /* a survey is under way */

@@ -84,6 +84,7 @@ static void take_identity(struct daemon *d, const struct survey *s)
 		n->n_groups = primary->n_groups;
 		(void)VW_COPY(n->subnet_id, primary->subnet_id);
 		(void)VW_COPY(n->vpc_id, primary->vpc_id);
+		(void)VW_COPY(d->account, primary->owner_id);
 	}
 	if (s->limits_ok) {
 		n->max_enis = s->limits.card_enis[0] ? s->limits.card_enis[0] : s->limits.max_enis;

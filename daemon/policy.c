@@ -35,7 +35,6 @@
 
 #define SETTLE_MS 2
 #define SAY_MS 200              /* a refusal that lasts so long is no file that is still being written */
-#define SWEEP_MS 30000
 #define TIDY_MS 1000            /* after a pod went: one barrier for many */
 #define RETRY_MS 1000
 #define PICKUP_S 30
@@ -549,39 +548,6 @@ static void on_say(void *arg)
 		}
 }
 
-/* --- flows */
-
-static void sweep_work(void *arg)
-{
-	struct policy *p = arg;
-
-	p->ct_err.eno = 0;
-	(void)np_ct_sweep(&p->ct, np_tick(), NULL, NULL, &p->ct_next, &p->ct_err);
-}
-
-static void sweep_done(void *arg)
-{
-	struct policy *p = arg;
-
-	p->sweeping = false;
-	if (p->ct_err.eno)
-		vw_warn("the flow table could not be swept, retrying", "err=\"%s\"", p->ct_err.msg);
-	else
-		p->ct_stats = p->ct_next;
-	if (!p->d->stopping)
-		loop_timer_set(p->sweep, SWEEP_MS);
-}
-
-static void on_sweep(void *arg)
-{
-	struct policy *p = arg;
-
-	if (policy_enabled(p->d) && !p->sweeping && loop_job(p->d->loop, sweep_work, sweep_done, p) == 0)
-		p->sweeping = true;
-	else
-		loop_timer_set(p->sweep, SWEEP_MS);
-}
-
 /* --- pods */
 
 int policy_admit(struct daemon *d, const struct attachment *a, struct vw_err *err)
@@ -613,6 +579,7 @@ void policy_dismiss(struct daemon *d, const struct attachment *a)
 	/* at the daemon's end pods live on, under the policy that they have */
 	if (d->stopping || !policy_enabled(d) || !p->image)
 		return;
+	policy_flows_gone(p, a);
 	np_image_drop_subject(p->image, a->slot);
 	if (a->pod_name[0] && peer_changed(p, a->pod_namespace, a->pod_name, &err) < 0 && !loop_timer_active(p->scan))
 		loop_timer_set(p->scan, SETTLE_MS);
@@ -656,6 +623,7 @@ void policy_config_changed(struct daemon *d, const struct vwired_config *old)
 	if (!p->started)
 		return;
 	write_conf(p);
+	policy_flows_tune(p);
 	if (watch(p, &err) < 0)
 		vw_error("policy_dir is not watched", "err=\"%s\"", err.msg);
 	if (!policy_enabled(d)) {
@@ -682,9 +650,10 @@ static int prepare(struct policy *p, struct vw_err *err)
 	const struct np_pub_io io = np_publish_io(d->np);
 
 	if (loop_timer_new(d->loop, on_scan, p, &p->scan) < 0 || loop_timer_new(d->loop, on_say, p, &p->say) < 0 ||
-	    loop_timer_new(d->loop, on_sweep, p, &p->sweep) < 0 || loop_timer_new(d->loop, on_tidy, p, &p->tidy) < 0 || !(p->world = np_world_new()))
+	    loop_timer_new(d->loop, on_tidy, p, &p->tidy) < 0 || !(p->world = np_world_new()))
 		return vw_err_set(err, ENOMEM, 0, "no memory for network policy");
-	p->ct = np_ct_maps_of(d->np);
+	if (policy_flows_new(p, err) < 0)
+		return -err->eno;
 	return np_publish_new(&io, &p->pub, err);
 }
 
@@ -729,7 +698,7 @@ int policy_start(struct daemon *d, struct vw_err *err)
 		r = watch(p, err);
 	if (r < 0)
 		return r;
-	loop_timer_set(p->sweep, SWEEP_MS);
+	policy_flows_start(p);
 	if (!policy_enabled(d)) {
 		np_publish_off(p->pub);
 		return 0;
@@ -748,6 +717,7 @@ void policy_free(struct policy *p)
 
 	if (!p)
 		return;
+	policy_flows_free(p);
 	policy_log_free(p);
 	if (p->world)
 		HASH_ITER(hh, p->files, f, tmp)

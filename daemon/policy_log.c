@@ -206,6 +206,7 @@ static void on_verdict(void *arg, const struct np_event *e)
 	struct vw_json *j = vw_json_new_object();
 	int failed = 0;
 
+	policy_flows_denied(p, e, suppressed);
 	if (denied)
 		p->log->stats.denied++;
 	else

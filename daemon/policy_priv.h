@@ -18,6 +18,8 @@ struct loop_timer;
 struct np_events;
 struct np_world;
 struct policy_log;
+struct flowlog;
+struct policy_gone;
 
 /**
  * struct policy_file - a manifest of the folder. @st: what it was like when it was read last. @why: eno 0 = taken; else
@@ -38,6 +40,8 @@ struct policy_file {
  * struct policy - @image: in force. @generation: images put into force, counting from the start of the daemon; @applied: the
  * last of them that no packet can escape. @changed_ms: when the change that is being applied was noticed, 0 = none.
  * @failed: why the last image could not be made or published, eno 0 = it could.
+ * @flowlog: NULL = it is off; @flowlog_said: that it cannot be had was logged. @logging: the sweep under way tells it. @gone: pods that went since
+ * the last sweep, @going: since the one before that, while it runs. @flow_loss: flows that had no entry so far.
  * @recalled: policy_kept_recall() was called for @watched. @settling: a worker waits for the barrier; @again: and something has changed since.
  */
 struct policy {
@@ -60,6 +64,11 @@ struct policy {
 	struct np_events *events;
 	struct loop_fd *events_watch;
 	struct policy_log *log;
+	struct flowlog *flowlog;
+	char flowlog_path[VW_PATH_MAX];
+	bool flowlog_said, logging, flow_loss_known;
+	uint64_t flow_loss;
+	struct policy_gone *gone, *going;
 };
 
 /** policy_enabled() - network_policy is not "off". */
@@ -78,6 +87,17 @@ void policy_kept_recall(struct policy *p);
 void policy_kept_put(struct policy *p, const struct policy_file *f, const struct vw_buf *text);
 /** policy_kept_drop() - the file is no more. */
 void policy_kept_drop(const struct policy *p, const char *name);
+
+/* --- policy_flows.c: sweeps of the flow table, and flow logs */
+int policy_flows_new(struct policy *p, struct vw_err *err);
+void policy_flows_start(struct policy *p);
+void policy_flows_free(struct policy *p);
+/** policy_flows_tune() - the settings may be others. */
+void policy_flows_tune(struct policy *p);
+/** policy_flows_denied() - an event; @suppressed: so many of its pod's were left out before it. */
+void policy_flows_denied(struct policy *p, const struct np_event *e, uint32_t suppressed);
+/** policy_flows_gone() - before @a is forgotten. */
+void policy_flows_gone(struct policy *p, const struct attachment *a);
 
 /* --- policy_log.c: the verdict log */
 int policy_log_new(struct policy *p, struct vw_err *err);

@@ -1,5 +1,6 @@
 /* What operators ask about policy: status. */
 #include "daemon/daemon.h"
+#include "daemon/flowlog.h"
 #include "daemon/policy_priv.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/parse.h"
@@ -271,6 +272,10 @@ int policy_query_status(struct daemon *d, const struct vw_json *args, struct vw_
 	failed |= vw_json_set_int(root, "tables", p->image ? p->image->n_blob : 0);
 	failed |= vw_json_set_int(root, "logged", (int64_t)log.written);
 	failed |= vw_json_set_int(root, "log_lost", (int64_t)(log.lost + np_events_strange(p->events)));
+	if (p->flowlog) {
+		failed |= vw_json_set_int(root, "flow_log_written", (int64_t)flowlog_stats(p->flowlog).written);
+		failed |= vw_json_set_int(root, "flow_log_lost", (int64_t)flowlog_stats(p->flowlog).lost);
+	}
 	failed |= put_objects(root, p);
 	failed |= put_notes(root, p);
 	failed |= put_maps(root, p);

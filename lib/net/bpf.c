@@ -213,7 +213,7 @@ int vw_bpf_map_shape(int map_fd, struct vw_bpf_map_shape *ret_shape)
 	attr.info.info_len = sizeof(info);
 	if (sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)) < 0)
 		return -errno;
-	*ret_shape = (struct vw_bpf_map_shape){info.type, info.key_size, info.value_size, info.max_entries};
+	*ret_shape = (struct vw_bpf_map_shape){info.type, info.key_size, info.value_size, info.max_entries, info.id};
 	return 0;
 }
 

@@ -27,9 +27,9 @@ int vw_bpf_obj_open(const char *path);
 /** vw_bpf_obj_pin() - at @path, atomically in the place of whatever is pinned there. */
 int vw_bpf_obj_pin(int fd, const char *path, struct vw_err *err);
 
-/** struct vw_bpf_map_shape - @type: enum bpf_map_type. Sizes in bytes. */
+/** struct vw_bpf_map_shape - @type: enum bpf_map_type. Sizes in bytes. @id: the kernel's. */
 struct vw_bpf_map_shape {
-	uint32_t type, key_size, value_size, max_entries;
+	uint32_t type, key_size, value_size, max_entries, id;
 };
 int vw_bpf_map_shape(int map_fd, struct vw_bpf_map_shape *ret_shape);
 /*

@@ -76,7 +76,7 @@ enum np_ct_state {
 /**
  * struct np_ct - what is known of a flow. @rule: rule id. @sum: by enum np_dir (NP_EGRESS: from the pod), packets << 40 plus bytes
  * of IP packets, headers included; it wraps, so take differences of the whole number first and NP_CT_PKTS(), NP_CT_BYTES() of these.
- * The packet that opened the flow is in np_counts and not here, so a rule's packets are those in np_counts and all of its flows'.
+ * Every packet that was let through counts, those that opened the flow too.
  * A flow in NP_CT_DENIED should be kept for 5 minutes after its last packet: longer than TCP waits between two attempts, so
  * that what a policy has cut does not come back as a flow "in mid-stream" of the other direction.
  */

@@ -180,11 +180,14 @@ static __always_inline void ct_open(struct np_work *w, struct np_ct *old, const 
 	if (!old) {
 		__builtin_memset(&w->ct, 0, sizeof(w->ct));
 		ct_fill(&w->ct, &w->k, s);
+		w->ct.sum[s->dir & 1] = NP_CT_SUM(1, w->p.len);
 		ct_make(&w->key, s, &w->ct, family);
-	} else if (ct_opener(old) == w->k.dir || (old->state != NP_CT_REPLIED && old->state != NP_CT_ESTABLISHED)) {
-		/* else: a SYN the other way does not turn a living connection around */
-		ct_fill(old, &w->k, s);
+		return;
 	}
+	old->sum[s->dir & 1] += NP_CT_SUM(1, w->p.len);
+	/* else: a SYN the other way does not turn a living connection around */
+	if (ct_opener(old) == w->k.dir || (old->state != NP_CT_REPLIED && old->state != NP_CT_ESTABLISHED))
+		ct_fill(old, &w->k, s);
 }
 
 /** ct_settle() - the entry after it was judged again. State before revision: who sees one without the other judges again. */

@@ -198,7 +198,13 @@ static int each_place(const struct np_ct_maps *m, int (*fn)(void *arg, struct np
 	return 0;
 }
 
+static unsigned int place_in(const struct np_ct_maps *m, const struct np_ct_group *g, unsigned int place)
+{
+	return (unsigned int)(g - m->ct) * NP_CT_GROUP_FLOWS + place;
+}
+
 struct each {
+	const struct np_ct_maps *m;
 	int (*fn)(void *arg, const struct np_flow *f);
 	void *arg;
 };
@@ -213,12 +219,13 @@ static int give(void *arg, struct np_ct_group *g, unsigned int place)
 	if (!entry_copy(&g->entry[place], &key, &ct))
 		return 0;
 	f = flow_of(&key, &ct);
+	f.place = place_in(e->m, g, place);
 	return e->fn(e->arg, &f);
 }
 
 int np_ct_each(const struct np_ct_maps *m, int (*fn)(void *arg, const struct np_flow *f), void *arg)
 {
-	struct each e = { fn, arg };
+	struct each e = { m, fn, arg };
 
 	return each_place(m, give, &e);
 }
@@ -280,6 +287,7 @@ static int consider(void *arg, struct np_ct_group *g, unsigned int place)
 	if (!entry_copy(e, &key, &ct))
 		return rest(s, g, place);
 	f = flow_of(&key, &ct);
+	f.place = place_in(s->m, g, place);
 	*(f.remote.family == AF_INET ? &s->st->flows4 : &s->st->flows6) += 1;
 	orphan = !(s->m->slots[f.slot].flags & NP_SLOT_USED) || s->m->slots[f.slot].gen != f.gen;
 	if (!orphan && (!ct.last || !expired(&f, s->now))) {    /* 0: being filled */

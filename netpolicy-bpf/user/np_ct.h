@@ -36,9 +36,9 @@ struct np_ct_maps {
 	int fqdn4, fqdn6;
 };
 
-/** struct np_flow - one entry, for people and flow logs. Ports in host order; for ICMP see struct np_ct_key. */
+/** struct np_flow - one entry, for people and flow logs. Ports in host order; for ICMP see struct np_ct_key. @place: in the table, when it was read there. */
 struct np_flow {
-	unsigned int slot;
+	unsigned int slot, place;
 	uint8_t gen;            /* of the slot */
 	uint8_t proto;
 	struct vw_ip remote;

@@ -50,3 +50,9 @@ floor_LIBS := pod cni rpc net json base
 floor_LIBS += $(if $(plugins_static),mnl)
 floor_STATIC := $(plugins_static)
 floor_INSTALL := none
+# What flow logs take of a worker; no kernel.
+PROGS += flowlogbench
+flowlogbench_SRCS := tests/bench/flowlogbench.c daemon/flowlog.c daemon/flowlog_file.c
+flowlogbench_LIBS := np net json base
+flowlogbench_PKGS := libbpf
+flowlogbench_INSTALL := none

@@ -145,6 +145,13 @@ def policy_rows(rounds):
              "floor": r["floor"]} for r in json.loads(out.stdout)]
 
 
+def flow_log_rows():
+    """-> rows of flowlogbench: CPU nanoseconds of a worker, medians. The programs in the kernel are the same with and without the log."""
+    out = subprocess.run([proc.BUILD / "bin/flowlogbench"], check=True, capture_output=True, text=True, timeout=300)
+    return [{"name": f"flow log: {r['name']}", "unit": r["unit"], "ours": r["median"], "peer": None, "peer_name": "", "floor": None}
+            for r in map(json.loads, out.stdout.splitlines())]
+
+
 def compile_rows():
     """-> rows of npcompile: CPU microseconds, medians. 10,000 pods, 1,000 rules, 100 local pods with 50 effective policies."""
     rows = []
@@ -227,7 +234,7 @@ def main():
     parser.add_argument("--pairs", type=int, default=10000)
     parts = {"plugin": lambda a: plugin_rows(a.rounds, a.burst), "program": lambda a: program_rows(), "counts": lambda a: count_rows(),
              "policy": lambda a: policy_rows(a.policy_rounds),
-             "compile": lambda a: compile_rows(), "policy-node": lambda a: policy_node.rows(),
+             "flow-log": lambda a: flow_log_rows(), "compile": lambda a: compile_rows(), "policy-node": lambda a: policy_node.rows(),
              "pool": lambda a: figures.pool_rows(), "full-node": lambda a: figures.full_node_rows(),
              "packets": lambda a: packets.rows(a.packet_rounds),
              "bandwidth": lambda a: bandwidth.rows(), "others": lambda a: others.rows(a.rounds), "idle": lambda a: others.idle_rows(),

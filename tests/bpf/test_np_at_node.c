@@ -61,7 +61,7 @@ static void test_by_the_real_port(void **state)
 			EXPECT(r, PASS, AT(TCP, WEB), .flags = ACK);
 		assert_true(rig_ct(r, SLOT_A, NODE, TCP, WEB, 40000, &ct));
 		assert_int_equal(ct.state, NP_CT_ESTABLISHED);
-		assert_int_equal(NP_CT_PKTS(ct.sum[NP_EGRESS]), 3);
+		assert_int_equal(NP_CT_PKTS(ct.sum[NP_EGRESS]), 4);
 		one = rig_count(r, RULE_WEB_OUT);
 		assert_int_equal(one.pkts - none.pkts, 3);              /* what follows is no new flow */
 	}

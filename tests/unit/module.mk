@@ -91,3 +91,6 @@ test_redact_LIBS := base
 test_redact_SRCS := cli/redact.c
 test_html_LIBS := daemon base
 test_events_LIBS := daemon rpc json base
+test_flowlog_SRCS := daemon/flowlog.c daemon/flowlog_file.c
+test_flowlog_LIBS := np net json base
+test_flowlog_PKGS := libbpf
