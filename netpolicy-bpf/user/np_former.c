@@ -41,7 +41,10 @@ static bool is_former_of(const char *name, const char *program)
 
 bool np_is_former(const char *name)
 {
-	return is_former_of(name, NP_PROG_FROM_POD) || is_former_of(name, NP_PROG_TO_POD) || is_former_of(name, NP_PROG_TO_WIRE);
+	const char *at = strrchr(name, '_');
+	uint64_t id;
+
+	return at && at[1] == 'f' && vw_parse_u64(at + 2, 1, UINT32_MAX, &id) == 0;
 }
 
 static void take(int fds[NP_FORMERS_MAX], unsigned int *n, const char *dir, const char *name)
