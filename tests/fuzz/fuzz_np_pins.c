@@ -309,7 +309,7 @@ static void first_time(void)
 
 /* --- foreign bytes */
 
-/** struct place - where records go: what is in use, not all of the 8 MiB. */
+/* where records go: what is in use, not all of the 8 MiB */
 static const struct {
 	enum region region;
 	size_t at, window;
@@ -325,45 +325,38 @@ static const struct {
 	{ R_LISTS, 0, sizeof(struct lists) },
 };
 
+/** tidy_addr() - a key that the kernel's maps may have: an address, or a prefix no longer than one, host bits zero. */
+static struct addr_entry tidy_addr(struct addr_entry e)
+{
+	struct vw_cidr c;
+
+	e.ip.family = e.ip.family == AF_INET6 ? AF_INET6 : AF_INET;
+	if (e.ip.family == AF_INET)
+		memset(e.ip.b + 4, 0, 12);
+	if (e.len > (e.ip.family == AF_INET ? 32 : 128))
+		e.len = 255;
+	c = (struct vw_cidr){ e.ip, e.len };
+	if (e.len != 255)
+		e.ip = vw_cidr_masked(&c).ip;
+	return e;
+}
+
+/* what the kernel's maps cannot hold goes: more entries than fit, two with one key */
 static void tidy_lists(void)
 {
 	struct lists *l = lists();
-	unsigned int n = 0;
+	const unsigned int n_addr = l->n_addr % (ENTRIES + 1), n_dns = l->n_dns % (DNS_ENTRIES + 1);
 
-	/* what the kernel's maps cannot hold: more entries than fit, two with one key, prefixes longer than an address */
-	l->n_addr %= ENTRIES + 1;
-	l->n_dns %= DNS_ENTRIES + 1;
-	for (unsigned int i = 0; i < l->n_addr; i++) {
-		struct addr_entry e = l->addr[i];
-		struct vw_cidr c;
+	l->n_addr = l->n_dns = 0;
+	for (unsigned int i = 0; i < n_addr; i++) {
+		const struct addr_entry e = tidy_addr(l->addr[i]);
 
-		e.ip.family = e.ip.family == AF_INET6 ? AF_INET6 : AF_INET;
-		if (e.ip.family == AF_INET)
-			memset(e.ip.b + 4, 0, 12);
-		if (e.len > (e.ip.family == AF_INET ? 32 : 128))
-			e.len = 255;
-		c = (struct vw_cidr){ e.ip, e.len };
-		if (e.len != 255)
-			e.ip = vw_cidr_masked(&c).ip;
-		for (unsigned int k = 0; k < n; k++)
-			if (l->addr[k].len == e.len && vw_ip_eq(&l->addr[k].ip, &e.ip))
-				goto twice;
-		l->addr[n++] = e;
-	twice:;
+		if (!find(&e.ip, e.len))
+			l->addr[l->n_addr++] = e;
 	}
-	l->n_addr = n;
-	n = 0;
-	for (unsigned int i = 0; i < l->n_dns; i++) {
-		const unsigned int all = l->n_dns;
-		int at;
-
-		l->n_dns = n;
-		at = dns_at(&l->dns[i].key);
-		l->n_dns = all;
-		if (at < 0)
-			l->dns[n++] = l->dns[i];
-	}
-	l->n_dns = n;
+	for (unsigned int i = 0; i < n_dns; i++)
+		if (dns_at(&l->dns[i].key) < 0)
+			l->dns[l->n_dns++] = l->dns[i];
 }
 
 static void scribble(const uint8_t *data, size_t size)

@@ -37,7 +37,7 @@ def test_an_interrupt_ends_it_with_the_sheet():
 def books(**other):
     return {"ENIs, EC2": 1, "links": 5, "addrs": 5, "rules": 9, "routes": 18, "nftables objects": 18, "pods in the daemon's books": 3,
             "ENIs that nobody has": 0, "tombstones": 0, "ENIs, daemon": 1, "IPv4 addresses for pods, EC2": 5,
-            "IPv4 addresses for pods, daemon": 5, "eBPF maps": 26, "ENIs made": 0, "ENIs deleted": 0, "dirty memory, KiB": 8000, **other}
+            "IPv4 addresses for pods, daemon": 5, "eBPF maps": 26, "calls to make an ENI": 0, "calls to delete an ENI": 0, "dirty memory, KiB": 8000, **other}
 
 
 @pytest.mark.parametrize("after", [{"links": 6}, {"routes": 17}, {"eBPF maps": 27}, {"pods in the daemon's books": 4}, {"ENIs that nobody has": 1},
