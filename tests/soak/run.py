@@ -31,7 +31,7 @@ FLOWS = 400
 LAB = {"instance_type": "t3.medium", "daemon_config": {"ip_cooldown_s": 1, "warm_ip_target": 2, "add_wait_ms": 5000}}
 ROOM = 12
 # many pods, then one; meanwhile the daemon lives, for an ENI must be a minute old to go, and each start counts anew
-WAVE_S, HIGH_S = 180, 60
+WAVE_S, HIGH_S = 300, 60
 REST_LIMIT_S = 240      # an ENI goes a minute after the last start, at most every half a minute, its addresses before it
 DIRTY_KIB = 1 << 20 if proc.SANITIZED else 2048     # what an allocator may keep more; not a balance of one thing against another
 FAULTS = [{"action": a, **how} for a in ("AssignPrivateIpAddresses", "CreateNetworkInterface", "AttachNetworkInterface",
