@@ -296,21 +296,29 @@ static int unwire(struct daemon *d, const struct attachment *a, struct vw_err *e
 	return 0;
 }
 
+static int table_add(struct daemon *d, struct attachment *a, struct vw_err *err)
+{
+	HASH_ADD_KEYPTR(hh, d->attach.by_key, a->key_text, strlen(a->key_text), a);
+	if (!a->hh.tbl)
+		return vw_err_set(err, ENOMEM, 0, "no memory for an attachment");
+	d->attach.n++;
+	return 0;
+}
+
+static void table_del(struct daemon *d, struct attachment *a)
+{
+	HASH_DEL(d->attach.by_key, a);
+	d->attach.n--;
+}
+
 static void forget(struct daemon *d, struct attachment *a)
 {
 	bool dying = hostnet_is_dying(d->hostnet, NULL, VW_IFINDEX_BASE + a->slot);
 
 	d->attach.slot[a->slot] = dying ? SLOT_DYING : SLOT_FREE;
-	HASH_DEL(d->attach.by_key, a);
-	d->attach.n--;
+	table_del(d, a);
 	policy_dismiss(d, a);
 	free(a);
-}
-
-static void table_add(struct daemon *d, struct attachment *a)
-{
-	HASH_ADD_KEYPTR(hh, d->attach.by_key, a->key_text, strlen(a->key_text), a);
-	d->attach.n++;
 }
 
 static int supersede(struct daemon *d, struct attachment *old, struct vw_err *err)
@@ -429,7 +437,7 @@ static int take_addresses(struct daemon *d, const struct vw_rpc_req *req, const 
 	return 0;
 }
 
-/* Return: 0 and the attachment, in all places but the table */
+/* Return: 0 and the attachment, which belongs to the table */
 static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct attachment **ret, struct vw_err *err)
 {
 	char ifname[IFNAMSIZ], key[VW_ID_MAX + IFNAMSIZ + 1];
@@ -471,9 +479,14 @@ static int add_fresh(struct daemon *d, const struct vw_rpc_req *req, struct atta
 	if (r < 0)
 		goto undo_slot;
 	r = slot_open(d, a, err);
-	since_us = vw_mono_us();
 	if (r == 0)
+		r = table_add(d, a, err);
+	since_us = vw_mono_us();
+	if (r == 0) {
 		r = store_attach_put(d->store, &row, err);
+		if (r < 0)
+			table_del(d, a);
+	}
 	if (r == 0) {
 		metrics_took(d, METRIC_ADD_STORE, since_us);
 		*ret = VW_TAKE_PTR(a);
@@ -523,7 +536,6 @@ int attach_add(struct daemon *d, const struct vw_rpc_req *req, struct vw_rpc_wir
 		return r;
 	a->mtu = req->mtu ? req->mtu : d->cfg->pod_mtu;
 	a->hung = (req->own_attach ? req->attach : d->cfg->attach) == VW_ATTACH_TCX ? ATTACH_HUNG_TCX : ATTACH_HUNG_CLSACT;
-	table_add(d, a);
 	if (a->hung == ATTACH_HUNG_TCX)
 		drift_look_too(d);
 	fill_wiring(d, a, false, ret_w);
@@ -654,24 +666,41 @@ static int take_row(struct daemon *d, const struct store_attachment *row)
 {
 	vw_auto_free struct attachment *a = attachment_new(row);
 	const struct store_attachment booked = booked_of(row);
+	struct vw_err ignored;
 	int r;
 
-	if (!a || row->slot >= NP_SLOTS || d->attach.slot[row->slot] != SLOT_FREE)
+	if (!a)
+		return -ENOMEM;
+	if (row->slot >= NP_SLOTS || d->attach.slot[row->slot] != SLOT_FREE)
 		return -EBADMSG;
-	r = restore_addrs(d, a->key_text, &booked);
+	r = table_add(d, a, &ignored);
 	if (r < 0)
 		return r;
+	r = restore_addrs(d, a->key_text, &booked);
+	if (r < 0) {
+		table_del(d, a);
+		return r;
+	}
 	d->attach.slot[row->slot] = SLOT_USED;
-	table_add(d, VW_TAKE_PTR(a));
+	(void)VW_TAKE_PTR(a);
 	return 0;
 }
 
+struct rows {
+	struct daemon *d;
+	struct vw_err *err;
+};
+
 static int restore_row(const struct store_attachment *row, void *arg)
 {
-	struct daemon *d = arg;
+	struct rows *rows = arg;
 	char ip[VW_IP_STRLEN];
+	int r = take_row(rows->d, row);
 
-	if (take_row(d, row) < 0)
+	/* whose address would be free, and its pod runs */
+	if (r == -ENOMEM)
+		return vw_err_set(rows->err, ENOMEM, 0, "no memory for a recorded attachment");
+	if (r < 0)
 		vw_error("a recorded attachment contradicts another, ignoring it", "container_id=%s addr=%s",
 			 row->key.container_id, vw_ip_str(row->addr.family ? &row->addr : &row->addr6, ip));
 	return 0;
@@ -720,7 +749,12 @@ static bool adopt(struct daemon *d, const struct hostnet_scan *scan, const struc
 	for (unsigned int i = 0; r == 0 && i < f->pod.n_addr; i++)
 		*(f->pod.addr[i].ip.family == AF_INET ? &row.addr : &row.addr6) = f->pod.addr[i].ip;
 	(void)VW_COPY(row.host_ifname, f->pod.ifname);
-	if (take_row(d, &row) < 0)
+	r = take_row(d, &row);
+	if (r == -ENOMEM) {
+		vw_error("no memory to adopt a pod, retrying at the next start", "container_id=%s", row.key.container_id);
+		return true;
+	}
+	if (r < 0)
 		return false;
 	if (store_attach_put(d->store, &row, &err) < 0)
 		vw_warn("an adopted pod could not be recorded, retrying at the next start", "err=\"%s\"", err.msg);
@@ -800,8 +834,9 @@ static int restore_adopted(struct daemon *d, struct vw_err *err)
 
 int attach_restore(struct daemon *d, const struct hostnet_scan *scan, struct vw_err *err)
 {
+	struct rows rows = { d, err };
 	struct vw_err ignored;
-	int r = store_attach_each(d->store, restore_row, d, err);
+	int r = store_attach_each(d->store, restore_row, &rows, err);
 
 	if (r == 0)
 		r = restore_superseded(d, err);

@@ -1,12 +1,12 @@
 #pragma once
 
 #include "daemon/store.h"
+#include "lib/base/hash.h"
 #include "lib/rpc/rpc.h"
 #include "netpolicy-bpf/abi/np_abi.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uthash.h>
 
 struct daemon;
 struct hostnet_pod;

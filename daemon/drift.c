@@ -16,6 +16,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
+#include "lib/base/hash.h"
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
@@ -27,7 +28,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #define FIRST_MS 200            /* after a start, which has enough to do */
 #define YOUNG_MS 2000           /* its plugin may be at work on the pod */
@@ -109,6 +109,10 @@ static struct loss *loss_of(struct drift *dr, enum hostnet_kind kind, const char
 	l->kind = kind;
 	memcpy(l->what, what, len);
 	HASH_ADD_KEYPTR(hh, dr->losses, l->what, len, l);
+	if (!l->hh.tbl) {
+		free(l);
+		return NULL;
+	}
 	return l;
 }
 

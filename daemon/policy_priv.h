@@ -3,12 +3,12 @@
 #include "daemon/policy.h"
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
+#include "lib/base/hash.h"
 #include "netpolicy-bpf/user/np_ct.h"
 #include "netpolicy-bpf/user/np_image.h"
 #include "netpolicy-bpf/user/np_publish.h"
 
 #include <sys/stat.h>
-#include <uthash.h>
 
 /* What the files of policy share; nobody else includes this. */
 

@@ -4,10 +4,9 @@
 
 #include "ipam/pool.h"
 
-/* An out-of-memory in uthash leaves the element out of the table instead of ending the process. */
-#define HASH_NONFATAL_OOM 1
+#include "lib/base/hash.h"
+
 #include <sys/queue.h>
-#include <uthash.h>
 
 TAILQ_HEAD(ipam_addr_list, ipam_maddr);
 TAILQ_HEAD(ipam_slot_list, ipam_mslot);

@@ -5,11 +5,11 @@
 #include "ipam/v6.h"
 
 #include "ipam/pool.h"
+#include "lib/base/hash.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <uthash.h>
 
 #define MAX_BLOCKS (IPAM_NUMBER_MAX + 1)
 #define LAST_NUMBER ((UINT64_C(1) << (128 - IPAM_V6_BLOCK_LEN)) - 1)
@@ -134,6 +134,10 @@ static int used_add(struct ipam_v6 *v, const struct vw_ip *ip)
 		return -ENOMEM;
 	u->ip = *ip;
 	HASH_ADD(hh, v->used, ip, sizeof(u->ip), u);
+	if (!u->hh.tbl) {
+		free(u);
+		return -ENOMEM;
+	}
 	return 0;
 }
 

@@ -43,6 +43,33 @@ static void seed_hash(void)
 	json_object_seed(seed | 1); /* 0 would mean /dev/urandom */
 }
 
+/* jansson's parser says of a failed allocation what it says of a wrong character, or nothing: whether there was one is noted here */
+static _Thread_local bool no_memory;
+static json_malloc_t jansson_malloc;
+
+static void *noted_malloc(size_t n)
+{
+	void *p = jansson_malloc(n);
+
+	no_memory |= !p;
+	return p;
+}
+
+/* before there is a second thread, or anything that jansson has allocated */
+__attribute__((constructor)) static void note_allocations(void)
+{
+	json_free_t jansson_free;
+
+	json_get_alloc_funcs(&jansson_malloc, &jansson_free);
+	json_set_alloc_funcs(noted_malloc, jansson_free);
+}
+
+static void prepare(void)
+{
+	seed_hash();
+	no_memory = false;
+}
+
 void vw_json_free(struct vw_json *j)
 {
 	int saved = errno;
@@ -100,8 +127,12 @@ int vw_json_parse(const char *text, size_t len, const struct vw_json_limits *lim
 				  max_depth);
 	if (is_blank(text, len))
 		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is empty", what);
-	seed_hash();
+	prepare();
 	j = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
+	if (no_memory) {
+		json_decref(j);
+		return vw_err_set(err, ENOMEM, 0, "no memory to read %s", what);
+	}
 	if (!j)
 		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is not valid JSON: line %d, column %d: %s",
 				  what, why.line, why.column, why.text);
@@ -133,8 +164,12 @@ int vw_json_parse_next(const char *text, size_t len, size_t *pos, const struct v
 		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is nested deeper than %u levels", what, max_depth);
 	if (is_blank(text + *pos, len - *pos))
 		return 0;
-	seed_hash();
+	prepare();
 	j = json_loadb(text + *pos, len - *pos, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &why);
+	if (no_memory) {
+		json_decref(j);
+		return vw_err_set(err, ENOMEM, 0, "no memory to read %s", what);
+	}
 	if (!j)
 		return vw_err_set(err, EBADMSG, VW_CNI_DECODE, "%s is not valid JSON: line %d: %s", what,
 				  why.line + lines_in(text, *pos), why.text);

@@ -7,6 +7,7 @@
 
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
+#include "lib/base/hash.h"
 #include "netpolicy-bpf/user/np_loader.h"
 #include "netpolicy-bpf/user/np_walk.h"
 
@@ -14,7 +15,6 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <uthash.h>
 
 #define REST_TICKS 2            /* more than 1 s; a program runs for microseconds */
 #define NAME_REST_TICKS 300     /* how long an expired name stays without a flow: the next answer most likely brings it again */
@@ -260,6 +260,10 @@ static int rely(struct sweep *s, const struct vw_ip *ip)
 		return -ENOMEM;
 	r->ip = *ip;
 	HASH_ADD(hh, s->relied, ip, sizeof(r->ip), r);
+	if (!r->hh.tbl) {
+		free(r);
+		return -ENOMEM;
+	}
 	return 0;
 }
 

@@ -19,6 +19,10 @@ int np_publish_adopt_name(void *publish, const struct np_dns_key *key, const str
 	d->key = *key;
 	d->names = *names;
 	HASH_ADD(hh, p->dns, key, sizeof(d->key), d);
+	if (!d->hh.tbl) {
+		free(d);
+		return -ENOMEM;
+	}
 	return 0;
 }
 

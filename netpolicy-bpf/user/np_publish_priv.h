@@ -1,8 +1,8 @@
 #pragma once
 
 #include "netpolicy-bpf/user/np_publish.h"
+#include "lib/base/hash.h"
 
-#include <uthash.h>
 
 /* What the files of the publisher share; nobody else includes this. */
 
