@@ -20,6 +20,8 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum stmt {
 	S_BEGIN, S_COMMIT, S_ROLLBACK,
@@ -112,6 +114,7 @@ struct store {
 	sqlite3 *db;
 	sqlite3_stmt *st[S_COUNT];
 	int wal_pages;
+	bool unbound;           /* a value did not get into a statement: it must not run */
 	unsigned int cooled;
 	uint64_t cooled_until;
 };
@@ -142,12 +145,24 @@ static int db_err(struct store *s, const char *what, struct vw_err *err)
 	return vw_err_set(err, eno, VW_CNI_IO, "state store: %s: %s", what, sqlite3_errmsg(s->db));
 }
 
+/* no memory for a value, which is NULL then: a row would lose it, a DELETE would find nothing and call that success */
+static int bound(struct store *s, enum stmt n, const char *what, struct vw_err *err)
+{
+	if (!s->unbound)
+		return 0;
+	s->unbound = false;
+	sqlite3_clear_bindings(s->st[n]);
+	return vw_err_set(err, ENOMEM, VW_CNI_IO, "state store: %s: no memory", what);
+}
+
 /* one step of a statement that returns no rows; always leaves it reset */
 static int run(struct store *s, enum stmt n, const char *what, struct vw_err *err)
 {
-	int rc = sqlite3_step(s->st[n]), r = 0;
+	int r = bound(s, n, what, err);
 
-	if (rc != SQLITE_DONE)
+	if (r < 0)
+		return r;
+	if (sqlite3_step(s->st[n]) != SQLITE_DONE)
 		r = db_err(s, what, err);
 	sqlite3_reset(s->st[n]);
 	sqlite3_clear_bindings(s->st[n]);
@@ -156,18 +171,16 @@ static int run(struct store *s, enum stmt n, const char *what, struct vw_err *er
 
 static void bind_text(struct store *s, enum stmt n, int pos, const char *text)
 {
-	/* a failed bind (ENOMEM) leaves NULL, which NOT NULL or the key turns into an error of the step */
-	(void)sqlite3_bind_text(s->st[n], pos, text, -1, SQLITE_TRANSIENT);
+	s->unbound |= sqlite3_bind_text(s->st[n], pos, text, -1, SQLITE_TRANSIENT) != SQLITE_OK;
 }
 
-/* family 0 is NULL. Return: -ENOMEM when the value did not get there: a row without it would be valid, and wrong */
-static int bind_ip(struct store *s, enum stmt n, int pos, const struct vw_ip *ip, struct vw_err *err)
+/* family 0 is NULL */
+static void bind_ip(struct store *s, enum stmt n, int pos, const struct vw_ip *ip)
 {
 	char text[VW_IP_STRLEN];
 
-	if (!ip->family || sqlite3_bind_text(s->st[n], pos, vw_ip_str(ip, text), -1, SQLITE_TRANSIENT) == SQLITE_OK)
-		return 0;
-	return db_err(s, "binding an address", err);
+	if (ip->family)
+		bind_text(s, n, pos, vw_ip_str(ip, text));
 }
 
 static void bind_int(struct store *s, enum stmt n, int pos, uint64_t v)
@@ -342,11 +355,9 @@ int store_attach_put(struct store *s, const struct store_attachment *a, struct v
 	r = cool_del(s, &a->addr, err);
 	if (r == 0)
 		r = cool_del(s, &a->addr6, err);
-	if (r == 0)
-		r = bind_ip(s, S_ATTACH_PUT, 8, &a->addr, err);
-	if (r == 0)
-		r = bind_ip(s, S_ATTACH_PUT, 13, &a->addr6, err);
 	if (r == 0) {
+		bind_ip(s, S_ATTACH_PUT, 8, &a->addr);
+		bind_ip(s, S_ATTACH_PUT, 13, &a->addr6);
 		bind_text(s, S_ATTACH_PUT, 1, a->key.container_id);
 		bind_text(s, S_ATTACH_PUT, 2, a->key.ifname);
 		bind_text(s, S_ATTACH_PUT, 3, a->network);
@@ -466,11 +477,10 @@ int store_eni_put(struct store *s, const struct store_eni *e, struct vw_err *err
 	bind_text(s, S_ENI_PUT, 8, e->subnet_id);
 	bind_text(s, S_ENI_PUT, 9, vw_cidr_str(&e->subnet, text));
 	bind_text(s, S_ENI_PUT, 10, vw_ip_str(&e->primary_ip, text));
-	if (e->block6.ip.family)        /* lost without memory, it is learnt again */
+	if (e->block6.ip.family)
 		bind_text(s, S_ENI_PUT, 12, vw_cidr_str(&e->block6, text));
-	r = bind_ip(s, S_ENI_PUT, 11, &e->ip6, err);
-	if (r == 0)
-		r = run(s, S_ENI_PUT, "recording an ENI", err);
+	bind_ip(s, S_ENI_PUT, 11, &e->ip6);
+	r = run(s, S_ENI_PUT, "recording an ENI", err);
 	if (r == 0) {
 		bind_text(s, S_SLOT_CLEAR, 1, e->id);
 		r = run(s, S_SLOT_CLEAR, "recording an ENI's addresses", err);
@@ -498,31 +508,32 @@ int store_eni_del(struct store *s, const char *id, struct vw_err *err)
 	return finish(s, r, err);
 }
 
-static int eni_slots(struct store *s, struct store_eni *e)
+static int eni_slots(struct store *s, struct store_eni *e, struct vw_err *err)
 {
 	sqlite3_stmt *st = s->st[S_SLOT_EACH];
 	int rc, r = 0;
 
 	bind_text(s, S_SLOT_EACH, 1, e->id);
+	r = bound(s, S_SLOT_EACH, "reading an ENI's addresses", err);
 	while (r == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		struct vw_cidr *grown = reallocarray(e->slots, e->n_slots + 1, sizeof(*grown));
 		const char *t = (const char *)sqlite3_column_text(st, 0);
 
 		if (!grown) {
-			r = -ENOMEM;
+			r = vw_err_set(err, ENOMEM, 0, "no memory for an ENI's addresses");
 			break;
 		}
 		e->slots = grown;
-		r = t && vw_cidr_parse(t, &e->slots[e->n_slots]) == 0 ? 0 : -EBADMSG;
+		r = t && vw_cidr_parse(t, &e->slots[e->n_slots]) == 0 ? 0 : bad_row("eni", err);
 		e->n_slots += r == 0;
 	}
 	if (r == 0 && rc != SQLITE_DONE)
-		r = -EIO;
+		r = db_err(s, "reading an ENI's addresses", err);
 	sqlite3_reset(st);
 	return r;
 }
 
-static int eni_row(struct store *s, sqlite3_stmt *st, struct store_eni *e)
+static int eni_row(struct store *s, sqlite3_stmt *st, struct store_eni *e, struct vw_err *err)
 {
 	const char *mac = (const char *)sqlite3_column_text(st, 2), *subnet = (const char *)sqlite3_column_text(st, 8);
 
@@ -534,12 +545,12 @@ static int eni_row(struct store *s, sqlite3_stmt *st, struct store_eni *e)
 	    !subnet || vw_cidr_parse(subnet, &e->subnet) < 0 ||
 	    column_ip(st, 9, &e->primary_ip) < 0 || column_ip_maybe(st, 10, AF_INET6, &e->ip6) < 0 ||
 	    column_cidr_maybe(st, 11, &e->block6) < 0)
-		return -EBADMSG;
+		return bad_row("eni", err);
 	e->number = (unsigned int)sqlite3_column_int64(st, 3);
 	e->device = (unsigned int)sqlite3_column_int64(st, 4);
 	e->card = (unsigned int)sqlite3_column_int64(st, 5);
 	e->primary = sqlite3_column_int(st, 6) != 0;
-	return eni_slots(s, e);
+	return eni_slots(s, e, err);
 }
 
 int store_eni_each(struct store *s, int (*fn)(const struct store_eni *e, void *arg), void *arg, struct vw_err *err)
@@ -550,7 +561,9 @@ int store_eni_each(struct store *s, int (*fn)(const struct store_eni *e, void *a
 	while (r == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
 		struct store_eni e;
 
-		r = eni_row(s, st, &e) < 0 ? bad_row("eni", err) : fn(&e, arg);
+		r = eni_row(s, st, &e, err);
+		if (r == 0)
+			r = fn(&e, arg);
 		free(e.slots);
 	}
 	if (r == 0 && rc != SQLITE_DONE)
@@ -607,6 +620,9 @@ int store_meta_get(struct store *s, const char *key, struct vw_buf *ret_value, s
 	int rc, r = 0;
 
 	bind_text(s, S_META_GET, 1, key);
+	r = bound(s, S_META_GET, "reading a value", err);
+	if (r < 0)
+		return r;
 	rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW) {
 		const char *t = (const char *)sqlite3_column_text(st, 0);
@@ -796,11 +812,22 @@ static int check_boot(struct store *s, const char *boot_id, struct vw_buf *note,
 	return store_meta_put(s, "boot_id", boot_id, err);
 }
 
+/* a file that lost all it had, beside the log of what it was: SQLite calls that "locked", each time. Or no file at all. */
+static bool is_husk(const char *path)
+{
+	char log[VW_PATH_MAX];
+	struct stat st;
+
+	if (vw_fmt(log, sizeof(log), "%s-wal", path) < 0 || stat(path, &st) < 0)
+		return false;
+	return !S_ISREG(st.st_mode) || (st.st_size == 0 && access(log, F_OK) == 0);
+}
+
 int store_open(const char *path, const char *boot_id, struct store **ret_store, struct vw_buf *ret_note,
 	       struct vw_err *err)
 {
 	struct store *s = NULL;
-	int r = open_once(path, &s, err);
+	int r = is_husk(path) ? vw_err_set(err, EBADMSG, VW_CNI_IO, "state store: '%s' is empty, or no file", path) : open_once(path, &s, err);
 
 	if (r == -EBADMSG) {
 		vw_buf_printf(ret_note, "%s; ", err->msg);

@@ -28,6 +28,7 @@ test_ipam_targets_LIBS := ipam base
 test_ipam_v6_LIBS := ipam base
 test_store_LIBS := daemon base
 test_aws_ipam_LIBS := daemon json base
+test_store_LDFLAGS := -Wl,--wrap=sqlite3_bind_text
 test_trim_LIBS := daemon base
 test_confine_LIBS := daemon json base
 test_httpd_LIBS := daemon json base

@@ -4,6 +4,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
+#include "lib/base/file.h"
 #include "lib/base/parse.h"
 
 #include <dirent.h>
@@ -125,6 +126,50 @@ static int see_intent(const struct store_intent *i, void *arg)
 	s->n++;
 	s->intent = *i;
 	return 0;
+}
+
+/* the how manieth value finds no memory; 0 = none */
+static int no_memory_at;
+
+int __real_sqlite3_bind_text(sqlite3_stmt *st, int pos, const char *text, int n, void (*free_fn)(void *));
+int __wrap_sqlite3_bind_text(sqlite3_stmt *st, int pos, const char *text, int n, void (*free_fn)(void *));
+int __wrap_sqlite3_bind_text(sqlite3_stmt *st, int pos, const char *text, int n, void (*free_fn)(void *))
+{
+	return no_memory_at > 0 && --no_memory_at == 0 ? SQLITE_NOMEM : __real_sqlite3_bind_text(st, pos, text, n, free_fn);
+}
+
+static unsigned int attachments(struct fixture *f)
+{
+	struct seen seen = { 0 };
+	struct vw_err err;
+
+	assert_int_equal(store_attach_each(f->s, see_attach, &seen, &err), 0);
+	return (unsigned int)seen.n;
+}
+
+/* a row without its namespace would be valid, and wrong; a DELETE of nothing would be a success, and the pod back with the next start */
+static void test_a_value_that_finds_no_memory_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	struct store_attachment a = attachment("c1", "10.0.0.7", 3);
+	struct vw_err err;
+	int puts = 0, dels = 0, r;
+
+	open_store(f, "boot-a", NULL);
+	do {
+		no_memory_at = ++puts;
+		r = store_attach_put(f->s, &a, &err);
+		assert_true(r == 0 || r == -ENOMEM);
+		assert_int_equal(attachments(f), r == 0);
+	} while (r < 0);
+	do {
+		no_memory_at = ++dels;
+		r = store_attach_del(f->s, &a, 0, &err);
+		assert_true(r == 0 || r == -ENOMEM);
+		assert_int_equal(attachments(f), r < 0);
+	} while (r < 0);
+	no_memory_at = 0;
+	assert_true(puts > 10 && dels > 2);
 }
 
 static void test_attachments_survive_reopen(void **state)
@@ -560,6 +605,27 @@ static void test_garbage_is_moved_aside(void **state)
 	assert_int_equal(count_bad(f->dir), 1);
 }
 
+/* truncated by somebody, its log still there: SQLite would call it locked for ever */
+static void test_an_empty_file_beside_its_log_is_moved_aside(void **state)
+{
+	struct fixture *f = *state;
+	struct store_attachment a = attachment("c1", "10.0.0.7", 3);
+	vw_auto_buf struct vw_buf log = VW_BUF_INIT;
+	char path[VW_PATH_MAX];
+	struct vw_err err;
+
+	open_store(f, "boot-a", NULL);
+	assert_int_equal(store_attach_put(f->s, &a, &err), 0);
+	assert_true(vw_fmt(path, sizeof(path), "%s-wal", f->path) > 0);
+	assert_int_equal(vw_read_file(path, 1 << 20, &log, &err), 0);
+	store_close(f->s);
+	f->s = NULL;
+	write_file(f->path, "");
+	assert_int_equal(vw_replace_file(path, vw_buf_str(&log), log.len, 0600, &err), 0);
+	open_store(f, "boot-a", "is empty");
+	assert_int_equal(attachments(f), 0);
+}
+
 static void test_damaged_row_is_moved_aside(void **state)
 {
 	struct fixture *f = *state;
@@ -608,7 +674,9 @@ int main(void)
 		T(test_a_later_schema_that_changes_more_is_moved_aside),
 		T(test_a_branch_comes_back),
 		T(test_the_log_stays_short),
+		T(test_a_value_that_finds_no_memory_is_an_error),
 		T(test_garbage_is_moved_aside),
+		T(test_an_empty_file_beside_its_log_is_moved_aside),
 		T(test_damaged_row_is_moved_aside),
 		T(test_unwritable_folder_is_an_error),
 	};
