@@ -54,12 +54,13 @@ static void conn_close(struct rpc_conn *c)
 		vw_error("cannot watch the socket again; restart vpcwired");
 }
 
-static void conn_send(struct rpc_conn *c, const struct vw_buf *message)
+static int conn_send(struct rpc_conn *c, const struct vw_buf *message)
 {
 	int r = vw_rpc_send(c->fd, message);
 
 	if (r < 0 && r != -EPIPE && r != -ECONNRESET)
 		vw_warn("a reply could not be sent, ignoring", "err=\"%s\"", strerror(-r));
+	return r;
 }
 
 unsigned int rpc_conn_version(const struct rpc_conn *conn)
@@ -67,10 +68,12 @@ unsigned int rpc_conn_version(const struct rpc_conn *conn)
 	return conn->version;
 }
 
-void rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message)
+int rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message)
 {
-	conn_send(conn, message);
+	int r = conn_send(conn, message);
+
 	conn_close(conn);
+	return r;
 }
 
 void rpc_conn_fail(struct rpc_conn *conn, const struct vw_err *failure)
@@ -79,7 +82,7 @@ void rpc_conn_fail(struct rpc_conn *conn, const struct vw_err *failure)
 	struct vw_err err;
 
 	if (vw_rpc_error_encode(conn->version, failure, &b, &err) == 0)
-		conn_send(conn, &b);
+		(void)conn_send(conn, &b);
 	conn_close(conn);
 }
 

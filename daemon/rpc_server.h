@@ -34,7 +34,7 @@ void rpc_server_free(struct rpc_server *s);
 
 /** rpc_conn_version() - of the protocol, in which this peer is to be answered. */
 unsigned int rpc_conn_version(const struct rpc_conn *conn);
-/** rpc_conn_reply() - send @message and close. @conn is gone afterwards. */
-void rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message);
+/** rpc_conn_reply() - send @message and close. @conn is gone afterwards. Return: 0; -errno: the peer did not get it. */
+int rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message);
 /** rpc_conn_fail() - send @failure as an error reply and close. */
 void rpc_conn_fail(struct rpc_conn *conn, const struct vw_err *failure);

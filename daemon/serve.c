@@ -50,15 +50,27 @@ static void waiter_free(struct waiter *w)
 	free(w);
 }
 
-static void answer_wiring(struct rpc_conn *conn, const struct vw_rpc_wiring *w)
+/* < 0: the peer has not heard of it */
+static int answer_wiring(struct rpc_conn *conn, const struct vw_rpc_wiring *w)
 {
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
 	struct vw_err err;
+	int r = vw_rpc_wiring_encode(rpc_conn_version(conn), w, &b, &err);
 
-	if (vw_rpc_wiring_encode(rpc_conn_version(conn), w, &b, &err) < 0)
-		rpc_conn_fail(conn, &err);
-	else
-		rpc_conn_reply(conn, &b);
+	if (r == 0)
+		return rpc_conn_reply(conn, &b);
+	rpc_conn_fail(conn, &err);
+	return r;
+}
+
+/* of an attachment that nobody has heard of nothing may be left */
+static void answer_add(struct daemon *d, struct rpc_conn *conn, const struct vw_attach_key *key, const struct vw_rpc_wiring *w)
+{
+	struct vw_err err;
+
+	if (answer_wiring(conn, w) < 0 && !w->existing && attach_del(d, key, true, &err) < 0)
+		vw_warn("an ADD that got no answer could not be undone; its DEL will do it", "container_id=%s ifname=%s err=\"%s\"",
+			key->container_id, key->ifname, err.msg);
 }
 
 static void answer_ok(struct rpc_conn *conn)
@@ -111,7 +123,7 @@ static void serve_waiter(struct waiter *w, const struct vw_rpc_wiring *wiring)
 	if (w->was_hungry)
 		metrics_took(w->d, METRIC_ADD_WAIT, w->since_us);
 	metrics_took(w->d, METRIC_ADD, w->since_us);
-	answer_wiring(w->conn, wiring);
+	answer_add(w->d, w->conn, &w->req.key, wiring);
 	waiter_free(w);
 }
 
@@ -214,7 +226,7 @@ static void handle_add(struct daemon *d, struct rpc_conn *conn, const struct vw_
 		    add_try(d, req, &w, &err);
 	if (r == 0) {
 		metrics_took(d, METRIC_ADD, since_us);
-		answer_wiring(conn, &w);
+		answer_add(d, conn, &req->key, &w);
 		if (!known)
 			grow_demand(d, GROW_ARRIVED);
 		daemon_pool_changed(d);
@@ -305,7 +317,7 @@ static void serve_handle(struct rpc_conn *conn, const struct vw_rpc_req *req, vo
 	case VW_RPC_CHECK:
 		r = attach_wiring(d, &req->key, &w, &err);
 		if (r == 0) {
-			answer_wiring(conn, &w);
+			(void)answer_wiring(conn, &w);
 			return;
 		}
 		break;

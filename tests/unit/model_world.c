@@ -395,13 +395,13 @@ unsigned int rpc_conn_version(const struct rpc_conn *conn)
 	return VW_RPC_VERSION_MAX;
 }
 
-void rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message)
+int rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message)
 {
 	vw_auto_json struct vw_json *reply = NULL;
 	struct vw_err err;
 
 	if (the_world->dead)
-		return;
+		return 0;
 	world_point(the_world);
 	assert_true(conn->open && !conn->answered);
 	conn->answered = true;
@@ -414,6 +414,7 @@ void rpc_conn_reply(struct rpc_conn *conn, const struct vw_buf *message)
 			fail_msg("a pod got address %u, which connections of its former pod still lead to",
 				 world_index(&conn->w.addr[i].ip));
 	the_world->heard(the_world->heard_arg, conn);
+	return 0;
 }
 
 void rpc_conn_fail(struct rpc_conn *conn, const struct vw_err *failure)
