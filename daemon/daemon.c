@@ -52,6 +52,7 @@
 #define REAP_DELAY_MS 10
 #define REAP_LATEST_MS 100
 #define REAP_RETRY_MS 1000
+#define FREE_ROUTES_RETRY_MS 1000
 #define RELOAD_DELAY_MS 200     /* after the last change of the file */
 #define CREDS_DEADLINE_MS 30000
 #define TRIM_DELAY_MS 5000              /* after a call to EC2: longer than the calls of one growth lie apart */
@@ -228,6 +229,29 @@ static int egress_routes(struct daemon *d, struct vw_err *err)
 		if (egress_used(d, families[i]))
 			ranges[n++] = egress_range(families[i]);
 	return hostnet_free_set(d->hostnet, "egress", ranges, n, err);
+}
+
+/* what is there beside what is wanted is known for certain only when all of that has been said */
+static void on_free_routes_timer(void *arg)
+{
+	struct daemon *d = arg;
+	struct vw_err err;
+	bool all = true;
+
+	for (size_t i = 0; i < d->enis.n; i++)
+		all &= eni_free_routes(d, &d->enis.v[i]);
+	if (!all)
+		return;         /* it has set the timer */
+	if (egress_routes(d, &err) < 0 || hostnet_free_prune(d->hostnet, &err) < 0) {
+		vw_warn("routes of free addresses could not be put in order, retrying", "err=\"%s\"", err.msg);
+		daemon_free_routes_failed(d);
+	}
+}
+
+void daemon_free_routes_failed(struct daemon *d)
+{
+	if (!d->stopping)
+		loop_timer_set(d->free_routes_timer, FREE_ROUTES_RETRY_MS);
 }
 
 int daemon_nat_apply(struct daemon *d, struct vw_err *err)
@@ -409,6 +433,7 @@ static int make_timers(struct daemon *d, struct vw_err *err)
 	    loop_timer_new(d->loop, on_cool_timer, d, &d->cool_timer) < 0 ||
 	    loop_timer_new(d->loop, on_retry_timer, d, &d->retry_timer) < 0 ||
 	    loop_timer_new(d->loop, on_creds_timer, d, &d->creds_timer) < 0 ||
+	    loop_timer_new(d->loop, on_free_routes_timer, d, &d->free_routes_timer) < 0 ||
 	    loop_timer_new(d->loop, on_reload_timer, d, &d->reload_timer) < 0 ||
 	    loop_rest(d->loop, TRIM_DELAY_MS, on_rest, d) < 0 ||
 	    loop_signal(d->loop, SIGTERM, on_signal, d) < 0 || loop_signal(d->loop, SIGINT, on_signal, d) < 0 ||

@@ -99,6 +99,7 @@ struct daemon {
 	struct loop_timer *cool_timer;  /* the next address has cooled down */
 	struct loop_timer *retry_timer; /* the next survey */
 	struct loop_timer *creds_timer; /* refresh ahead of expiry */
+	struct loop_timer *free_routes_timer;
 	struct loop_timer *reload_timer; /* the configuration file has changed */
 };
 
@@ -114,6 +115,8 @@ void daemon_free(struct daemon *d);
 void daemon_pool_changed(struct daemon *d);
 /** daemon_nat_apply() - write the nftables table from configuration and node. */
 int daemon_nat_apply(struct daemon *d, struct vw_err *err);
+/** daemon_free_routes_failed() - some of what eni_free_routes() wanted is not in the kernel, or more than that: set anew in a moment. */
+void daemon_free_routes_failed(struct daemon *d);
 /** daemon_creds_schedule() - set the timer for the next refresh of credentials. */
 void daemon_creds_schedule(struct daemon *d);
 /**

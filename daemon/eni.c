@@ -221,7 +221,7 @@ static int block6_put(struct daemon *d, const struct eni *e, struct vw_err *err)
 	return r < 0 ? vw_err_sys(err, r, 0, "taking %s of ENI %s into use", vw_cidr_str(&e->row.block6, text), e->row.id) : 0;
 }
 
-void eni_free_routes(struct daemon *d, const struct eni *e)
+bool eni_free_routes(struct daemon *d, const struct eni *e)
 {
 	vw_auto_free struct vw_cidr *free_ones = e ? calloc(e->row.n_slots + 1, sizeof(*free_ones)) : NULL;
 	const struct ipam_eni *p = e ? ipam_pool_eni(d->pool, e->row.id) : NULL;
@@ -229,8 +229,11 @@ void eni_free_routes(struct daemon *d, const struct eni *e)
 	struct vw_err err;
 	size_t n = 0;
 
-	if (!free_ones)
-		return;
+	if (!free_ones) {
+		if (e)
+			daemon_free_routes_failed(d);
+		return !e;
+	}
 	if (!e->left_alone && !(p && p->state == IPAM_ENI_REMOVING)) {
 		for (size_t i = 0; i < e->row.n_slots; i++)
 			if (!ipam_pool_slot(d->pool, &e->row.slots[i], &slot) || !slot.retiring)
@@ -238,9 +241,11 @@ void eni_free_routes(struct daemon *d, const struct eni *e)
 		if (e->row.block6.ip.family)
 			free_ones[n++] = e->row.block6;
 	}
-	if (hostnet_free_set(d->hostnet, e->row.id, free_ones, n, &err) < 0)
-		vw_warn("routes of free addresses could not be set, retrying with the next change", "eni=%s err=\"%s\"", e->row.id,
-			err.msg);
+	if (hostnet_free_set(d->hostnet, e->row.id, free_ones, n, &err) == 0)
+		return true;
+	vw_warn("routes of free addresses could not be set, retrying", "eni=%s err=\"%s\"", e->row.id, err.msg);
+	daemon_free_routes_failed(d);
+	return false;
 }
 
 int eni_save(struct daemon *d, const struct eni *e, struct vw_err *err)
@@ -256,7 +261,7 @@ int eni_save(struct daemon *d, const struct eni *e, struct vw_err *err)
 	for (size_t i = 0; i < e->row.n_slots; i++)
 		if (!ipam_pool_slot(d->pool, &e->row.slots[i], &slot) || !slot.retiring)
 			kept[row.n_slots++] = e->row.slots[i];
-	eni_free_routes(d, e);
+	(void)eni_free_routes(d, e);
 	return store_eni_put(d->store, &row, err);
 }
 
@@ -393,9 +398,11 @@ int eni_forget(struct daemon *d, const char *id, struct vw_err *err)
 	if (ipam_v6_block_del(d->v6, id) < 0)
 		return vw_err_set(err, EBUSY, 0, "pods use IPv6 addresses of ENI %s", id);
 	(void)ipam_pool_eni_del(d->pool, id);
-	if (hostnet_free_set(d->hostnet, id, NULL, 0, err) < 0)
-		vw_warn("routes of free addresses of an ENI that is gone could not be removed, ignoring", "eni=%s err=\"%s\"", id,
+	if (hostnet_free_set(d->hostnet, id, NULL, 0, err) < 0) {
+		vw_warn("routes of free addresses of an ENI that is gone could not be removed, retrying", "eni=%s err=\"%s\"", id,
 			err->msg);
+		daemon_free_routes_failed(d);
+	}
 	if (!e->unrouted)
 		(void)unroute(d, e);
 	r = store_eni_del(d->store, id, err);
@@ -466,7 +473,7 @@ void eni_keep(struct daemon *d, const char *id)
 		return;
 	if (pool_add(d, e, &err) < 0)
 		vw_warn("the pool could not be told of a change", "eni=%s err=\"%s\"", id, err.msg);
-	eni_free_routes(d, e);
+	(void)eni_free_routes(d, e);
 }
 
 void eni_leave_alone(struct daemon *d, const char *id)
@@ -479,7 +486,7 @@ void eni_leave_alone(struct daemon *d, const char *id)
 	if (!e->left_alone)
 		vw_info("an ENI is left alone from now on; pods that use it stay", "eni=%s", id);
 	e->left_alone = true;
-	eni_free_routes(d, e);
+	(void)eni_free_routes(d, e);
 	if (pool_add(d, e, &err) < 0)
 		vw_warn("the pool could not be told of a change", "eni=%s err=\"%s\"", id, err.msg);
 	(void)eni_forget(d, id, &err);  /* -EBUSY: looked at again with the next survey */

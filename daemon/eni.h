@@ -92,8 +92,9 @@ int eni_save(struct daemon *d, const struct eni *e, struct vw_err *err);
 /**
  * eni_free_routes() - see hostnet_free_set(): what the ENI has for pods, less slots that EC2 is being asked to take back, and
  * nothing of one that is being removed or left alone. eni_save() calls it; others where only the state changes. @e: NULL is fine.
+ * Return: whether they are in the kernel; else daemon_free_routes_failed() sees to it.
  */
-void eni_free_routes(struct daemon *d, const struct eni *e);
+bool eni_free_routes(struct daemon *d, const struct eni *e);
 /** eni_forget() - remove an ENI that is gone. Return: 0, -EBUSY while pods use it. */
 int eni_forget(struct daemon *d, const char *id, struct vw_err *err);
 /** eni_refresh() - whether each serves pods follows from configuration, placement and time; tell the pool again. */

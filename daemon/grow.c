@@ -331,7 +331,7 @@ static int start_remove(struct daemon *d, const struct ipam_action *a)
 
 	if (ipam_pool_eni_state(d->pool, a->eni_id, IPAM_ENI_REMOVING) < 0)
 		return -EAGAIN;
-	eni_free_routes(d, eni_by_id(d, a->eni_id));
+	(void)eni_free_routes(d, eni_by_id(d, a->eni_id));
 	/* between detach and delete nothing at EC2 says that it was this node's */
 	(void)!vw_fmt(i.token, sizeof(i.token), "%s", a->eni_id);
 	if (store_intent_put(d->store, &i, &err) < 0) {
@@ -682,7 +682,7 @@ static int restore_one(const struct store_intent *i, void *arg)
 	if (!strcmp(i->kind, DELETE_KIND))
 		(void)ipam_pool_eni_state(d->pool, i->token, IPAM_ENI_REMOVING);
 	if (!strcmp(i->kind, DELETE_KIND))
-		eni_free_routes(d, eni_by_id(d, i->token));
+		(void)eni_free_routes(d, eni_by_id(d, i->token));
 	return 0;
 }
 

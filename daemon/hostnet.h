@@ -178,7 +178,7 @@ int hostnet_judge_apply(struct hostnet *hn, int prog4_fd, int prog6_fd, struct v
  * Replaces what was said of @eni_id before; @n 0 before somebody else may get them. Unchanged: no kernel call.
  */
 int hostnet_free_set(struct hostnet *hn, const char *eni_id, const struct vw_cidr *slots, size_t n, struct vw_err *err);
-/** hostnet_free_prune() - after a start: remove what a former life left and nobody has said again. */
+/** hostnet_free_prune() - after a start, or after a set that failed: remove what was left and nobody has said again. */
 int hostnet_free_prune(struct hostnet *hn, struct vw_err *err);
 
 /* --- pods that go */
