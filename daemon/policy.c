@@ -34,9 +34,7 @@
 #include <string.h>
 
 #define SETTLE_MS 2
-#define SAY_MS 200              /* a refusal that lasts so long is no file that is still being written */
 #define TIDY_MS 1000            /* after a pod went: one barrier for many */
-#define RETRY_MS 1000
 #define PICKUP_S 30
 #define NODE_IPS 256
 
@@ -269,148 +267,13 @@ static int pods_changed(struct policy *p, const struct np_changes *ch, struct vw
 
 /* --- the folder */
 
-static bool same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-	       a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
-static struct policy_file *file_of(struct policy *p, const char *name)
-{
-	struct policy_file *f;
-
-	HASH_FIND_STR(p->files, name, f);
-	if (f)
-		return f;
-	f = calloc(1, sizeof(*f));
-	if (!f || !(f->name = strdup(name))) {
-		free(f);
-		return NULL;
-	}
-	HASH_ADD_KEYPTR(hh, p->files, f->name, strlen(f->name), f);
-	return f;
-}
-
-static void unexplain(struct policy_file *f)
-{
-	free(f->object);
-	free(f->place);
-	free(f->reason);
-	f->object = f->place = f->reason = NULL;
-}
-
-static void file_drop(struct policy *p, struct policy_file *f)
-{
-	np_world_drop(p->world, f->name);
-	HASH_DEL(p->files, f);
-	vw_buf_done(&f->text);
-	unexplain(f);
-	free(f->name);
-	free(f);
-}
-
-/* where in the file, while the world knows: it may be put back to what it was */
-static void explain(struct policy *p, struct policy_file *f)
-{
-	size_t n;
-	const struct np_note *note = np_world_notes(p->world, &n);
-
-	for (size_t i = 0; i < n; i++) {
-		if (!note[i].refused || strcmp(note[i].file, f->name))
-			continue;
-		/* what finds no memory is in the sentence, too */
-		f->object = *note[i].object ? strdup(note[i].object) : NULL;
-		f->place = *note[i].path ? strdup(note[i].path) : NULL;
-		f->reason = strdup(note[i].text);
-		return;
-	}
-}
-
-static void refuse(struct policy *p, struct policy_file *f, const struct vw_err *why)
-{
-	f->why = *why;
-	f->said = false;
-	loop_timer_set(p->say, SAY_MS);
-}
-
-/* @f->st is what was there before it was read: whoever writes meanwhile is read again */
-static int file_take(struct policy *p, struct policy_file *f, struct vw_err *err)
-{
-	char path[VW_PATH_MAX + 256];
-	int r;
-
-	if (vw_fmt(path, sizeof(path), "%s/%s", p->watched, f->name) < 0)
-		return vw_err_set(err, ENAMETOOLONG, 0, "%.64s: the path is too long", f->name);
-	vw_buf_done(&f->text);
-	unexplain(f);
-	r = vw_read_file(path, VW_K8S_FILE_MAX_BYTES, &f->text, err);
-	if (r < 0)
-		return r;
-	r = np_world_take(p->world, f->name, vw_buf_str(&f->text), f->text.len, err);
-	if (r < 0)
-		explain(p, f);
-	return r;
-}
-
-int policy_is_manifest(const struct dirent *e)
-{
-	return vw_k8s_is_manifest(e->d_name);
-}
-
-/* marks what is there; returns how many are new or have changed, listed in @ret_changed (the caller frees it), -errno */
-static int look(struct policy *p, struct policy_file ***ret_changed)
-{
-	struct dirent **names = NULL;
-	struct policy_file *f, *tmp, **changed;
-	int n = scandir(p->watched, &names, policy_is_manifest, alphasort), n_changed = 0;
-
-	if (n < 0 && errno != ENOENT)
-		return -errno;
-	n = n < 0 ? 0 : n;
-	changed = calloc((size_t)n + 1, sizeof(*changed));
-	HASH_ITER(hh, p->files, f, tmp)
-		f->seen = false;
-	for (int i = 0; i < n; i++) {
-		char path[VW_PATH_MAX + 256];
-		struct stat st;
-
-		f = changed && vw_fmt(path, sizeof(path), "%s/%s", p->watched, names[i]->d_name) > 0 && stat(path, &st) == 0 &&
-				    S_ISREG(st.st_mode)
-			    ? file_of(p, names[i]->d_name)
-			    : NULL;
-		free(names[i]);
-		if (!f)
-			continue;
-		f->seen = true;
-		if (!same_file(&f->st, &st)) {
-			f->st = st;
-			changed[n_changed++] = f;
-		}
-	}
-	free(names);
-	*ret_changed = changed;
-	return changed ? n_changed : -ENOMEM;
-}
-
-static void drop_gone(struct policy *p)
-{
-	struct policy_file *f, *tmp;
-
-	HASH_ITER(hh, p->files, f, tmp)
-		if (!f->seen) {
-			policy_kept_drop(p, f->name);
-			file_drop(p, f);
-		}
-}
-
 static void take_all(struct policy *p, struct policy_file **v, int n)
 {
 	struct vw_err err;
 
 	for (int i = 0; i < n; i++) {
-		if (file_take(p, v[i], &err) < 0)
-			refuse(p, v[i], &err);
+		if (policy_file_take(p, v[i], &err) < 0)
+			policy_file_refuse(p, v[i], &err);
 		else
 			v[i]->why = (struct vw_err){ 0 };
 	}
@@ -443,11 +306,16 @@ static void find_refused(struct policy *p, struct policy_file **v, int n)
 	struct vw_err err;
 	int r = 0;
 
-	if (!n || np_world_save(p->world) < 0)
+	if (!n)
 		return;
+	if (np_world_save(p->world) < 0) {
+		for (int i = 0; i < n; i++)
+			policy_file_unread(p, v[i]);
+		return;
+	}
 	for (int i = 0; r == 0 && i < n; i++)
 		if (!v[i]->why.eno)
-			r = file_take(p, v[i], &err);
+			r = policy_file_take(p, v[i], &err);
 	if (r == 0)
 		r = rebuild(p, NULL, &err);
 	if (r == 0) {
@@ -456,7 +324,7 @@ static void find_refused(struct policy *p, struct policy_file **v, int n)
 	}
 	np_world_restore(p->world);
 	if (n == 1) {
-		refuse(p, v[0], &err);
+		policy_file_refuse(p, v[0], &err);
 		return;
 	}
 	find_refused(p, v, n / 2);
@@ -481,18 +349,20 @@ static void apply(struct policy *p)
 	int n;
 
 	p->again = false;
-	n = look(p, &changed);
+	n = policy_folder_look(p, &changed);
 	if (n < 0) {
 		vw_error("policy_dir cannot be read, retrying", "policy_dir=%s err=\"%s\"", p->watched, strerror(-n));
-		loop_timer_set(p->scan, RETRY_MS);
+		loop_timer_set(p->scan, POLICY_RETRY_MS);
 		free(changed);
 		return;
 	}
 	if (!p->recalled)
 		policy_kept_recall(p);
 	p->recalled = true;
-	drop_gone(p);           /* for good, whatever becomes of the others */
+	policy_folder_drop_gone(p);           /* for good, whatever becomes of the others */
 	if (np_world_save(p->world) < 0) {
+		for (int i = 0; i < n; i++)
+			policy_file_unread(p, changed[i]);
 		free(changed);
 		return;
 	}
@@ -503,8 +373,11 @@ static void apply(struct policy *p)
 		vw_error("policy as the folder has it cannot be had; looking for the file", "err=\"%s\"", err.msg);
 		np_world_restore(p->world);
 		find_refused(p, changed, n);
-		if (rebuild(p, NULL, &err) < 0)
+		if (rebuild(p, NULL, &err) < 0) {
 			vw_error("policy could not be made", "err=\"%s\"", err.msg);
+			if (policy_will_pass(err.eno))
+				loop_timer_set(p->scan, POLICY_RETRY_MS);
+		}
 	}
 	if (p->generation != before)
 		settle(p);
@@ -721,7 +594,7 @@ void policy_free(struct policy *p)
 	policy_log_free(p);
 	if (p->world)
 		HASH_ITER(hh, p->files, f, tmp)
-			file_drop(p, f);
+			policy_file_drop(p, f);
 	np_image_free(p->image);
 	np_publish_free(p->pub);
 	np_world_free(p->world);

@@ -77,6 +77,24 @@ bool policy_enabled(const struct daemon *d);
 /** policy_compile() - the world as it is, with this node's pods; @extra: one more whose ADD is under way, or NULL. */
 int policy_compile(struct policy *p, const struct attachment *extra, struct np_image **ret, struct vw_err *err);
 
+/* --- policy_folder.c: the files of policy_dir */
+#define POLICY_RETRY_MS 1000
+/** policy_will_pass() - an errno that says nothing of the file: no memory, no descriptor, interrupted. */
+bool policy_will_pass(int eno);
+/**
+ * policy_folder_look() - mark the files that are there. Return: how many are new or have changed, listed in *ret_changed, which the caller
+ * frees; -errno, with nothing listed and nothing lost: the next look finds them again.
+ */
+int policy_folder_look(struct policy *p, struct policy_file ***ret_changed);
+/** policy_folder_drop_gone() - out of the world with the files that were not marked. */
+void policy_folder_drop_gone(struct policy *p);
+/** policy_file_take() - into the world. f->st is what was there before it was read: whoever writes meanwhile is read again. */
+int policy_file_take(struct policy *p, struct policy_file *f, struct vw_err *err);
+/** policy_file_refuse() - for @why; one that will pass is read again in a moment. */
+void policy_file_refuse(struct policy *p, struct policy_file *f, const struct vw_err *why);
+/** policy_file_unread() - read it again in a moment, whether it changes or not: what was wrong was not in it. */
+void policy_file_unread(struct policy *p, struct policy_file *f);
+void policy_file_drop(struct policy *p, struct policy_file *f);
 /** policy_is_manifest() - for scandir(). */
 int policy_is_manifest(const struct dirent *e);
 
