@@ -6,11 +6,14 @@
 #include "lib/net/view/nft.h"
 
 #include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <nftables/libnftables.h>
 #include <string.h>
+#include <sys/socket.h>
 
 static void free_ctx(struct nft_ctx **ctx)
 {
@@ -45,7 +48,15 @@ static int failure(struct nft_ctx *ctx, struct vw_err *err)
 	return vw_err_set(err, eno, VW_CNI_KERNEL, "nftables: %.*s", len < 300 ? len : 300, cause);
 }
 
-static int run(const char *text, unsigned int flags, struct vw_buf *out, struct vw_err *err)
+/* libnftables ends the process when it gets no socket; so another one is opened first, which may fail */
+static int try_socket(struct vw_err *err)
+{
+	vw_auto_close int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	return fd < 0 ? vw_err_sys(err, errno, VW_CNI_KERNEL, "nftables: opening a netlink socket") : 0;
+}
+
+static int run_there(const char *text, unsigned int flags, struct vw_buf *out, struct vw_err *err)
 {
 	__attribute__((cleanup(free_ctx))) struct nft_ctx *ctx = nft_ctx_new(NFT_CTX_DEFAULT);
 
@@ -59,6 +70,13 @@ static int run(const char *text, unsigned int flags, struct vw_buf *out, struct 
 	if (out && vw_buf_err(out))
 		return vw_err_set(err, vw_buf_err(out), VW_CNI_KERNEL, "nftables: a listing too large to keep");
 	return 0;
+}
+
+static int run(const char *text, unsigned int flags, struct vw_buf *out, struct vw_err *err)
+{
+	int r = try_socket(err);
+
+	return r < 0 ? r : run_there(text, flags, out, err);
 }
 
 int vw_nft_run(const char *text, struct vw_err *err)
