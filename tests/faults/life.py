@@ -3,7 +3,7 @@
 
 {"do": "start", "argv": [...], "env": {...}, "log": PATH}; {"do": "status"} -> how it ended, null while it lives; {"do": "end"} ->
 kill -9; {"do": "wake"}: SIGHUP; {"do": "write", "path", "text"}: moves a new file there; {"do": "rpc", "path", "request"} -> the reply, null when
-nobody answers; {"do": "free", "table"} -> the addresses that the node keeps for pods to come; {"do": "intents", "path"} -> what
+nobody answers; {"do": "run", "argv", "env", "input"} -> [how it ended, stdout, stderr]; {"do": "free", "table"} -> the addresses that the node keeps for pods to come; {"do": "intents", "path"} -> what
 the store wants to finish; {"do": "clean", "pattern"}: removes files. One process for all of it, so that a life costs a few milliseconds.
 """
 import glob
@@ -54,6 +54,12 @@ def rpc(path, request):
             return None
 
 
+def run(argv, env=None, input=None):
+    done = subprocess.run(argv, env=env, input=input, stdin=None if input is not None else subprocess.DEVNULL, capture_output=True, text=True,
+                          errors="backslashreplace", timeout=60)
+    return [done.returncode, done.stdout, done.stderr]
+
+
 def free(table):
     routes = json.loads(subprocess.run(["ip", "-d", "-j", "route", "show", "table", str(table)], stdout=subprocess.PIPE,
                                        check=True).stdout or "[]")
@@ -70,7 +76,7 @@ def clean(pattern):
         os.unlink(path)
 
 
-WAYS = {f.__name__: f for f in (start, status, end, wake, write, rpc, free, intents, clean)}
+WAYS = {f.__name__: f for f in (start, status, end, wake, write, rpc, run, free, intents, clean)}
 for line in sys.stdin:
     wanted = json.loads(line)
     print(json.dumps(WAYS[wanted.pop("do")](**wanted)), flush=True)

@@ -6,7 +6,8 @@
  * file that VPCWIRE_MORTAL names). A change of the store is the end of a transaction, or a statement that is none's; with @fine it is
  * each write to its files, of which SQLite promises that the last one makes it all or nothing.
  *
- * Only CLOCK_BOOTTIME is put forward: it is what the daemon plans by. libuv, libcurl and waits on conditions have other clocks.
+ * CLOCK_BOOTTIME is put forward: it is what the daemon plans by, and what a suspended machine comes back with. CLOCK_REALTIME is moved by
+ * itself, either way, as by a person or by NTP. libuv, libcurl and waits on conditions have CLOCK_MONOTONIC, which nothing moves.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -37,7 +38,7 @@
 struct page {
 	char want[NAME];
 	_Atomic uint32_t nth, seen;
-	_Atomic int64_t forward_ms;
+	_Atomic int64_t forward_ms, calendar_s;
 	_Atomic uint32_t fine;
 	_Atomic uint32_t n;
 	char trace[TRACE][NAME];
@@ -188,6 +189,8 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 	int r = real_clock ? real_clock(id, ts) : (int)syscall(SYS_clock_gettime, id, ts);
 	int64_t ms;
 
+	if (r == 0 && id == CLOCK_REALTIME && page)
+		ts->tv_sec += atomic_load(&page->calendar_s);
 	if (r != 0 || id != CLOCK_BOOTTIME || !page)
 		return r;
 	ms = atomic_load(&page->forward_ms);
@@ -198,4 +201,14 @@ int clock_gettime(clockid_t id, struct timespec *ts)
 		ts->tv_nsec -= 1000000000;
 	}
 	return 0;
+}
+
+time_t time(time_t *ret)
+{
+	struct timespec ts = { 0 };
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	if (ret)
+		*ret = ts.tv_sec;
+	return ts.tv_sec;
 }

@@ -21,24 +21,30 @@ class Page:
     """struct page of mortal.c, shared with the daemon."""
 
     NAME, TRACE = 48, 1024
-    HEAD = struct.Struct(f"={NAME}sIIqII")
+    HEAD = struct.Struct(f"={NAME}sIIqqII")
 
     def __init__(self, path):
         self.path = path
         path.write_bytes(bytes(self.HEAD.size + self.NAME * self.TRACE))
         with open(path, "r+b") as file:
             self.map = mmap.mmap(file.fileno(), 0)
-        self.forward_ms = 0
+        self.forward_ms = self.calendar_s = 0
         self.arm()
 
     def arm(self, name="", nth=0):
         """The next life, or what is left of this one, ends at the nth point of that name from now on; without one it goes on."""
-        self.map[:self.HEAD.size] = self.HEAD.pack(name.encode(), nth, 0, self.forward_ms, FINE, 0)
+        self.map[:self.HEAD.size] = self.HEAD.pack(name.encode(), nth, 0, self.forward_ms, self.calendar_s, FINE, 0)
 
     def forward(self, ms):
         self.forward_ms += ms
         at = self.NAME + 8
         self.map[at:at + 8] = struct.pack("=q", self.forward_ms)
+
+    def calendar(self, seconds):
+        """The clock on the wall is so far from the right time."""
+        self.calendar_s = seconds
+        at = self.NAME + 16
+        self.map[at:at + 8] = struct.pack("=q", seconds)
 
     def passed(self):
         """Names of the points since arm()."""
@@ -50,6 +56,8 @@ class Page:
 
 class Mortal:
     """The daemon of the one node of a lab that starts none (--no-daemon)."""
+
+    PRELOADS = (PRELOAD,)
 
     def __init__(self, lab, scratch):
         self.lab, self.node = lab, lab.nodes[0]
@@ -70,12 +78,16 @@ class Mortal:
         return json.loads(line)
 
     def start(self):
-        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_PRELOAD": str(PRELOAD), "VPCWIRE_MORTAL": str(self.page.path),
+        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_PRELOAD": ":".join(map(str, self.PRELOADS)), **self.pages(),
                "ASAN_OPTIONS": "verify_asan_link_order=0", "AWS_REGION": "eu-central-1",
                "VPCWIRE_SYSTEM_CALLS": "kill",
                **{k: v for k, v in self.lab.env.items() if k.startswith("AWS_")}}
         self.ask("start", argv=[str(proc.BIN / "vpcwired"), "--config", CONFIG, "--run-dir", self.node.run_dir, "--bpf-dir",
                                 "/sys/fs/bpf/vpcwire"], env=env, log=str(self.log))
+
+    def pages(self):
+        """What says to the preloads where to look."""
+        return {"VPCWIRE_MORTAL": str(self.page.path)}
 
     def configure(self, **settings):
         self.ask("write", path=CONFIG, text=json.dumps(settings))
@@ -121,7 +133,7 @@ class Mortal:
             len(set(held.values())) == len(held) and held == (pods or {}) and \
             not self.ask("intents", path=f"{self.node.run_dir}/state.db") and \
             sorted(self.ask("free", table=PODS_TABLE)) == sorted(c.removesuffix("/32") for c in slots) and \
-            (total == len(held) or self.rpc("status")["cni"] == 0)
+            (total == len(held) or (self.rpc("status") or {}).get("cni") == 0)
 
     def close(self):
         self.life.stdin.close()
