@@ -17,6 +17,7 @@
 #include "daemon/loop.h"
 #include "ipam/pool.h"
 #include "daemon/placement.h"
+#include "daemon/policy.h"
 #include "daemon/settle.h"
 #include "daemon/sweep.h"
 #include "lib/base/cleanup.h"
@@ -66,6 +67,7 @@ static void take_identity(struct daemon *d, const struct survey *s)
 {
 	struct node *n = &d->node;
 	const struct imds_eni *primary = NULL;
+	bool same = !strcmp(n->instance_id, s->id.instance_id);
 
 	/* IMDS texts are shorter than these arrays by their own caps; a cut would only shorten a log line */
 	(void)VW_COPY(n->instance_id, s->id.instance_id);
@@ -93,6 +95,8 @@ static void take_identity(struct daemon *d, const struct survey *s)
 		n->ips_per_eni = s->limits.ipv4_per_eni;
 		n->prefixes = s->limits.nitro;
 	}
+	if (!same)
+		policy_instance_known(d);
 }
 
 /* addresses and prefixes as slots; the primary address is none */

@@ -79,19 +79,12 @@ static int add_eniconfig(struct manifests *m, const struct vw_json *obj, const c
 	return 0;
 }
 
-static bool ends_in(const char *text, const char *id)
-{
-	const char *last = strrchr(text, '/');
-
-	return last && *id && !strcmp(last + 1, id);
-}
-
 /* 0 = not ours; the greater, the surer */
 static unsigned int node_fit(const struct vw_json *obj, const char *name, const struct manifest_want *w)
 {
 	if (w->node_name[0])
 		return !strcmp(name, w->node_name) ? 3 : 0;
-	if (ends_in(vw_k8s_text(vw_json_get(obj, "spec"), "providerID"), w->instance_id))
+	if (vw_k8s_is_instance(vw_k8s_text(vw_json_get(obj, "spec"), "providerID"), w->instance_id))
 		return 2;
 	return *name && !strcmp(name, w->host_name) ? 1 : 0;
 }

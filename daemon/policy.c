@@ -28,6 +28,7 @@
 #include "netpolicy-bpf/user/np_world.h"
 
 #include <dirent.h>
+#include <limits.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -72,6 +73,15 @@ static size_t node_ips(struct daemon *d, struct vw_ip ret[NODE_IPS])
 	return n;
 }
 
+/* docs/CONFIG.md, node_name. Return: valid until @host or the world changes */
+static const char *own_node(const struct policy *p, char host[HOST_NAME_MAX + 1])
+{
+	host[0] = 0;
+	(void)gethostname(host, HOST_NAME_MAX);
+	host[HOST_NAME_MAX] = 0;
+	return *p->d->cfg->node_name ? p->d->cfg->node_name : np_world_own_node(p->world, p->d->node.instance_id, host);
+}
+
 static struct np_local local_of(const struct attachment *a)
 {
 	return (struct np_local){
@@ -103,8 +113,9 @@ int policy_compile(struct policy *p, const struct attachment *extra, struct np_i
 	vw_auto_free struct np_local *local = NULL;
 	const struct vwired_config *cfg = p->d->cfg;
 	struct vw_ip ips[NODE_IPS], resolvers[CONFIG_MAX_NETS];
+	char host[HOST_NAME_MAX + 1];
 	const struct np_compile_conf conf = {
-		.node_name = cfg->node_name,
+		.node_name = own_node(p, host),
 		.node_ip = ips,
 		.n_node_ip = node_ips(p->d, ips),
 		.service_cidr = cfg->service_cidrs.v,
@@ -513,6 +524,20 @@ void policy_config_changed(struct daemon *d, const struct vwired_config *old)
 	else if (!p->settling)
 		settle(p);
 	loop_timer_set(p->scan, SETTLE_MS);
+}
+
+void policy_instance_known(struct daemon *d)
+{
+	struct policy *p = d->policy;
+	struct vw_err err;
+
+	/* an image that was made before may take this node's Node for another's */
+	if (!p->started || !policy_enabled(d) || *d->cfg->node_name)
+		return;
+	if (rebuild(p, NULL, &err) < 0)
+		vw_error("the former policy stays in force", "err=\"%s\"", err.msg);
+	else if (!p->settling)
+		settle(p);
 }
 
 /* --- life */

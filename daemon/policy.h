@@ -41,6 +41,9 @@ void policy_dismiss(struct daemon *d, const struct attachment *a);
 /** policy_config_changed() - after a reload. @old: what was in force. */
 void policy_config_changed(struct daemon *d, const struct vwired_config *old);
 
+/** policy_instance_known() - the node's instance id was learnt, or is another than it was: it may tell which Node is this one. */
+void policy_instance_known(struct daemon *d);
+
 /**
  * struct policy_figures - for metrics. @refused: files. @failed: the last image could not be made or published. Names are static;
  * NULL where there is none.

@@ -44,6 +44,13 @@ const char *vw_k8s_text(const struct vw_json *obj, const char *key)
 	return t ? t : "";
 }
 
+bool vw_k8s_is_instance(const char *provider_id, const char *instance_id)
+{
+	const char *last = strrchr(provider_id, '/');
+
+	return last && *instance_id && !strcmp(last + 1, instance_id);
+}
+
 bool vw_k8s_is_group(const char *version, const char *group)
 {
 	size_t n = strlen(group);

@@ -42,5 +42,7 @@ int vw_k8s_walk(const char *file, const char *text, size_t len,
 
 /** vw_k8s_text() - member @key of @obj as a text, "" when it is none. */
 const char *vw_k8s_text(const struct vw_json *obj, const char *key);
+/** vw_k8s_is_instance() - spec.providerID of a Node ("aws:///eu-west-1a/i-0123") is that of the instance @instance_id. */
+bool vw_k8s_is_instance(const char *provider_id, const char *instance_id);
 /** vw_k8s_is_group() - "policy.networking.k8s.io/v1alpha2" is of group "policy.networking.k8s.io". */
 bool vw_k8s_is_group(const char *version, const char *group);

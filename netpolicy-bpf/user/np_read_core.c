@@ -243,15 +243,22 @@ static int read_ips(struct np_reader *r, const struct np_at *at, const struct vw
 
 int np_read_node(struct np_reader *r, const struct vw_json *json, struct np_object *o)
 {
-	const struct np_at meta = {NULL, "metadata", -1}, at = {NULL, "status", -1};
+	const struct np_at meta = {NULL, "metadata", -1}, at = {NULL, "status", -1}, spec_at = {NULL, "spec", -1};
 	struct np_node *node = (struct np_node *)o;
+	const struct vw_json *spec;
+	const char *provider = "";
 	struct ips ips = {0};
 	int bad = np_read_labels(r, &meta, vw_json_get(json, "metadata"), "labels", &node->labels);
 
+	bad = bad < 0 ? bad : np_get_obj(r, NULL, json, "spec", &spec);
+	bad = bad < 0 ? bad : np_get_text(r, &spec_at, spec, "providerID", &provider);
 	bad = bad < 0 ? bad : read_ips(r, &at, vw_json_get(json, "status"), "addresses", "address", &ips);
 	node->ip = ips.v;
 	node->n_ip = ips.n;
-	return bad < 0 ? bad : 0;
+	if (bad < 0)
+		return bad;
+	node->provider = np_keep_str(r, provider);
+	return node->provider ? 0 : np_no_memory(r);
 }
 
 /* --- Service, EndpointSlice */

@@ -115,7 +115,7 @@ static bool is_same(const struct np_object *x, const struct np_object *y)
 	case NP_KIND_NODE: {
 		const struct np_node *a = (const struct np_node *)x, *b = (const struct np_node *)y;
 
-		return same_labels(&a->labels, &b->labels) && same_ips(a->ip, a->n_ip, b->ip, b->n_ip);
+		return a->provider == b->provider && same_labels(&a->labels, &b->labels) && same_ips(a->ip, a->n_ip, b->ip, b->n_ip);
 	}
 	case NP_KIND_SERVICE: {
 		const struct np_service *a = (const struct np_service *)x, *b = (const struct np_service *)y;
@@ -738,6 +738,19 @@ struct np_world *np_world_free(struct np_world *w)
 const struct np_list *np_world_list(const struct np_world *w, enum np_kind kind)
 {
 	return &w->list[kind];
+}
+
+const char *np_world_own_node(const struct np_world *w, const char *instance_id, const char *host_name)
+{
+	const struct np_list *nodes = np_world_list(w, NP_KIND_NODE);
+
+	for (size_t i = 0; i < nodes->n; i++) {
+		const struct np_node *node = (const struct np_node *)nodes->v[i];
+
+		if (vw_k8s_is_instance(node->provider->s, instance_id))
+			return node->o.name->s;
+	}
+	return host_name;
 }
 
 const struct np_object *np_world_find(const struct np_world *w, enum np_kind kind, const char *ns,

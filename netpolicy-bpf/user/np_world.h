@@ -126,6 +126,11 @@ struct np_list {
 	size_t n, cap;
 };
 const struct np_list *np_world_list(const struct np_world *w, enum np_kind kind);
+/**
+ * np_world_own_node() - the name of this node's Node: of the one whose providerID is that of @instance_id ("" = unknown), else
+ * @host_name, whether there is a Node of that name or not. The text is the world's, or @host_name itself.
+ */
+const char *np_world_own_node(const struct np_world *w, const char *instance_id, const char *host_name);
 /** np_world_find() - one that is in force, or NULL. @ns: "" for what belongs to no namespace. */
 const struct np_object *np_world_find(const struct np_world *w, enum np_kind kind, const char *ns,
 				      const char *name);
@@ -160,9 +165,10 @@ struct np_ns {
 	struct np_labels labels;
 };
 
-/** struct np_node - @ip: status.addresses that are addresses. */
+/** struct np_node - @ip: status.addresses that are addresses. @provider: spec.providerID, "" = none. */
 struct np_node {
 	struct np_object o;
+	const struct np_str *provider;
 	struct np_labels labels;
 	struct vw_ip *ip;
 	unsigned int n_ip;

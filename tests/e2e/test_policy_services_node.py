@@ -8,7 +8,7 @@ from tests.harness.lab import attached
 from tests.harness.policy import Policies, network_policy, pod_object
 from tests.harness.traffic import PORT, Place
 
-LAB = {"args": ("--ipv6",), "nodes": 1, "instance_type": "t3.small", "daemon_config": {"node_name": "node-1"}}
+LAB = {"args": ("--ipv6",), "nodes": 1, "instance_type": "t3.small"}
 NODE_PORT = 30080
 BY = ("service", "node port", "address")
 WAYS = [(f, p, by) for f in (4, 6) for p in ("tcp", "udp") for by in BY]
@@ -54,7 +54,9 @@ def folder(node, host, pods, services):
     cluster += [{"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "default", "name": f"s{n}"},
                  "spec": {"clusterIP": s.vip, "clusterIPs": [s.vip, s.vip6], "ports": [{"port": s.port, "targetPort": s.target_port}]}}
                 for n, s in enumerate(services)]
-    f.put("cluster.json", *cluster, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": node.name, "labels": {"is": "ours"}},
+    # not configured by name: the instance says which Node this is
+    f.put("cluster.json", *cluster, {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "ip-10-0-0-1.internal", "labels": {"is": "ours"}},
+                                     "spec": {"providerID": f"aws:///a/{node.info()['instance_id']}"},
                                      "status": {"addresses": [{"type": "InternalIP", "address": a} for a in (host.address, host.address6)]}})
     yield f
     f.change(f.clear)

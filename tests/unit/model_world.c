@@ -514,6 +514,10 @@ void policy_config_changed(struct daemon *d, const struct vwired_config *old)
 {
 }
 
+void policy_instance_known(struct daemon *d)
+{
+}
+
 void programs_attach_eni(struct daemon *d, const struct eni *e)
 {
 }

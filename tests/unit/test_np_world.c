@@ -380,12 +380,25 @@ static void test_shapes(void **state)
 	assert_true(a->shape->serial != b->shape->serial);
 }
 
+static void test_own_node(void **state)
+{
+#define NODE_OF(name, spec) "{\"apiVersion\":\"v1\",\"kind\":\"Node\",\"metadata\":{\"name\":\"" name "\"}" spec "}"
+	take("a.json", LIST(NODE_OF("a", ",\"spec\":{\"providerID\":\"aws:///eu-west-1a/i-01\"}") "," NODE_OF("b", "")));
+	assert_string_equal(np_world_own_node(w, "i-01", "b"), "a");
+	assert_string_equal(np_world_own_node(w, "i-0", "b"), "b");
+	assert_string_equal(np_world_own_node(w, "", "nobody"), "nobody");
+	take("a.json", LIST(NODE_OF("a", "") "," NODE_OF("b", ",\"spec\":{\"providerID\":\"aws:///eu-west-1a/i-01\"}")));
+	assert_string_equal(np_world_own_node(w, "i-01", "a"), "b");
+	refused("b.json", NODE_OF("c", ",\"spec\":{\"providerID\":7}"), "spec.providerID");
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, make_world, free_world)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_all_or_nothing), TEST(test_refusal_goes), TEST(test_several_files), TEST(test_changes), TEST(test_what_is_no_change),
 		TEST(test_many), TEST(test_namespaces), TEST(test_trial), TEST(test_trial_of_places), TEST(test_ties), TEST(test_churn), TEST(test_shapes),
+		TEST(test_own_node),
 	};
 
 	return cmocka_run_group_tests_name("np_world", tests, NULL, NULL);
