@@ -10,6 +10,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* by what they mean: behind the end of a text there may be anything */
+static int same(const struct aws_alloc *a, const struct aws_alloc *b)
+{
+	return !strcmp(a->key.container_id, b->key.container_id) && !strcmp(a->key.ifname, b->key.ifname) &&
+	       !strcmp(a->pod_namespace, b->pod_namespace) && !strcmp(a->pod_name, b->pod_name) && vw_ip_eq(&a->addr, &b->addr);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
@@ -22,9 +29,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	if (aws_ipam_print(all, n, 1, &b, &err) < 0 || aws_ipam_parse(vw_buf_str(&b), b.len, &again, &m, &err) < 0 || m != n ||
-	    memcmp(all, again, n * sizeof(*all)))
+	if (aws_ipam_print(all, n, 1, &b, &err) < 0 || aws_ipam_parse(vw_buf_str(&b), b.len, &again, &m, &err) < 0 || m != n)
 		abort();
+	for (size_t i = 0; i < n; i++)
+		if (!same(&all[i], &again[i]))
+			abort();
 	free(all);
 	free(again);
 	return 0;
