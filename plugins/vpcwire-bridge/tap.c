@@ -53,7 +53,7 @@ int br_tap_make(struct vw_nl *pod, const struct eni_state *st, int64_t owner, st
 	br_tap_names(&st->key, peer, bridge);
 	vw_link_add_bridge(&b, bridge, &any, st->mtu);
 	vw_link_set_up(&b, LO_IFINDEX, "lo");
-	if (vw_tap_add(st->key.ifname, owner, err) < 0 || vw_nl_commit(pod, &b, err) < 0 ||
+	if (vw_tap_add(st->key.ifname, owner, -1, err) < 0 || vw_nl_commit(pod, &b, err) < 0 ||
 	    vw_link_get_name(pod, bridge, &link, err) < 0 || join(pod, bridge, st, 0, err) < 0 ||
 	    join(pod, peer, st, link.ifindex, err) < 0)
 		return -err->eno;

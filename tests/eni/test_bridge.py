@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several containers behind one ENI: vpc-bridge's keys, ports, who is seen as whom, and that nothing is left."""
+import errno
 import json
 
 import pytest
@@ -8,6 +9,7 @@ from tests.conformance.bridgenode import PLUGIN, BridgeNode, ports
 from tests.conformance.eninode import OUTSIDE, OUTSIDE6
 from tests.harness import audit, proc, traffic
 from tests.harness.cni import CniError, Result
+from tests.harness.guest import open_as
 from tests.harness.netns import unshare_net
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6])
@@ -440,6 +442,12 @@ def test_a_tap_for_a_micro_vm(node):
     assert peer in refused(node.check, pod).msg
     node.delete(pod)
     assert set(pod.links()) == set(before) and node.remembered() == []
+
+
+def test_a_tap_of_nobodys_is_roots(node):
+    pod = node.pod()
+    add(node, pod, interfaceType="tap", ipAddresses=["10.0.1.20/24"])
+    assert open_as(pod, "tap", 12345, 12345) == {"refused": errno.EPERM} and open_as(pod, "tap", 0, 0) == {"open": True}
 
 
 # --- refused
