@@ -13,6 +13,7 @@
 #include <dirent.h>
 #include <inttypes.h>
 #include <string.h>
+#include <strings.h>
 
 #define FILE_MAX_BYTES (32 * 1024)
 #define VERSION        1
@@ -22,6 +23,20 @@ static int path_of(const char *dir, const char *name, char ret[VW_PATH_MAX], str
 	if (vw_fmt(ret, VW_PATH_MAX, "%s/%s", dir, name) < 0)
 		return vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG, "key 'stateDir' is too long: \"%.200s\"", dir);
 	return 0;
+}
+
+static const char *const iface_names[] = {
+	[ENI_IFACE_VLAN] = "vlan", [ENI_IFACE_TAP] = "tap", [ENI_IFACE_MACVTAP] = "macvtap"};
+
+int eni_iface_parse(const char *text, enum eni_iface *ret)
+{
+	for (size_t i = 0; i < VW_ARRAY_SIZE(iface_names); i++) {
+		if (!strcasecmp(text, iface_names[i])) {
+			*ret = (enum eni_iface)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
 }
 
 /* --- writing */
@@ -114,6 +129,8 @@ int eni_state_encode(const struct eni_state *st, struct vw_buf *buf)
 	failed |= vw_json_set_int(j, "mtu", st->mtu);
 	failed |= vw_json_set_int(j, "vlan", st->vlan);
 	failed |= vw_json_set_int(j, "trunk", st->trunk);
+	if (st->iface != ENI_IFACE_VLAN)
+		failed |= vw_json_set_str(j, "interface", iface_names[st->iface]);
 	failed |= vw_json_set(j, "addresses", cidrs_of(st->addrs.v, st->addrs.n));
 	failed |= vw_json_set(j, "gateways", gateways_of(&st->addrs));
 	failed |= vw_json_set_bool(j, "stay_down", st->stay_down);
@@ -194,6 +211,15 @@ static int get_addrs(const struct vw_json *j, struct eni_addrs *ret, struct vw_e
 	return eni_addrs_parse(addrs, gateways, ret, err);
 }
 
+static int get_iface(const struct vw_json *j, enum eni_iface *ret, struct vw_err *err)
+{
+	const char *text = "vlan";
+
+	if (vw_json_get_str(j, "interface", &text, err) < 0)
+		return -err->eno;
+	return eni_iface_parse(text, ret) < 0 ? vw_err_set(err, EBADMSG, 0, "key 'interface' is none") : 0;
+}
+
 static int get_flags(const struct vw_json *j, struct eni_state *st, struct vw_err *err)
 {
 	if (vw_json_get_bool(j, "stay_down", &st->stay_down, err) < 0 ||
@@ -269,6 +295,7 @@ static int take(const struct vw_json *j, struct eni_state *st, struct vw_err *er
 	    get_text(j, "host_alias", st->host_alias, sizeof(st->host_alias), err) < 0 ||
 	    get_uint(j, "host_mtu", 65535, &st->host_mtu, err) < 0 || get_uint(j, "mtu", 65535, &st->mtu, err) < 0 ||
 	    get_uint(j, "vlan", 4094, &st->vlan, err) < 0 || get_uint(j, "trunk", INT32_MAX, &st->trunk, err) < 0 ||
+	    get_iface(j, &st->iface, err) < 0 ||
 	    get_addrs(j, &st->addrs, err) < 0 || get_flags(j, st, err) < 0 || take_bridge(j, st, err) < 0)
 		return -err->eno;
 	if (!vw_is_name(st->key.container_id) || !vw_is_ifname(st->key.ifname) || !vw_is_ifname(st->host_name))

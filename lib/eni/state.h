@@ -17,6 +17,11 @@ struct vw_err;
  * found by it. What is in there came from ourselves, but is checked like anything else that is read.
  */
 
+/** enum eni_iface - what a branch ENI is in the container: its interface, or a microVM's way to it. */
+enum eni_iface { ENI_IFACE_VLAN, ENI_IFACE_TAP, ENI_IFACE_MACVTAP };
+/** eni_iface_parse() - of "vlan", "tap", "macvtap", in any letter case. Return: 0, -EINVAL. */
+int eni_iface_parse(const char *text, enum eni_iface *ret);
+
 /**
  * struct eni_kept - an ENI that stays where it is and is changed there.
  * @known: the sysctls have been read. @was_down: the interface. @added: addresses that it did not have.
@@ -35,6 +40,7 @@ struct eni_kept {
  * @mtu:       in the container.
  * @vlan, @trunk: of a branch ENI: its tag and the interface index of its trunk; 0 for a whole ENI. @host_name is then the
  *             interface on the host that stands beside the trunk for it.
+ * @iface:     of a branch ENI: what CNI_IFNAME is.
  * @stay_down: handed over unconfigured; of a bridge's container: as a tap.
  * @pod_mac:   of the interface in the container where that is not the ENI's; zero = it is.
  * @ports:     of the ENI, that lead to the container.
@@ -54,6 +60,7 @@ struct eni_state {
 	unsigned int host_mtu;
 	unsigned int mtu;
 	unsigned int vlan, trunk;
+	enum eni_iface iface;
 	struct eni_addrs addrs;
 	bool stay_down, block_metadata, orphaned;
 	struct vw_mac pod_mac;

@@ -82,28 +82,66 @@ int vw_link_add_veth(struct vw_nl_batch *b, const struct vw_link_end *host, cons
 	return vw_nl_end(b, nlh, "creating veth %s with peer %s", host->name, peer->name);
 }
 
-int vw_link_add_bridge(struct vw_nl_batch *b, const char *name, const struct vw_mac *mac, unsigned int mtu)
+/* A new link of a kind that has options; the caller puts those between begin_kind() and end_kind(). */
+struct new_link {
+	struct nlmsghdr *nlh;
+	struct nlattr *info, *data;
+};
+
+static int begin_new(struct vw_nl_batch *b, const char *name, struct new_link *ret)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
-	struct nlattr *info, *data;
-	struct nlmsghdr *nlh;
 
 	if (!name_ok(b, name))
 		return -EINVAL;
-	nlh = vw_nl_begin(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
-	if (!nlh)
+	ret->nlh = vw_nl_begin(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &ifi, sizeof(ifi));
+	if (!ret->nlh)
 		return -b->sour_eno;
-	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
-	put_mac(nlh, mac);
+	mnl_attr_put_strz(ret->nlh, IFLA_IFNAME, name);
+	return 0;
+}
+
+static void begin_kind(struct new_link *n, const char *kind)
+{
+	n->info = mnl_attr_nest_start(n->nlh, IFLA_LINKINFO);
+	mnl_attr_put_strz(n->nlh, IFLA_INFO_KIND, kind);
+	n->data = mnl_attr_nest_start(n->nlh, IFLA_INFO_DATA);
+}
+
+static void end_kind(struct new_link *n)
+{
+	mnl_attr_nest_end(n->nlh, n->data);
+	mnl_attr_nest_end(n->nlh, n->info);
+}
+
+int vw_link_add_bridge(struct vw_nl_batch *b, const char *name, const struct vw_mac *mac, unsigned int mtu)
+{
+	struct new_link n;
+	int r = begin_new(b, name, &n);
+
+	if (r < 0)
+		return r;
+	put_mac(n.nlh, mac);
 	if (mtu)
-		mnl_attr_put_u32(nlh, IFLA_MTU, mtu);
-	info = mnl_attr_nest_start(nlh, IFLA_LINKINFO);
-	mnl_attr_put_strz(nlh, IFLA_INFO_KIND, "bridge");
-	data = mnl_attr_nest_start(nlh, IFLA_INFO_DATA);
-	mnl_attr_put_u8(nlh, IFLA_BR_MCAST_SNOOPING, 0);
-	mnl_attr_nest_end(nlh, data);
-	mnl_attr_nest_end(nlh, info);
-	return vw_nl_end(b, nlh, "creating bridge %s", name);
+		mnl_attr_put_u32(n.nlh, IFLA_MTU, mtu);
+	begin_kind(&n, "bridge");
+	mnl_attr_put_u8(n.nlh, IFLA_BR_MCAST_SNOOPING, 0);
+	end_kind(&n);
+	return vw_nl_end(b, n.nlh, "creating bridge %s", name);
+}
+
+int vw_link_add_macvtap(struct vw_nl_batch *b, const char *name, unsigned int parent)
+{
+	struct new_link n;
+	int r = begin_new(b, name, &n);
+
+	if (r < 0)
+		return r;
+	mnl_attr_put_u32(n.nlh, IFLA_LINK, parent);
+	begin_kind(&n, "macvtap");
+	mnl_attr_put_u32(n.nlh, IFLA_MACVLAN_MODE, MACVLAN_MODE_PASSTHRU);
+	end_kind(&n);
+	return vw_nl_end(b, n.nlh, "creating macvtap %s", name);
 }
 
 int vw_link_hairpin(struct vw_nl_batch *b, unsigned int ifindex, const char *name)

@@ -61,6 +61,11 @@ int vw_link_add_veth(struct vw_nl_batch *b, const struct vw_link_end *host, cons
 /** vw_link_add_bridge() - down, without multicast snooping. @mac, @mtu: pinned: they do not follow the ports. EEXIST. */
 int vw_link_add_bridge(struct vw_nl_batch *b, const char *name, const struct vw_mac *mac, unsigned int mtu);
 /**
+ * vw_link_add_macvtap() - down, in passthru mode: all that @parent (an index) receives is its own, and it has its MAC. It goes with
+ * @parent. Errors to expect at commit: EOPNOTSUPP (no macvtap in the kernel), EEXIST, EINVAL (@parent has a macvlan already).
+ */
+int vw_link_add_macvtap(struct vw_nl_batch *b, const char *name, unsigned int parent);
+/**
  * vw_link_hairpin() - frames may leave by the bridge's port by which they came: where br_netfilter translates addresses of frames,
  * what a container sends to a port of its own is such a one.
  */

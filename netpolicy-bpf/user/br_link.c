@@ -94,9 +94,11 @@ static int make_pair(struct vw_nl *host, const struct br_link *l, struct vw_link
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 	unsigned int mtu = l->mtu ? l->mtu : l->trunk->mtu;
 	struct vw_link_end outer = {.name = l->outer, .mtu = mtu, .netns_fd = -1, .up = true};
-	struct vw_link_end inner = {.name = l->inner, .mac = l->mac, .mtu = mtu, .netns_fd = l->netns_fd};
+	struct vw_link_end inner = {.name = l->inner, .mtu = mtu, .netns_fd = l->netns_fd};
 	int r;
 
+	if (!l->other_mac)
+		inner.mac = l->mac;
 	outer.mac = outer_mac(&l->mac);
 	vw_link_add_veth(&b, &outer, &inner);
 	r = vw_nl_commit(host, &b, err);

@@ -26,6 +26,7 @@ struct vw_nl;
  * @trunk:     its link, on the host; it is set up if it is down.
  * @outer:     name of the outer end. @alias: its mark. @group: of the outer end, 0 = none.
  * @inner:     name of the inner end, born in @netns_fd (-1 = the host).
+ * @other_mac: the inner end has a MAC of its own, the kernel's choice: it is a bridge's port, and @mac is somebody's behind it.
  * @mtu:       of both, 0 = the trunk's.
  */
 struct br_link {
@@ -33,6 +34,7 @@ struct br_link {
 	unsigned int vlan;
 	struct vw_mac mac;
 	const char *outer, *alias, *inner;
+	bool other_mac;
 	int netns_fd;
 	unsigned int mtu;
 };

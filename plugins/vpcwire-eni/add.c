@@ -90,6 +90,7 @@ static int fill_state(struct add_job *job, struct vw_err *err)
 		st->mac = job->conf.branch_mac;
 		st->vlan = job->conf.vlan;
 		st->trunk = link->ifindex;
+		st->iface = job->conf.iface;
 		branch_name(link, st->vlan, st->host_name);
 		return 0;
 	}
@@ -137,6 +138,8 @@ static int configure(void *arg, struct vw_err *err)
 	struct vw_link link;
 	bool second;
 
+	if (job->st.iface != ENI_IFACE_VLAN && guest_make(&job->pod, &job->st, job->conf.uid, job->conf.gid, err) < 0)
+		return -err->eno;
 	if (vw_link_get_name(&job->pod, job->st.key.ifname, &link, err) < 0)
 		return -err->eno;
 	if (job->st.mtu != link.mtu) {
@@ -150,6 +153,9 @@ static int configure(void *arg, struct vw_err *err)
 	if (job->st.stay_down)
 		return 0;
 	net = eni_net_of(&job->st, link.ifindex);
+	/* addresses and routes are the guest's */
+	if (job->st.iface != ENI_IFACE_VLAN)
+		net.n_addr = net.n_gw = 0;
 	return vw_pod_configure(&job->pod, &net, &second, err);
 }
 
@@ -162,7 +168,7 @@ static int fill_result(const struct add_job *job, struct vw_cni_result *r, const
 		.name = st->key.ifname, .mac = mac, .mtu = st->mtu, .sandbox = job->call->env.netns};
 	int index = vw_cni_result_add_iface(r, &pod);
 
-	if (index < 0 || eni_addrs_report(&st->addrs, index, !st->stay_down, r) < 0)
+	if (index < 0 || eni_addrs_report(&st->addrs, index, !st->stay_down && st->iface == ENI_IFACE_VLAN, r) < 0)
 		return -ENOMEM;
 	if (job->call->conf.dns)
 		r->dns = job->call->conf.dns;
@@ -215,7 +221,8 @@ static int add_to(struct add_job *job, struct vw_cni_result *result, struct vw_e
 
 	if (open_both(job, err) < 0 || vw_call_refuse_taken_name(job->call, &job->pod, err) < 0 || clear_former(job, err) < 0)
 		return -err->eno;
-	if (find_eni(job, deadline, err) < 0 || fill_state(job, err) < 0)
+	if (find_eni(job, deadline, err) < 0 || fill_state(job, err) < 0 ||
+	    guest_refuse_taken_names(&job->pod, &job->st, err) < 0)
 		return -err->eno;
 	if (eni_state_write(job->conf.state_dir, &job->st, err) < 0) {
 		(void)eni_state_remove(job->conf.state_dir, &job->st.key, &ignored);

@@ -39,7 +39,9 @@ int branch_make(struct br *br, struct vw_nl *host, const struct eni_state *st, c
 		.mac = st->mac,
 		.outer = st->host_name,
 		.alias = alias,
-		.inner = st->key.ifname,
+		/* a guest's interface is another one, and behind a bridge the branch's MAC is the guest's alone */
+		.inner = st->iface == ENI_IFACE_VLAN ? st->key.ifname : st->host_name,
+		.other_mac = st->iface == ENI_IFACE_TAP,
 		.netns_fd = pod_netns_fd,
 		.mtu = st->mtu,
 	};

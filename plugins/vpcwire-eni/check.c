@@ -12,8 +12,11 @@
 static int check_link(struct vw_nl *nl, const struct eni_state *st, unsigned int outer, struct vw_pod_expect *e, struct vw_err *err)
 {
 	struct vw_link link;
-	int r = vw_link_get_name(nl, st->key.ifname, &link, err);
+	int r;
 
+	if (st->iface != ENI_IFACE_VLAN)
+		return guest_check(nl, st, outer, e, err);
+	r = vw_link_get_name(nl, st->key.ifname, &link, err);
 	if (r < 0)
 		return vw_absent_or(err, r, st->key.ifname, "in the pod");
 	if (st->vlan && link.peer_ifindex != outer)

@@ -10,6 +10,7 @@ struct vw_cni_call;
 struct vw_err;
 struct vw_link;
 struct vw_nl;
+struct vw_pod_expect;
 struct vw_pod_net;
 
 #define PLUGIN_NAME "vpcwire-eni"
@@ -27,6 +28,20 @@ int branch_remove(struct vw_nl *host, const char *bpf_dir, const struct eni_stat
 int branch_check(struct vw_nl *host, const char *bpf_dir, const struct eni_state *st, unsigned int *ret_ifindex, struct vw_err *err);
 /** branch_is_free() - nobody has the tag. Fails with VW_CNI_NOT_AVAILABLE and names who has. */
 int branch_is_free(struct vw_nl *host, const struct eni_conf *conf, const struct vw_link *trunk, struct vw_err *err);
+
+/* --- guest.c: what a microVM has of a branch ENI, in the container: ENI_IFACE_TAP, ENI_IFACE_MACVTAP */
+
+/** guest_refuse_taken_names() - of the links beside CNI_IFNAME: VW_CNI_TRY_AGAIN. Of ENI_IFACE_VLAN there are none. */
+int guest_refuse_taken_names(struct vw_nl *pod, const struct eni_state *st, struct vw_err *err);
+/**
+ * guest_make() - after branch_make(), on its inner end; all is up. The calling thread is in the container's namespace, and so is
+ * @pod. What was done until a failure stays, for guest_remove() and branch_remove().
+ */
+int guest_make(struct vw_nl *pod, const struct eni_state *st, int64_t uid, int64_t gid, struct vw_err *err);
+/** guest_check() - @outer: index of the pair's end on the host. @e: changed. */
+int guest_check(struct vw_nl *pod, const struct eni_state *st, unsigned int outer, struct vw_pod_expect *e, struct vw_err *err);
+/** guest_remove() - what does not go with the pair. @netns: CNI_NETNS, "" = none. Gone is no error, nor is ENI_IFACE_VLAN. */
+int guest_remove(const struct eni_state *st, const char *netns, struct vw_err *err);
 
 /** give_back() - what ADD made goes: a whole ENI to the host (eni_give_back()), a branch away; and the attachment's file. */
 int give_back(const struct vw_cni_call *call, struct vw_nl *host, int host_netns_fd, const struct eni_state *st, const char *netns,

@@ -171,7 +171,8 @@ static int take_branch_addrs(const struct vw_cni_call *call, struct eni_conf *c,
 	if (branch_list(call, addr_keys, "IPAddresses", &own_addrs, &addrs, err) < 0 ||
 	    branch_list(call, gw_keys, "GatewayIPAddresses", &own_gateways, &gateways, err) < 0)
 		return -err->eno;
-	if (!vw_json_len(addrs) && !c->stay_down)
+	/* a guest asks the VPC for its own, or is told by whoever reads the result */
+	if (!vw_json_len(addrs) && !c->stay_down && c->iface == ENI_IFACE_VLAN)
 		return invalid(err, "the branch ENI has no addresses: key 'ipAddresses' is wanted");
 	return eni_addrs_parse(addrs, gateways, &c->addrs, err);
 }
@@ -191,15 +192,22 @@ static int take_trunk(const struct vw_json *root, struct eni_conf *c, struct vw_
 	return 0;
 }
 
-static int take_interface_type(const struct vw_json *root, struct vw_err *err)
+#define MAX_ID (UINT32_MAX - 1) /* the last one is "no user" to the kernel */
+
+static int take_interface(const struct vw_json *root, struct eni_conf *c, struct vw_err *err)
 {
 	const char *type = "";
 
-	if (vw_json_get_str(root, "interfaceType", &type, err) < 0)
+	if (vw_json_get_str(root, "interfaceType", &type, err) < 0 || vw_json_get_int(root, "uid", 0, MAX_ID, &c->uid, err) < 0 ||
+	    vw_json_get_int(root, "gid", 0, MAX_ID, &c->gid, err) < 0)
 		return -err->eno;
-	if (*type && strcmp(type, "vlan"))
+	if (*type && eni_iface_parse(type, &c->iface) < 0)
 		return vw_err_set(err, EOPNOTSUPP, VW_CNI_UNSUPPORTED_FIELD,
-				  "unsupported field: interfaceType is \"%.40s\"\nonly \"vlan\" is served: an interface in the container", type);
+				  "unsupported field: interfaceType is \"%.40s\"\n\"vlan\", the default, \"tap\" and \"macvtap\" are served",
+				  type);
+	if (c->iface != ENI_IFACE_VLAN && c->stay_down)
+		return invalid(err, "key 'opStateDown' does not go with interfaceType \"%.40s\": a guest's interface is not the plugin's to set up; leave it out",
+			       type);
 	return 0;
 }
 
@@ -208,7 +216,7 @@ static int take_branch(const struct vw_cni_call *call, struct eni_conf *c, struc
 	char text[VW_CNI_ARG_MAX] = "";
 	uint64_t vlan;
 
-	if (take_interface_type(call->conf.root, err) < 0 || take_trunk(call->conf.root, c, err) < 0 ||
+	if (take_interface(call->conf.root, c, err) < 0 || take_trunk(call->conf.root, c, err) < 0 ||
 	    branch_text(call, "branchVlanID", "BranchVlanID", text, err) < 0)
 		return -err->eno;
 	if (vw_parse_u64(text, 1, 4094, &vlan) < 0)
@@ -260,7 +268,7 @@ static int take_dir(const struct vw_json *root, const char *key, const char *oth
 int eni_conf_parse(const struct vw_cni_call *call, struct eni_conf *ret, struct vw_err *err)
 {
 	const struct vw_json *root = call->conf.root;
-	struct eni_conf c = {.mtu = call->conf.mtu};
+	struct eni_conf c = {.mtu = call->conf.mtu, .uid = -1, .gid = -1};
 	int r;
 
 	if (take_dir(root, "stateDir", ENI_STATE_DIR, &c.state_dir, err) < 0 ||

@@ -3,6 +3,7 @@
 
 #include "lib/base/ip.h"
 #include "lib/eni/addrs.h"
+#include "lib/eni/state.h"
 
 #include <net/if.h>
 #include <stdbool.h>
@@ -26,6 +27,7 @@ struct vw_err;
  * @eni_name, @eni_mac: the ENI's interface; "" and zero where not given, never both.
  * @vlan:      a branch ENI's tag: @eni_name, @eni_mac are its trunk's then, and @branch_mac its own; 0 = a whole ENI.
  * @bpf_dir:   where the programs are pinned that tag; borrowed.
+ * @iface:     of a branch ENI. @uid, @gid: of whoever may open its tap; -1 = not given.
  * @mtu:       0 = as it is.
  * @stay_down: hand the interface over, neither up nor configured.
  */
@@ -36,6 +38,8 @@ struct eni_conf {
 	const char *bpf_dir;
 	unsigned int vlan;
 	struct vw_mac branch_mac;
+	enum eni_iface iface;
+	int64_t uid, gid;
 	struct eni_addrs addrs;
 	unsigned int mtu;
 	bool stay_down, block_metadata;

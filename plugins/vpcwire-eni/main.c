@@ -59,6 +59,8 @@ int give_back(const struct vw_cni_call *call, struct vw_nl *host, int host_netns
 
 	if (!st->vlan)
 		return eni_give_back(host, host_netns_fd, dir, st, netns, err);
+	if (guest_remove(st, netns, err) < 0)
+		return -err->eno;
 	if (branch_remove(host, eni_conf_bpf_dir(call), st, err) < 0)
 		return -err->eno;
 	return eni_state_remove(dir, &st->key, err);
@@ -99,7 +101,8 @@ static enum life life_of(const struct eni_state *st)
 		return DEAD;
 	if (vw_nl_open_at(&nl, fd, &err) < 0)
 		return UNKNOWN;
-	r = eni_find_in(&nl, st, &link, &err);
+	/* a guest's links all have the mark: what counts is the one that the VMM opens */
+	r = st->iface == ENI_IFACE_VLAN ? eni_find_in(&nl, st, &link, &err) : vw_link_get_name(&nl, st->key.ifname, &link, &err);
 	if (r < 0)
 		return r == -ENODEV ? BEREFT : UNKNOWN;
 	return st->stay_down || (link.flags & IFF_UP) ? ALIVE : DEAD;

@@ -90,7 +90,7 @@ def test_cni_args_win(node, trunk):
     ({"branchVlanID": ""}, 7, "branchVlanID"), ({"branchMACAddress": ""}, 7, "branchMACAddress"),
     ({"branchMACAddress": "01:00:5e:00:00:01"}, 7, "branchMACAddress"), ({"ipAddresses": []}, 7, "ipAddresses"),
     ({"ipAddresses": ["10.0.7.5"]}, 7, "10.0.7.5"), ({"trunkName": ""}, 7, "trunkName"), ({"trunkName": "a/b"}, 7, "trunkName"),
-    ({"trunkName": "eth9"}, 11, "eth9"), ({"interfaceType": "macvtap"}, 2, "macvtap"), ({"bpfDir": "relative"}, 7, "bpfDir"),
+    ({"trunkName": "eth9"}, 11, "eth9"), ({"interfaceType": "ipvlan"}, 2, "ipvlan"), ({"bpfDir": "relative"}, 7, "bpfDir"),
     ({"bpfDir": "/tmp"}, None, "bpf")])
 def test_what_cannot_be_is_refused_and_costs_nothing(node, trunk, more, code, words):
     pod = node.pod()
@@ -199,31 +199,36 @@ def test_gc(node, trunk):
 SYSCALLS = ["sendto", "recvmsg", "socket", "setns", "openat", "bpf", "flock", "write"]
 
 
-@pytest.mark.parametrize("how", ["signal=KILL", "error=ENOMEM"])
-@pytest.mark.parametrize("syscall", SYSCALLS)
-def test_killed_or_failing_anywhere(node, trunk, syscall, how):
+def kill_or_fail_anywhere(node, syscall, how, conf):
+    """An ADD is killed at each of its calls of this kind, or each fails: the DEL after it, or the ADD itself, leaves nothing."""
     pod = node.pod()
     pod.run("ip", "link", "set", "lo", "up")
     pod.run("sysctl", "-qw", "net.ipv6.conf.lo.disable_ipv6=0")
-    node.add(pod, conf=keys(node))                  # what is pinned stays, as on any node
-    node.delete(pod, conf=keys(node))
+    node.add(pod, conf=conf)                  # what is pinned stays, as on any node
+    node.delete(pod, conf=conf)
     before = node.state()
     for nth in range(1, 80):
         argv = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={syscall}", "-e", f"inject={syscall}:{how}:when={nth}", PLUGIN]
-        done = proc.run(argv, input=json.dumps(node.conf(**keys(node))), env=node.env("ADD", pod, ASAN_OPTIONS="detect_leaks=0"), check=False)
+        done = proc.run(argv, input=json.dumps(node.conf(**conf)), env=node.env("ADD", pod, ASAN_OPTIONS="detect_leaks=0"), check=False)
         if how == "signal=KILL" or done.returncode == 0:
-            node.delete(pod, conf=keys(node))
+            node.delete(pod, conf=conf)
         assert node.state() == before and not filters(node, "eth1"), f"{syscall} #{nth}: {done.stdout}"
         if done.returncode == 0 and how == "signal=KILL":
             break
-        count = proc.run(["strace", "-f", "-qq", "-c", "-U", "name,calls", "-e", f"trace={syscall}", PLUGIN], input=json.dumps(node.conf(**keys(node))),
+        count = proc.run(["strace", "-f", "-qq", "-c", "-U", "name,calls", "-e", f"trace={syscall}", PLUGIN], input=json.dumps(node.conf(**conf)),
                          env=node.env("ADD", pod, ASAN_OPTIONS="detect_leaks=0")).stderr if nth == 1 else ""
         if nth == 1:
             calls = next(int(line.split()[1]) for line in count.splitlines() if line.startswith(syscall))
-            node.delete(pod, conf=keys(node))
+            node.delete(pod, conf=conf)
         if nth > calls:
             break
     assert 1 < nth < 79
+
+
+@pytest.mark.parametrize("how", ["signal=KILL", "error=ENOMEM"])
+@pytest.mark.parametrize("syscall", SYSCALLS)
+def test_killed_or_failing_anywhere(node, trunk, syscall, how):
+    kill_or_fail_anywhere(node, syscall, how, keys(node))
 
 
 @pytest.mark.parametrize("syscall", ["bpf", "mkdir", "fcntl", "flock"])

@@ -34,7 +34,7 @@ static void conf(const char *text, size_t len)
 			abort();
 	} else if (c.vlan && (c.vlan > 4094 || vw_mac_is_zero(&c.branch_mac))) {
 		abort();
-	} else if ((!c.eni_name[0] && vw_mac_is_zero(&c.eni_mac)) || (!c.addrs.n && !c.stay_down)) {
+	} else if ((!c.eni_name[0] && vw_mac_is_zero(&c.eni_mac)) || (!c.addrs.n && !c.stay_down && c.iface == ENI_IFACE_VLAN)) {
 		abort();
 	}
 	vw_cni_conf_done(&call.conf);
