@@ -51,15 +51,15 @@ static int conf_of(const struct vwired_config *cfg, struct flowlog_conf *ret, st
 static int log_open(struct policy *p, struct vw_err *err)
 {
 	struct flowlog_conf conf;
-	struct vw_bpf_map_shape table;
+	uint32_t table;
 	int r = conf_of(p->d->cfg, &conf, err);
 
 	if (r < 0)
 		return r;
-	r = vw_bpf_map_shape(np_map_fd(p->d->np, NP_M_CT), &table);
+	r = vw_bpf_map_id(np_map_fd(p->d->np, NP_M_CT), &table);
 	if (r < 0)
 		return vw_err_sys(err, r, 0, "looking at the flow table");
-	r = flowlog_new(&conf, table.id, p->ct.groups * NP_CT_GROUP_FLOWS, &p->flowlog, err);
+	r = flowlog_new(&conf, table, p->ct.groups * NP_CT_GROUP_FLOWS, &p->flowlog, err);
 	if (r < 0)
 		return r;
 	if (r == 0) {

@@ -203,18 +203,35 @@ int vw_bpf_obj_pin(int fd, const char *path, struct vw_err *err)
 	return 0;
 }
 
-int vw_bpf_map_shape(int map_fd, struct vw_bpf_map_shape *ret_shape)
+static int map_info(int map_fd, struct bpf_map_info *ret_info)
 {
-	struct bpf_map_info info = {0};
 	union bpf_attr attr = {0};
 
+	memset(ret_info, 0, sizeof(*ret_info));
 	attr.info.bpf_fd = (uint32_t)map_fd;
-	attr.info.info = (uint64_t)(uintptr_t)&info;
-	attr.info.info_len = sizeof(info);
-	if (sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)) < 0)
-		return -errno;
-	*ret_shape = (struct vw_bpf_map_shape){info.type, info.key_size, info.value_size, info.max_entries, info.id};
-	return 0;
+	attr.info.info = (uint64_t)(uintptr_t)ret_info;
+	attr.info.info_len = sizeof(*ret_info);
+	return sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof(attr)) < 0 ? -errno : 0;
+}
+
+int vw_bpf_map_shape(int map_fd, struct vw_bpf_map_shape *ret_shape)
+{
+	struct bpf_map_info info;
+	int r = map_info(map_fd, &info);
+
+	if (r == 0)
+		*ret_shape = (struct vw_bpf_map_shape){info.type, info.key_size, info.value_size, info.max_entries};
+	return r;
+}
+
+int vw_bpf_map_id(int map_fd, uint32_t *ret_id)
+{
+	struct bpf_map_info info;
+	int r = map_info(map_fd, &info);
+
+	if (r == 0)
+		*ret_id = info.id;
+	return r;
 }
 
 static int map_op(int cmd, int map_fd, const void *key, uint64_t value, uint64_t flags)

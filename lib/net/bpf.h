@@ -27,11 +27,13 @@ int vw_bpf_obj_open(const char *path);
 /** vw_bpf_obj_pin() - at @path, atomically in the place of whatever is pinned there. */
 int vw_bpf_obj_pin(int fd, const char *path, struct vw_err *err);
 
-/** struct vw_bpf_map_shape - @type: enum bpf_map_type. Sizes in bytes. @id: the kernel's. */
+/** struct vw_bpf_map_shape - @type: enum bpf_map_type. Sizes in bytes. Two maps of one shape compare equal by memcmp(). */
 struct vw_bpf_map_shape {
-	uint32_t type, key_size, value_size, max_entries, id;
+	uint32_t type, key_size, value_size, max_entries;
 };
 int vw_bpf_map_shape(int map_fd, struct vw_bpf_map_shape *ret_shape);
+/** vw_bpf_map_id() - the kernel's id of a map: no other has it until the machine starts again. Return: 0, -errno. */
+int vw_bpf_map_id(int map_fd, uint32_t *ret_id);
 /*
  * Plain bpf(2): @key and @value have the sizes of the map. vw_bpf_map_set() with @only_new fails with -EEXIST when the key is
  * there. Return: 0, -ENOENT, -E2BIG (full), -errno.
