@@ -53,15 +53,21 @@ static void close_all(struct br *br)
 		vw_close_fd(&br->fd[i]);
 }
 
+/* The kernel's id is any map's own, and no part of its shape. */
+static bool fits(int fd, const struct vw_bpf_map_shape *want)
+{
+	struct vw_bpf_map_shape is;
+
+	return vw_bpf_map_shape(fd, &is) == 0 && is.type == want->type && is.key_size == want->key_size &&
+	       is.value_size == want->value_size && is.max_entries == want->max_entries;
+}
+
 /* All or nothing: half a set is of somebody who was killed in between, and its maps are not those of the other half. */
 static bool take_pins(struct br *br)
 {
 	for (int i = 0; i < PINS; i++) {
-		struct vw_bpf_map_shape shape;
-
 		br->fd[i] = vw_bpf_obj_open(br->path[i]);
-		if (br->fd[i] < 0 ||
-		    (pins[i].shape.type && (vw_bpf_map_shape(br->fd[i], &shape) < 0 || memcmp(&shape, &pins[i].shape, sizeof(shape))))) {
+		if (br->fd[i] < 0 || (pins[i].shape.type && !fits(br->fd[i], &pins[i].shape))) {
 			close_all(br);
 			return false;
 		}
