@@ -36,12 +36,15 @@
  * ICMP echo: local port = identifier, remote port = NP_CT_ECHO_OUT when the pod asks, NP_CT_ECHO_IN when it is asked, so that an
  * identifier used again by the other side is another flow; the other questions of ICMP (timestamp 13, information 15, mask 17)
  * likewise, with NP_CT_ECHO_* | type << 8. Other protocols: 0. ICMP that neither asks nor answers has no entry.
+ * A flow as it is behind a service's address has NP_CT_ID_POST. So it is never taken for one between pod and peer, although its peer
+ * and ports may be the same: to a service's address that nobody translated, "may go on to be judged" is not "may leave the node".
  * @ip: IPv6 as it is on the wire; IPv4 in the first 4 bytes, then 0.
  */
 struct np_ct_key {
 	__u64 id;
 	__u64 ip[2];
 };
+#define NP_CT_ID_POST (1ull << 13)
 #define NP_CT_ID_LIVE (1ull << 14)
 #define NP_CT_ID_IP6 (1ull << 15)
 #define NP_CT_ID(slot, gen, proto, rport_be, lport_be, flags) \

@@ -9,8 +9,8 @@
  */
 
 /**
- * struct np_side - one end of a packet: the pod that it is judged for. @dir: enum np_dir, seen from that pod. @post: its
- * destination was a service's and is now the real one. @node: sent by this node itself.
+ * struct np_side - one end of a packet: the pod that it is judged for. @dir: enum np_dir, seen from that pod. @post: where its
+ * destination, if it was a service's, is the real one. @node: sent by this node itself.
  */
 struct np_side {
 	struct np_slot *slot;
@@ -60,6 +60,8 @@ static __always_inline void ct_key(struct np_ct_key *k, const struct np_side *s,
 		lport = p->dport;
 	}
 	k->id = NP_CT_ID(s->index, s->slot->gen, p->proto, rport, lport, family == 4 ? 0 : NP_CT_ID_IP6);
+	if (s->post)
+		k->id |= NP_CT_ID_POST;
 	k->ip[0] = family == 4 ? remote[0] : remote[0] | (__u64)remote[1] << 32;
 	k->ip[1] = family == 4 ? 0 : remote[2] | (__u64)remote[3] << 32;
 }

@@ -75,10 +75,10 @@ static __always_inline void ask(struct np_work *w, const struct np_side *s, cons
 	}
 }
 
-/** may_pick_up() - could it be the middle of something? */
+/** may_pick_up() - could it be the middle of something? What is judged behind a service's address passed as the pod's own flow. */
 static __always_inline int may_pick_up(const struct np_side *s, const struct np_pkt *p)
 {
-	return !(p->what & (NP_L4_OPEN | NP_L4_QUERY | NP_L4_ERROR | NP_L4_PLAIN | NP_L4_LATER)) &&
+	return !s->post && !(p->what & (NP_L4_OPEN | NP_L4_QUERY | NP_L4_ERROR | NP_L4_PLAIN | NP_L4_LATER)) &&
 	       past(tick(), READ_ONCE(s->slot->pickup_until));
 }
 
@@ -253,6 +253,7 @@ static __always_inline int flow(struct __sk_buff *skb, struct np_work *w, const 
 		ct = ct_find(&w->key, NP_CT_STEPS, family);
 		if (ct && ct->state != NP_CT_DENIED && (ct->rev == rev_of(s) || w->mode & NP_CONF_KEEP)) {
 			stat(NP_STAT_RELATED);
+			*saw = ct->flags & NP_CT_VIP;
 			return NP_GO;
 		}
 	}

@@ -59,7 +59,8 @@ static bool expired(const struct np_flow *f, uint32_t now)
 static struct np_flow flow_of(const struct np_ct_key *k, const struct np_ct *v)
 {
 	struct np_flow f = { .slot = NP_CT_ID_SLOT(k->id), .gen = NP_CT_ID_GEN(k->id), .proto = NP_CT_ID_PROTO(k->id),
-			     .rport = ntohs(NP_CT_ID_RPORT(k->id)), .lport = ntohs(NP_CT_ID_LPORT(k->id)), .ct = *v };
+			     .rport = ntohs(NP_CT_ID_RPORT(k->id)), .lport = ntohs(NP_CT_ID_LPORT(k->id)), .ct = *v,
+			     .post = k->id & NP_CT_ID_POST };
 	const bool ip6 = k->id & NP_CT_ID_IP6;
 
 	f.remote.family = ip6 ? AF_INET6 : AF_INET;
@@ -71,7 +72,7 @@ static struct np_ct_key key_of(const struct np_flow *f)
 {
 	const bool ip6 = f->remote.family == AF_INET6;
 	struct np_ct_key k = { .id = NP_CT_ID(f->slot % NP_SLOTS, f->gen, f->proto, htons(f->rport), htons(f->lport),
-					      ip6 ? NP_CT_ID_IP6 : 0) };
+					      (ip6 ? NP_CT_ID_IP6 : 0) | (f->post ? NP_CT_ID_POST : 0)) };
 
 	memcpy(k.ip, f->remote.b, ip6 ? 16 : 4);
 	return k;

@@ -36,13 +36,17 @@ struct np_ct_maps {
 	int fqdn4, fqdn6;
 };
 
-/** struct np_flow - one entry, for people and flow logs. Ports in host order; for ICMP see struct np_ct_key. @place: in the table, when it was read there. */
+/**
+ * struct np_flow - one entry, for people and flow logs. Ports in host order; for ICMP see struct np_ct_key. @place: in the table, when it
+ * was read there. @post: as it is behind a service's address.
+ */
 struct np_flow {
 	unsigned int slot, place;
 	uint8_t gen;            /* of the slot */
 	uint8_t proto;
 	struct vw_ip remote;
 	uint16_t rport, lport;
+	bool post;
 	struct np_ct ct;
 };
 
@@ -63,7 +67,7 @@ int np_ct_sweep(const struct np_ct_maps *m, uint32_t now, void (*ended)(void *ar
 		struct np_ct_stats *ret, struct vw_err *err);
 /** np_ct_each() - every live flow once, as far as the table holds still. @fn returns nonzero to end it. Return: what @fn did, or 0. */
 int np_ct_each(const struct np_ct_maps *m, int (*fn)(void *arg, const struct np_flow *f), void *arg);
-/** np_ct_get() - the entry of slot, gen, proto, remote and ports of @f into @f->ct. Return: it is there. */
+/** np_ct_get() - the entry of slot, gen, proto, remote, ports and post of @f into @f->ct. Return: it is there. */
 bool np_ct_get(const struct np_ct_maps *m, struct np_flow *f);
 /** np_ct_forget() - that entry goes, and its place is free at once: no packet may be under way. Return: it was there. */
 bool np_ct_forget(const struct np_ct_maps *m, const struct np_flow *f);

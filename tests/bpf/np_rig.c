@@ -501,9 +501,10 @@ struct np_rt *rig_rt(struct rig *r, unsigned int slot)
 	return (struct np_rt *)np_map_mem(r->np, NP_M_RT) + slot;
 }
 
-bool rig_ct(struct rig *r, unsigned int slot, enum who peer, uint8_t proto, uint16_t rport, uint16_t lport, struct np_ct *ret)
+static bool get(struct rig *r, unsigned int slot, enum who peer, uint8_t proto, uint16_t rport, uint16_t lport, bool post,
+		struct np_ct *ret)
 {
-	struct np_flow f = { .slot = slot, .gen = rig_slot(r, slot)->gen, .rport = rport, .lport = lport,
+	struct np_flow f = { .slot = slot, .gen = rig_slot(r, slot)->gen, .rport = rport, .lport = lport, .post = post,
 			     .proto = r->family == 6 && proto == IPPROTO_ICMP ? IPPROTO_ICMPV6 : proto };
 	const struct np_ct_maps m = np_ct_maps_of(r->np);
 
@@ -513,6 +514,16 @@ bool rig_ct(struct rig *r, unsigned int slot, enum who peer, uint8_t proto, uint
 		return false;
 	*ret = f.ct;
 	return true;
+}
+
+bool rig_ct(struct rig *r, unsigned int slot, enum who peer, uint8_t proto, uint16_t rport, uint16_t lport, struct np_ct *ret)
+{
+	return get(r, slot, peer, proto, rport, lport, false, ret);
+}
+
+bool rig_ct_behind(struct rig *r, enum who peer, uint16_t rport, struct np_ct *ret)
+{
+	return get(r, SLOT_A, peer, TCP, rport, 40000, true, ret);
 }
 
 static int count_flow(void *arg, const struct np_flow *f)

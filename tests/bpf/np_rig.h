@@ -127,6 +127,8 @@ struct np_slot *rig_slot(struct rig *r, unsigned int slot);
 struct np_rt *rig_rt(struct rig *r, unsigned int slot);
 /** rig_ct() - the entry of the flow between @slot and @peer. Return: it exists. */
 bool rig_ct(struct rig *r, unsigned int slot, enum who peer, uint8_t proto, uint16_t rport, uint16_t lport, struct np_ct *ret);
+/** rig_ct_behind() - of pod A's from its port 40000 by TCP, as it is behind a service's address. */
+bool rig_ct_behind(struct rig *r, enum who peer, uint16_t rport, struct np_ct *ret);
 unsigned int rig_flows(struct rig *r);
 /** rig_move() - the address of @who becomes another's, as when a pod goes and the next is given its address. */
 void rig_move(struct rig *r, enum who who, enum who to);

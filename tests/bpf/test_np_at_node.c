@@ -54,12 +54,12 @@ static void test_by_the_real_port(void **state)
 		EXPECT(r, NP_DROP_EGRESS, AT(TCP, OTHER), .flags = SYN);
 		one = rig_count(r, RULE_WEB_OUT);
 		assert_int_equal(one.pkts - none.pkts, 3);
-		assert_true(rig_ct(r, SLOT_A, NODE, TCP, WEB, 40000, &ct));
+		assert_true(rig_ct_behind(r, NODE, WEB, &ct));
 		assert_int_equal(ct.flags, NP_CT_EGRESS | NP_CT_POST);
 		assert_int_equal(ct.rule, RULE_WEB_OUT);
 		for (int i = 0; i < 3; i++)
 			EXPECT(r, PASS, AT(TCP, WEB), .flags = ACK);
-		assert_true(rig_ct(r, SLOT_A, NODE, TCP, WEB, 40000, &ct));
+		assert_true(rig_ct_behind(r, NODE, WEB, &ct));
 		assert_int_equal(ct.state, NP_CT_ESTABLISHED);
 		assert_int_equal(NP_CT_PKTS(ct.sum[NP_EGRESS]), 4);
 		one = rig_count(r, RULE_WEB_OUT);
@@ -111,7 +111,7 @@ static void test_revoke_and_keep(void **state)
 		EXPECT(r, NP_DROP_EGRESS, AT(TCP, WEB), .flags = SYN);
 		rig_conf(r)->flags = 0;
 		EXPECT(r, NP_DROP_REVOKED, AT(TCP, WEB), .flags = ACK);
-		assert_true(rig_ct(r, SLOT_A, NODE, TCP, WEB, 40000, &ct));
+		assert_true(rig_ct_behind(r, NODE, WEB, &ct));
 		assert_int_equal(ct.state, NP_CT_DENIED);
 		allow(r, PORT_WEB, 3);
 		EXPECT(r, PASS, AT(TCP, WEB), .flags = ACK);

@@ -40,13 +40,13 @@ static void test_behind_the_address(void **state)
 		assert_int_equal(ct.flags, NP_CT_EGRESS | NP_CT_VIP);
 		/* the service's port is none that the policy knows; the container's is */
 		BEHIND(r, PASS, FRIEND, TCP, WEB, .flags = SYN);
-		assert_true(rig_ct(r, SLOT_A, FRIEND, TCP, WEB, 40000, &ct));
+		assert_true(rig_ct_behind(r, FRIEND, WEB, &ct));
 		assert_int_equal(ct.flags, NP_CT_EGRESS | NP_CT_POST);
 		assert_int_equal(ct.rule, RULE_WEB_OUT);
 		EXPECT(r, PASS, OUT_ANSWER(VIP, TCP, OTHER), .flags = SYN | ACK);
 		to_vip(r, TCP, ACK);
 		BEHIND(r, PASS, FRIEND, TCP, WEB, .flags = ACK);
-		assert_true(rig_ct(r, SLOT_A, FRIEND, TCP, WEB, 40000, &ct));
+		assert_true(rig_ct_behind(r, FRIEND, WEB, &ct));
 		assert_int_equal(ct.state, NP_CT_ESTABLISHED);          /* although it sees no answer */
 		to_vip(r, UDP, 0);
 		BEHIND(r, NP_DROP_EGRESS, FRIEND, UDP, WEB, .payload = 1);
@@ -60,6 +60,163 @@ static void test_behind_the_address(void **state)
 		rig_set(r, NP_EGRESS, VIP, PORT_OTHER, NP_VERDICT(NP_ALLOW, RULE_WEB_OUT));
 		rig_publish(r, SLOT_A, 1);
 		BEHIND(r, PASS, VIP, TCP, OTHER, .flags = SYN);
+	}
+}
+
+/* --- nobody translates: no proxy, no endpoint, a stale entry */
+
+/** struct kind - of packets. @flags: by family. */
+struct kind {
+	uint8_t proto;
+	unsigned int flags[2];
+	uint8_t chunk;
+};
+
+static const struct kind kinds[] = {
+	{ UDP, { 0 }, 0 },
+	{ TCP, { SYN, SYN }, 0 },
+	{ TCP, { ACK, ACK }, 0 },
+	{ SCTP, { 0 }, 1 },
+	{ SCTP, { 0 }, 0 },
+	{ IPPROTO_ICMP, { ICMP(8, 0), ICMP(128, 0) }, 0 },
+};
+#define TO_VIP(k) \
+	.src = POD_A, .dst = VIP, .proto = (k)->proto, .sport = 40000, .dport = OTHER, .flags = (k)->flags[r->family == 6], \
+	.sctp_chunk = (k)->chunk
+#define FROM_VIP(k) \
+	.hook = TO_POD, .slot = SLOT_A, .src = VIP, .dst = POD_A, .proto = (k)->proto, .flags = ACK, \
+	.sport = (k)->proto == IPPROTO_ICMP ? 40000 : OTHER, .dport = 40000, .sctp_chunk = 3
+
+static bool vip_flow(struct rig *r, const struct kind *k, struct np_ct *ct)
+{
+	return rig_ct(r, SLOT_A, VIP, k->proto, k->proto == IPPROTO_ICMP ? NP_CT_ECHO_OUT : OTHER, 40000, ct);
+}
+
+/** untranslated() - a packet for the service that is still for it at @hook: in slot B's veth, if that is a pod's. */
+static int untranslated(struct rig *r, const struct kind *k, enum hook hook)
+{
+	r->mark_in = RIG_MARK_IN;
+	EXPECT(r, PASS, .hook = FROM_POD, .slot = SLOT_A, TO_VIP(k));
+	assert_int_equal(r->mark, OTHERS_BITS | 9 | PENDING_A);
+	r->mark_in = r->mark;
+	r->from = VETH(SLOT_A);
+	return rig_send(r, &(struct spec){ .hook = hook, .slot = hook == TO_POD ? SLOT_B : SLOT_A, TO_VIP(k) });
+}
+
+/** answered() - by whomever: the flow at the pod is an established one. */
+static void answered(struct rig *r, const struct kind *k)
+{
+	struct spec s = { FROM_VIP(k) };
+
+	if (k->proto == IPPROTO_ICMP)
+		s.flags = r->family == 4 ? ICMP(0, 0) : ICMP(129, 0);
+	else if (k->proto == TCP && k->flags[0] == SYN)
+		s.flags = SYN | ACK;
+	r->mark_in = RIG_MARK_IN;
+	r->from = WIRE;
+	assert_int_equal(rig_send(r, &s), PASS);
+	assert_int_equal(rig_send(r, &s), PASS);
+}
+
+static const enum hook post_hooks[] = { TO_WIRE, AT_NODE, TO_POD };
+
+/* That the pod may send to a service does not mean that it may send to that address. */
+static void test_nobody_translates(void **state)
+{
+	struct np_ct ct;
+	int got;
+
+	RIG_OR_SKIP(state);
+	BOTH_FAMILIES(r)
+	{
+		for (size_t i = 0; i < VW_ARRAY_SIZE(kinds) * VW_ARRAY_SIZE(post_hooks); i++) {
+			const struct kind *k = &kinds[i % VW_ARRAY_SIZE(kinds)];
+			const enum hook hook = post_hooks[i / VW_ARRAY_SIZE(kinds)];
+
+			rig_reset(r);
+			/* in mid-stream nobody may guess that the pod answers: it was let through as one that asks */
+			for (int port = 0; port < PORT_MAX; port++)
+				rig_set(r, NP_INGRESS, VIP, port, NP_VERDICT(NP_ALLOW, RULE_ALL));
+			rig_publish(r, SLOT_A, 1);
+			rig_slot(r, SLOT_A)->pickup_until = np_tick() + 100;
+			for (unsigned int n = 1; n <= 4; n++) {
+				if (n == 3)
+					answered(r, k);
+				got = untranslated(r, k, hook);
+				if (got != NP_DROP_EGRESS)
+					fail_msg("IPv%d, hook %d, protocol %d, packet %u: %s", r->family, hook, k->proto, n, rig_verdict(got));
+				assert_true(vip_flow(r, k, &ct));
+				assert_int_equal(ct.flags & ~NP_CT_PICKUP, NP_CT_EGRESS | NP_CT_VIP);
+				assert_true(ct.state != NP_CT_DENIED);
+				assert_int_equal(NP_CT_PKTS(ct.sum[NP_EGRESS]), n);
+				assert_int_equal(rig_flows(r), 1);
+			}
+			rig_slot(r, SLOT_A)->pickup_until = 0;
+		}
+	}
+}
+
+/* Where policy lets it send to the address itself, that is a flow of its own, and the one to the service stays what it was. */
+static void test_nobody_translates_but_it_may(void **state)
+{
+	struct np_ct ct;
+
+	RIG_OR_SKIP(state);
+	BOTH_FAMILIES(r)
+	{
+		for (size_t i = 0; i < VW_ARRAY_SIZE(kinds) * VW_ARRAY_SIZE(post_hooks); i++) {
+			const struct kind *k = &kinds[i % VW_ARRAY_SIZE(kinds)];
+			const enum hook hook = post_hooks[i / VW_ARRAY_SIZE(kinds)];
+			const bool opens = k->flags[0] == SYN || k->chunk == 1;
+
+			rig_reset(r);
+			for (int port = 0; port < PORT_MAX; port++)
+				rig_set(r, NP_EGRESS, VIP, port, NP_VERDICT(NP_ALLOW, RULE_WEB_OUT));
+			rig_publish(r, SLOT_A, 1);
+			for (unsigned int n = 1; n <= 3; n++)
+				assert_int_equal(untranslated(r, k, hook), PASS);
+			assert_int_equal(rig_flows(r), 2);
+			/* and it may no longer, but for flows that are kept */
+			for (int port = 0; port < PORT_MAX; port++)
+				rig_set(r, NP_EGRESS, VIP, port, NP_VERDICT(NP_DENY, RULE_DENY_OUT));
+			rig_publish(r, SLOT_A, 2);
+			rig_conf(r)->flags = NP_CONF_KEEP;
+			assert_int_equal(untranslated(r, k, hook), opens ? NP_DROP_EGRESS : PASS);
+			rig_conf(r)->flags = 0;
+			assert_int_equal(untranslated(r, k, hook), opens ? NP_DROP_EGRESS : NP_DROP_REVOKED);
+			assert_int_equal(untranslated(r, k, hook), opens ? NP_DROP_EGRESS : NP_DROP_REVOKED);
+			assert_true(vip_flow(r, k, &ct));
+			assert_int_equal(ct.flags & ~NP_CT_PICKUP, NP_CT_EGRESS | NP_CT_VIP);
+			assert_true(ct.state != NP_CT_DENIED);
+		}
+		/* from then on somebody translates */
+		r->mark_in = RIG_MARK_IN;
+		to_vip(r, UDP, 0);
+		BEHIND(r, PASS, FRIEND, UDP, DNS, .payload = 1);
+		BEHIND(r, NP_DROP_EGRESS, FOE, UDP, DNS, .payload = 1);
+	}
+}
+
+/* ICMP errors about a flow to a service are let through as the flow is: for now. */
+static void test_errors_behind_the_address(void **state)
+{
+	RIG_OR_SKIP(state);
+	BOTH_FAMILIES(r)
+	{
+		const unsigned int unreachable = r->family == 4 ? ICMP(3, 3) : ICMP(1, 4);
+		const struct spec answer = { OUT_ANSWER(VIP, UDP, OTHER) }, real = { OUT_ANSWER(FRIEND, UDP, DNS) };
+		const struct pkt got = pkt_of(r->family, &answer), got_real = pkt_of(r->family, &real);
+		const uint64_t before = rig_stat(r, NP_STAT_RELATED);
+
+		to_vip(r, UDP, 0);
+		BEHIND(r, PASS, FRIEND, UDP, DNS, .payload = 1);
+		r->mark_in = RIG_MARK_IN;
+		EXPECT(r, PASS, OUT(VIP, IPPROTO_ICMP, 0), .flags = unreachable, .inner = &got);
+		assert_int_equal(r->mark, OTHERS_BITS | 9 | PENDING_A);
+		r->mark_in = r->mark;
+		BEHIND(r, NP_DROP_EGRESS, VIP, IPPROTO_ICMP, 0, .flags = unreachable, .inner = &got);
+		BEHIND(r, PASS, FRIEND, IPPROTO_ICMP, 0, .flags = unreachable, .inner = &got_real);
+		assert_int_equal(rig_stat(r, NP_STAT_RELATED), before + 2);
 	}
 }
 
@@ -128,7 +285,7 @@ static void test_into_another_pod(void **state)
 				       .dport = WEB, .flags = i ? ACK : SYN);
 				assert_int_equal(r->mark, OTHERS_BITS | 9);
 			}
-			assert_true(rig_ct(r, SLOT_A, POD_B, TCP, WEB, 40000, &ct));
+			assert_true(rig_ct_behind(r, POD_B, WEB, &ct));
 			assert_int_equal(ct.flags, NP_CT_EGRESS | NP_CT_POST);
 			assert_int_equal(rig_ct(r, SLOT_B, POD_A, TCP, 40000, WEB, &ct), b_has_policy);
 			/* the sender may not */
@@ -400,6 +557,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_behind_the_address),
+		cmocka_unit_test(test_nobody_translates),
+		cmocka_unit_test(test_nobody_translates_but_it_may),
+		cmocka_unit_test(test_errors_behind_the_address),
 		cmocka_unit_test(test_behind_the_own_node),
 		cmocka_unit_test(test_foreign_marks),
 		cmocka_unit_test(test_into_another_pod),

@@ -355,15 +355,20 @@ static bool has_ports(const struct pkt_flow *f)
 	return f->proto == IPPROTO_TCP || f->proto == IPPROTO_UDP || f->proto == IPPROTO_SCTP;
 }
 
+/** enum way - of a flow, seen from a slot. BEHIND: out of it, behind a service's address. */
+enum way { IN, OUT, BEHIND };
+
 /**
  * forget() - delete the flow's entry of slot @slot, which is there if it was let through, so that nothing that is asked later is
  * an answer to it.
  */
-static int forget(struct lab_node *n, unsigned int slot, const struct pkt_flow *f, bool egress, bool is_there, struct vw_err *err)
+static int forget(struct lab_node *n, unsigned int slot, const struct pkt_flow *f, enum way way, bool is_there, struct vw_err *err)
 {
+	const bool egress = way != IN;
 	const struct np_slot *slots = np_map_mem(n->np, NP_M_SLOTS);
 	const struct np_ct_maps m = np_ct_maps_of(n->np);
-	struct np_flow of = { .slot = slot, .gen = slots[slot].gen, .proto = f->proto, .remote = egress ? f->dst : f->src };
+	struct np_flow of = { .slot = slot, .gen = slots[slot].gen, .proto = f->proto, .remote = egress ? f->dst : f->src,
+			      .post = way == BEHIND };
 
 	if (has_ports(f)) {
 		of.rport = egress ? f->dport : f->sport;
@@ -413,7 +418,7 @@ static int at_node(const struct asking *a, const struct pkt_flow *f, int want)
 	r = shoot(a->n, &s, &p, NULL, a->err);
 	if (r >= 0 && r != want)
 		return vw_err_set(a->err, EPROTO, 0, "from_pod says %d of what is for the node, at_node %d", want, r);
-	return r < 0 ? r : forget(a->n, a->slot, f, true, r == 1, a->err);
+	return r < 0 ? r : forget(a->n, a->slot, f, BEHIND, r == 1, a->err);
 }
 
 static int egress(const struct asking *a, const struct pkt_flow *f)
@@ -434,7 +439,7 @@ static int egress(const struct asking *a, const struct pkt_flow *f)
 		}
 	}
 	if (r >= 0)
-		r = forget(a->n, a->slot, f, true, open == 1, a->err);
+		r = forget(a->n, a->slot, f, OUT, open == 1, a->err);
 	/* which knows no names */
 	if (r >= 0 && goal == GOAL_OWN_NODE && !a->names)
 		r = at_node(a, f, open);
@@ -459,7 +464,7 @@ static int ingress(const struct asking *a, const struct pkt_flow *f, bool node_l
 		}
 	}
 	if (r >= 0)
-		r = forget(a->n, a->slot, f, false, open == 1, a->err);
+		r = forget(a->n, a->slot, f, IN, open == 1, a->err);
 	return r < 0 ? r : open;
 }
 
@@ -472,7 +477,7 @@ static int beside(const struct asking *a, const struct pkt_flow *real, unsigned 
 	pkt_make(real, PKT_OPEN, a->dress, &p);
 	in = r = to(a->n, peer, veth(a->slot), MARK_IN, &p, a->err);
 	if (r >= 0)
-		r = forget(a->n, peer, real, false, in == 1, a->err);
+		r = forget(a->n, peer, real, IN, in == 1, a->err);
 	if (r < 0)
 		return r;
 	both = r = to(a->n, peer, veth(a->slot), mark, &p, a->err);
@@ -480,8 +485,8 @@ static int beside(const struct asking *a, const struct pkt_flow *real, unsigned 
 		return r;
 	if (both != (in && out))
 		return vw_err_set(a->err, EPROTO, 0, "egress %d, ingress %d, but both together %d", out, in, both);
-	r = forget(a->n, a->slot, real, true, out == 1, a->err);
-	return r < 0 ? r : forget(a->n, peer, real, false, both == 1, a->err);
+	r = forget(a->n, a->slot, real, BEHIND, out == 1, a->err);
+	return r < 0 ? r : forget(a->n, peer, real, IN, both == 1, a->err);
 }
 
 /** by_service() - @f: to the service's address; @real: as DNAT makes it. */
@@ -510,9 +515,9 @@ static int by_service(const struct asking *a, const struct pkt_flow *f, const st
 			r = passes(to(a->n, SLOTS, veth(a->slot), more, &p, a->err), "the next packet", a->err);
 	}
 	if (r >= 0)
-		r = forget(a->n, a->slot, f, true, true, a->err);
+		r = forget(a->n, a->slot, f, OUT, true, a->err);
 	if (r == 0)
-		r = forget(a->n, a->slot, real, true, out == 1, a->err);
+		r = forget(a->n, a->slot, real, BEHIND, out == 1, a->err);
 	if (r == 0 && peer < SLOTS && peer != a->slot)
 		r = beside(a, real, peer, mark, out);
 	return r < 0 ? r : out;
