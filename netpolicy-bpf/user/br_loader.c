@@ -53,7 +53,6 @@ static void close_all(struct br *br)
 		vw_close_fd(&br->fd[i]);
 }
 
-/* The kernel's id is any map's own, and no part of its shape. */
 static bool fits(int fd, const struct vw_bpf_map_shape *want)
 {
 	struct vw_bpf_map_shape is;
