@@ -10,6 +10,7 @@
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
 #include "lib/net/netns.h"
+#include "netpolicy-bpf/abi/np_abi.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,9 @@
 
 #define FIRST_SLOT 3000u        /* the daemon counts from 0 */
 #define TABLE 22104u            /* beside the pods' */
-#define PINS "/sys/fs/bpf/vpcwire/v3/"
+#define TEXT_OF(x) #x
+#define TEXT(x) TEXT_OF(x)
+#define PINS "/sys/fs/bpf/vpcwire/v" TEXT(NP_ABI) "/"
 
 /* not the daemon's mark: what it does not know it would take away */
 void alias_of(const struct vw_attach_key *key, char ret[VW_IFALIAS_MAX])

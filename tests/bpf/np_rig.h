@@ -136,6 +136,8 @@ uint64_t rig_stat(struct rig *r, enum np_stat stat);
 struct np_count rig_count(struct rig *r, enum rule rule);
 /** rig_events() - read what is in the ring into r->event, r->dns, from the start. */
 void rig_events(struct rig *r);
+/** RIG_OVER - so many ticks before np_tick() are over for the programs too: their clock may be a third of a second behind (np_base.bpf.h). */
+#define RIG_OVER 2
 /** rig_name() - make @who known by @names to set 1 until tick @expires. */
 void rig_name(struct rig *r, enum who who, uint64_t names, uint32_t expires);
 /** rig_pattern() - names of set 1 that match @pattern ("www.example.com", "*.example.com") are bit @bit. */

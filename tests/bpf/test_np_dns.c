@@ -367,7 +367,7 @@ static void test_many_names(void **state)
 		assert_true(secs(until - np_tick()) >= 1000);
 		/* what is over makes room */
 		for (int i = 0; i < NP_FQDN_ENDS; i++)
-			f.expires[i] = np_tick() - 1;
+			f.expires[i] = np_tick() - RIG_OVER;
 		assert_int_equal(bpf_map_update_elem(np_map_fd(r->np, NP_M_FQDN4), &k, &f, BPF_F_LOCK), 0);
 		deliver(r, &m);
 		assert_int_equal(known4(r, ip, &until), 1);

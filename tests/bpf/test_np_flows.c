@@ -362,7 +362,7 @@ static void test_pickup(void **state)
 		rig_set(r, NP_INGRESS, FRIEND, PORT_NONE, NP_VERDICT(NP_DENY, RULE_DENY_IN));
 		rig_publish(r, SLOT_A, 3);
 		ok(np_slot_pickup(r->np, SLOT_A, 0, &err));
-		rig_slot(r, SLOT_A)->pickup_until = np_tick() - 1;
+		rig_slot(r, SLOT_A)->pickup_until = np_tick() - RIG_OVER;
 		EXPECT(r, NP_DROP_INGRESS, .hook = TO_POD, .slot = SLOT_A, .src = FRIEND, .dst = POD_A, .proto = UDP, .sport = DNS,
 		       .dport = 40009);
 		/* but in the direction that is allowed the middle of a flow is as good as its beginning */

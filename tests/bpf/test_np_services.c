@@ -407,7 +407,7 @@ static void test_names(void **state)
 		EXPECT(r, PASS, OUT_ANSWER(NAMED, TCP, WEB), .flags = SYN | ACK);
 		EXPECT(r, PASS, OUT(NAMED, TCP, WEB), .flags = ACK);
 		/* its time is over: for new flows, not for this one, whatever else changes */
-		rig_name(r, NAMED, 3, now - 1);
+		rig_name(r, NAMED, 3, now - RIG_OVER);
 		EXPECT(r, PASS, OUT(NAMED, TCP, WEB), .flags = ACK);
 		rig_publish(r, SLOT_A, 2);
 		EXPECT(r, PASS, OUT_ANSWER(NAMED, TCP, WEB), .flags = ACK);
@@ -416,7 +416,7 @@ static void test_names(void **state)
 		assert_int_equal(ct.rev, 2);
 		EXPECT(r, NP_DROP_EGRESS, NAMED_WEB);
 		/* nobody knows the name any more */
-		rig_name(r, NAMED, 0, now - 1);
+		rig_name(r, NAMED, 0, now - RIG_OVER);
 		EXPECT(r, PASS, OUT(NAMED, TCP, WEB), .flags = ACK);
 		rig_publish(r, SLOT_A, 3);
 		EXPECT(r, NP_DROP_REVOKED, OUT(NAMED, TCP, WEB), .flags = ACK);
@@ -429,7 +429,7 @@ static void test_names_end_apart(void **state)
 	RIG_OR_SKIP(state);
 	BOTH_FAMILIES(r)
 	{
-		struct np_fqdn f = { .names = { 2, 0, 1, 0 }, .expires = { np_tick() + 100, 0, np_tick() - 1, 0 } };
+		struct np_fqdn f = { .names = { 2, 0, 1, 0 }, .expires = { np_tick() + 100, 0, np_tick() - RIG_OVER, 0 } };
 		struct np_fqdn4_key k4 = { .set = 1 };
 		struct np_fqdn6_key k6 = { .set = 1 };
 
