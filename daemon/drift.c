@@ -283,6 +283,8 @@ static int node_round(struct drift *dr, unsigned int kinds, struct hostnet_truth
 	repaired = hostnet_repair(d->hostnet, kinds, t, &one);
 	if (repaired < 0 && r == 0)
 		*err = one;
+	/* the lists end with this function; the next call counts anew */
+	*t = (struct hostnet_truth){ .found = t->found, .arg = t->arg };
 	return r < 0 ? r : repaired;
 }
 
