@@ -235,7 +235,7 @@ static size_t wired_enis(struct drift *dr, struct hostnet_eni enis[ENI_MAX])
 	return n;
 }
 
-/* branches whose plugin has done its work, into @t; first what is not hostnet's. Return: 0, -errno of the first that failed */
+/* branches whose plugin has done its work, into @branches of @t; first what is not hostnet's. Return: 0, -errno of the first that failed */
 static int branches_round(struct drift *dr, unsigned int kinds, struct hostnet_branch *branches, struct hostnet_truth *t, struct vw_err *err)
 {
 	struct attachment *a, *tmp;
@@ -251,7 +251,7 @@ static int branches_round(struct drift *dr, unsigned int kinds, struct hostnet_b
 			due(dr, a->created_ms + YOUNG_MS);
 			continue;
 		}
-		if (sgp_repair(dr->d, a, t, &one) == 0 && sgp_branch(dr->d, a, &branches[t->n_branches], &one) == 0) {
+		if (sgp_repair(dr->d, a, t, &branches[t->n_branches], &one) == 0) {
 			t->n_branches++;
 		} else if (r == 0) {
 			r = -one.eno;
@@ -261,30 +261,26 @@ static int branches_round(struct drift *dr, unsigned int kinds, struct hostnet_b
 	return r;
 }
 
-static int node_round(struct drift *dr, unsigned int kinds, struct hostnet_truth *t, struct vw_err *err)
+static int node_round(struct drift *dr, unsigned int kinds, struct vw_err *err)
 {
 	struct daemon *d = dr->d;
 	vw_auto_free struct hostnet_pod *pods = calloc(d->attach.n + 1, sizeof(*pods));
 	vw_auto_free struct hostnet_branch *branches = calloc(d->attach.n + 1, sizeof(*branches));
 	struct hostnet_eni enis[ENI_MAX];
+	struct hostnet_truth t = { .enis = enis, .pods = pods, .branches = branches, .found = found, .arg = dr };
 	struct vw_err one;
 	int r = 0, repaired;
 
 	if (!pods || !branches)
 		return vw_err_set(err, ENOMEM, 0, "no memory for a list of pods");
-	t->n_enis = wired_enis(dr, enis);
-	t->enis = enis;
-	t->pods = pods;
-	t->branches = branches;
+	t.n_enis = wired_enis(dr, enis);
 	if (kinds & HOSTNET_BIT(HOSTNET_ROUTE))
-		t->n_pods = settled_pods(dr, pods, vw_mono_ms());
+		t.n_pods = settled_pods(dr, pods, vw_mono_ms());
 	if (kinds & OF_BRANCH)
-		r = branches_round(dr, kinds, branches, t, err);
-	repaired = hostnet_repair(d->hostnet, kinds, t, &one);
+		r = branches_round(dr, kinds, branches, &t, err);
+	repaired = hostnet_repair(d->hostnet, kinds, &t, &one);
 	if (repaired < 0 && r == 0)
 		*err = one;
-	/* the lists end with this function; the next call counts anew */
-	*t = (struct hostnet_truth){ .found = t->found, .arg = t->arg };
 	return r < 0 ? r : repaired;
 }
 
@@ -339,11 +335,11 @@ static void forget_slots(struct drift *dr)
 
 static int round_of(struct drift *dr, unsigned int kinds, struct vw_err *err)
 {
-	struct hostnet_truth t = { .found = found, .arg = dr };
+	const struct hostnet_truth t = { .found = found, .arg = dr };
 	const unsigned int sysctl = kinds & HOSTNET_BIT(HOSTNET_SYSCTL);
 	struct vw_err one;
 	/* first: what is switched for all interfaces is so for each pod's */
-	int of_all = sysctl ? node_round(dr, sysctl, &t, &one) : 0;
+	int of_all = sysctl ? node_round(dr, sysctl, &one) : 0;
 	int r = pods_round(dr, &t, err);        /* before the rest: a pod's link must be up for its routes */
 
 	kinds &= ~sysctl;
@@ -355,7 +351,7 @@ static int round_of(struct drift *dr, unsigned int kinds, struct vw_err *err)
 		r = -one.eno;
 		*err = one;
 	}
-	if (kinds && node_round(dr, kinds, &t, &one) < 0 && r == 0) {
+	if (kinds && node_round(dr, kinds, &one) < 0 && r == 0) {
 		r = -one.eno;
 		*err = one;
 	}

@@ -310,20 +310,19 @@ static int repair_programs(struct daemon *d, const struct vw_link *outer, const 
 	return r;
 }
 
-int sgp_repair(struct daemon *d, struct attachment *a, const struct hostnet_truth *t, struct vw_err *err)
+int sgp_repair(struct daemon *d, struct attachment *a, const struct hostnet_truth *t, struct hostnet_branch *ret, struct vw_err *err)
 {
 	struct vw_link outer, trunk;
-	struct hostnet_branch b;
 	int r;
 
 	if (open_all(d, err) < 0)
 		return -err->eno;
 	r = repair_pair(d, a, t, &outer, err);
-	if (r <= 0)
-		return r;
-	if (sgp_branch(d, a, &b, err) < 0)
+	if (r < 0 || sgp_branch(d, a, ret, err) < 0)
 		return -err->eno;
-	a->branch_ends[0] = b.ifindex;
+	if (r == 0)
+		return 0;
+	a->branch_ends[0] = ret->ifindex;
 	a->branch_ends[1] = outer.ifindex;
 	r = vw_link_get(&d->nl, a->branch.trunk, &trunk, err);
 	if (r < 0)

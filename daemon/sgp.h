@@ -61,9 +61,10 @@ unsigned int sgp_table(const struct attachment *a);
 int sgp_branch(struct daemon *d, const struct attachment *a, struct hostnet_branch *ret, struct vw_err *err);
 /**
  * sgp_repair() - like hostnet_repair(), for what is not hostnet's: the branch's pair of interfaces, which is made anew when it has gone, the
- * programs on it and on the trunk, its tag in their maps. A trunk that was detached is nobody's loss. Return: 0, -errno.
+ * programs on it and on the trunk, its tag in their maps. A trunk that was detached is nobody's loss. @ret: the branch as sgp_branch() has
+ * it behind the repair. Return: 0, -errno.
  */
-int sgp_repair(struct daemon *d, struct attachment *a, const struct hostnet_truth *t, struct vw_err *err);
+int sgp_repair(struct daemon *d, struct attachment *a, const struct hostnet_truth *t, struct hostnet_branch *ret, struct vw_err *err);
 /** sgp_has_link(), sgp_has_table() - some branch's: its interface, the other end, its trunk; its routing table. */
 bool sgp_has_link(const struct daemon *d, unsigned int ifindex);
 bool sgp_has_table(const struct daemon *d, uint32_t table);
