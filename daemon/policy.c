@@ -28,8 +28,8 @@
 #include "netpolicy-bpf/user/np_world.h"
 
 #include <dirent.h>
-#include <limits.h>
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -499,6 +499,17 @@ static int watch(struct policy *p, struct vw_err *err)
 	return 0;
 }
 
+/* the compiler may have been told something else before */
+static void anew(struct policy *p)
+{
+	struct vw_err err;
+
+	if (rebuild(p, NULL, &err) < 0)
+		vw_error("the former policy stays in force", "err=\"%s\"", err.msg);
+	else if (!p->settling)
+		settle(p);
+}
+
 void policy_config_changed(struct daemon *d, const struct vwired_config *old)
 {
 	struct policy *p = d->policy;
@@ -518,26 +529,17 @@ void policy_config_changed(struct daemon *d, const struct vwired_config *old)
 		}
 		return;
 	}
-	/* whatever it was, the compiler may have been told something else before */
-	if (rebuild(p, NULL, &err) < 0)
-		vw_error("the former policy stays in force", "err=\"%s\"", err.msg);
-	else if (!p->settling)
-		settle(p);
+	anew(p);        /* whatever it was */
 	loop_timer_set(p->scan, SETTLE_MS);
 }
 
 void policy_instance_known(struct daemon *d)
 {
 	struct policy *p = d->policy;
-	struct vw_err err;
 
 	/* an image that was made before may take this node's Node for another's */
-	if (!p->started || !policy_enabled(d) || *d->cfg->node_name)
-		return;
-	if (rebuild(p, NULL, &err) < 0)
-		vw_error("the former policy stays in force", "err=\"%s\"", err.msg);
-	else if (!p->settling)
-		settle(p);
+	if (p->started && policy_enabled(d) && !*d->cfg->node_name)
+		anew(p);
 }
 
 /* --- life */
