@@ -568,25 +568,25 @@ static int restore(struct daemon *d, struct vw_err *err)
 	return 0;
 }
 
-int daemon_new(const char *config_path, struct daemon **ret_daemon, struct vw_err *err)
+int daemon_new(const char *config_path, struct vwired_config *take_cfg, struct daemon **ret_daemon, struct vw_err *err)
 {
 	struct daemon *d = calloc(1, sizeof(*d));
-	int r;
+	int r = 0;
 
-	if (!d)
+	if (!d) {
+		vwired_config_free(take_cfg);
 		return vw_err_set(err, ENOMEM, 0, "no memory for the daemon");
+	}
 	TAILQ_INIT(&d->waiters);
 	TAILQ_INIT(&d->later);
 	d->nl = (struct vw_nl)VW_NL_INIT;
 	d->config_path = config_path;
-	r = vwired_config_load(config_path, &d->cfg, err);
-	if (r == 0) {
-		d->config_loads = 1;
-		d->config_file = access(config_path, F_OK) == 0;
-		vw_log_level_set(d->cfg->log_level);
-		if (vw_fmt(d->socket_path, sizeof(d->socket_path), "%s/vpcwired.sock", d->cfg->run_dir) < 0)
-			r = vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG, "run_dir '%s' is too long", d->cfg->run_dir);
-	}
+	d->cfg = take_cfg;
+	d->config_loads = 1;
+	d->config_file = access(config_path, F_OK) == 0;
+	vw_log_level_set(d->cfg->log_level);
+	if (vw_fmt(d->socket_path, sizeof(d->socket_path), "%s/vpcwired.sock", d->cfg->run_dir) < 0)
+		r = vw_err_set(err, ENAMETOOLONG, VW_CNI_INVALID_CONFIG, "run_dir '%s' is too long", d->cfg->run_dir);
 	if (r == 0)
 		r = open_local(d, err);
 	if (r == 0)

@@ -37,8 +37,8 @@ struct waiter;
 /**
  * DOC: the daemon
  *
- * One struct that everything hangs off; one thread that touches it. Life: daemon_new() opens what is local (config,
- * store, eBPF, host network, socket) and restores what the store knows; when that includes this node's ENIs it serves at
+ * One struct that everything hangs off; one thread that touches it. Life: daemon_new() opens what is local (store,
+ * eBPF, host network, socket) and restores what the store knows; when that includes this node's ENIs it serves at
  * once. A discover job then asks IMDS and EC2 who we are and what we have; from its result on the planner runs after
  * every change (see grow.h).
  */
@@ -103,8 +103,8 @@ struct daemon {
 	struct loop_timer *reload_timer; /* the configuration file has changed */
 };
 
-/** daemon_new() - see DOC. @config_path: borrowed. */
-int daemon_new(const char *config_path, struct daemon **ret_daemon, struct vw_err *err);
+/** daemon_new() - see DOC. @config_path: borrowed; @take_cfg: what vwired_config_load() has read there, owned from here on. */
+int daemon_new(const char *config_path, struct vwired_config *take_cfg, struct daemon **ret_daemon, struct vw_err *err);
 /** daemon_boot_id() - the kernel's, as the store has it. */
 int daemon_boot_id(struct vw_buf *b, struct vw_err *err);
 int daemon_run(struct daemon *d, struct vw_err *err);

@@ -128,10 +128,11 @@ static int start(const char *path, struct daemon **ret_daemon, struct vw_err *er
 	if (r < 0)
 		return r;
 	mode = cfg->system_calls;
-	vwired_config_free(cfg);
 	r = filter_calls(mode, CONFINE_START, err);
-	if (r == 0)
-		r = daemon_new(path, ret_daemon, err);
+	if (r < 0)
+		vwired_config_free(cfg);
+	else
+		r = daemon_new(path, cfg, ret_daemon, err);
 	return r < 0 ? r : filter_calls(mode, CONFINE_SERVING, err);
 }
 

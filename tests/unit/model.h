@@ -61,7 +61,8 @@ void model_bury(struct model *m, struct box *b);
 void model_lose_store(struct model *m);
 /** model_no_row() - fails: for store_attach_each() of a store that should be empty. */
 int model_no_row(const struct store_attachment *row, void *arg);
-/** model_live() - start; what was uncertain is as the store has it, all else as it was. */
+/** model_start() - the daemon, as far as before its loop runs. model_live() - start; what was uncertain is as the store has it, all else as it was. */
+void model_start(struct model *m);
 void model_live(struct model *m);
 /** model_finish_jobs() - let all that is under way come to its end. model_run_dry() - and all that follows in @ms. */
 void model_finish_jobs(struct model *m);

@@ -152,13 +152,21 @@ static int take_slot(const struct store_attachment *row, void *arg)
 	return 0;
 }
 
+void model_start(struct model *m)
+{
+	struct vwired_config *cfg = NULL;
+	struct vw_err err;
+
+	if (vwired_config_load(m->config, &cfg, &err) < 0 || daemon_new(m->config, cfg, &m->d, &err) < 0)
+		fail_msg("the daemon does not start: %s", err.msg);
+}
+
 void model_live(struct model *m)
 {
 	struct vw_err err;
 
 	m->w->dead = false;
-	if (daemon_new(m->config, &m->d, &err) < 0)
-		fail_msg("the daemon does not start: %s", err.msg);
+	model_start(m);
 	for (size_t i = 0; i < BOXES; i++)
 		resolve(m, &m->box[i]);
 	assert_int_equal(store_attach_each(m->d->store, take_slot, m, &err), 0);

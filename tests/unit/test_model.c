@@ -109,11 +109,8 @@ static void again(struct model *m)
 	m->w->dead = false;
 	m->d = NULL;
 	if (!world_rnd(m->w, 4) && setjmp(m->w->die) == 0) {
-		struct vw_err err;
-
 		m->w->crash_in = 1 + world_rnd(m->w, 12);
-		if (daemon_new(m->config, &m->d, &err) < 0)
-			fail_msg("the daemon does not start: %s", err.msg);
+		model_start(m);
 	}
 	if (m->d || m->w->dead)
 		model_died(m);
