@@ -10,6 +10,7 @@
  */
 #include "daemon/store.h"
 
+#include "daemon/store_text.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
@@ -93,16 +94,20 @@ static const char schema_sql[] =
 	" created_unix INTEGER) WITHOUT ROWID;"
 	SCHEMA_VERSION;
 
-/* schema 2 had these columns but the last two, in the same order, behind other keys */
-static const char migrate2_sql[] =
-	"BEGIN IMMEDIATE; ALTER TABLE attachment RENAME TO attachment2;"
-	ATTACHMENT_TABLE
-	"INSERT INTO attachment SELECT *, NULL, NULL FROM attachment2; DROP TABLE attachment2;" SCHEMA_VERSION;
-
-static const char migrate3_sql[] =
-	"BEGIN IMMEDIATE; ALTER TABLE attachment ADD COLUMN branch TEXT; ALTER TABLE attachment ADD COLUMN adopted TEXT;" SCHEMA_VERSION;
-
-static const char migrate4_sql[] = "BEGIN IMMEDIATE; ALTER TABLE attachment ADD COLUMN adopted TEXT;" SCHEMA_VERSION;
+/* from which schema, how. 0: a new file */
+static const struct {
+	int from;
+	const char *sql, *what;
+} migrations[] = {
+	{0, schema_sql, "creating the tables"},
+	/* schema 2 had these columns but the last two, in the same order, behind other keys */
+	{2, "BEGIN IMMEDIATE; ALTER TABLE attachment RENAME TO attachment2;" ATTACHMENT_TABLE
+	    "INSERT INTO attachment SELECT *, NULL, NULL FROM attachment2; DROP TABLE attachment2;" SCHEMA_VERSION,
+	 "bringing the tables up to date"},
+	{3, "BEGIN IMMEDIATE; ALTER TABLE attachment ADD COLUMN branch TEXT; ALTER TABLE attachment ADD COLUMN adopted TEXT;" SCHEMA_VERSION,
+	 "bringing the tables up to date"},
+	{4, "BEGIN IMMEDIATE; ALTER TABLE attachment ADD COLUMN adopted TEXT;" SCHEMA_VERSION, "bringing the tables up to date"},
+};
 
 /* of the log, which is folded into the file when it is so long: by store_tidy(), or in the middle of a write when nobody calls it */
 #define WAL_PAGES 1000          /* SQLite's own figure */
@@ -267,77 +272,6 @@ static int cool_put(struct store *s, const struct vw_ip *ip, uint64_t until_ms, 
 	return run(s, S_COOL_PUT, "recording a cool-down", err);
 }
 
-/* "<vlan> <mac> <gateway, or -> <trunk's index> <mode>"; "" = none */
-#define BRANCH_TEXT_MAX 128
-
-static void branch_text(const struct store_branch *b, char ret[BRANCH_TEXT_MAX])
-{
-	char mac[VW_MAC_STRLEN], gw[VW_IP_STRLEN];
-
-	*ret = '\0';
-	if (b->vlan)
-		snprintf(ret, BRANCH_TEXT_MAX, "%u %s %s %u %s", b->vlan, vw_mac_str(&b->mac, mac),
-			 b->gw4.family ? vw_ip_str(&b->gw4, gw) : "-", b->trunk, b->strict ? "strict" : "standard");
-}
-
-static int branch_of_text(char *text, struct store_branch *ret)
-{
-	char *word[5], *p = text;
-	struct store_branch b = {0};
-	uint64_t vlan, trunk;
-
-	if (!*text)
-		return 0;
-	for (size_t i = 0; i < VW_ARRAY_SIZE(word); i++) {
-		char *space = strchr(p, ' ');
-
-		word[i] = p;
-		if (!space != (i == VW_ARRAY_SIZE(word) - 1))
-			return -EBADMSG;
-		if (space) {
-			*space = '\0';
-			p = space + 1;
-		}
-	}
-	if (vw_parse_u64(word[0], 1, 4094, &vlan) < 0 || vw_mac_parse(word[1], &b.mac) < 0 ||
-	    (strcmp(word[2], "-") && vw_ip_parse(word[2], &b.gw4) < 0) || vw_parse_u64(word[3], 1, INT32_MAX, &trunk) < 0)
-		return -EBADMSG;
-	b.vlan = (unsigned int)vlan;
-	b.trunk = (unsigned int)trunk;
-	b.strict = !strcmp(word[4], "strict");
-	*ret = b;
-	return 0;
-}
-
-/* "<index> <mac> <mtu>"; "" = none */
-static void adopted_text(const struct store_adopted *a, char ret[BRANCH_TEXT_MAX])
-{
-	char mac[VW_MAC_STRLEN];
-
-	*ret = '\0';
-	if (a->ifindex)
-		snprintf(ret, BRANCH_TEXT_MAX, "%u %s %u", a->ifindex, vw_mac_str(&a->mac, mac), a->mtu);
-}
-
-static int adopted_of_text(char *text, struct store_adopted *ret)
-{
-	char *mac = strchr(text, ' '), *mtu = mac ? strchr(mac + 1, ' ') : NULL;
-	struct store_adopted a;
-	uint64_t ifindex, bytes;
-
-	if (!*text)
-		return 0;
-	if (!mtu)
-		return -EBADMSG;
-	*mac++ = *mtu++ = '\0';
-	if (vw_parse_u64(text, 1, INT32_MAX, &ifindex) < 0 || vw_mac_parse(mac, &a.mac) < 0 || vw_parse_u64(mtu, 1, 65535, &bytes) < 0)
-		return -EBADMSG;
-	a.ifindex = (unsigned int)ifindex;
-	a.mtu = (unsigned int)bytes;
-	*ret = a;
-	return 0;
-}
-
 int store_adopting(struct store *s, struct vw_err *err)
 {
 	return store_meta_put(s, "schema_min", "5", err);
@@ -345,13 +279,13 @@ int store_adopting(struct store *s, struct vw_err *err)
 
 int store_attach_put(struct store *s, const struct store_attachment *a, struct vw_err *err)
 {
-	char branch[BRANCH_TEXT_MAX], adopted[BRANCH_TEXT_MAX];
+	char branch[STORE_TEXT_MAX], adopted[STORE_TEXT_MAX];
 	int r = begin(s, err);
 
 	if (r < 0)
 		return r;
-	branch_text(&a->branch, branch);
-	adopted_text(&a->adopted, adopted);
+	store_branch_text(&a->branch, branch);
+	store_adopted_text(&a->adopted, adopted);
 	r = cool_del(s, &a->addr, err);
 	if (r == 0)
 		r = cool_del(s, &a->addr6, err);
@@ -394,7 +328,7 @@ int store_attach_del(struct store *s, const struct store_attachment *a, uint64_t
 
 static int attach_row(sqlite3_stmt *st, struct store_attachment *a)
 {
-	char branch[BRANCH_TEXT_MAX], adopted[BRANCH_TEXT_MAX];
+	char branch[STORE_TEXT_MAX], adopted[STORE_TEXT_MAX];
 
 	memset(a, 0, sizeof(*a));
 	if (copy_text(st, 0, a->key.container_id, sizeof(a->key.container_id)) < 0 ||
@@ -407,8 +341,8 @@ static int attach_row(sqlite3_stmt *st, struct store_attachment *a)
 	    column_ip_maybe(st, 7, AF_INET, &a->addr) < 0 || column_ip_maybe(st, 12, AF_INET6, &a->addr6) < 0 ||
 	    copy_text(st, 9, a->host_ifname, sizeof(a->host_ifname)) < 0 ||
 	    copy_text(st, 10, a->eni_id, sizeof(a->eni_id)) < 0 || copy_text(st, 13, branch, sizeof(branch)) < 0 ||
-	    branch_of_text(branch, &a->branch) < 0 || copy_text(st, 14, adopted, sizeof(adopted)) < 0 ||
-	    adopted_of_text(adopted, &a->adopted) < 0)
+	    store_branch_of_text(branch, &a->branch) < 0 || copy_text(st, 14, adopted, sizeof(adopted)) < 0 ||
+	    store_adopted_of_text(adopted, &a->adopted) < 0)
 		return -EBADMSG;
 	if (a->branch.vlan) {
 		a->branch.ip4 = a->addr;
@@ -685,6 +619,16 @@ static bool serves_us(struct store *s, int version)
 	return told && min <= STORE_SCHEMA;
 }
 
+static int bring_up_to_date(struct store *s, int version, struct vw_err *err)
+{
+	for (size_t i = 0; i < VW_ARRAY_SIZE(migrations); i++)
+		if (migrations[i].from == version)
+			return exec_sql(s, migrations[i].sql, migrations[i].what, err);
+	if (version == STORE_SCHEMA || serves_us(s, version))
+		return 0;
+	return vw_err_set(err, EBADMSG, VW_CNI_IO, "state store: schema %d, this vpcwired reads %d", version, STORE_SCHEMA);
+}
+
 static int ignore_attach(const struct store_attachment *a, void *arg) { (void)a; (void)arg; return 0; }
 static int ignore_cooling(const struct vw_ip *ip, uint64_t t, void *arg) { (void)ip; (void)t; (void)arg; return 0; }
 static int ignore_eni(const struct store_eni *e, void *arg) { (void)e; (void)arg; return 0; }
@@ -752,18 +696,8 @@ static int open_once(const char *path, struct store **ret_store, struct vw_err *
 	r = exec_sql(s, "PRAGMA journal_mode=WAL; PRAGMA synchronous=OFF; PRAGMA cache_size=-512", "setting up", err);
 	if (r == 0)
 		r = user_version(s, &version, err);
-	if (r == 0 && version == 0) {
-		r = exec_sql(s, schema_sql, "creating the tables", err);
-	} else if (r == 0 && version == 2) {
-		r = exec_sql(s, migrate2_sql, "bringing the tables up to date", err);
-	} else if (r == 0 && version == 3) {
-		r = exec_sql(s, migrate3_sql, "bringing the tables up to date", err);
-	} else if (r == 0 && version == 4) {
-		r = exec_sql(s, migrate4_sql, "bringing the tables up to date", err);
-	} else if (r == 0 && version != STORE_SCHEMA && !serves_us(s, version)) {
-		r = vw_err_set(err, EBADMSG, VW_CNI_IO, "state store: schema %d, this vpcwired reads %d", version,
-			       STORE_SCHEMA);
-	}
+	if (r == 0)
+		r = bring_up_to_date(s, version, err);
 	if (r == 0)
 		r = prepare_all(s, err);
 	if (r == 0)

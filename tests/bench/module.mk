@@ -21,7 +21,7 @@ policy_bench_PKGS := libbpf
 policy_bench_INSTALL := none
 # The pool and the store of ipam/ and daemon/, timed without a daemon.
 PROGS += ipambench
-ipambench_SRCS := tests/bench/ipam/ipambench.c daemon/store.c
+ipambench_SRCS := tests/bench/ipam/ipambench.c daemon/store.c daemon/store_text.c
 ipambench_LIBS := ipam base
 ipambench_PKGS := sqlite3
 ipambench_INSTALL := none
