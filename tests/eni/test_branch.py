@@ -143,17 +143,22 @@ def test_del_takes_all_away_and_repeats(node, trunk):
     assert node.state() == before and filters(node, "eth1") == []
 
 
-@pytest.mark.parametrize("case", ["namespace gone", "interface gone", "no netns", "no file's word"])
-def test_del_whatever_has_happened(node, trunk, case):
-    pod = node.pod()
-    before = node.state(pods=False)
-    node.add(pod, conf=keys(node))
+def take_away(node, pod, case):
+    """What happens to a pod with tag 7, in some cases, before its DEL."""
     if case == "namespace gone":
         pod.remove()
         os.unlink(pod.path)
         proc.wait_until(lambda: "eth1.7" not in {l["ifname"] for l in node.json("link", "show")}, "the kernel to have removed the namespace")
     elif case == "interface gone":
         pod.run("ip", "link", "del", "eth0")
+
+
+@pytest.mark.parametrize("case", ["namespace gone", "interface gone", "no netns", "no file's word"])
+def test_del_whatever_has_happened(node, trunk, case):
+    pod = node.pod()
+    before = node.state(pods=False)
+    node.add(pod, conf=keys(node))
+    take_away(node, pod, case)
     node.delete("" if case == "no netns" else pod, cid=pod.cid, conf=keys(node, **({"branchVlanID": "x"} if "word" in case else {})))
     assert node.state(pods=False) == before and filters(node, "eth1") == []
     # the tag is free again

@@ -3,13 +3,12 @@
 import contextlib
 import errno
 import json
-import os
 import pathlib
 import subprocess
 
 import pytest
 
-from tests.eni.test_branch import MAC, filters, keys, kill_or_fail_anywhere, refused, trunk  # noqa: F401 - a fixture
+from tests.eni.test_branch import MAC, filters, keys, kill_or_fail_anywhere, refused, take_away, trunk  # noqa: F401 - a fixture
 from tests.harness import proc
 from tests.harness.guest import open_as
 
@@ -109,12 +108,7 @@ def test_del_whatever_has_happened(node, trunk, kind, case):      # noqa: F811
     before = node.state(pods=case != "namespace gone")
     conf = guest_keys(node, kind, uid=UID)
     node.add(pod, conf=conf)
-    if case == "namespace gone":
-        pod.remove()
-        os.unlink(pod.path)
-        proc.wait_until(lambda: "eth1.7" not in {l["ifname"] for l in node.json("link", "show")}, "the kernel to have removed the namespace")
-    elif case == "interface gone":
-        pod.run("ip", "link", "del", "eth0")
+    take_away(node, pod, case)
     if "word" in case:
         conf = {**conf, "interfaceType": "vlan"}
     for _ in range(2 if case == "twice" else 1):
