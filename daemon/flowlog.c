@@ -13,6 +13,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
+#include "lib/base/hash.h"
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
@@ -28,7 +29,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include <uthash.h>
 
 #define BATCH_BYTES (64 * 1024)
 #define BATCH_NOTES 512
@@ -326,6 +326,10 @@ int flowlog_denied(struct flowlog *f, const struct np_event *e, uint8_t gen)
 		d->key = key;
 		d->first_ns = e->ns;
 		HASH_ADD(hh, f->denied, key, sizeof(d->key), d);
+		if (!d->hh.tbl) {
+			free(d);
+			return -ENOMEM;
+		}
 	}
 	d->packets++;
 	d->bytes += e->len;

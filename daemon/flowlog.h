@@ -69,7 +69,7 @@ void flowlog_tune(struct flowlog *f, const struct flowlog_conf *conf);
 /** flowlog_due_ms() - until the next interval ends; 0 = it has. */
 uint64_t flowlog_due_ms(const struct flowlog *f);
 
-/** flowlog_denied() - an event of a packet that was dropped. @gen: of its slot. Return: 0, -ENOSPC: too many different ones. */
+/** flowlog_denied() - an event of a packet that was dropped. @gen: of its slot. Return: 0, -ENOSPC: too many different ones, -ENOMEM. */
 int flowlog_denied(struct flowlog *f, const struct np_event *e, uint8_t gen);
 /** flowlog_skipped() - something happened in the interval that has left no trace here. @eni: where; NULL = anywhere. */
 void flowlog_skipped(struct flowlog *f, const char *eni);

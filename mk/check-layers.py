@@ -46,6 +46,7 @@ FENCES = [
     (r"archive(_entry)?\.h", ["cli/archive.c"]),
     (r"sqlite3\.h", ["daemon/store.c"]),
     (r"libxml/", ["daemon/xml.c"]),
+    (r"uthash\.h", ["lib/base/hash.h"]),
     (r"seccomp\.h", ["daemon/confine_calls.c"]),
     (r"microhttpd\.h", ["sim/http.c", "daemon/httpd.c"]),
     (r"cmocka\.h", ["tests/"]),
