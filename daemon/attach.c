@@ -42,14 +42,19 @@ static int key_text(const struct vw_attach_key *key, char *ret, size_t size)
 	return vw_fmt(ret, size, "%s/%s", key->container_id, key->ifname);
 }
 
+struct attachment *attach_by_text(const struct daemon *d, const char *text)
+{
+	struct attachment *a;
+
+	HASH_FIND_STR(d->attach.by_key, text, a);
+	return a;
+}
+
 static struct attachment *by_key(const struct daemon *d, const struct vw_attach_key *key)
 {
 	char text[VW_ID_MAX + IFNAMSIZ + 1];
-	struct attachment *a = NULL;
 
-	if (key_text(key, text, sizeof(text)) > 0)
-		HASH_FIND_STR(d->attach.by_key, text, a);
-	return a;
+	return key_text(key, text, sizeof(text)) > 0 ? attach_by_text(d, text) : NULL;
 }
 
 bool attach_known(const struct daemon *d, const struct vw_attach_key *key)

@@ -75,6 +75,8 @@ void attach_owner(const struct attachment *a, char ret[ATTACH_OWNER_MAX]);
 /** attach_ifindex() - of its host veth. attach_by_ifindex() - NULL: no pod's. */
 unsigned int attach_ifindex(const struct attachment *a);
 const struct attachment *attach_by_ifindex(const struct daemon *d, unsigned int ifindex);
+/** attach_by_text() - by key_text, as the pool has it. NULL: there is none. */
+struct attachment *attach_by_text(const struct daemon *d, const char *text);
 /** attach_known() - @key has an attachment. */
 bool attach_known(const struct daemon *d, const struct vw_attach_key *key);
 /** attach_del() - release @key. Unknown is success. @failed: an ADD undoes itself, the address need not cool. */

@@ -13,6 +13,7 @@
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
+#include "lib/base/fnv.h"
 #include "lib/base/hash.h"
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
@@ -299,13 +300,11 @@ void flowlog_skipped(struct flowlog *f, const char *eni)
 /* 1 of so many flows, always the same ones */
 static bool left_out(const struct flowlog *f, const struct denied_key *key)
 {
-	const unsigned char *b = (const unsigned char *)key;
-	uint64_t h = 14695981039346656037u;
+	uint64_t h;
 
 	if (f->conf.sample <= 1)
 		return false;
-	for (size_t i = 0; i < sizeof(*key); i++)
-		h = (h ^ b[i]) * 1099511628211u;
+	h = vw_fnv1a(VW_FNV1A, key, sizeof(*key));
 	return (h ^ h >> 32) % f->conf.sample;
 }
 

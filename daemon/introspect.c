@@ -26,14 +26,6 @@ static int print(struct vw_json *take_j, int failed, struct vw_buf *body, struct
 	return 0;
 }
 
-static struct vw_json *whole(struct vw_json *take_o, int failed)
-{
-	if (!failed)
-		return take_o;
-	vw_json_free(take_o);
-	return NULL;
-}
-
 /* --- Go's net.IPNet: a mask is bytes, and those are base64 */
 
 static void base64(const uint8_t *in, size_t n, char *out)
@@ -61,7 +53,7 @@ static struct vw_json *ipnet(const struct vw_cidr *c)
 	for (unsigned int i = 0; i < c->len; i++)
 		mask[i / 8] = (uint8_t)(mask[i / 8] | 0x80 >> i % 8);
 	base64(mask, n, text);
-	return whole(o, vw_json_set_str(o, "IP", vw_ip_str(&c->ip, ip)) | vw_json_set_str(o, "Mask", text));
+	return vw_json_whole(o, vw_json_set_str(o, "IP", vw_ip_str(&c->ip, ip)) | vw_json_set_str(o, "Mask", text));
 }
 
 /* --- /v1/enis */
@@ -87,15 +79,7 @@ static struct vw_json *address_json(const struct vw_ip *ip, const struct attachm
 	if (freed_ms)
 		when(freed_ms, unassigned);
 	failed |= vw_json_set_str(o, "Address", vw_ip_str(ip, text)) | vw_json_set(o, "IPAMKey", key) | vw_json_set(o, "IPAMMetadata", meta);
-	return whole(o, failed | vw_json_set_str(o, "AssignedTime", assigned) | vw_json_set_str(o, "UnassignedTime", unassigned));
-}
-
-static const struct attachment *attachment_by_key(const struct daemon *d, const char *key)
-{
-	const struct attachment *a = NULL;
-
-	HASH_FIND_STR(d->attach.by_key, key, a);
-	return a;
+	return vw_json_whole(o, failed | vw_json_set_str(o, "AssignedTime", assigned) | vw_json_set_str(o, "UnassignedTime", unassigned));
 }
 
 struct cidrs {
@@ -114,7 +98,7 @@ static int add_address(struct cidrs *c, struct vw_json *addresses, const struct 
 	if (!ipam_pool_by_ip(c->d->pool, ip, &at) || at.state == IPAM_FREE)
 		return 0;
 	return vw_json_set(addresses, vw_ip_str(ip, text),
-			   address_json(ip, at.key ? attachment_by_key(c->d, at.key) : NULL, at.until_ms > rest_ms ? at.until_ms - rest_ms : 0));
+			   address_json(ip, at.key ? attach_by_text(c->d, at.key) : NULL, at.until_ms > rest_ms ? at.until_ms - rest_ms : 0));
 }
 
 static int cidr_json(const struct ipam_slot *s, void *arg)
@@ -130,7 +114,7 @@ static int cidr_json(const struct ipam_slot *s, void *arg)
 		failed |= add_address(c, addresses, &ip);
 	}
 	failed |= vw_json_set(o, "IPAddresses", addresses) | vw_json_set_bool(o, "IsPrefix", s->prefix) | vw_json_set_str(o, "AddressFamily", "4");
-	c->failed |= vw_json_set(c->o, vw_cidr_str(&s->cidr, text), whole(o, failed));
+	c->failed |= vw_json_set(c->o, vw_cidr_str(&s->cidr, text), vw_json_whole(o, failed));
 	return 0;
 }
 
@@ -150,7 +134,7 @@ static struct vw_json *cidrs6_json(const struct daemon *d, const struct eni *e)
 			failed |= vw_json_set(addresses, vw_ip_str(&a->addr6, text), address_json(&a->addr6, a, 0));
 	failed |= vw_json_set(o, "Cidr", ipnet(&e->row.block6)) | vw_json_set(o, "IPAddresses", addresses) | vw_json_set_bool(o, "IsPrefix", true) |
 		  vw_json_set_str(o, "AddressFamily", "6");
-	return whole(all, vw_json_set(all, vw_cidr_str(&e->row.block6, text), whole(o, failed)));
+	return vw_json_whole(all, vw_json_set(all, vw_cidr_str(&e->row.block6, text), vw_json_whole(o, failed)));
 }
 
 static struct vw_json *eni_json(const struct daemon *d, const struct eni *e)
@@ -163,7 +147,7 @@ static struct vw_json *eni_json(const struct daemon *d, const struct eni *e)
 
 	(void)ipam_pool_slot_each(d->pool, e->row.id, cidr_json, &c);
 	failed |= c.failed | vw_json_set(o, "AvailableIPv4Cidrs", c.o) | vw_json_set(o, "IPv6Cidrs", cidrs6_json(d, e));
-	return whole(o, failed);
+	return vw_json_whole(o, failed);
 }
 
 int introspect_enis(void *daemon, struct vw_buf *body, struct vw_err *err)
@@ -201,7 +185,7 @@ int introspect_pods(void *daemon, struct vw_buf *body, struct vw_err *err)
 			e = eni_by_id(d, at.eni->id);
 		bad |= vw_json_set_str(o, "IP", vw_ip_str(a->addr.family ? &a->addr : &a->addr6, ip));
 		bad |= vw_json_set_int(o, "DeviceNumber", e ? e->row.device : 0);
-		failed |= vw_json_set(root, key, whole(o, bad));
+		failed |= vw_json_set(root, key, vw_json_whole(o, bad));
 	}
 	return print(root, failed, body, err);
 }

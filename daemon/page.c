@@ -107,15 +107,6 @@ static void print_top(const struct daemon *d, struct vw_buf *b, const struct vw_
 
 /* --- the map */
 
-static const struct attachment *pod_of(const struct daemon *d, const char *key)
-{
-	const struct attachment *a = NULL;
-
-	if (key)
-		HASH_FIND_STR(d->attach.by_key, key, a);
-	return a;
-}
-
 static void map_cell(const struct daemon *d, struct vw_buf *b, const struct vw_ip *ip)
 {
 	const struct attachment *a = NULL;
@@ -124,8 +115,8 @@ static void map_cell(const struct daemon *d, struct vw_buf *b, const struct vw_i
 	bool known = ipam_pool_by_ip(d->pool, ip, &at);
 	bool used = known && at.state == IPAM_ASSIGNED, cools = known && at.state == IPAM_COOLING;
 
-	if (used)
-		a = pod_of(d, at.key);
+	if (used && at.key)
+		a = attach_by_text(d, at.key);
 	vw_buf_printf(b, "<td%s title=\"%s ", used ? " class=\"a\"" : cools ? " class=\"c\"" : "", vw_ip_str(ip, text));
 	if (a && *a->pod_name) {
 		html_text(b, a->pod_namespace);

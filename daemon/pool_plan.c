@@ -29,14 +29,6 @@ static int set_id(struct vw_json *o, const char *key, const char *id)
 	return vw_json_set_str(o, key, *id ? id : NULL);
 }
 
-static struct vw_json *whole(struct vw_json *take_o, int failed)
-{
-	if (!failed)
-		return take_o;
-	vw_json_free(take_o);
-	return NULL;
-}
-
 static struct vw_json *figures_json(const struct asked *a, const struct daemon *d)
 {
 	const struct ipam_stats *s = &a->pool;
@@ -46,7 +38,7 @@ static struct vw_json *figures_json(const struct asked *a, const struct daemon *
 		     vw_json_set_int(o, "prefixes", s->prefixes) | vw_json_set_int(o, "free_prefixes", s->free_prefixes) |
 		     vw_json_set_int(o, "enis", s->enis) | vw_json_set_int(o, "waiting", d->n_hungry);
 
-	return whole(o, failed);
+	return vw_json_whole(o, failed);
 }
 
 static struct vw_json *targets_json(const struct asked *a)
@@ -62,7 +54,7 @@ static struct vw_json *targets_json(const struct asked *a)
 		failed |= vw_json_set_int(o, "warm_eni_target", t->warm_eni) | vw_json_set_int(o, "warm_ip_target", t->warm_ip) |
 			  vw_json_set_int(o, "minimum_ip_target", t->minimum_ip) | vw_json_set_int(o, "warm_prefix_target", t->warm_prefix);
 	}
-	return whole(o, failed);
+	return vw_json_whole(o, failed);
 }
 
 static struct vw_json *limits_json(const struct asked *a)
@@ -74,7 +66,7 @@ static struct vw_json *limits_json(const struct asked *a)
 		     vw_json_set_int(o, "max_pods", l->max_pods) |
 		     vw_json_set_int(o, "addresses", ipam_limits_capacity(l, a->in.in.targets.mode));
 
-	return whole(o, failed);
+	return vw_json_whole(o, failed);
 }
 
 static struct vw_json *action_json(const struct ipam_action *x)
@@ -86,7 +78,7 @@ static struct vw_json *action_json(const struct ipam_action *x)
 
 	for (size_t i = 0; i < x->n_cidrs; i++)
 		failed |= vw_json_append(cidrs, vw_json_new_string(vw_cidr_str(&x->cidrs[i], text)));
-	return whole(o, failed | vw_json_set(o, "cidrs", cidrs));
+	return vw_json_whole(o, failed | vw_json_set(o, "cidrs", cidrs));
 }
 
 static struct vw_json *actions_json(const struct asked *a)
@@ -96,7 +88,7 @@ static struct vw_json *actions_json(const struct asked *a)
 
 	for (size_t i = 0; i < a->plan.n; i++)
 		failed |= vw_json_append(arr, action_json(&a->plan.v[i]));
-	return whole(arr, failed);
+	return vw_json_whole(arr, failed);
 }
 
 static struct vw_json *under_way_json(const struct asked *a)
@@ -112,7 +104,7 @@ static struct vw_json *under_way_json(const struct asked *a)
 		(void)VW_COPY(x.subnet_id, f->subnet_id);
 		failed |= vw_json_append(arr, action_json(&x));
 	}
-	return whole(arr, failed);
+	return vw_json_whole(arr, failed);
 }
 
 static struct vw_json *cause_json(const struct ipam_why *why, const char *action, uint64_t now)
@@ -123,7 +115,7 @@ static struct vw_json *cause_json(const struct ipam_why *why, const char *action
 		     vw_json_set_str(o, "why", ipam_why_text(why, now, text, sizeof(text))) |
 		     (why->until_ms > now ? vw_json_set_int(o, "again_in_ms", (int64_t)(why->until_ms - now)) : 0);
 
-	return whole(o, failed);
+	return vw_json_whole(o, failed);
 }
 
 /* what failed and is paused; what was throttled stays named after its pause, until it succeeds */
@@ -138,7 +130,7 @@ static struct vw_json *held_json(const struct asked *a)
 		if (why->cause != IPAM_CAUSE_NONE && (why->until_ms > a->now || why->cause == IPAM_CAUSE_THROTTLED))
 			failed |= vw_json_append(arr, cause_json(why, ipam_act_str(act), a->now));
 	}
-	return whole(arr, failed);
+	return vw_json_whole(arr, failed);
 }
 
 static void target_text(const struct asked *a, char *buf, size_t size)

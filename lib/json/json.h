@@ -37,6 +37,14 @@ enum vw_json_type { VW_JSON_NULL, VW_JSON_BOOL, VW_JSON_INT, VW_JSON_REAL, VW_JS
 void vw_json_free(struct vw_json *j);
 static inline void vw_json_freep(struct vw_json **j) { vw_json_free(*j); *j = NULL; }
 #define vw_auto_json __attribute__((cleanup(vw_json_freep)))
+/** vw_json_whole() - @take_j, or NULL (and it is freed) when one of the setters that filled it @failed. */
+static inline struct vw_json *vw_json_whole(struct vw_json *take_j, int failed)
+{
+	if (!failed)
+		return take_j;
+	vw_json_free(take_j);
+	return NULL;
+}
 
 /**
  * vw_json_parse() - one JSON value and nothing after it.

@@ -9,6 +9,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/file.h"
+#include "lib/base/fnv.h"
 #include "lib/base/parse.h"
 
 #include <dirent.h>
@@ -27,16 +28,14 @@ static int folder_of(const char *socket_path, char ret[VW_PATH_MAX], struct vw_e
 	return 0;
 }
 
-/* FNV-1a: two ids that agree in what fits into a file name still get two names. */
+/* two ids that agree in what fits into a file name still get two names */
 static uint64_t hash_of(const struct vw_attach_key *key)
 {
 	const char *const parts[] = {key->container_id, "/", key->ifname};
-	uint64_t h = 0xcbf29ce484222325u;
+	uint64_t h = VW_FNV1A;
 
-	for (size_t i = 0; i < VW_ARRAY_SIZE(parts); i++) {
-		for (const char *p = parts[i]; *p; p++)
-			h = (h ^ (unsigned char)*p) * 0x100000001b3u;
-	}
+	for (size_t i = 0; i < VW_ARRAY_SIZE(parts); i++)
+		h = vw_fnv1a(h, parts[i], strlen(parts[i]));
 	return h;
 }
 

@@ -2,6 +2,7 @@
 /* What things are called: all of it follows from an ENI's MAC or an attachment's key, so that a call that was killed is found by. */
 #include "plugins/vpcwire-bridge/bridge.h"
 
+#include "lib/base/fnv.h"
 #include "lib/base/parse.h"
 
 #include <inttypes.h>
@@ -10,22 +11,10 @@
 
 #define TABLES 0x57000000u
 
-/* FNV-1a, 64 bits */
-static uint64_t hash(uint64_t h, const void *data, size_t len)
-{
-	const uint8_t *p = data;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ p[i]) * 0x100000001b3u;
-	return h;
-}
-
-#define HASH_INIT 0xcbf29ce484222325u
-
 void br_names_of(const struct vw_mac *eni, struct br_names *ret)
 {
 	const uint8_t *m = eni->b;
-	uint64_t h = hash(HASH_INIT, m, sizeof(eni->b));
+	uint64_t h = vw_fnv1a(VW_FNV1A, m, sizeof(eni->b));
 	char text[VW_MAC_STRLEN];
 
 	*ret = (struct br_names){.mac = *eni};
@@ -40,9 +29,9 @@ void br_names_of(const struct vw_mac *eni, struct br_names *ret)
 
 void br_host_end(const struct vw_attach_key *key, char ret_name[IFNAMSIZ], char ret_alias[VW_IFALIAS_MAX], struct vw_mac *ret_mac)
 {
-	uint64_t h = hash(HASH_INIT, key->container_id, strlen(key->container_id) + 1);
+	uint64_t h = vw_fnv1a(VW_FNV1A, key->container_id, strlen(key->container_id) + 1);
 
-	h = hash(h, key->ifname, strlen(key->ifname));
+	h = vw_fnv1a(h, key->ifname, strlen(key->ifname));
 	snprintf(ret_name, IFNAMSIZ, "vbe%012" PRIx64, h >> 16);
 	snprintf(ret_alias, VW_IFALIAS_MAX, PLUGIN_NAME ":%.200s/%s", key->container_id, key->ifname);
 	for (size_t i = 0; i < sizeof(ret_mac->b); i++)
