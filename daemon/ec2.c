@@ -306,7 +306,12 @@ static void let_go(struct call *c)
 	pthread_mutex_unlock(&c->e->lock);
 }
 
-static const char own_limit[] = "this node's own limit for the action, before asking EC2";
+static void forget_answer(struct ec2_error *err)
+{
+	err->code[0] = 0;
+	err->request_id[0] = 0;
+	err->http_status = 0;
+}
 
 /* Until the action's bucket has a token. False (with the outcome) if that is after the deadline. */
 static bool meter(struct call *c, struct outcome *o)
@@ -322,10 +327,14 @@ static bool meter(struct call *c, struct outcome *o)
 		pthread_mutex_unlock(&e->lock);
 		if (!wait)
 			return true;
+		/* fresh credentials, or the server's time, were not refused yet: only the rate is in the way */
+		if (!c->tries || c->err->kind == EC2_CLOCK_SKEW || c->err->kind == EC2_EXPIRED_CREDS) {
+			forget_answer(c->err);
+			(void)ec2_error_fill(c->err, EC2_THROTTLED, c->q->action,
+					     "this node's own limit for the action, before asking EC2");
+		}
 		if (now + wait >= c->deadline_ms)
 			break;
-		if (!c->tries)
-			(void)ec2_error_fill(c->err, EC2_THROTTLED, c->q->action, own_limit);
 		hold(c, wait);
 		e->clock.wait_ms(e->clock.arg, wait);
 		if (http_is_cancelled(e->http)) {
@@ -333,10 +342,7 @@ static bool meter(struct call *c, struct outcome *o)
 			return false;
 		}
 	}
-	if (c->tries)
-		o->kind = c->err->kind; /* what EC2 said before is what the caller should read */
-	else
-		fail(c, o, EC2_THROTTLED, false, own_limit);
+	o->kind = c->err->kind; /* what EC2 said before is what the caller should read */
 	return false;
 }
 
@@ -467,9 +473,7 @@ static void one_try(struct call *c, struct outcome *o)
 	*o = (struct outcome){ 0 };
 	if (!meter(c, o))
 		return;
-	c->err->code[0] = 0;
-	c->err->request_id[0] = 0;
-	c->err->http_status = 0;
+	forget_answer(c->err);
 	start = e->clock.now_ms(e->clock.arg);
 	send_once(c, o);
 	c->tries++;

@@ -265,6 +265,38 @@ static void test_own_rate_after_failure(void **state)
 	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
 }
 
+/*
+ * What was wrong with the first try is put right for the second, and only the bucket holds that up: it is not
+ * said to be refused before it was sent.
+ */
+static void test_own_rate_after_cure(void **state)
+{
+	static const struct scripted_step steps[] = {
+		{ 200, KEYS("ASIA1") },
+		{ 400, EC2_FX_ERROR("RequestExpired", "Request has expired.") },
+		{ 200, KEYS("ASIA2") },
+		{ 200, "<AttachNetworkInterfaceResponse><attachmentId>eni-attach-1</attachmentId></AttachNetworkInterfaceResponse>" },
+		{ 400, EC2_FX_ERROR("ExpiredToken", "old") },
+	};
+	const struct creds_options keys = { 0 };
+	char attachment[EC2_ID_LEN];
+	struct ec2_fixture f;
+	struct ec2_error err;
+
+	ec2_fx_start_with(&f, steps, VW_ARRAY_SIZE(steps), &keys, (struct ec2_rate){ .burst = 1, .per_s = 0.1 });
+	assert_int_equal(ec2_attach(f.ec2, ec2_fx_in(&f, 30000), "eni-1", 1, 0, attachment, &err), 0);
+	assert_true(f.is_held);
+	assert_int_equal(f.held.err.kind, EC2_THROTTLED);
+	assert_string_equal(f.held.err.code, "");
+	assert_non_null(strstr(f.held.err.why.msg, "this node's own limit"));
+	/* nor if there is no time for it at all */
+	f.now += 10000;
+	assert_int_equal(ec2_attach(f.ec2, ec2_fx_in(&f, 5000), "eni-1", 1, 0, attachment, &err), -EAGAIN);
+	assert_int_equal(err.kind, EC2_THROTTLED);
+	assert_string_equal(err.code, "");
+	ec2_fx_stop(&f, VW_ARRAY_SIZE(steps));
+}
+
 static void test_cancelled(void **state)
 {
 	struct ec2_fixture f;
@@ -361,6 +393,7 @@ int main(void)
 		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_own_rate),
 		cmocka_unit_test(test_own_rate_after_failure),
+		cmocka_unit_test(test_own_rate_after_cure),
 		cmocka_unit_test(test_expired),
 		cmocka_unit_test(test_auth_failure),
 		cmocka_unit_test(test_skew),
