@@ -16,6 +16,7 @@
 #   make soak           one node under everything at once for MINUTES=30, and a balance sheet (SEED=; as root)
 #   make unit|fuzz-replay|bpf|policy|sim-tests|fabric-tests|conformance|eni-tests|e2e|faults|check-layers|check-headers    one suite alone
 #   make fuzz           coverage-guided fuzzing of each parser for FUZZ_TIME seconds (clang)
+#   make manifests      the chart's schema and the plain Kubernetes manifests, from the chart (Go)
 #   make install        DESTDIR=, PREFIX=
 #   make deb            a Debian package of what make install installs -> build/vpcwire_*.deb
 #   Knobs: V=1  CC=clang  DEVELOPER=1 (-Werror)  SANITIZE=address,undefined  COVERAGE=1  BUILD=dir
@@ -29,6 +30,7 @@ BUILD     ?= build
 FUZZ_TIME ?= 60
 PYTHON    ?= /usr/bin/python3
 CLANG     ?= clang
+GO        ?= go
 BPFTOOL   ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 PKGCONFIG ?= pkg-config
 AR        ?= ar
@@ -341,6 +343,19 @@ fuzz-run: $(fuzz_programs)
 .PHONY: docs
 docs: $(B)/bin/vpcwired
 	$(Q)$< --print-config-docs > docs/CONFIG.md
+
+# The chart (deploy/helm) is the source, the plain manifests are what it makes of its default values; tests/deploy fails when they are out of
+# date. Go and the libraries that helm itself renders with are Debian's.
+$(B)/chart-render: mk/chart/render.go
+	@mkdir -p $(@D)
+	@$(call say,GO,$<)
+	$(Q)GO111MODULE=off GOPATH=/usr/share/gocode GOFLAGS= GOCACHE=$(abspath $(B))/go-cache CGO_ENABLED=0 $(GO) build -o $@ $<
+.PHONY: chart-render manifests
+chart-render: $(B)/chart-render
+manifests: $(B)/chart-render
+	$(Q)$(PYTHON) mk/chart/schema.py > deploy/helm/vpcwire/values.schema.json
+	$(Q){ cat mk/chart/head.yaml && $< deploy/helm/vpcwire; } > $(B)/vpcwire.yaml
+	$(Q)mv $(B)/vpcwire.yaml deploy/kubernetes/vpcwire.yaml
 
 deps:
 	@sh mk/deps.sh

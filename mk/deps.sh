@@ -8,6 +8,7 @@ build="gcc libc6-dev make pkg-config clang llvm bpftool linux-libc-dev libbpf-de
 libnftables-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libxml2-dev libsqlite3-dev libmicrohttpd-dev libarchive-dev libseccomp-dev nettle-dev
 uthash-dev libyaml-dev"
 tests="python3-yaml libcmocka-dev libclang-rt-14-dev python3 python3-pytest python3-boto3 python3-prometheus-client awscli containerd runc podman busybox-static
+golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev python3-jsonschema
 containernetworking-plugins python3-grpcio python3-protobuf protobuf-compiler strace valgrind nftables iptables conntrack chromium prometheus bash iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
 
 elsewhere()

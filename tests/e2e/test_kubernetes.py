@@ -62,6 +62,59 @@ def test_the_containers_run_what_the_image_has(objects):
         assert (proc.run([*probe[:2], script], check=False).returncode == 0) == ready
 
 
+POLICY = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "none", "namespace": "default"},
+          "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
+# as the manifest has it: the root read-only, the ConfigMap over /etc/vpcwire, a small /tmp; the rest are the node's folders
+CONTAINER = """mount --make-rprivate /
+mkdir -p /run/vpcwire
+mount --bind "$1" /run/vpcwire
+shift
+mount --bind "$1" /etc/vpcwire
+mount -o remount,bind,ro /etc/vpcwire
+mount -t tmpfs -o size=1m none /tmp
+mount -o remount,bind,ro /
+cd /
+shift
+exec "$@"
+"""
+
+
+def test_the_daemons_container_serves_and_takes_policies(objects, make_lab, tmp_path):
+    lab = make_lab()
+    node = lab.nodes[0]
+    lab.stop_daemon(node.name)
+    for name, text in objects["ConfigMap"]["data"].items():
+        (tmp_path / name).write_text(text)
+    pod = objects["DaemonSet"]["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    assert container["securityContext"] == {"privileged": True, "readOnlyRootFilesystem": True}
+    assert set(volumes(container)) == {"/run/vpcwire", "/sys/fs/bpf", "/etc/vpcwire", "/tmp"}
+    environment = [f"{e['name']}={e.get('value', node.name)}" for e in container["env"]]
+    words = ["unshare", "--mount", "sh", "-ec", CONTAINER, "-", node.run_dir, tmp_path, "env", "-u", "VPCWIRE_RUN_DIR", *environment,
+              proc.BIN / "vpcwired", *container["args"]]
+    with (proc.BUILD / "test-logs" / "daemonset-vpcwired.log").open("wb") as log:
+        daemon = subprocess.Popen(node.argv(*words), env=node.env(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        proc.wait_until(node.serves, lambda: "the daemon to serve: " + open(log.name, encoding="utf-8").read())
+        probe = container["readinessProbe"]["exec"]["command"]
+        node.run("env", f"PATH={proc.BIN}:/usr/bin:/bin", *probe)
+        one = node.pod()
+        one.add()
+        assert one.pings(node.facts["address"])
+        folder = dict(e.split("=") for e in environment)["VPCWIRE_POLICY_DIR"].replace("/run/vpcwire", node.run_dir)
+        (tmp_path / "none.json").write_text(json.dumps(POLICY))
+        node.run("sh", "-ec", 'cp "$1" "$2/.none" && mv "$2/.none" "$2/none.json"', "-", tmp_path / "none.json", folder)
+        status = [proc.BIN / "vpcwirectl", "--json", "policy", "status"]
+        proc.wait_until(lambda: [p["isolated_ingress"] for p in node.json(*status)["pods"]] == [True], lambda: "the policy to be taken: " + node.run(*status).stdout)
+        one.delete()
+        one.remove()
+        node.run("kill", node.daemon_pid())
+        assert daemon.wait(15) == 0
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+
 # --- the init container's program
 
 def wrap(folder):
