@@ -258,6 +258,10 @@ int np_read_endpoint(struct np_reader *r, const struct vw_json *json, struct np_
 	bad = bad < 0 ? bad : np_get_obj(r, &at, spec, "policyRef", &ref);
 	bad = bad < 0 ? bad : np_get_text(r, &ref_at, ref, "namespace", &ref_ns);
 	bad = bad < 0 ? bad : np_get_text(r, &ref_at, ref, "name", &ref_name);
+	if (bad >= 0 && strcmp(ref_ns, o->ns->s) != 0)
+		bad = np_bad(r, &ref_at, "namespace",
+			     "is \"%.64s\", but this stands in \"%.64s\": a policy's PolicyEndpoints are in its own namespace",
+			     ref_ns, o->ns->s);
 	bad = bad < 0 ? bad : read_members(r, &at, spec, p);
 	bad = bad < 0 ? bad : read_isolation(r, &at, spec, p);
 	bad = bad < 0 ? bad : read_entries(r, &at, spec, NP_INGRESS, p);

@@ -515,6 +515,11 @@ static int read_endpoint(struct o_reader *r, const struct vw_json *meta, const s
 	const char *ns = vw_json_string(vw_json_get(ref, "namespace")), *name = vw_json_string(vw_json_get(ref, "name"));
 
 	p->tier = ORACLE_NP;
+	if (ns && strcmp(ns, p->ns) != 0) {
+		(void)o_enter(r, "policyRef", 0);
+		(void)o_enter(r, "namespace", 0);
+		return o_fail(r, "the policy of a PolicyEndpoint in '%s' is not in '%s'", p->ns, ns);
+	}
 	p->of_kind = o_intern(r->o, owner_kind(meta));
 	p->of_ns = ns ? o_intern(r->o, ns) : p->ns;
 	p->of_name = name ? o_intern(r->o, name) : p->name;

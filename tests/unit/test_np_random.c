@@ -189,8 +189,10 @@ static void networkpolicy(struct vw_buf *b, unsigned int i, bool app)
 
 static void endpoint(struct vw_buf *b, unsigned int i)
 {
+	unsigned int ns = rnd(3);
+
 	vw_buf_printf(b, "{\"apiVersion\":\"networking.k8s.aws/v1alpha1\",\"kind\":\"PolicyEndpoint\",\"metadata\":{\"namespace\":\"n%u\",\"name\":\"e%u\"},"
-		      "\"spec\":{\"policyRef\":{\"namespace\":\"n0\",\"name\":\"r%u\"},\"podIsolation\":[%s],\"podSelectorEndpoints\":[", rnd(3), i, rnd(2),
+		      "\"spec\":{\"policyRef\":{\"namespace\":\"n%u\",\"name\":\"r%u\"},\"podIsolation\":[%s],\"podSelectorEndpoints\":[", ns, i, ns, rnd(2),
 		      ONE_OF("", "\"Ingress\"", "\"Egress\"", "\"Ingress\",\"Egress\""));
 	for (unsigned int k = 0, n = rnd(4); k < n; k++)
 		vw_buf_printf(b, "%s{\"namespace\":\"n%u\",\"name\":\"q%u\"}", k ? "," : "", rnd(3), rnd(N_PODS));

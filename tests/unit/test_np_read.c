@@ -227,6 +227,8 @@ static void policyendpoint(void **state)
 		{ PE "{ingress: [{domainName: a.b}]}", "refused: f.yaml: spec.ingress[0].domainName: only egress may have one" },
 		{ PE "{egress: [{cidr: 10.0.0.1, ports: [{port: 5, endPort: 4}]}]}", "refused: f.yaml: spec.egress[0].ports[0].endPort: 4 is below port 5" },
 		{ PE "{podIsolation: [x]}", "refused: f.yaml: spec.podIsolation[0]: is \"x\", wanted Ingress or Egress" },
+		{ PE "{policyRef: {namespace: y, name: p}}",
+		  "refused: f.yaml: spec.policyRef.namespace: is \"y\", but this stands in \"x\": a policy's PolicyEndpoints are in its own namespace" },
 		{ PE "{podSelectorEndpoints: [{name: a}]}", "refused: f.yaml: spec.podSelectorEndpoints[0]: a pod without name or namespace" },
 	};
 

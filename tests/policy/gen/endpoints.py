@@ -86,6 +86,9 @@ def of_subjects():
 
 
 def refusals():
+    elsewhere = endpoint("bad", "bad", ["x/a"], ingress=of(ANY))
+    elsewhere["spec"]["policyRef"]["namespace"] = "y"
+
     def entry(at, direction="ingress", **e):
         return endpoint("bad", "bad", ["x/a"], **{direction: [e]}), f"spec.{direction}[0]{at}"
     bad = [entry(".ports[0]", cidr="10.0.0.0/8", ports=[port(90, "TCP", 89)]), entry(".ports[0]", cidr="10.0.0.0/8", ports=[port(None, "TCP", 89)]),
@@ -93,7 +96,8 @@ def refusals():
            entry(".except[0]", cidr="10.0.0.0/8", **{"except": ["11.0.0.0/9"]}), entry(".except", cidr="10.0.0.1", **{"except": ["10.0.0.1/32"]}),
            entry(".cidr", cidr="10.0.0.0/33"), entry(".cidr", cidr="ten"), entry(".cidr"), entry(".domainName", domainName="example.com"),
            entry(".domainName", "egress", cidr="10.0.0.0/8", domainName="example.com"), entry(".domainName", "egress", domainName="www.*.com"),
-           (endpoint("bad", "bad", ["x/a"], isolation=["Sideways"]), "spec.podIsolation[0]")]
+           (endpoint("bad", "bad", ["x/a"], isolation=["Sideways"]), "spec.podIsolation[0]"),
+           (elsewhere, "spec.policyRef.namespace")]
     return [case("refused", "what nobody could mean is refused, and what is in force stays",
                  step(endpoint("p-1", "p", ["x/a"], ingress=of(ANY, port(80))), *[{"refuse": o, "at": at} for o, at in bad],
                       expect=says((("80/TCP",),), (("81/TCP", *REST), (D, "*", "x/a")))))]
