@@ -71,7 +71,7 @@ class Mortal:
         self.life.stdin.flush()
         line = b""
         while not line.endswith(b"\n"):
-            ready, _, _ = select.select([self.life.stdout], [], [], 30)
+            ready, _, _ = select.select([self.life.stdout], [], [], 90)
             chunk = os.read(self.life.stdout.fileno(), 1 << 18) if ready else b""
             assert chunk, f"no answer to {what}"
             line += chunk

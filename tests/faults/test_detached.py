@@ -12,7 +12,7 @@ def two(make_lab, wait_until):
     """A node with a second ENI that has pods and free addresses -> (lab, node, the ENI's id, its pods, the others)."""
     lab = make_lab(config=vpc(), daemon_config=SETTINGS)
     node = lab.nodes[0]
-    wait_until(lambda: len(node.info()["enis"]) == 2, "the second ENI")
+    wait_until(lambda: len(node.info()["enis"]) == 2 and node.info()["pool"]["available"] == 8, "the second ENI, and all addresses")
     pods = node.pods(6)
     for pod in pods:
         pod.add()

@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import json
+import re
 
 from tests.harness import audit, proc
 from tests.harness.cni import CniError
@@ -72,6 +73,32 @@ def fill(node, limit=3 * SLOTS):
     return got, None
 
 
+# what an ADD is told while EC2 has not answered: a call is under way for the first time, waits for the node's own rate, is sent again
+UNANSWERED = re.compile(r"the pool is growing|is kept to this node's own rate|\(being tried again\)")
+
+
+def told(node, text, limit=3 * SLOTS):
+    """Pods until one is refused with @text, from its first letter to its last -> those that got an address.
+
+    Who comes while a call is on its way to EC2 hears of that, and asks again, as kubelet does; it may get an address by that call.
+    """
+    got, said = fill(node, limit)
+
+    def answered():
+        nonlocal said
+        if said and (re.fullmatch(text, said) or not UNANSWERED.search(said)):
+            return True
+        pod = node.pod()
+        said = refused(pod)
+        if not said:
+            got.append(pod)
+        return False
+
+    proc.wait_until(answered, lambda: f"'{text}' to be said: {said}", timeout=40)
+    assert re.fullmatch(text, said), said
+    return got
+
+
 def empty(node):
     """Pods until nothing is left, before growth can come -> those with an address."""
     got = []
@@ -86,7 +113,7 @@ def recover(lab, node):
     lab.clear_faults()
     lab.control("imds-show")
     pod = node.pod()
-    proc.wait_until(lambda: refused(pod) is None, "a pod to get an address again", timeout=40)
+    proc.wait_until(lambda: refused(pod) is None, "a pod to get an address again", timeout=80)
     for held in node.info()["pods"]:
         Pod(node, held["pod_name"]).delete()
     whole(lab, node)
@@ -119,12 +146,16 @@ def slots_of(node):
     return {slot: e["id"] for e in node.info()["enis"] for slot in e["slots"]}
 
 
+def strays(lab):
+    return [e["id"] for e in lab.control("state")["state"]["enis"] if not e.get("node")]
+
+
 def whole(lab, node, pods=(), timeout=30):
     """At rest EC2, daemon, kernel and pods say the same: nothing leaked, nothing twice, nothing in use taken away."""
     proc.wait_until(lambda: node.info()["pool"]["actions_under_way"] == 0 and slots_of(node) == slots_at_ec2(lab),
                     lambda: f"daemon and EC2 to agree: {slots_of(node)} and {slots_at_ec2(lab)}", timeout)
-    strays = [e["id"] for e in lab.control("state")["state"]["enis"] if not e.get("node")]
-    assert not strays, f"leaked: {strays}"
+    # one that is given back belongs to nobody between its detach and its delete
+    proc.wait_until(lambda: not strays(lab), lambda: f"ENIs that are nobody's to be deleted: {strays(lab)}", timeout=10)
     held = {p["container_id"]: p["address"] for p in node.info()["pods"]}
     assert len(set(held.values())) == len(held), held
     assert held == {p.container_id: str(p.result.address) for p in pods}

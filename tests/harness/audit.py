@@ -100,7 +100,7 @@ def node(which):
     return kernel(which) + [f"attachment: {a}" for a in books(which)]
 
 
-def settled(which, before, timeout=5):
+def settled(which, before, timeout=20):
     """Wait until a node looks as before: links are reaped in groups, a moment after the DEL that orphaned them."""
     proc.wait_until(lambda: node(which) == before, lambda: f"the node as before\n{difference(before, node(which))}", timeout)
 

@@ -19,7 +19,7 @@ from tests.harness import cni, proc
 ANCHOR = pathlib.Path(__file__).with_name("anchor.py")
 RPC = pathlib.Path(__file__).with_name("rpc.py")
 START_LIMIT_S = 60
-STOP_LIMIT_S = 20
+STOP_LIMIT_S = 60
 FILTERED = f"status={128 + signal.SIGSYS}"      # how the lab says that a daemon ended so
 
 
@@ -249,7 +249,7 @@ class Pod:
         return [f"{k}={v}" for k, v in env.items() if v is not None]
 
     def call(self, command, *, version="1.0.0", ifname="eth0", stdin=None, prev_result=None, env=None, conf=None, wrap=(),
-             timeout=40):
+             timeout=90):
         """Run the plugin -> its JSON object (None when it printed nothing). CniError when it says so."""
         if stdin is None:
             listed = self.node.conflist

@@ -27,7 +27,7 @@ class CommandFailed(AssertionError):
     """A program that should have worked did not: says which, how it ended and what it printed."""
 
 
-def run(argv, *, input=None, timeout=30, check=True, env=None, cwd=None):
+def run(argv, *, input=None, timeout=60, check=True, env=None, cwd=None):
     """Run a program to its end; text in, text out. A hang is killed with its whole process group and is a failure."""
     proc = subprocess.Popen([str(a) for a in argv], stdin=subprocess.PIPE if input is not None else subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env, cwd=cwd, start_new_session=True)
@@ -69,7 +69,7 @@ def describe(argv):
     return " ".join(str(a) for a in argv)
 
 
-def wait_until(condition, what, timeout=15, every=0.02):
+def wait_until(condition, what, timeout=30, every=0.02):
     """Poll until condition() is true-ish and return that; say what never came when it does not (text, or what makes it).
 
     The pause between two looks only spares the processor; no test depends on its length.
