@@ -339,10 +339,12 @@ fuzz-run: $(fuzz_programs)
 		$$f -max_total_time=$(FUZZ_TIME) -max_len=65536 -timeout=10 -print_final_stats=1 $(B)/corpus/$$n \
 			$$(ls -d tests/fuzz/corpus/$$n 2>/dev/null) || exit 1; done
 
-# What is generated and committed; unit/test_config fails when it is out of date.
+# What is generated and committed; unit/test_config and unit/test_advice fail when it is out of date.
 .PHONY: docs
 docs: $(B)/bin/vpcwired
 	$(Q)$< --print-config-docs > docs/CONFIG.md
+	$(Q)$< --print-symptoms > $(B)/symptoms.md
+	$(Q)sed -i -e '/^| what it says |/,/^$$/{/^| what it says |/r $(B)/symptoms.md' -e '/^|/d' -e '}' docs/OPERATIONS.md
 
 # The chart (deploy/helm) is the source, the plain manifests are what it makes of its default values; tests/deploy fails when they are out of
 # date. Go and the libraries that helm itself renders with are Debian's.

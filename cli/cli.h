@@ -1,6 +1,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct vw_err;
 struct vw_json;
@@ -56,6 +57,9 @@ const char *cli_or_dash(const char *s);
  */
 void cli_print_checks(const struct vw_json *checks, const char *bad);
 unsigned int cli_checks_bad(const struct vw_json *checks);
+
+/** cli_print_refused() - the first @n of a list of {file, object, path, reason}, a line each. */
+void cli_print_refused(const struct vw_json *list, size_t n);
 
 /* --- commands; @argv: what follows the command's words */
 enum cli_exit cli_status(const struct cli *c, int argc, char **argv);

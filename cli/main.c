@@ -18,7 +18,7 @@ static const struct {
 	const char *words, *args, *help;
 	enum cli_exit (*run)(const struct cli *c, int argc, char **argv);
 } commands[] = {
-	{ "status", "", "the node: does it serve, addresses, ENIs and their prefixes as a picture, what is wrong", cli_status },
+	{ "status", "", "the node: does it serve, addresses, prefixes as a picture, policy in force, last errors, and what to do", cli_status },
 	{ "pods", "", "who has which address, on which interface", cli_pods },
 	{ "enis", "", "the node's ENIs and what they hold", cli_enis },
 	{ "explain pod", "POD|IP", "address, ENI, prefix, veth, routes, rules, filters and policy of a pod, each compared with the kernel",

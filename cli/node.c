@@ -7,6 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define REFUSED_SHOWN 5
+#define ERRORS_SHOWN 5
+
 enum cli_exit cli_query_node(const struct cli *c, bool pods, struct vw_json **ret)
 {
 	struct vw_json *args = vw_json_new_object();
@@ -38,13 +41,60 @@ static void print_state(const struct vw_json *n)
 	printf("vpcwired %s on %s (%s, %s): %s\n", cli_str(n, "version"), cli_or_dash(cli_str(n, "instance_id")),
 	       cli_or_dash(cli_str(n, "instance_type")), cli_or_dash(cli_str(n, "zone")),
 	       cli_int(n, "cni") ? "NEEDS ATTENTION" : "serving");
-	if (cli_int(n, "cni"))
+}
+
+static void print_todo(const struct vw_json *o, const char *indent)
+{
+	if (*cli_str(o, "todo"))
+		printf("%s-> %s\n", indent, cli_str(o, "todo"));
+}
+
+/* what the runtime is told comes first; what the daemon last heard of the cloud may be wrong with a pool that still has addresses */
+static void print_troubles(const struct vw_json *n)
+{
+	const struct vw_json *troubles = vw_json_get(n, "troubles");
+
+	if (!troubles && cli_int(n, "cni"))     /* an older daemon */
 		printf("WHY %s\n", cli_str(n, "why"));
-	/* what it last heard of the cloud may be wrong with a pool that still has addresses */
-	if (*cli_str(n, "trouble") && strcmp(cli_str(n, "trouble"), cli_str(n, "why")) != 0)
-		printf("TROUBLE %s\n", cli_str(n, "trouble"));
-	if (*cli_str(vw_json_get(n, "placement"), "trouble"))
-		printf("TROUBLE %s\n", cli_str(vw_json_get(n, "placement"), "trouble"));
+	for (size_t i = 0; i < vw_json_len(troubles); i++) {
+		const struct vw_json *t = vw_json_at(troubles, i);
+
+		printf("%s %s\n", !i && cli_int(n, "cni") ? "WHY" : "TROUBLE", cli_str(t, "what"));
+		print_todo(t, "    ");
+	}
+}
+
+static void print_policy(const struct vw_json *n)
+{
+	const struct vw_json *p = vw_json_get(n, "policy"), *refused = vw_json_get(p, "refused");
+	size_t shown = vw_json_len(refused) > REFUSED_SHOWN ? REFUSED_SHOWN : vw_json_len(refused);
+
+	if (!p)
+		return;
+	printf("network policy: %s, generation %lld%s, %zu manifests refused\n", cli_str(p, "mode"), cli_int(p, "generation"),
+	       cli_bool(p, "pending") ? " (a change is being put into force)" : " in force", vw_json_len(refused));
+	if (*cli_str(p, "failed"))
+		printf("TROUBLE the former policy stays in force: %s\n", cli_str(p, "failed"));
+	cli_print_refused(refused, shown);
+	if (vw_json_len(refused) > shown)
+		printf("and %zu more: vpcwirectl policy status\n", vw_json_len(refused) - shown);
+}
+
+static void print_errors(const struct vw_json *n)
+{
+	const struct vw_json *errors = vw_json_get(n, "errors");
+
+	for (size_t i = 0; i < vw_json_len(errors) && i < ERRORS_SHOWN; i++) {
+		const struct vw_json *e = vw_json_at(errors, i);
+
+		if (!i)
+			puts("\nlast errors and warnings (vpcwirectl events has what came before and between):");
+		printf("  %s %-5s %s", cli_str(e, "ts"), cli_str(e, "kind"), cli_str(e, "text"));
+		if (cli_int(e, "times") > 1)
+			printf(" (%lld times)", cli_int(e, "times"));
+		putchar('\n');
+		print_todo(e, "      ");
+	}
 }
 
 static void print_pool(const struct vw_json *n)
@@ -61,8 +111,6 @@ static void print_pool(const struct vw_json *n)
 		       cli_int(p, "warm_low"), cli_int(p, "warm_fill"), cli_int(p, "warm_keep"));
 	if (cli_int(p, "waiting") || cli_int(p, "actions_under_way"))
 		printf("%lld pods wait, %lld changes at EC2 are under way\n", cli_int(p, "waiting"), cli_int(p, "actions_under_way"));
-	if (cli_int(p, "orphaned"))
-		printf("TROUBLE EC2 has taken away the addresses of %lld pods: delete them\n", cli_int(p, "orphaned"));
 }
 
 /* what the daemon may do to this machine; why, says --json */
@@ -125,18 +173,25 @@ static void print_enis(const struct vw_json *enis, bool use)
 enum cli_exit cli_status(const struct cli *c, int argc, char **argv)
 {
 	vw_auto_json struct vw_json *n = NULL;
+	const struct vw_json *policy;
 	enum cli_exit r = ask(c, "status", argc, c->json, &n, NULL);
 
 	if (r != CLI_OK)
 		return r;
 	if (!c->json) {
 		print_state(n);
+		print_troubles(n);
 		print_pool(n);
+		print_policy(n);
 		print_confinement(n);
 		puts("\n# a pod has it  ~ cooling down  . free");
 		print_enis(vw_json_get(n, "enis"), true);
+		print_errors(n);
 	}
-	return cli_int(n, "cni") || *cli_str(n, "trouble") || *cli_str(vw_json_get(n, "placement"), "trouble") ? CLI_FINDINGS : CLI_OK;
+	policy = vw_json_get(n, "policy");
+	return cli_int(n, "cni") || *cli_str(n, "trouble") || *cli_str(vw_json_get(n, "placement"), "trouble") ||
+	       vw_json_len(vw_json_get(n, "troubles")) || vw_json_len(vw_json_get(policy, "refused")) || *cli_str(policy, "failed") ?
+		       CLI_FINDINGS : CLI_OK;
 }
 
 /* --- lists */

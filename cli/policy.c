@@ -14,9 +14,9 @@
 
 /* --- status */
 
-static void print_refused(const struct vw_json *list)
+void cli_print_refused(const struct vw_json *list, size_t n)
 {
-	for (size_t i = 0; i < vw_json_len(list); i++) {
+	for (size_t i = 0; i < n; i++) {
 		const struct vw_json *r = vw_json_at(list, i);
 
 		printf("REFUSED %s: %s%s%s%s%s\n", cli_str(r, "file"), cli_str(r, "object"), *cli_str(r, "object") ? ": " : "",
@@ -113,7 +113,7 @@ enum cli_exit cli_policy_status(const struct cli *c, int argc, char **argv)
 	       cli_int(s, "last_apply_ms"), cli_int(s, "classes"), cli_int(s, "port_classes"), cli_int(s, "tables"));
 	if (*cli_str(s, "failed"))
 		printf("FAILED %s\n", cli_str(s, "failed"));
-	print_refused(refused);
+	cli_print_refused(refused, vw_json_len(refused));
 	print_warnings(vw_json_get(s, "warnings"));
 	print_object("objects", vw_json_get(s, "objects"));
 	print_object("drops", vw_json_get(s, "drops"));

@@ -3,6 +3,7 @@
  */
 #include "daemon/events.h"
 
+#include "daemon/advice.h"
 #include "daemon/daemon.h"
 #include "daemon/later.h"
 #include "daemon/loop.h"
@@ -28,6 +29,7 @@
 
 struct event {
 	struct timespec at;
+	unsigned int times;     /* of an error */
 	char kind[8];
 	char text[TEXT_MAX];
 };
@@ -40,17 +42,39 @@ struct follower {
 	uint64_t after;
 };
 
-/** struct events - @next: number of the next one; those before next - EVENTS_KEPT are gone. Numbers begin with 1. @followers: the loop's. */
+/**
+ * struct events - @next: number of the next one; those before next - EVENTS_KEPT are gone. Numbers begin with 1. @error: the latest first, @n_error of
+ * them. @followers: the loop's.
+ */
 struct events {
 	struct daemon *d;
-	pthread_mutex_t lock;           /* ring, next, n_followers */
-	struct event ring[EVENTS_KEPT];
+	pthread_mutex_t lock;           /* ring, error, next, n_followers */
+	struct event ring[EVENTS_KEPT], error[ERRORS_KEPT];
+	unsigned int n_error;
 	uint64_t next;
 	unsigned int n_followers;
 	int fd;
 	struct loop_fd *watch;
 	TAILQ_HEAD(, follower) followers;
 };
+
+/* behind the lock */
+static void error_add(struct events *e, const struct event *ev)
+{
+	unsigned int i, times = 1;
+
+	for (i = 0; i < e->n_error && strcmp(e->error[i].text, ev->text) != 0; i++)
+		;
+	if (i < e->n_error)
+		times += e->error[i].times;
+	else if (e->n_error < ERRORS_KEPT)
+		e->n_error++;
+	else
+		i--;
+	memmove(&e->error[1], &e->error[0], i * sizeof(e->error[0]));
+	e->error[0] = *ev;
+	e->error[0].times = times;
+}
 
 void events_add(struct events *e, const char *kind, const char *text, size_t len)
 {
@@ -67,6 +91,8 @@ void events_add(struct events *e, const char *kind, const char *text, size_t len
 	len = len < TEXT_MAX ? len : TEXT_MAX - 1;
 	memcpy(ev->text, text, len);
 	ev->text[len] = 0;
+	if (!strcmp(ev->kind, "error") || !strcmp(ev->kind, "warn"))
+		error_add(e, ev);
 	wake = e->n_followers;
 	pthread_mutex_unlock(&e->lock);
 	if (wake)
@@ -85,17 +111,46 @@ static void on_log(void *arg, enum vw_log_level level, const char *line, size_t 
 
 /* --- answers */
 
-static struct vw_json *event_json(uint64_t seq, const struct event *ev)
+/* {ts, kind, text}; @failed: then nothing but an end of it */
+static struct vw_json *event_json(struct vw_json *take_o, const struct event *ev, bool failed)
 {
-	struct vw_json *o = vw_json_new_object();
 	char when[VW_TIME_STRLEN + 8], s[VW_TIME_STRLEN];
 
 	/* 2026-11-23T20:01:02Z, with milliseconds */
 	(void)snprintf(when, sizeof(when), "%.19s.%03dZ", vw_time_str(ev->at.tv_sec, s), (int)(ev->at.tv_nsec / 1000000));
-	if (vw_json_set_int(o, "seq", (int64_t)seq) == 0 && vw_json_set_str(o, "ts", when) == 0 && vw_json_set_str(o, "kind", ev->kind) == 0 &&
-	    vw_json_set_str(o, "text", ev->text) == 0)
-		return o;
-	vw_json_free(o);
+	if (!failed && vw_json_set_str(take_o, "ts", when) == 0 && vw_json_set_str(take_o, "kind", ev->kind) == 0 &&
+	    vw_json_set_str(take_o, "text", ev->text) == 0)
+		return take_o;
+	vw_json_free(take_o);
+	return NULL;
+}
+
+static struct vw_json *numbered_json(uint64_t seq, const struct event *ev)
+{
+	struct vw_json *o = vw_json_new_object();
+
+	return event_json(o, ev, vw_json_set_int(o, "seq", (int64_t)seq) < 0);
+}
+
+struct vw_json *events_errors_json(struct events *e)
+{
+	struct vw_json *arr = vw_json_new_array();
+	int failed = 0;
+
+	if (e)
+		pthread_mutex_lock(&e->lock);
+	for (unsigned int i = 0; e && i < e->n_error && !failed; i++) {
+		const struct event *ev = &e->error[i];
+		struct vw_json *o = vw_json_new_object();
+		bool bad = vw_json_set_int(o, "times", ev->times) < 0 || vw_json_set_str(o, "todo", advice_todo(ev->text)) < 0;
+
+		failed |= vw_json_append(arr, event_json(o, ev, bad));
+	}
+	if (e)
+		pthread_mutex_unlock(&e->lock);
+	if (!failed)
+		return arr;
+	vw_json_free(arr);
 	return NULL;
 }
 
@@ -111,7 +166,7 @@ struct vw_json *events_json(struct events *e, unsigned long long after)
 	if (from > e->next)
 		from = first;
 	for (uint64_t i = from < first ? first : from; i < e->next && !failed; i++)
-		failed |= vw_json_append(arr, event_json(i, &e->ring[i % EVENTS_KEPT]));
+		failed |= vw_json_append(arr, numbered_json(i, &e->ring[i % EVENTS_KEPT]));
 	failed |= vw_json_set_int(root, "next", (int64_t)e->next - 1);
 	failed |= vw_json_set_int(root, "lost", after && from < first ? (int64_t)(first - from) : 0);
 	pthread_mutex_unlock(&e->lock);

@@ -83,6 +83,7 @@ struct note {
  * struct flowlog
  * @denied: of the interval under way, by the loop; @closing: of the one that a worker writes.
  * @failing: a write of this pass failed, with @why. @said: and that was logged. @skip_all: something was left out of this interval.
+ * @written, @lost: records, by the worker; @shown: what they were at the end of the last pass.
  */
 struct flowlog {
 	struct flowlog_conf conf;
@@ -108,7 +109,8 @@ struct flowlog {
 	size_t n_note, n_record;
 	struct vw_err why;
 	bool failing, said;
-	struct flowlog_stats stats;
+	uint64_t written, lost;
+	struct flowlog_stats shown;
 };
 
 /* --- the mapped file */
@@ -258,7 +260,14 @@ uint64_t flowlog_due_ms(const struct flowlog *f)
 
 struct flowlog_stats flowlog_stats(const struct flowlog *f)
 {
-	return f->stats;
+	return f->shown;
+}
+
+const char *flowlog_fault_name(enum flowlog_fault fault)
+{
+	static const char *const names[FLOWLOG_FAULTS] = { "open", "write", "rotate" };
+
+	return names[fault];
 }
 
 /* --- interfaces */
@@ -320,13 +329,16 @@ int flowlog_denied(struct flowlog *f, const struct np_event *e, uint8_t gen)
 	HASH_FIND(hh, f->denied, &key, sizeof(key), d);
 	if (!d) {
 		d = HASH_COUNT(f->denied) < DENIED_MAX ? calloc(1, sizeof(*d)) : NULL;
-		if (!d)
+		if (!d) {
+			f->shown.left_out++;
 			return -ENOSPC;
+		}
 		d->key = key;
 		d->first_ns = e->ns;
 		HASH_ADD(hh, f->denied, key, sizeof(d->key), d);
 		if (!d->hh.tbl) {
 			free(d);
+			f->shown.left_out++;
 			return -ENOMEM;
 		}
 	}
@@ -437,10 +449,10 @@ static void flush(struct flowlog *f)
 	if (f->batch.len && f->open && vw_buf_err(&f->batch) == 0 && flowlog_file_write(&f->file, vw_buf_str(&f->batch), f->batch.len, &f->why) == 0) {
 		for (size_t i = 0; i < f->n_note; i++)
 			memcpy(f->state->seen[f->note[i].place], f->note[i].seen, sizeof(f->note[i].seen));
-		f->stats.written += f->n_record;
+		f->written += f->n_record;
 	} else if (f->n_record) {
 		f->failing = true;
-		f->stats.lost += f->n_record;
+		f->lost += f->n_record;
 	}
 	vw_buf_reset(&f->batch);
 	f->n_note = f->n_record = 0;
@@ -621,6 +633,10 @@ void flowlog_end(struct flowlog *f)
 	else if (!f->failing && f->said)
 		vw_info("flow logs are written again", "path=%s", f->conf.path);
 	f->said = f->failing;
+	f->shown.written = f->written;
+	f->shown.lost = f->lost;
+	memcpy(f->shown.faults, f->file.faults, sizeof(f->shown.faults));
+	f->shown.failing = f->failing;
 	if (f->due) {
 		f->state->since_s = f->now_s;
 		f->due_ms = vw_mono_ms() + 1000ull * f->conf.interval_s;

@@ -89,8 +89,18 @@ void flowlog_write(struct flowlog *f);
  */
 void flowlog_end(struct flowlog *f);
 
-/** struct flowlog_stats - @written: records; @lost: that could not be written. */
+/** what could not be done with the file */
+enum flowlog_fault { FLOWLOG_OPEN, FLOWLOG_WRITE, FLOWLOG_ROTATE, FLOWLOG_FAULTS };
+
+/**
+ * struct flowlog_stats - @written: records; @lost: that could not be written when their turn came; what they say of flows that live is in later ones.
+ * @left_out: packets denied that were too many different ones to remember. @faults: by enum flowlog_fault. @failing: so the last pass ended.
+ */
 struct flowlog_stats {
-	uint64_t written, lost;
+	uint64_t written, lost, left_out, faults[FLOWLOG_FAULTS];
+	bool failing;
 };
+/** flowlog_stats() - as of the last flowlog_end(). In the loop. */
 struct flowlog_stats flowlog_stats(const struct flowlog *f);
+/** flowlog_fault_name() - "open", "write", "rotate". */
+const char *flowlog_fault_name(enum flowlog_fault fault);

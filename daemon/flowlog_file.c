@@ -22,6 +22,7 @@ int flowlog_file_open(struct flowlog_file *f, struct vw_err *err)
 	}
 	if (f->fd >= 0)
 		errno = EINVAL;
+	f->faults[FLOWLOG_OPEN]++;
 	(void)vw_err_sys(err, errno, 0, "opening flow_log '%s'", f->path);
 	flowlog_file_close(f);
 	return -err->eno;
@@ -43,8 +44,10 @@ static int rotate(struct flowlog_file *f, struct vw_err *err)
 			(void)!vw_fmt(from, sizeof(from), "%s", f->path);
 		else
 			(void)!vw_fmt(from, sizeof(from), "%s.%u", f->path, i - 1);
-		if (rename(from, to) < 0 && errno != ENOENT)
-			return vw_err_sys(err, errno, 0, "renaming flow_log '%s' to '%s'", from, to);
+		if (rename(from, to) == 0 || errno == ENOENT)
+			continue;
+		f->faults[FLOWLOG_ROTATE]++;
+		return vw_err_sys(err, errno, 0, "renaming flow_log '%s' to '%s'", from, to);
 	}
 	flowlog_file_close(f);
 	return flowlog_file_open(f, err);
@@ -66,7 +69,10 @@ int flowlog_file_write(struct flowlog_file *f, const char *lines, size_t len, st
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0) {
-			int r = vw_err_sys(err, errno, 0, "writing flow_log '%s'", f->path);
+			int r;
+
+			f->faults[FLOWLOG_WRITE]++;
+			r = vw_err_sys(err, errno, 0, "writing flow_log '%s'", f->path);
 
 			/* no half lines */
 			if (done && ftruncate(f->fd, (off_t)f->bytes) < 0)

@@ -4,10 +4,10 @@
 
 /** DOC: inside flowlog*.c only */
 
-/** struct flowlog_file - @bytes: that it has. @open: between flowlog_file_open() and _close(). */
+/** struct flowlog_file - @bytes: that it has. @fd: between flowlog_file_open() and _close(). @faults: by enum flowlog_fault. */
 struct flowlog_file {
 	char path[FLOWLOG_PATH_MAX];
-	uint64_t bytes, max_bytes;
+	uint64_t bytes, max_bytes, faults[FLOWLOG_FAULTS];
 	unsigned int files;
 	int fd;
 };

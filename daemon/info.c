@@ -3,7 +3,6 @@
  */
 #include "daemon/info.h"
 
-#include "daemon/confine.h"
 #include "daemon/daemon.h"
 #include "daemon/drain.h"
 #include "daemon/drift.h"
@@ -60,6 +59,18 @@ static bool network_broken(struct daemon *d, struct vw_err *err)
 	return hostnet_verify(d->hostnet, enis, n, err) < 0;
 }
 
+bool info_orphaned(struct daemon *d, struct vw_err *err)
+{
+	struct ipam_stats s;
+
+	ipam_pool_advance(d->pool, vw_mono_ms());
+	ipam_pool_stats(d->pool, &s);
+	if (s.orphaned)
+		vw_err_set(err, ESTALE, VW_CNI_LIMITED, "EC2 has taken away the addresses of %u pods: delete them, their controllers make "
+			   "new ones", s.orphaned);
+	return s.orphaned;
+}
+
 void info_status(struct daemon *d, struct vw_rpc_status *ret_st)
 {
 	struct ipam_stats s;
@@ -75,11 +86,7 @@ void info_status(struct daemon *d, struct vw_rpc_status *ret_st)
 		say(ret_st, VW_CNI_LIMITED, err.msg);
 		return;
 	}
-	ipam_pool_advance(d->pool, vw_mono_ms());
-	ipam_pool_stats(d->pool, &s);
-	if (s.orphaned) {
-		vw_err_set(&err, ESTALE, VW_CNI_LIMITED, "EC2 has taken away the addresses of %u pods: delete them, their controllers make "
-			   "new ones", s.orphaned);
+	if (info_orphaned(d, &err)) {
 		say(ret_st, VW_CNI_LIMITED, err.msg);
 		return;
 	}
@@ -88,6 +95,7 @@ void info_status(struct daemon *d, struct vw_rpc_status *ret_st)
 		say(ret_st, VW_CNI_NOT_AVAILABLE, err.msg);
 		return;
 	}
+	ipam_pool_stats(d->pool, &s);
 	if (d->cfg->enable_ipv4 ? s.available > d->n_hungry : eni_for_v6(d) != NULL)
 		return;
 	if (grow_cause(d, NULL, &err) || grow_met(d, &err))
@@ -247,13 +255,7 @@ static int add_config(const struct daemon *d, struct vw_json *root)
 	return vw_json_set(root, "config", o);
 }
 
-/* what the daemon may do to this machine */
-static int add_confinement(const struct daemon *d, struct vw_json *root)
-{
-	return vw_json_set(root, "confinement", confine_json(d->cfg->system_calls));
-}
-
-static int info_fill(struct daemon *d, struct vw_json *root, bool whole, bool with_pods)
+int info_fill(struct daemon *d, struct vw_json *root, bool whole, bool with_pods)
 {
 	return vw_json_set_str(root, "version", VW_VERSION) < 0 ||
 	       vw_json_set_str(root, "instance_id", d->node.instance_id) < 0 ||
@@ -262,7 +264,6 @@ static int info_fill(struct daemon *d, struct vw_json *root, bool whole, bool wi
 	       vw_json_set_bool(root, "surveying", d->discovering) < 0 || vw_json_set_bool(root, "draining", d->draining) < 0 ||
 	       vw_json_set_str(root, "trouble", d->trouble.eno ? d->trouble.msg : NULL) < 0 || add_pool(d, root) < 0 ||
 	       add_placement(d, root) < 0 || add_drift(d, root) < 0 || add_config(d, root) < 0 ||
-	       (whole && add_confinement(d, root) < 0) ||
 	       vw_json_set_int(root, "n_pods", d->attach.n) < 0 || add_lists(d, root, whole, with_pods) < 0 ?
 		       -ENOMEM : 0;
 }
@@ -274,20 +275,4 @@ int info_print(struct daemon *d, unsigned int v, struct vw_buf *buf, struct vw_e
 	if (vw_json_set_int(root, "v", v) < 0 || info_fill(d, root, false, true) < 0 || vw_json_print(root, 0, buf) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
 	return vw_buf_err(buf) < 0 ? vw_err_set(err, EMSGSIZE, 0, "the node's state does not fit into one reply") : 0;
-}
-
-int info_query_node(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err)
-{
-	vw_auto_json struct vw_json *root = vw_json_new_object();
-	bool with_pods = true;
-	struct vw_rpc_status st;
-
-	if (vw_json_get_bool(args, "pods", &with_pods, err) < 0)
-		return -err->eno;
-	info_status(d, &st);
-	if (info_fill(d, root, true, with_pods) < 0 || vw_json_set_int(root, "cni", st.cni) < 0 ||
-	    vw_json_set_str(root, "why", st.cni ? st.msg : NULL) < 0)
-		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
-	*ret = VW_TAKE_PTR(root);
-	return 0;
 }

@@ -1,9 +1,10 @@
 /* vpcwired: command line, then daemon_new(), daemon_run(), daemon_free(). */
+#include "daemon/advice.h"
+#include "daemon/aws_ipam.h"
 #include "daemon/cleanup.h"
 #include "daemon/config.h"
 #include "daemon/confine.h"
 #include "daemon/daemon.h"
-#include "daemon/aws_ipam.h"
 #include "daemon/http.h"
 #include "daemon/migrate.h"
 #include "daemon/trim.h"
@@ -34,6 +35,7 @@ static const char usage[] =
 	"  --to-aws-node-done      aws-node serving: take away all of vpcwire's but the pods' interfaces\n"
 	"                  docs/MIGRATION.md has all the steps\n"
 	"  --print-config-docs  docs/CONFIG.md\n"
+	"  --print-symptoms     the table of docs/OPERATIONS.md\n"
 	"  --check         read the configuration, say what is wrong with it, and exit\n"
 	"  --version, --help\n";
 
@@ -98,11 +100,11 @@ static int migrate(enum migration which, const char *config, const char *file)
 	return 0;
 }
 
-static int print_docs(void)
+static int print_docs(int (*print)(struct vw_buf *b))
 {
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
 
-	if (vwired_config_print_docs(&b) < 0)
+	if (print(&b) < 0)
 		return 1;
 	fputs(vw_buf_str(&b), stdout);
 	return 0;
@@ -160,7 +162,7 @@ int main(int argc, char **argv)
 		{ "cleanup", no_argument, NULL, 'x' },
 		{ "from-aws-node", optional_argument, NULL, 'F' }, { "from-aws-node-done", no_argument, NULL, 'f' },
 		{ "to-aws-node", optional_argument, NULL, 'T' }, { "to-aws-node-done", no_argument, NULL, 't' },
-		{ "print-config-docs", no_argument, NULL, 'd' },
+		{ "print-config-docs", no_argument, NULL, 'd' }, { "print-symptoms", no_argument, NULL, 's' },
 		{ "version", no_argument, NULL, 'v' },      { "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -199,7 +201,9 @@ int main(int argc, char **argv)
 			clean = true;
 			break;
 		case 'd':
-			return print_docs();
+			return print_docs(vwired_config_print_docs);
+		case 's':
+			return print_docs(advice_print_docs);
 		case 'v':
 			printf("vpcwired %s\n", VW_VERSION);
 			return 0;

@@ -282,6 +282,19 @@ static void print_denial(const struct policy_denial *x, void *buf)
 	vw_buf_printf(buf, "} %" PRIu64 "\n", x->packets);
 }
 
+static void print_flow_log(struct vw_buf *b, const struct flowlog_stats *s)
+{
+	plain(b, "vpcwire_flow_log_failing", "gauge", s->failing, "1 while flow_log cannot be written; vpcwirectl status says why.");
+	family(b, "vpcwire_flow_log_records_total", "counter",
+	       "Records of the flow log: written, or not when their turn came (those of flows that live are told later, the others as SKIPDATA).");
+	labelled(b, "vpcwire_flow_log_records_total", "result", "written", s->written);
+	labelled(b, "vpcwire_flow_log_records_total", "result", "failed", s->lost);
+	family(b, "vpcwire_flow_log_errors_total", "counter", "What could not be done with the file of the flow log.");
+	for (unsigned int i = 0; i < FLOWLOG_FAULTS; i++)
+		labelled(b, "vpcwire_flow_log_errors_total", "what", flowlog_fault_name(i), s->faults[i]);
+	plain(b, "vpcwire_flow_log_left_out_total", "counter", s->left_out, "Denied packets that were too many different ones for the flow log (SKIPDATA).");
+}
+
 static void print_policy(struct daemon *d, struct vw_buf *b)
 {
 	struct policy_figures *f = policy_figures_new(d);
@@ -307,6 +320,7 @@ static void print_policy(struct daemon *d, struct vw_buf *b)
 	for (unsigned int i = 0; i < NP_STAT_MAX; i++)
 		if (f->stat_name[i])
 			labelled(b, "vpcwire_policy_events_total", "event", f->stat_name[i], f->stats[i]);
+	print_flow_log(b, &f->flow_log);
 	family(b, "vpcwire_policy_denied_packets_total", "counter", "Packets that a policy denied: by a rule, or, without one, because nothing allows them.");
 	policy_denials(d, print_denial, b);
 	free(f);

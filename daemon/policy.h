@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/attach.h"
+#include "daemon/flowlog.h"
 #include "netpolicy-bpf/abi/np_policy.h"
 
 #include <stdbool.h>
@@ -45,7 +46,8 @@ void policy_config_changed(struct daemon *d, const struct vwired_config *old);
 void policy_instance_known(struct daemon *d);
 
 /**
- * struct policy_figures - for metrics. @refused: files. @failed: the last image could not be made or published. Names are static;
+ * struct policy_figures - for metrics. @refused: files. @failed: the last image could not be made or published.
+ * @flow_log: nothing where there is none. Names are static;
  * NULL where there is none.
  */
 #define POLICY_MAPS 10
@@ -58,6 +60,7 @@ struct policy_figures {
 		uint64_t used, max;
 	} map[POLICY_MAPS];
 	unsigned int n_maps;
+	struct flowlog_stats flow_log;
 	const char *drop_name[NP_DROP_MAX], *stat_name[NP_STAT_MAX];
 	uint64_t drops[NP_DROP_MAX], stats[NP_STAT_MAX];
 };
@@ -70,6 +73,12 @@ struct policy_denial {
 void policy_denials(struct daemon *d, void (*fn)(const struct policy_denial *x, void *arg), void *arg);
 /** policy_figures_new() - Return: NULL when out of memory; end with free(). */
 struct policy_figures *policy_figures_new(struct daemon *d);
+
+/**
+ * policy_brief() - {mode, generation, applied, pending, failed, refused: [{file, object, path, reason}]}, the head of policy_query_status().
+ * Return: NULL = no memory.
+ */
+struct vw_json *policy_brief(struct daemon *d);
 
 /* --- what operators ask (query.h); @args as vpcwirectl sends them */
 int policy_query_status(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err);

@@ -90,7 +90,7 @@ void policy_flows_tune(struct policy *p)
 	}
 	if (want && !p->flowlog && log_open(p, &err) < 0) {
 		if (!p->flowlog_said)
-			vw_error("there are no flow logs; retrying", "err=\"%s\"", err.msg);
+			vw_error("flow logs cannot be written, there are none; retrying", "err=\"%s\"", err.msg);
 		p->flowlog_said = true;
 	} else {
 		p->flowlog_said = false;

@@ -42,16 +42,12 @@ static int put_objects(struct vw_json *root, const struct policy *p)
 	return set_new(root, "objects", o, failed);
 }
 
-/* files that are refused, and what is odd about others */
-static int put_notes(struct vw_json *root, const struct policy *p)
+static int put_refused(struct vw_json *root, const struct policy *p)
 {
-	struct vw_json *refused = vw_json_new_array(), *warnings = vw_json_new_array();
-	const struct policy_file *f;
-	const struct np_note *note;
-	size_t n;
+	struct vw_json *refused = vw_json_new_array();
 	int failed = 0;
 
-	for (f = p->files; f; f = f->hh.next) {
+	for (const struct policy_file *f = p->files; f; f = f->hh.next) {
 		struct vw_json *o;
 		int bad;
 
@@ -64,6 +60,17 @@ static int put_notes(struct vw_json *root, const struct policy *p)
 		bad |= vw_json_set_str(o, "reason", f->reason ? f->reason : f->why.msg);
 		failed |= append_new(refused, o, bad);
 	}
+	return set_new(root, "refused", refused, failed);
+}
+
+/* what is odd about files that are taken */
+static int put_warnings(struct vw_json *root, const struct policy *p)
+{
+	struct vw_json *warnings = vw_json_new_array();
+	const struct np_note *note;
+	size_t n;
+	int failed = 0;
+
 	note = np_world_notes(p->world, &n);
 	for (size_t i = 0; i < n; i++) {
 		struct vw_json *o;
@@ -78,7 +85,6 @@ static int put_notes(struct vw_json *root, const struct policy *p)
 		bad |= vw_json_set_str(o, "text", note[i].text);
 		failed |= append_new(warnings, o, bad);
 	}
-	failed |= set_new(root, "refused", refused, failed);
 	return set_new(root, "warnings", warnings, failed);
 }
 
@@ -152,6 +158,9 @@ struct policy_figures *policy_figures_new(struct daemon *d)
 	for (const struct policy_file *file = p->files; file; file = file->hh.next)
 		f->refused += file->why.eno != 0;
 	f->n_maps = map_uses(p, f->map);
+	if (p->flowlog)
+		f->flow_log = flowlog_stats(p->flowlog);
+	f->flow_log.failing |= p->flowlog_said;
 	read_counters(d->np, f);
 	return f;
 }
@@ -251,22 +260,38 @@ static int put_pods(struct vw_json *root, const struct policy *p)
 	return set_new(root, "pods", pods, failed);
 }
 
-int policy_query_status(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err)
+/* what is in force, and what is not */
+static int put_head(struct vw_json *root, const struct policy *p)
 {
 	static const char *const modes[] = { "standard", "strict", "off" };
+
+	return vw_json_set_str(root, "mode", modes[p->d->cfg->network_policy]) | vw_json_set_int(root, "generation", (int64_t)p->generation) |
+	       vw_json_set_int(root, "applied", (int64_t)p->applied) |
+	       vw_json_set_bool(root, "pending", p->settling || p->again || p->changed_ms) |
+	       vw_json_set_str(root, "failed", p->failed.eno ? p->failed.msg : NULL) | put_refused(root, p);
+}
+
+struct vw_json *policy_brief(struct daemon *d)
+{
+	struct vw_json *root = vw_json_new_object();
+
+	if (put_head(root, d->policy) == 0)
+		return root;
+	vw_json_free(root);
+	return NULL;
+}
+
+int policy_query_status(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err)
+{
 	vw_auto_json struct vw_json *root = vw_json_new_object();
 	struct policy *p = d->policy;
 	const struct policy_log_stats log = policy_log_stats(p);
-	int failed = vw_json_set_str(root, "mode", modes[d->cfg->network_policy]);
+	int failed = put_head(root, p);
 
 	failed |= vw_json_set_bool(root, "audit", d->cfg->policy_audit);
 	failed |= vw_json_set_str(root, "flows_of_changed_policies", d->cfg->policy_flows == CONFIG_FLOWS_KEEP ? "keep" : "revoke");
 	failed |= vw_json_set_str(root, "policy_dir", p->watched);
-	failed |= vw_json_set_int(root, "generation", (int64_t)p->generation);
-	failed |= vw_json_set_int(root, "applied", (int64_t)p->applied);
-	failed |= vw_json_set_bool(root, "pending", p->settling || p->again || p->changed_ms);
 	failed |= vw_json_set_int(root, "last_apply_ms", (int64_t)p->apply_ms);
-	failed |= vw_json_set_str(root, "failed", p->failed.eno ? p->failed.msg : NULL);
 	failed |= vw_json_set_int(root, "classes", p->image ? p->image->n_class : 0);
 	failed |= vw_json_set_int(root, "port_classes", p->image ? p->image->n_port_class : 0);
 	failed |= vw_json_set_int(root, "tables", p->image ? p->image->n_blob : 0);
@@ -277,7 +302,7 @@ int policy_query_status(struct daemon *d, const struct vw_json *args, struct vw_
 		failed |= vw_json_set_int(root, "flow_log_lost", (int64_t)flowlog_stats(p->flowlog).lost);
 	}
 	failed |= put_objects(root, p);
-	failed |= put_notes(root, p);
+	failed |= put_warnings(root, p);
 	failed |= put_maps(root, p);
 	failed |= put_counters(root, p);
 	failed |= put_rules(root, p);

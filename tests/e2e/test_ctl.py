@@ -4,6 +4,8 @@ import json
 import re
 
 from tests.harness import proc
+from tests.harness.policy import Policies
+from tests.harness.symptoms import operator_sees
 
 LAB = {"instance_type": "m5.large", "prefix_delegation": True, "daemon_config": {"warm_prefix_target": 1, "ip_cooldown_s": 600}}
 
@@ -63,6 +65,25 @@ def test_a_node_in_trouble_says_why_and_exits_with_4(make_lab):
     said = ctl(node, "status", ok=4)
     assert "NEEDS ATTENTION" in said and re.search(r"^WHY no free address: as many addresses as pods may run", said, re.M)
     assert json.loads(ctl(node, "--json", "status", ok=4))["cni"] == 50
+    operator_sees(node, "as many addresses as pods may run")
+
+
+def test_status_names_the_policy_in_force_and_what_is_refused(node):
+    folder = Policies(node)
+    fine = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}
+    generation = folder.put("fine.json", fine)["generation"]
+    assert f"\nnetwork policy: standard, generation {generation} in force, 0 manifests refused\n" in ctl(node, "status")
+    folder.write("bad.json", '{"kind": "NetworkPolicy"')
+    operator_sees(node, "a manifest is refused")
+    said, answer = ctl(node, "status", ok=4), json.loads(ctl(node, "--json", "status", ok=4))
+    refused = folder.status()["refused"]
+    assert answer["policy"]["refused"] == refused and [r["file"] for r in refused] == ["bad.json"]
+    assert "1 manifests refused\nREFUSED bad.json: " in said and refused[0]["reason"] in said
+    assert answer["policy"]["generation"] == folder.status()["generation"]
+    folder.change(folder.clear)
+    said, answer = ctl(node, "status"), json.loads(ctl(node, "--json", "status"))
+    assert "REFUSED" not in said and answer["policy"]["refused"] == [] and answer["troubles"] == []
+    assert "a manifest is refused" in answer["errors"][0]["text"], "what was wrong can be read afterwards"
 
 
 def test_no_daemon_and_wrong_words(lab, node):

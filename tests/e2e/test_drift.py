@@ -4,6 +4,7 @@ import pytest
 
 from tests.harness import audit, cni, proc, traffic
 from tests.harness.drift import FLUSH_RULES, SOON_S, Damaged, at_rest, drift
+from tests.harness.symptoms import operator_sees
 from tests.harness.traffic import Place
 
 LAB = {"args": ("--ipv6",), "nodes": 1, "instance_type": "t3.small"}
@@ -260,6 +261,7 @@ def test_who_removes_something_again_and_again_is_not_fought(make_lab):
     assert said[0]["times"] >= 13 and node.info()["drift"]["contested"]
     with pytest.raises(cni.CniError, match="rule 1024.*another program keeps removing it"):
         pod.call("STATUS", version="1.1.0")
+    operator_sees(node, "another program keeps removing")
     log = node.daemon_log()
     assert log.count("another program keeps removing") == 1, log
     assert log.count("others removed or changed") <= 2, log

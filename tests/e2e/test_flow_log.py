@@ -5,9 +5,11 @@ import time
 
 import pytest
 
+from tests.e2e.test_metrics import scrape, value
 from tests.harness import proc
 from tests.harness.lab import attached
 from tests.harness.policy import Policies, network_policy, pod_object
+from tests.harness.symptoms import operator_sees
 from tests.harness.traffic import Place
 
 PATH = "/etc/vpcwire/flow.jsonl"
@@ -110,3 +112,73 @@ def test_an_interface_without_traffic_has_no_data(lab):
     quiet = lab.nodes[1]
     proc.wait_until(lambda: any(r["log-status"] == "NODATA" for r in records(quiet)), "an interval without traffic")
     assert all("srcaddr" not in r for r in records(quiet) if r["log-status"] == "NODATA")
+
+
+# a connection that stays: N bytes for each line, and one back when they are there
+ANSWER = """import socket
+server = socket.create_server(("", 9998))
+print("ready", flush=True)
+conn = server.accept()[0]
+while True:
+    want = int.from_bytes(conn.recv(4, socket.MSG_WAITALL), "big")
+    got = conn.recv(want, socket.MSG_WAITALL) if want else b""
+    if not got:
+        break
+    conn.sendall(b"!")
+"""
+ASK = """import socket, sys
+conn = socket.create_connection((sys.argv[1], 9998), source_address=("", int(sys.argv[2])))
+for line in sys.stdin:
+    n = int(line)
+    conn.sendall(n.to_bytes(4, "big") + b"." * n)
+    print(conn.recv(1).decode(), flush=True)
+"""
+FULL = "/run/flows"
+# whatever page the log has begun is gone with it: not a byte more fits
+FILL = f"cat /dev/zero > {FULL}/a 2>/dev/null || :; rm -f {FULL}/log; cat /dev/zero > {FULL}/b 2>/dev/null || :"
+
+
+@pytest.mark.limit(180)
+def test_a_full_disk_is_told_and_nothing_of_what_lives_is_lost(make_lab):
+    """First there is no folder, then no room in it, then there is: metrics, status and log say so each time, and the node serves pods throughout."""
+    node = make_lab(daemon_config={"flow_log": f"{FULL}/log", "flow_log_interval_s": 1}).nodes[0]
+
+    def failing(want):
+        proc.wait_until(lambda: value(scrape(node), "vpcwire_flow_log_failing") == want, f"vpcwire_flow_log_failing to be {want}", 60)
+
+    def sent_of(port):
+        text = node.run("cat", f"{FULL}/log", check=False).stdout
+        rows = [json.loads(line) for line in text.splitlines()]
+        return sum(r["bytes"] for r in rows if r.get("srcport") == port and r["flow-direction"] == "egress"), {r["log-status"] for r in rows}
+
+    failing(1)
+    operator_sees(node, "flow logs cannot be written")
+    node.run("sh", "-ec", f"mkdir {FULL}; mount -t tmpfs -o size=64k tmpfs {FULL}")
+    failing(0)
+    with attached(node.pods(2)) as (here, there):
+        answers = Place.pod(there).popen("/usr/bin/python3", "-uc", ANSWER)
+        assert answers.process.stdout.readline() == "ready\n"
+        asks = Place.pod(here).popen("/usr/bin/python3", "-uc", ASK, there.result.address, 6001)
+        try:
+            assert asks.say("1000\n") == "!"
+            proc.wait_until(lambda: sent_of(6001)[0] >= 1000, lambda: f"1000 bytes: {sent_of(6001)}", 60)
+            node.run("sh", "-c", FILL)
+            assert asks.say("100000\n") == "!"
+            failing(1)
+            operator_sees(node, "flow logs cannot be written")
+            page = scrape(node)
+            assert value(page, "vpcwire_flow_log_errors_total", what="write") > 0
+            assert value(page, "vpcwire_flow_log_records_total", result="failed") > 0
+            with attached([node.pod("meanwhile")]) as (pod,):
+                assert pod.pings(there.result.address), "no service suffers from it"
+            node.run("rm", f"{FULL}/a", f"{FULL}/b")
+            failing(0)
+            proc.wait_until(lambda: sent_of(6001)[0] >= 100000, lambda: f"100000 bytes: {sent_of(6001)}", 60)
+            told_bytes, statuses = sent_of(6001)
+            assert told_bytes < 150000, "and once"
+            assert "SKIPDATA" in statuses
+            assert "flow logs are written again" in node.daemon_log()
+            assert value(scrape(node), "vpcwire_flow_log_records_total", result="written") > 0
+        finally:
+            asks.close()
+            answers.close()

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.harness import cni, proc
 from tests.harness.policy import Policies
+from tests.harness.symptoms import operator_sees
 
 LAB = {"instance_type": "m5.large", "prefix_delegation": True, "daemon_config": {"warm_prefix_target": 1}}
 CONFIG = "/etc/vpcwire/vpcwired.json"
@@ -191,6 +192,7 @@ def test_the_place_can_be_changed_and_a_taken_port_is_not_fatal(make_lab):
     proc.wait_until(lambda: fetch(node, url="http://127.0.0.1:61999/")[0] == 200, "somebody else to listen")
     reconfigure(node, {**before, "metrics_address": "127.0.0.1:61999"})
     proc.wait_until(lambda: "no metrics" in node.daemon_log(), "the daemon to say that the port is taken")
+    operator_sees(node, "no metrics")
     assert node.serves()
     node.run("kill", listener)
     reconfigure(node, {**before, "metrics_address": "[::1]:61999"})

@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.test_ctl import ctl, settled
 from tests.harness import cni, proc
 from tests.harness.policy import Policies
+from tests.harness.symptoms import operator_sees
 
 LAB = {"instance_type": "m5.large", "config": {"imds_hop_limit": 1}, "daemon_config": {"warm_ip_target": 2, "drift_repair": False}}
 CONFLISTS = "/etc/cni/net.d"
@@ -188,6 +189,7 @@ def test_a_drained_node_takes_no_pods_and_gives_all_back(make_lab):
         late.add()
     assert refused.value.code == 11 and "this node is being drained and takes no new pods" in refused.value.msg
     assert node.rpc("status")["cni"] == 50
+    operator_sees(node, "this node is being drained and takes no new pods")
     assert ctl(node, "--timeout", "1", "drain", "--wait", ok=4).startswith("draining: 1 pods")
     assert stays.pings(node.facts["address"]), "who is there keeps what it has"
     lab.kill_daemon(node.name)

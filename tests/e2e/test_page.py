@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.test_metrics import fetch, reconfigure, scrape, value
 from tests.harness import chromium, proc
 from tests.harness.policy import Policies
+from tests.harness.symptoms import operator_sees
 
 LAB = {"instance_type": "m5.large", "prefix_delegation": True, "daemon_config": {"warm_prefix_target": 1, "ip_cooldown_s": 600}}
 URL = "http://127.0.0.1:61679"
@@ -203,6 +204,7 @@ def test_the_place_can_be_changed(make_lab):
     before = json.loads(node.run("cat", "/etc/vpcwire/vpcwired.json").stdout)
     reconfigure(node, {**before, "introspection_address": "127.0.0.1:61678"})
     proc.wait_until(lambda: "no page" in node.daemon_log(), "the daemon to say that the port is taken")
+    operator_sees(node, "no page")
     reconfigure(node, {**before, "disable_introspection": True})
     proc.wait_until(lambda: fetch(node, url="http://127.0.0.1:61999/")[0] == 0, "the page to be gone")
 

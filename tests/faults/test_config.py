@@ -6,6 +6,7 @@ import pytest
 
 from tests.faults.world import CONFIG, configure, logged, vpc, write_config
 from tests.harness import proc
+from tests.harness.symptoms import operator_sees
 
 SETTINGS = {"warm_ip_target": 2, "ip_cooldown_s": 0, "add_wait_ms": 1500, "disable_leaked_eni_cleanup": True}
 LAB = {"config": vpc(), "daemon_config": SETTINGS}
@@ -52,6 +53,7 @@ def refuses(node, words, change):
                             lambda: f"'{words}' to be said: {node.info()['config']}")
     assert found and node.info()["config"]["loads"] == loads
     assert logged(node, "the configuration is not valid, the running one stays in force"), node.daemon_log()
+    operator_sees(node, "not valid, the running one stays in force")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.faults.world import configure, cut_off, told, vpc, whole
+from tests.harness.symptoms import operator_sees
 
 # many ENIs of one address each: every growth is a new ENI, and there is always room for one more
 TYPE = {"name": "pods.wide", "max_enis": 30, "ipv4_per_eni": 2, "nitro": True}
@@ -23,6 +24,7 @@ def says(node, text):
 def test_which_action_is_throttled_and_until_when(lab, node):
     lab.control("bucket", action="CreateNetworkInterface", size=1, refill_per_s=0)
     says(node, "no free address: EC2 throttles: ec2:CreateNetworkInterface" + NEXT)
+    operator_sees(node, "no free address: EC2 throttles: ec2:")
     lab.control("bucket", action="CreateNetworkInterface", size=0)
 
 
@@ -45,6 +47,7 @@ def test_throttled_while_the_next_try_is_under_way(lab, node, wait_until):
 def test_which_permission_is_missing(lab, node, message, action):
     lab.fault("CreateNetworkInterface", "UnauthorizedOperation", message=message)
     says(node, f"no free address: a permission is missing: ec2:{action}" + NEXT)
+    operator_sees(node, "no free address: a permission is missing: ec2:")
 
 
 def test_how_many_enis_there_may_be(lab, node):
@@ -52,6 +55,7 @@ def test_how_many_enis_there_may_be(lab, node):
     configure(node, **with_max)
     n = with_max["max_eni"]
     says(node, rf"no free address: all slots are in use and no ENI can be added: {n} of {n} ENIs \(MAX_ENI\)")
+    operator_sees(node, "no free address: all slots are in use and no ENI can be added:")
     configure(node, **SETTINGS)
 
 
@@ -67,6 +71,7 @@ def test_no_credentials(lab, node):
     lab.control("expire-credentials")
     says(node, f"no free address: no valid AWS credentials: {GROW}: no credentials: credentials from the "
                "instance's role: the instance has no role; attach an instance profile to it" + AGAIN)
+    operator_sees(node, "no free address: no valid AWS credentials:")
 
 
 def test_ec2_is_out_of_reach(lab, node):
@@ -74,11 +79,13 @@ def test_ec2_is_out_of_reach(lab, node):
     with cut_off(node):
         says(node, f"no free address: EC2 failed: ({GROW}|DescribeNetworkInterfaces): EC2 cannot be reached or has a failure of its own; tried again later; "
                    "check the route to its endpoint if it goes on: 198.18.0.10: (Failed to connect to 198.18.0.10 port 8080|Recv failure|Send failure).*" + AGAIN)
+        operator_sees(node, "EC2 cannot be reached or has a failure of its own")
 
 
 def test_provisioning_is_switched_off(node):
     configure(node, **SETTINGS, disable_provisioning=True)
     says(node, "no free address: provisioning of ENIs and addresses is switched off")
+    operator_sees(node, "no free address: provisioning of ENIs and addresses is switched off")
     configure(node, **SETTINGS)
 
 
@@ -87,5 +94,6 @@ def test_the_subnet_is_exhausted(make_lab):
     lab = make_lab(config=vpc(prefix=28, type=TYPE), daemon_config=SETTINGS)
     node = lab.nodes[0]
     got = says(node, "no free address: no free address in subnet subnet-0a" + NEXT)
+    operator_sees(node, "no free address: no free address in subnet")
     assert lab.control("state")["state"]["subnets"][0]["available"] == 1       # an ENI needs one for itself
     whole(lab, node, got)

@@ -8,6 +8,7 @@ import pytest
 from tests.faults.mortal import Mortal
 from tests.faults.world import TYPE, configure, enis, fill, refusal, refused, slots_of, vpc, whole
 from tests.harness.cni import CniError
+from tests.harness.symptoms import operator_sees
 
 SETTLE_MS = 61000       # for so long EC2 may not show yet what it has just given
 SETTINGS = {"warm_ip_target": 0, "minimum_ip_target": 3, "ip_cooldown_s": 0, "add_wait_ms": 10000,
@@ -66,6 +67,7 @@ def test_the_one_that_a_pod_has_is_taken(pool, wait_until):
         pod.call("STATUS", version="1.1.0")
     assert (caught.value.code, caught.value.msg) == (51, "EC2 has taken away the addresses of 1 pods: delete them, their controllers "
                                                          "make new ones")
+    operator_sees(node, "EC2 has taken away the addresses of")
     lab.clear_faults()
     others, _ = fill(node, 4)
     assert len(others) == 4 and pod.result.address not in [p.result.address for p in others]

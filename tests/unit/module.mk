@@ -31,6 +31,7 @@ test_aws_ipam_LIBS := daemon json base
 test_store_LDFLAGS := -Wl,--wrap=sqlite3_bind_text
 test_trim_LIBS := daemon base
 test_confine_LIBS := daemon json base
+test_advice_LIBS := daemon base
 test_httpd_LIBS := daemon json base
 test_crypto_LIBS := crypto
 test_rpc_LIBS := rpc json base

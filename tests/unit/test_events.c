@@ -1,4 +1,5 @@
 /* The ring of events: order, what is lost, what is cut off, a number of a former life. */
+#include "daemon/advice.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
 #include "daemon/loop.h"
@@ -87,11 +88,44 @@ static void test_nobody_keeps_any(void **state)
 	events_add(NULL, "warn", "x", 1);
 }
 
+/* what is denied in the thousands does not push out an error; the same one again is one of many; the latest comes first */
+static void test_errors_are_kept_apart(void **state)
+{
+	struct daemon *d = *state;
+	struct vw_json *j;
+	char text[32];
+
+	events_add(d->events, "error", "msg=\"no page\" x", 15);
+	events_add(d->events, "warn", "msg=\"second\"", 12);
+	for (unsigned int i = 0; i < 2 * EVENTS_KEPT; i++)
+		events_add(d->events, i % 2 ? "denied" : "info", "pod=x", 5);
+	events_add(d->events, "error", "msg=\"no page\" x", 15);
+	j = events_errors_json(d->events);
+	assert_int_equal(vw_json_len(j), 2);
+	assert_string_equal(vw_json_string(vw_json_get(vw_json_at(j, 0), "text")), "msg=\"no page\" x");
+	assert_string_equal(vw_json_string(vw_json_get(vw_json_at(j, 0), "todo")), advice_todo("no page"));
+	assert_int_equal(vw_json_int(vw_json_get(vw_json_at(j, 0), "times")), 2);
+	assert_string_equal(vw_json_string(vw_json_get(vw_json_at(j, 1), "kind")), "warn");
+	assert_null(vw_json_get(vw_json_at(j, 1), "todo"));
+	assert_int_equal(vw_json_int(vw_json_get(vw_json_at(j, 1), "times")), 1);
+	vw_json_free(j);
+	for (unsigned int i = 0; i < ERRORS_KEPT + 3; i++) {
+		(void)snprintf(text, sizeof(text), "msg=\"%u\"", i);
+		events_add(d->events, "error", text, strlen(text));
+	}
+	j = events_errors_json(d->events);
+	assert_int_equal(vw_json_len(j), ERRORS_KEPT);
+	assert_string_equal(vw_json_string(vw_json_get(vw_json_at(j, 0), "text")), text);
+	assert_string_equal(vw_json_string(vw_json_get(vw_json_at(j, ERRORS_KEPT - 1), "text")), "msg=\"3\"");
+	vw_json_free(j);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_in_order, begin, end),
 		cmocka_unit_test_setup_teardown(test_what_is_lost_is_told, begin, end),
+		cmocka_unit_test_setup_teardown(test_errors_are_kept_apart, begin, end),
 		cmocka_unit_test(test_nobody_keeps_any),
 	};
 

@@ -322,6 +322,7 @@ static void test_denied_and_statuses(void **state)
 		refused += flowlog_denied(w.f, &e, GEN) < 0;
 	}
 	assert_int_equal(refused, 10000 - 8192);
+	assert_int_equal(flowlog_stats(w.f).left_out, refused);
 	world_done(&w);
 }
 
@@ -334,6 +335,19 @@ static unsigned int count(const char *path, const char *suffix)
 	(void)snprintf(name, sizeof(name), "%s%s", path, suffix);
 	lines_read(name, &l);
 	n = l.n;
+	lines_done(&l);
+	return n;
+}
+
+static int64_t packets_of(const char *path)
+{
+	static struct lines l;
+	int64_t n = 0;
+
+	lines_read(path, &l);
+	for (unsigned int i = 0; i < l.n; i++)
+		if (!strcmp(str(l.v[i], "log-status"), "OK"))
+			n += num(l.v[i], "packets");
 	lines_done(&l);
 	return n;
 }
@@ -363,6 +377,41 @@ static void test_rotation(void **state)
 	world_done(&w);
 }
 
+/* The oldest file's name is taken by a folder: the log does not grow beyond its limit, that is counted, and told when it can be. */
+static void test_no_rotation(void **state)
+{
+	static struct world w;
+	char path[FLOWLOG_PATH_MAX + 8];
+	struct stat st;
+	int64_t n;
+
+	(void)state;
+	w = world_new();
+	w.conf.max_bytes = 100 * 1024;
+	start(&w, TABLE, 0);
+	(void)snprintf(path, sizeof(path), "%s.2", w.conf.path);
+	assert_int_equal(mkdir(path, 0700), 0);
+	for (int i = 0; i < 200; i++)
+		(void)flow_add(&w, "192.0.2.1", IPPROTO_UDP, 53, (uint16_t)i);
+	for (int round = 0; round < 3; round++) {
+		for (unsigned int i = 0; i < w.n_flow; i++)
+			w.flow[i].ct.sum[NP_EGRESS] += NP_CT_SUM(1, 100);
+		pass(&w, UINT32_MAX);
+	}
+	assert_int_equal(stat(w.conf.path, &st), 0);
+	assert_true((uint64_t)st.st_size <= w.conf.max_bytes);
+	assert_true(flowlog_stats(w.f).failing);
+	assert_true(flowlog_stats(w.f).faults[FLOWLOG_ROTATE] > 0);
+	assert_int_equal(flowlog_stats(w.f).faults[FLOWLOG_WRITE], 0);
+	assert_int_equal(rmdir(path), 0);
+	pass(&w, UINT32_MAX);
+	assert_false(flowlog_stats(w.f).failing);
+	n = packets_of(w.conf.path) + packets_of(path);
+	(void)snprintf(path, sizeof(path), "%s.1", w.conf.path);
+	assert_int_equal(n + packets_of(path), 600);
+	world_done(&w);
+}
+
 /* No room: flows that live lose nothing, the file has no half lines, and the gap is told. */
 static void test_full_disk(void **state)
 {
@@ -382,6 +431,8 @@ static void test_full_disk(void **state)
 	pass(&w, UINT32_MAX);
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &all), 0);
 	assert_int_equal(flowlog_stats(w.f).written, 0);
+	assert_true(flowlog_stats(w.f).failing);
+	assert_true(flowlog_stats(w.f).faults[FLOWLOG_WRITE] > 0);
 	assert_true(flowlog_stats(w.f).lost >= 100);
 	assert_int_equal(count(w.conf.path, ""), 0);
 	for (unsigned int i = 0; i < w.n_flow; i++)
@@ -395,6 +446,8 @@ static void test_full_disk(void **state)
 	}
 	assert_int_equal(packets, 300);
 	assert_true(skipped);
+	assert_false(flowlog_stats(w.f).failing);
+	assert_int_equal(flowlog_stats(w.f).written, l.n);
 	lines_done(&l);
 	world_done(&w);
 }
@@ -428,6 +481,7 @@ int main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_denied_and_statuses),
 		cmocka_unit_test(test_rotation),
+		cmocka_unit_test(test_no_rotation),
 		cmocka_unit_test(test_full_disk),
 		cmocka_unit_test(test_sample),
 	};
