@@ -92,11 +92,23 @@ static int do_state(void *arg, const struct vw_json *args, struct vw_json *reply
 	return set(reply, "state", sim_state_json(s->w), err);
 }
 
+static struct vw_json *changes_json(const struct sim_changes *c)
+{
+	vw_auto_json struct vw_json *j = vw_json_new_object();
+
+	if (vw_json_set_int(j, "created", c->created) < 0 || vw_json_set_int(j, "attached", c->attached) < 0 ||
+	    vw_json_set_int(j, "detached", c->detached) < 0 || vw_json_set_int(j, "deleted", c->deleted) < 0)
+		return NULL;
+	return VW_TAKE_PTR(j);
+}
+
 static int do_counters(void *arg, const struct vw_json *args, struct vw_json *reply, struct vw_err *err)
 {
 	struct sim_service *s = arg;
 
-	return set(reply, "counters", sim_counters_json(&s->faults), err);
+	int r = set(reply, "counters", sim_counters_json(&s->faults), err);
+
+	return r < 0 ? r : set(reply, "enis", changes_json(&s->w->changes), err);
 }
 
 static int do_reset_counters(void *arg, const struct vw_json *args, struct vw_json *reply, struct vw_err *err)

@@ -126,15 +126,19 @@ void sim_notify_eni(struct sim_eni *e, enum sim_event ev)
 
 	switch (ev) {
 	case SIM_EV_CREATED:
+		w->changes.created++;
 		NOTIFY(w, eni_created, e);
 		break;
 	case SIM_EV_ATTACHED:
+		w->changes.attached++;
 		NOTIFY(w, eni_attached, e);
 		break;
 	case SIM_EV_DETACHED:
+		w->changes.detached++;
 		NOTIFY(w, eni_detached, e);
 		break;
 	case SIM_EV_DELETED:
+		w->changes.deleted++;
 		NOTIFY(w, eni_deleted, e);
 		break;
 	case SIM_EV_ADDRESSES:

@@ -169,6 +169,11 @@ TAILQ_HEAD(sim_instances, sim_instance);
 TAILQ_HEAD(sim_enis, sim_eni);
 TAILQ_HEAD(sim_observers, sim_observer);
 
+/** struct sim_changes - what has become of ENIs since the world began, whoever did it and whether he heard of it or not. */
+struct sim_changes {
+	uint32_t created, attached, detached, deleted;
+};
+
 /** struct sim_world - see the DOC above. @attach_delay_ms, @detach_delay_ms: may be changed at any time. */
 struct sim_world {
 	struct sim_loop *loop;
@@ -186,6 +191,7 @@ struct sim_world {
 	int64_t clock_offset_s; /* of the simulated cloud against this machine: see sim_now() */
 	uint64_t id_next;       /* input of the next id */
 	uint32_t eni_seq, instance_seq;
+	struct sim_changes changes;
 };
 
 /**

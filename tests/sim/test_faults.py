@@ -46,6 +46,7 @@ def create(ec2, **kwargs):
 @pytest.mark.parametrize("kind", ["hang", "close", "truncate"])
 def test_done_but_not_answered(cloud, kind):
     """The change is made and the client cannot know; with the same ClientToken it learns."""
+    before = cloud.ctl("counters")["enis"]
     cloud.ctl("fault", action="CreateNetworkInterface", kind=kind, bytes=120)
     with pytest.raises((botocore.exceptions.HTTPClientError, botocore.parsers.ResponseParserError)) as e:
         create(cloud.client(timeout=1), ClientToken="t1", Ipv4PrefixCount=1)
@@ -55,6 +56,18 @@ def test_done_but_not_answered(cloud, kind):
     assert len(state) == 4
     assert create(cloud.client(), ClientToken="t1", Ipv4PrefixCount=1) == state[-1]["id"]
     assert len(cloud.ctl("state")["state"]["enis"]) == 4
+    assert cloud.ctl("counters")["enis"] == {**before, "created": before["created"] + 1}
+
+
+def test_what_becomes_of_enis_is_counted(cloud, ec2):
+    before = cloud.ctl("counters")["enis"]
+    eni = create(ec2)
+    attachment = ec2.attach_network_interface(NetworkInterfaceId=eni, InstanceId="i-0a1", DeviceIndex=1)["AttachmentId"]
+    cloud.ctl("reset-counters")
+    assert cloud.ctl("counters")["enis"] == {**before, "created": before["created"] + 1, "attached": before["attached"] + 1}
+    ec2.detach_network_interface(AttachmentId=attachment)
+    ec2.delete_network_interface(NetworkInterfaceId=eni)
+    assert cloud.ctl("counters")["enis"] == {k: n + 1 for k, n in before.items()}
 
 
 def test_an_error_changes_nothing(cloud, ec2, refused):
