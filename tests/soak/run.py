@@ -5,10 +5,13 @@
   run.py [--minutes N] [--seed N] [--pods N]
 
 On one node of a lab, dual stack: three pods stand, with flows whose every packet is waited for (polflows.c: numbered payloads, counted
-losses) and with packets of a stranger that policy must stop; others come and go in waves, so that ENIs grow and shrink; the policy of those
-that stand is changed several times a second, always to one that says the same of them; EC2 fails in the simulator's ways; the daemon is
-killed, and stopped, and comes back. Then all faults end, the pods that came go, and the sheet is drawn up: exit 0 when each line balances, 1
-when one does not. ^C ends it early, with the sheet. A seed gives the same faults in the same order, not at the same instants.
+losses) and with packets of a stranger that policy must stop; others come and go in waves: many until an ENI has come, few until one has gone;
+the policy of those that stand is changed several times a second, always to one that says the same of them; EC2 fails in the simulator's ways; the
+daemon is killed, and stopped, and comes back. Then all faults end, the pods that came go, and the sheet is drawn up: exit 0 when each line
+balances, 1 when one does not. ^C ends it early, with the sheet. A seed gives the same faults in the same order, not at the same instants.
+
+A run of WHOLE_MINUTES or more waits until the daemon has given every ENI back that came, in the life that it is in: then the node is what it was.
+A shorter one starts the daemon anew and takes the ENIs as they are.
 """
 import argparse
 import collections
@@ -30,13 +33,17 @@ FLOWS = 400
 # 3 ENIs of 6 addresses: 15 pods, of which 3 stand
 LAB = {"instance_type": "t3.medium", "daemon_config": {"ip_cooldown_s": 1, "warm_ip_target": 2, "add_wait_ms": 5000}}
 ROOM = 12
-# many pods, then one; meanwhile the daemon lives, for an ENI must be a minute old to go, and each start counts anew
-WAVE_S, HIGH_S = 300, 60
-REST_LIMIT_S = 240      # an ENI goes a minute after the last start, at most every half a minute, its addresses before it
+# a wave: many pods for so long and until an ENI has come; then few until one has gone. While they are few the daemon lives, for an ENI must be a
+# minute old to go, and each start counts anew
+MANY_S = 60
+WHOLE_MINUTES = 5
+# an ENI goes a minute after the last start, at most every half a minute, its addresses before it; after faults of EC2 pauses come on top
+REST_LIMIT_S = 240
+WHOLE_LIMIT_S = 1200
 DIRTY_KIB = 1 << 20 if proc.SANITIZED else 2048     # what an allocator may keep more; not a balance of one thing against another
+GIVING_BACK = ("UnassignPrivateIpAddresses", "DetachNetworkInterface", "DeleteNetworkInterface")
 FAULTS = [{"action": a, **how} for a in ("AssignPrivateIpAddresses", "CreateNetworkInterface", "AttachNetworkInterface",
-                                         "ModifyNetworkInterfaceAttribute", "UnassignPrivateIpAddresses", "DetachNetworkInterface",
-                                         "DeleteNetworkInterface", "DescribeNetworkInterfaces", "AssignIpv6Addresses")
+                                         "ModifyNetworkInterfaceAttribute", "DescribeNetworkInterfaces", "AssignIpv6Addresses", *GIVING_BACK)
           for how in ({"code": "RequestLimitExceeded", "times": 3}, {"code": "InternalError", "times": 1}, {"kind": "close", "times": 1},
                       {"kind": "truncate", "bytes": 100, "times": 1}, {"kind": "delay", "delay_ms": 1500, "times": 2})]
 # what the node has more of for each further ENI
@@ -77,16 +84,39 @@ class Soak:
         self.minutes, self.n_workers = minutes, pods
         self.random = random.Random(seed)
         self.ledger, self.end = Ledger(), threading.Event()
-        self.began = 0
+        self.many = True
+        self.interrupted = False
+        self.memory = []        # the daemon's, KiB, at the end of each wave
+
+    def whole(self):
+        return self.minutes >= WHOLE_MINUTES and not self.interrupted
+
+    def interrupt(self, *_):
+        self.interrupted = True
+        self.end.set()
 
     # --- pods that come and go
 
     def wanted(self):
         """How many workers have a pod now."""
-        return self.n_workers if self.high() else 1
+        return self.n_workers if self.many else 1
 
-    def high(self):
-        return (time.monotonic() - self.began) % WAVE_S < HIGH_S
+    def waves(self):
+        while not self.end.is_set():
+            began, came = time.monotonic(), self.enis()["created"]
+            while not self.end.wait(1) and (time.monotonic() - began < MANY_S or self.enis()["created"] == came):
+                pass
+            self.clear_faults()         # what is given back is not throttled from now on: it would be left alone for minutes
+            self.many, went = False, self.enis()["deleted"]
+            while not self.end.wait(1) and self.enis()["deleted"] == went:
+                pass
+            if not self.end.is_set():
+                self.ledger.count("waves")
+                self.memory.append(dirty_kib(self.node))
+                self.many = True
+
+    def enis(self):
+        return self.lab.control("counters")["enis"]
 
     def worker(self, index):
         rand, serial = random.Random(index), 0
@@ -153,21 +183,36 @@ class Soak:
 
     def break_things(self):
         while not self.end.wait(0.5 + 3 * self.random.random()):
-            what = self.random.choice(["ec2"] * 4 + ["kill", "stop"]) if self.high() else "ec2"
-            if what == "ec2":
-                fault = self.random.choice(FAULTS)
-                self.lab.control("fault", **fault)
-                self.ledger.count(f"faults of EC2: {fault.get('code') or fault['kind']}")
+            # every second wave is without, so that a daemon sees ENIs come and go in one life
+            mortal = self.many and self.ledger.counts["waves"] % 2 == 0
+            what = self.random.choice(["ec2"] * 4 + ["kill", "stop"])
+            if what == "ec2" or not mortal:
+                self.fault(self.random.choice(FAULTS))
                 continue
             (self.lab.kill_daemon if what == "kill" else self.lab.stop_daemon)(self.node.name)
             self.ledger.count("daemon killed" if what == "kill" else "daemon stopped")
             self.end.wait(self.random.random())
             self.lab.start_daemon(self.node.name)
 
+    def fault(self, fault):
+        """One for an action at a time: what nobody has met yet would pile up until the next wave."""
+        throttled = fault.get("code") == "RequestLimitExceeded"
+        if throttled and not self.many and fault["action"] in GIVING_BACK:
+            return
+        if fault["action"] in [f["action"] for f in self.lab.control("faults")["faults"]]:
+            return
+        self.lab.control("fault", **fault)
+        self.ledger.count(f"faults of EC2: {fault.get('code') or fault['kind']}")
+
+    def clear_faults(self):
+        unmet = [f for f in self.lab.control("faults")["faults"] if not f["hits"]]
+        self.ledger.count("faults of EC2 that nothing met", len(unmet))
+        self.lab.clear_faults()
+
     # --- all of it
 
     def threads(self):
-        jobs = [self.flip, self.break_things] + [lambda i=i: self.worker(i) for i in range(self.n_workers)]
+        jobs = [self.flip, self.break_things, self.waves] + [lambda i=i: self.worker(i) for i in range(self.n_workers)]
         return [threading.Thread(target=self.guarded, args=(job,)) for job in jobs]
 
     def guarded(self, job):
@@ -191,7 +236,7 @@ class Soak:
                 self.disturb(ends)
                 after = Books(self, standing).at_rest(before)
                 told = [e.state() for e in ends]
-            wrong = Sheet(self.ledger, before, after, told).draw()
+            wrong = Sheet(self.ledger, before, after, told, self.whole(), self.memory).draw()
             if wrong:
                 print(f"{json.dumps(self.node.info()['enis'])}\nthe end of the daemon's log:\n{self.node.daemon_log()}")
             return wrong
@@ -204,17 +249,20 @@ class Soak:
 
     def disturb(self, ends):
         print("soak: everything at once begins", flush=True)
-        self.began = time.monotonic()
+        began = time.monotonic()
         threads = self.threads()
         for t in threads:
             t.start()
         while not self.end.wait(1):
-            if time.monotonic() - self.began > 60 * self.minutes or self.ledger.wrong or any(e.process.poll() is not None for e in ends):
+            if time.monotonic() - began > 60 * self.minutes or self.ledger.wrong or any(e.process.poll() is not None for e in ends):
                 self.end.set()
         for t in threads:
             t.join()
-        self.lab.clear_faults()
-        self.restart()
+        self.clear_faults()
+        if self.whole():
+            proc.wait_until(self.node.serves, "the daemon")
+        else:
+            self.restart()
         proc.wait_until(lambda: Policies(self.node).settled(), "the last policy to be in force", 30)
         flows.more_rounds(ends, 2)
 
@@ -239,7 +287,7 @@ class Books:
         held = bpfmem.held(self.node)
         kinds = collections.Counter(f.rsplit("/", 1)[-1] for f in held.fds)
         kinds["socket"] -= kept_connections(self.node)
-        calls = self.lab.ec2_calls()
+        changes = self.lab.control("counters")["enis"]
         tombstones = self.node.run("sh", "-c", f"ls {self.node.run_dir}/tombstones 2>/dev/null | wc -l").stdout
         return {"pods in the daemon's books": info["n_pods"],
                 "ENIs, EC2": len(mine), "ENIs, daemon": len(info["enis"]), "ENIs that nobody has": len([e for e in enis if not e.get("node")]),
@@ -250,16 +298,17 @@ class Books:
                 "rules": lines["rule"] + self.node.run("ip", "-6", "rule").stdout.count("\n"),
                 "nftables objects": lines["nft"], "pins": lines["pin"], "eBPF maps": len(held.maps), "eBPF programs": len(held.progs),
                 **{f"descriptors: {kind}": n for kind, n in kinds.items() if not kind.startswith("total")},
-                "tombstones": int(tombstones), "calls to make an ENI": calls.get("CreateNetworkInterface", 0),
-                "calls to delete an ENI": calls.get("DeleteNetworkInterface", 0), "dirty memory, KiB": dirty_kib(self.node)}
+                "tombstones": int(tombstones), **{f"ENIs {what}": n for what, n in changes.items()},
+                "dirty memory, KiB": dirty_kib(self.node)}
 
     def at_rest(self, before=None):
         """The numbers when they balance; those of the last look when they do not within the limit."""
-        deadline = time.monotonic() + REST_LIMIT_S
+        whole = self.soak.whole() and before is not None
+        deadline = time.monotonic() + (WHOLE_LIMIT_S if whole else REST_LIMIT_S)
         while True:
             quiet = not self.node.info()["pool"]["actions_under_way"]
             now = self.numbers()
-            if quiet and not unbalanced(before or now, now, len(self.standing)) or time.monotonic() > deadline:
+            if quiet and not unbalanced(before or now, now, len(self.standing), whole) or time.monotonic() > deadline:
                 return now
             threading.Event().wait(0.5)         # between two looks; nothing depends on it
 
@@ -275,34 +324,41 @@ def dirty_kib(node):
     return sum(int(line.split()[1]) for line in lines if line.startswith(("Private_Dirty:", "Swap:")))
 
 
-def expected(before, now, standing):
+def expected(before, now, standing, whole):
     """What each number has to be: the daemon and the kernel have what EC2 has, and everything else is as it was."""
-    enis = now["ENIs, EC2"] - before["ENIs, EC2"]
+    had = before["ENIs, EC2"] if whole else now["ENIs, EC2"]
+    enis = had - before["ENIs, EC2"]
     want = {**before, **{k: before[k] + n * enis for k, n in PER_ENI.items()}}
     for k, n in FIRST_ENI.items():
-        want[k] += n * ((now["ENIs, EC2"] > 1) - (before["ENIs, EC2"] > 1))
-    want.update({"pods in the daemon's books": standing, "ENIs that nobody has": 0, "tombstones": 0, "ENIs, EC2": now["ENIs, EC2"],
-                 "ENIs, daemon": now["ENIs, EC2"], "IPv4 addresses for pods, EC2": now["IPv4 addresses for pods, EC2"],
+        want[k] += n * ((had > 1) - (before["ENIs, EC2"] > 1))
+    want.update({"pods in the daemon's books": standing, "ENIs that nobody has": 0, "tombstones": 0, "ENIs, EC2": had, "ENIs, daemon": had,
+                 "ENIs deleted": before["ENIs deleted"] + now["ENIs created"] - before["ENIs created"] - enis,
+                 "ENIs detached": before["ENIs detached"] + now["ENIs attached"] - before["ENIs attached"] - enis, "IPv4 addresses for pods, EC2": now["IPv4 addresses for pods, EC2"],
                  "IPv4 addresses for pods, daemon": now["IPv4 addresses for pods, EC2"]})
-    for k in ("calls to make an ENI", "calls to delete an ENI", "dirty memory, KiB"):
+    for k in ("ENIs created", "ENIs attached", "dirty memory, KiB"):
         want.pop(k)
     return want
 
 
-def unbalanced(before, now, standing):
-    wrong = [f"{k}: {now.get(k, 0)}, expected {n}" for k, n in expected(before, now, standing).items() if now.get(k, 0) != n]
+def unbalanced(before, now, standing, whole=False):
+    wrong = [f"{k}: {now.get(k, 0)}, expected {n}" for k, n in expected(before, now, standing, whole).items() if now.get(k, 0) != n]
     if now["dirty memory, KiB"] > before["dirty memory, KiB"] + DIRTY_KIB:
         wrong.append(f"dirty memory: {now['dirty memory, KiB']} KiB, {before['dirty memory, KiB']} before")
     return wrong + [f"{k}: {n}, there was none" for k, n in now.items() if k not in before]
 
 
 class Sheet:
-    def __init__(self, ledger, before, after, told):
-        self.ledger, self.before, self.after, self.told = ledger, before, after, told
+    def __init__(self, ledger, before, after, told, whole=False, memory=()):
+        self.ledger, self.before, self.after, self.told, self.whole, self.memory = ledger, before, after, told, whole, memory
 
     def errors(self):
         c = self.ledger.counts
-        wrong = list(self.ledger.wrong) + unbalanced(self.before, self.after, 3)
+        wrong = list(self.ledger.wrong) + unbalanced(self.before, self.after, 3, self.whole)
+        if self.whole:
+            wrong += [f"no ENI was {what}" for what in ("created", "attached", "detached", "deleted")
+                      if self.after[f"ENIs {what}"] == self.before[f"ENIs {what}"]]
+        if self.memory and self.memory[-1] > self.memory[0] + DIRTY_KIB:
+            wrong.append(f"dirty memory grew with the waves: {self.memory}")
         for what, a, b in (("every ADD was followed by a DEL", c["ADDs"] + c["ADDs refused"], c["DELs"]),
                            ("every pod with an address gave it back", c["ADDs"], c["DELs of pods that had an address"]),
                            ("every pod with an address reached its node", c["ADDs"], c["pods that reached their node"]),
@@ -329,6 +385,8 @@ class Sheet:
         print(f"{'Balance':<52} {'before':>9} {'after':>9}")
         for k in {**self.before, **self.after}:
             print(f"  {k:<50} {self.before.get(k, 0):>9} {self.after.get(k, 0):>9}")
+        if self.memory:
+            print(f"Dirty memory of the daemon, KiB, when each wave ended: {', '.join(map(str, self.memory))}")
         wrong = self.errors()
         for line in wrong:
             print(f"does not balance: {line}")
@@ -344,7 +402,7 @@ def main():
     args = parser.parse_args()
     soak = Soak(args.minutes, args.seed, min(args.pods, ROOM))
     for sig in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(sig, lambda *_: soak.end.set())
+        signal.signal(sig, soak.interrupt)
     return 1 if soak.run() else 0
 
 

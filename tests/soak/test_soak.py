@@ -37,7 +37,7 @@ def test_an_interrupt_ends_it_with_the_sheet():
 def books(**other):
     return {"ENIs, EC2": 1, "links": 5, "addrs": 5, "rules": 9, "routes": 18, "nftables objects": 18, "pods in the daemon's books": 3,
             "ENIs that nobody has": 0, "tombstones": 0, "ENIs, daemon": 1, "IPv4 addresses for pods, EC2": 5,
-            "IPv4 addresses for pods, daemon": 5, "eBPF maps": 26, "calls to make an ENI": 0, "calls to delete an ENI": 0, "dirty memory, KiB": 8000, **other}
+            "IPv4 addresses for pods, daemon": 5, "eBPF maps": 26, "ENIs created": 1, "ENIs attached": 1, "ENIs detached": 0, "ENIs deleted": 0, "dirty memory, KiB": 8000, **other}
 
 
 @pytest.mark.parametrize("after", [{"links": 6}, {"routes": 17}, {"eBPF maps": 27}, {"pods in the daemon's books": 4}, {"ENIs that nobody has": 1},
@@ -49,8 +49,19 @@ def test_what_is_not_as_it_should_be_is_told(after):
 
 
 def test_a_further_eni_that_everybody_knows_of_balances():
-    more = books(**{"ENIs, EC2": 2, "ENIs, daemon": 2, "links": 6, "addrs": 6, "rules": 11, "routes": 24, "nftables objects": 26})
+    more = books(**{"ENIs, EC2": 2, "ENIs, daemon": 2, "links": 6, "addrs": 6, "rules": 11, "routes": 24, "nftables objects": 26,
+                    "ENIs created": 4, "ENIs attached": 3, "ENIs detached": 1, "ENIs deleted": 2})
     assert not run.unbalanced(books(), more, 3)
+    assert run.unbalanced(books(), {**more, "ENIs created": 5}, 3) and run.unbalanced(books(), {**more, "ENIs detached": 0}, 3)
+    assert run.unbalanced(books(), more, 3, whole=True)
+
+
+def test_a_whole_run_is_one_in_which_enis_came_and_went_and_memory_stayed():
+    told = [State(1, 0, 0, 0, 1)] * 4
+    after = books(**{"ENIs created": 4, "ENIs attached": 4, "ENIs detached": 3, "ENIs deleted": 3})
+    assert not run.Sheet(run.Ledger(), books(), after, told, True, [7000, 9000, 7100]).errors()
+    assert len(run.Sheet(run.Ledger(), books(), books(), told, True, [7000]).errors()) == 4
+    assert run.Sheet(run.Ledger(), books(), after, told, True, [7000, 9100]).errors()
 
 
 @pytest.mark.parametrize("counts,told", [({"ADDs": 2, "DELs": 1}, (0, 0, 0)), ({}, (1, 0, 0)), ({}, (0, 1, 0)), ({}, (0, 0, 1))])
