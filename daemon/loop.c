@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <libgen.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -141,6 +142,17 @@ int loop_fd_watch(struct loop *l, int fd, void (*fn)(void *arg), void *arg, stru
 	return 0;
 }
 
+void loop_fd_pause(struct loop_fd *w)
+{
+	(void)uv_poll_stop(&w->uv);
+}
+
+void loop_fd_resume(struct loop_fd *w)
+{
+	/* it refuses a descriptor that another handle watches only, and there is room for this one from before */
+	(void)uv_poll_start(&w->uv, UV_READABLE | UV_DISCONNECT, on_poll);
+}
+
 void loop_fd_unwatch(struct loop_fd *w)
 {
 	if (!w)
@@ -202,6 +214,7 @@ static void on_signal(uv_signal_t *h, int signo)
 int loop_signal(struct loop *l, int signo, void (*fn)(int signo, void *arg), void *arg)
 {
 	struct loop_signal_watch *w = calloc(1, sizeof(*w));
+	sigset_t held;
 	int r;
 
 	if (!w)
@@ -213,7 +226,13 @@ int loop_signal(struct loop *l, int signo, void (*fn)(int signo, void *arg), voi
 	}
 	w->fn = fn;
 	w->arg = arg;
-	return uv_signal_start(&w->uv, on_signal, signo);
+	r = uv_signal_start(&w->uv, on_signal, signo);
+	if (r == 0) {
+		sigemptyset(&held);
+		sigaddset(&held, signo);
+		r = -pthread_sigmask(SIG_UNBLOCK, &held, NULL);
+	}
+	return r;
 }
 
 static void job_work(uv_work_t *req)

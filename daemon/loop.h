@@ -27,6 +27,9 @@ void loop_stop(struct loop *l);
  * @fd: borrowed; must stay open until loop_fd_unwatch(). Return: 0, -errno.
  */
 int loop_fd_watch(struct loop *l, int fd, void (*fn)(void *arg), void *arg, struct loop_fd **ret_watch);
+/** loop_fd_pause() - do not call @fn until loop_fd_resume(); neither can fail, for nothing is allocated. */
+void loop_fd_pause(struct loop_fd *w);
+void loop_fd_resume(struct loop_fd *w);
 /** loop_fd_unwatch() - stop; frees the watch. May be called from its own @fn. NULL is fine. */
 void loop_fd_unwatch(struct loop_fd *w);
 
@@ -39,7 +42,10 @@ void loop_timer_stop(struct loop_timer *t);
 int loop_timer_active(const struct loop_timer *t);
 void loop_timer_free(struct loop_timer *t);
 
-/** loop_signal() - call @fn in the loop for each @signo. Lives until loop_free(). */
+/**
+ * loop_signal() - call @fn in the loop for each @signo. Lives until loop_free().
+ * One that the caller's thread has blocked is let in from now on: it was held until somebody hears it.
+ */
 int loop_signal(struct loop *l, int signo, void (*fn)(int signo, void *arg), void *arg);
 
 /**

@@ -33,11 +33,10 @@ struct rpc_server {
 	int listen_fd, lock_fd;
 	struct loop_fd *accept_watch;
 	unsigned int n_conns;
+	bool full;                      /* nobody is accepted until a connection has gone */
 	LIST_HEAD(, rpc_conn) conns;
 	char packet[VW_RPC_MAX + 1];    /* one request at a time is read and decoded */
 };
-
-static void on_acceptable(void *arg);
 
 static void conn_close(struct rpc_conn *c)
 {
@@ -49,9 +48,10 @@ static void conn_close(struct rpc_conn *c)
 	LIST_REMOVE(c, entry);
 	free(c);
 	s->n_conns--;
-	if (!s->accept_watch && s->listen_fd >= 0 &&
-	    loop_fd_watch(s->loop, s->listen_fd, on_acceptable, s, &s->accept_watch) < 0)
-		vw_error("cannot watch the socket again; restart vpcwired");
+	if (s->full && s->accept_watch) {
+		loop_fd_resume(s->accept_watch);
+		s->full = false;
+	}
 }
 
 static int conn_send(struct rpc_conn *c, const struct vw_buf *message)
@@ -171,8 +171,8 @@ static void on_acceptable(void *arg)
 		int fd;
 
 		if (s->n_conns >= RPC_SERVER_MAX_CONNS) {
-			loop_fd_unwatch(s->accept_watch);
-			s->accept_watch = NULL;
+			loop_fd_pause(s->accept_watch);
+			s->full = true;
 			return;
 		}
 		fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);

@@ -35,6 +35,8 @@ test_advice_LIBS := daemon base
 test_httpd_LIBS := daemon json base
 test_crypto_LIBS := crypto
 test_rpc_LIBS := rpc json base
+test_rpc_server_LIBS := daemon rpc json base
+test_rpc_server_LDFLAGS := -Wl,--wrap=calloc
 test_net_LIBS := net base
 test_net_PKGS := libmnl
 test_net_kernel_LIBS := net base
