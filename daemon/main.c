@@ -14,6 +14,7 @@
 #include "lib/base/log.h"
 
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,16 @@ static int run(const char *path)
 	return r < 0 ? 1 : 0;
 }
 
+/* one that comes before the loop has a handler would end the daemon; it waits, until loop_signal() lets it in */
+static void hold_reload(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -223,6 +234,8 @@ int main(int argc, char **argv)
 		return check_config(config);
 	if (migration)
 		return migrate(migration, config, file);
+	if (!clean)
+		hold_reload();
 	if (confine_process(&err) < 0) {
 		fprintf(stderr, "vpcwired: %s\n", err.msg);
 		return 1;

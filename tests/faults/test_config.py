@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """A configuration that cannot be is refused, at a start and at a change, with file and key; the one that runs goes on."""
+import contextlib
 import json
+import subprocess
 
 import pytest
 
+from tests.faults.mortal import Mortal
 from tests.faults.world import CONFIG, configure, logged, vpc, write_config
 from tests.harness import proc
 from tests.harness.symptoms import operator_sees
@@ -98,6 +101,26 @@ def test_sighup_reads_again(good):
         refuses(good, "vpcwired.json is gone; {} in it means all defaults", lambda: good.run("kill", "-HUP", str(good.daemon_pid())))
     finally:
         good.run("mv", f"{CONFIG}.away", CONFIG)
+
+
+def test_a_sighup_before_anybody_listens_for_it_is_kept(make_lab, tmp_path):
+    """The daemon reads its settings, from a pipe, while it comes; another file has taken the pipe's place then, which nobody has told it of but
+    the signal."""
+    script = f"mv {CONFIG} {CONFIG}.next; mkfifo {CONFIG}; echo made; exec 3>{CONFIG}; mv {CONFIG}.next {CONFIG}; echo reads; read go; echo '{{}}' >&3"
+    with contextlib.closing(Mortal(make_lab("--no-daemon", config=vpc()), tmp_path)) as mortal:
+        mortal.configure(max_pods=7)
+        with subprocess.Popen(mortal.node.argv("sh", "-ec", script), env=mortal.node.env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+            assert writer.stdout.readline() == b"made\n"
+            mortal.start()
+            assert writer.stdout.readline() == b"reads\n"      # it has opened it, and waits for what is in it
+            mortal.ask("wake")
+            writer.communicate(b"go\n", 20)
+
+        def read_again():
+            assert mortal.dead() is None, f"{mortal.dead()} {mortal.log.read_text()}"
+            return (mortal.rpc("info") or {}).get("config", {}).get("loads") == 2
+
+        proc.wait_until(read_again, lambda: f"the second file: {mortal.log.read_text()}", 20)
 
 
 def starts(node, env=(), text="{}"):
