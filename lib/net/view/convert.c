@@ -8,7 +8,9 @@
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
+#include <netlink/attr.h>
 #include <netlink/errno.h>
+#include <netlink/msg.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/route.h>
@@ -151,4 +153,56 @@ int vw_conv_rule(struct nl_object *obj, void *item)
 	(void)conv_cidr(rtnl_rule_get_dst(rr), family, &r->to);
 	copy_str(r->iif, sizeof(r->iif), rtnl_rule_get_iif(rr));
 	return 1;
+}
+
+/* --- what libnl does not look at itself */
+
+/* it takes the size of the address from that of the attribute, and copies as many bytes */
+static bool vias_are_whole(struct nlattr *attrs, int len)
+{
+	struct nlattr *a;
+	int rest;
+
+	nla_for_each_attr(a, attrs, len, rest)
+		if (nla_type(a) == RTA_VIA && nla_len(a) < (int)offsetof(struct rtvia, rtvia_addr))
+			return false;
+	return true;
+}
+
+/* it goes on by the aligned length of a hop, whatever is left */
+static bool hops_are_whole(const struct nlattr *multipath)
+{
+	char *at = nla_data(multipath), *end = at + nla_len(multipath);
+
+	while (end - at >= (ptrdiff_t)sizeof(struct rtnexthop)) {
+		struct rtnexthop *hop = (struct rtnexthop *)at;
+
+		if (hop->rtnh_len < sizeof(*hop) || RTNH_ALIGN(hop->rtnh_len) > end - at ||
+		    !vias_are_whole((struct nlattr *)RTNH_DATA(hop), hop->rtnh_len - (int)sizeof(*hop)))
+			return false;
+		at += RTNH_ALIGN(hop->rtnh_len);
+	}
+	return true;
+}
+
+static bool route_is_whole(struct nlmsghdr *nlh)
+{
+	struct nlattr *a;
+	int rest;
+
+	if (!nlmsg_valid_hdr(nlh, sizeof(struct rtmsg)))
+		return false;
+	nlmsg_for_each_attr(a, nlh, sizeof(struct rtmsg), rest)
+		if (nla_type(a) == RTA_MULTIPATH && !hops_are_whole(a))
+			return false;
+	return vias_are_whole(nlmsg_attrdata(nlh, sizeof(struct rtmsg)), nlmsg_attrlen(nlh, sizeof(struct rtmsg)));
+}
+
+int vw_libnl_parse(struct nl_msg *msg, void (*cb)(struct nl_object *obj, void *arg), void *arg)
+{
+	struct nlmsghdr *nlh = nlmsg_hdr(msg);
+
+	if ((nlh->nlmsg_type == RTM_NEWROUTE || nlh->nlmsg_type == RTM_DELROUTE) && !route_is_whole(nlh))
+		return -NLE_MSG_TOOSHORT;
+	return nl_msg_parse(msg, cb, arg);
 }

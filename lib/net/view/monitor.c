@@ -126,7 +126,7 @@ static int monitor_msg(struct nl_msg *msg, void *arg)
 
 	m->gone = type == RTM_DELLINK || type == RTM_DELADDR || type == RTM_DELROUTE || type == RTM_DELRULE ||
 		  type == RTM_DELQDISC || type == RTM_DELTFILTER || type == RTM_DELNETCONF;
-	if (!monitor_plain(m, nlmsg_hdr(msg)) && nl_msg_parse(msg, monitor_object, m) < 0)
+	if (!monitor_plain(m, nlmsg_hdr(msg)) && vw_libnl_parse(msg, monitor_object, m) < 0)
 		monitor_emit(m, &(struct vw_event){ .kind = VW_EVENT_LOST });
 	return NL_OK;
 }

@@ -93,7 +93,7 @@ static void collect_object(struct nl_object *obj, void *arg)
 static int collect_msg(struct nl_msg *msg, void *arg)
 {
 	struct collect *c = arg;
-	int r = nl_msg_parse(msg, collect_object, c);
+	int r = vw_libnl_parse(msg, collect_object, c);
 
 	/* An object that libnl cannot parse would make the list silently short. */
 	if (r < 0 && !c->eno)
