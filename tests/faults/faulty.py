@@ -164,4 +164,4 @@ def tally(what, found):
     for kind, name, _ in found:
         kind = name if name == DIE else kind
         kinds[kind] = kinds.get(kind, 0) + 1
-    print(f"# {what}: {len(found)} points: {', '.join(f'{k} {n}' for k, n in kinds.items())}")
+    print(f"# {what}: {len(found)} points: {', '.join(f'{k} {n}' for k, n in kinds.items())}", flush=True)

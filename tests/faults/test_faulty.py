@@ -6,12 +6,13 @@ clear error, nothing of it is left, and the next try does it. FAULTS_ALL=1 takes
 """
 import pytest
 
-from tests.faults.faulty import DIE, Faulty, Silent, points, tally
+from tests.faults.faulty import ALL, DIE, Faulty, Silent, points, tally
 from tests.faults.world import vpc
 from tests.harness import audit, proc
 from tests.harness.cni import CniError
 from tests.harness.policy import Policies
 
+HOURS = 24 * 3600
 TYPE = {"name": "pods.long", "max_enis": 2, "ipv4_per_eni": 50, "nitro": True}
 SETTINGS = {"minimum_ip_target": 3, "warm_ip_target": 0, "ip_cooldown_s": 0, "disable_leaked_eni_cleanup": True, "disable_metrics": True}
 
@@ -112,7 +113,7 @@ def audit_of_rest(faulty, pods=0):
     return proc.wait_until(lambda: twice_the_same() and seen[-1], "the node to be at rest", every=0.05)
 
 
-@pytest.mark.limit(600)
+@pytest.mark.limit(HOURS if ALL else 600)
 @pytest.mark.parametrize("command", ["ADD", "DEL"])
 @pytest.mark.parametrize("where", ["daemon", "plugin"])
 def test_a_call_fails_in(faulty, wait_until, where, command):
@@ -154,7 +155,7 @@ def revive(faulty, point, may_give_up=False):
     return True
 
 
-@pytest.mark.limit(600)
+@pytest.mark.limit(HOURS if ALL else 600)
 def test_growing_and_shrinking(faulty, wait_until):
     """EC2, store, kernel and daemon say the same afterwards: nothing is lost, nothing there twice, no intent left."""
     up(faulty, wait_until)
@@ -180,7 +181,7 @@ def test_growing_and_shrinking(faulty, wait_until):
     each_failure(faulty, "growing and shrinking by an address", act, settle, 2, 15)
 
 
-@pytest.mark.limit(900)
+@pytest.mark.limit(HOURS if ALL else 900)
 def test_starting(faulty, wait_until):
     """The daemon starts, or says why not and does the next time; the pod that was there keeps its address and its interface."""
     up(faulty, wait_until)
@@ -211,7 +212,7 @@ def np(*ingress):
             "spec": {"podSelector": {}, "policyTypes": ["Ingress"], "ingress": list(ingress)}}
 
 
-@pytest.mark.limit(900)
+@pytest.mark.limit(HOURS if ALL else 900)
 def test_publishing_a_policy(faulty, wait_until):
     """A changed policy is in force, for packets: not half of it, not the one before, whatever failed on the way."""
     up(faulty, wait_until)
