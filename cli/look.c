@@ -1,17 +1,14 @@
 /* Each look is a function; all of them go on where one cannot see. */
 #include "cli/look.h"
 
+#include "cli/look_priv.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/file.h"
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
-#include "lib/net/link.h"
 #include "lib/net/nl.h"
-#include "lib/net/route.h"
-#include "lib/net/rule.h"
-#include "lib/rpc/check.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
@@ -29,13 +25,6 @@
 #define CONF_MAX (1024 * 1024)
 #define CONNTRACK "/proc/sys/net/netfilter/nf_conntrack_"
 #define NEARLY_FULL_PERCENT 80
-
-struct look {
-	struct vw_json *checks;
-	int failed;
-};
-
-#define check(l, ...) ((l)->failed |= vw_check((l)->checks, __VA_ARGS__))
 
 /* --- kernel */
 
@@ -147,47 +136,7 @@ static void conflist(struct look *l)
 	free(found);
 }
 
-/* --- others on the same node */
-
-static const struct {
-	const char *prefix, *who;
-} others[] = {
-	{ "cali", "Calico" }, { "vxlan.calico", "Calico" }, { "cilium_", "Cilium" }, { "lxc_health", "Cilium" }, { "flannel.", "Flannel" },
-	{ "weave", "Weave" }, { "antrea-", "Antrea" },      { "ovn-k8s", "OVN" },    { "kube-bridge", "kube-router" },
-};
-
-static void links(struct look *l, struct vw_nl *nl)
-{
-	vw_auto_free struct vw_link *v = NULL;
-	struct vw_err err;
-	int n = vw_link_list(nl, &v, &err);
-	bool found = false;
-
-	for (int i = 0; i < n; i++)
-		for (size_t k = 0; k < VW_ARRAY_SIZE(others) && !found; k++) {
-			if (strncmp(v[i].name, others[k].prefix, strlen(others[k].prefix)) != 0)
-				continue;
-			found = true;
-			check(l, "other CNIs", false, "remove the other CNI, then reboot: its interfaces, routes and nftables stay otherwise",
-			      "interface %s is %s's", v[i].name, others[k].who);
-		}
-	if (n >= 0 && !found)
-		check(l, "other CNIs", true, NULL, "no interface of another CNI");
-}
-
-/* its rules for pods stand at 512 (to) and 1536 (from); ours carry our protocol */
-static void aws_node(struct look *l, struct vw_nl *nl)
-{
-	vw_auto_free struct vw_rule *v = NULL;
-	struct vw_err err;
-	int n = vw_rule_list(nl, AF_INET, &v, &err), foreign = 0;
-
-	for (int i = 0; i < n; i++)
-		foreign += v[i].protocol != VW_RTPROT && (v[i].priority == 512 || v[i].priority == 1536);
-	if (n >= 0)
-		check(l, "aws-node", !foreign, "stop aws-node: two masters of one node's ENIs take addresses from each other", foreign ?
-		      "%d rules at 512 or 1536 are not vpcwire's" : "no rules of its", foreign);
-}
+/* --- who removes what is not its own */
 
 static bool says_no(const char *path, const char *key)
 {
@@ -251,11 +200,10 @@ int look_at_node(struct vw_json *checks)
 	kernel(&l);
 	bpffs(&l);
 	conntrack(&l);
+	look_at_features(&l);
 	conflist(&l);
-	if (vw_nl_open(&nl, &err) == 0) {
-		links(&l, &nl);
-		aws_node(&l, &nl);
-	}
+	if (vw_nl_open(&nl, &err) == 0)
+		look_at_others(&l, &nl);
 	vw_nl_close(&nl);
 	networkd(&l);
 	return l.failed ? -ENOMEM : 0;

@@ -17,8 +17,10 @@
 #include "lib/base/file.h"
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
+#include "lib/net/bpf.h"
 #include "lib/net/link.h"
 #include "lib/rpc/check.h"
+#include "netpolicy-bpf/user/np_loader.h"
 
 #include <errno.h>
 #include <string.h>
@@ -119,6 +121,47 @@ static void check_mtu(struct job *j)
 	}
 	if (all)
 		check(j, "mtu", true, NULL, "ENIs %u, pods %u", d->cfg->eni_mtu, d->cfg->pod_mtu);
+}
+
+/* on one side of an ENI: how many programs, by tc and by tcx, are not ours. Return: as many, 0 when they cannot be listed */
+static unsigned int foreign_programs(struct daemon *d, const struct eni *e, enum vw_tc_dir dir)
+{
+	const struct vw_filter ours = { .ifindex = e->ifindex, .dir = dir, .dev = e->ifname };
+	uint32_t ids[16] = { 0 }, own = 0;
+	struct vw_filter_info info;
+	struct vw_err err;
+	int by_tc = vw_filter_count(&d->nl, e->ifindex, dir, &err), by_tcx = vw_bpf_tcx_list(e->ifindex, dir, ids, VW_ARRAY_SIZE(ids), &err);
+	unsigned int n = (by_tc > 0 ? (unsigned int)by_tc : 0) + (by_tcx > 0 ? (unsigned int)by_tcx : 0);
+
+	if (dir != VW_TC_EGRESS || !n)
+		return n;
+	if (vw_bpf_prog_id(np_to_wire_fd(d->np), &own, &err) < 0)
+		own = 0;
+	if (by_tc > 0 && vw_filter_get(&d->nl, &ours, &info, &err) == 0 && info.prog_id == own)
+		n--;
+	for (int i = 0; i < by_tcx && (size_t)i < VW_ARRAY_SIZE(ids); i++)
+		n -= ids[i] == own;
+	return n;
+}
+
+/* Cilium and others see, redirect and drop there what comes and goes, before and behind the kernel's routing */
+static void check_programs(struct job *j)
+{
+	struct daemon *d = j->d;
+	bool all = true;
+
+	for (size_t i = 0; i < d->enis.n; i++) {
+		const struct eni *e = &d->enis.v[i];
+		unsigned int in = e->wired ? foreign_programs(d, e, VW_TC_INGRESS) : 0, out = e->wired ? foreign_programs(d, e, VW_TC_EGRESS) : 0;
+
+		if (!in && !out)
+			continue;
+		all = false;
+		check(j, "programs on ENIs", false, "see whose they are (tc filter show dev eth0 ingress; bpftool net), and remove the other CNI",
+		      "%s has %u programs on its way in and %u on its way out that are not vpcwire's", e->ifname, in, out);
+	}
+	if (all)
+		check(j, "programs on ENIs", true, NULL, "none but vpcwire's, by tc or tcx");
 }
 
 static void check_state(struct job *j)
@@ -267,6 +310,7 @@ int doctor_query(struct daemon *d, struct rpc_conn *conn, const struct vw_json *
 	check_capabilities(j);
 	check_kernel(j);
 	check_mtu(j);
+	check_programs(j);
 	name_things(j);
 	j->later = later_new(d, conn, NULL, NULL);
 	if (j->later && loop_job(d->loop, work, done, j) == 0)

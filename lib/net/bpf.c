@@ -105,9 +105,9 @@ int vw_bpf_tcx_detach(unsigned int ifindex, enum vw_tc_dir dir, int prog_fd, str
 		       0 : vw_err_sys(err, errno, VW_CNI_KERNEL, "detaching a tcx program from interface %u", ifindex);
 }
 
-int vw_bpf_tcx_has(unsigned int ifindex, enum vw_tc_dir dir, uint32_t prog_id, struct vw_err *err)
+/* Return: how many of @ids were filled, -errno */
+static int tcx_query(unsigned int ifindex, enum vw_tc_dir dir, uint32_t ids[TCX_PROGS_MAX], struct vw_err *err)
 {
-	uint32_t ids[TCX_PROGS_MAX] = {0};
 	union bpf_attr attr = {0};
 
 	attr.query.target_fd = ifindex;
@@ -118,11 +118,31 @@ int vw_bpf_tcx_has(unsigned int ifindex, enum vw_tc_dir dir, uint32_t prog_id, s
 		return errno == ENOENT ? 0
 				       : vw_err_sys(err, errno, VW_CNI_KERNEL,
 						    "listing tcx programs of interface %u", ifindex);
-	for (unsigned int i = 0; i < attr.query.prog_cnt && i < TCX_PROGS_MAX; i++) {
+	return (int)(attr.query.prog_cnt < TCX_PROGS_MAX ? attr.query.prog_cnt : TCX_PROGS_MAX);
+}
+
+int vw_bpf_tcx_has(unsigned int ifindex, enum vw_tc_dir dir, uint32_t prog_id, struct vw_err *err)
+{
+	uint32_t ids[TCX_PROGS_MAX] = {0};
+	int n = tcx_query(ifindex, dir, ids, err);
+
+	for (int i = 0; i < n; i++) {
 		if (ids[i] == prog_id)
 			return 1;
 	}
-	return 0;
+	return n < 0 ? n : 0;
+}
+
+int vw_bpf_tcx_list(unsigned int ifindex, enum vw_tc_dir dir, uint32_t *ret_ids, unsigned int max, struct vw_err *err)
+{
+	uint32_t ids[TCX_PROGS_MAX] = {0};
+	int n = tcx_query(ifindex, dir, ids, err);
+
+	if (n == -EINVAL) /* a kernel without it */
+		return 0;
+	for (int i = 0; i < n && (unsigned int)i < max; i++)
+		ret_ids[i] = ids[i];
+	return n;
 }
 
 int vw_bpf_prog_load(const struct bpf_insn *insns, size_t n, const char *name, struct vw_err *err)

@@ -58,5 +58,7 @@ int vw_bpf_tcx_attach(unsigned int ifindex, enum vw_tc_dir dir, int prog_fd, str
 int vw_bpf_tcx_replace(unsigned int ifindex, enum vw_tc_dir dir, int prog_fd, int old_fd, struct vw_err *err);
 /** vw_bpf_tcx_detach() - Return: 0, also when it is not there, -errno. */
 int vw_bpf_tcx_detach(unsigned int ifindex, enum vw_tc_dir dir, int prog_fd, struct vw_err *err);
+/** vw_bpf_tcx_list() - ids of the programs that hang there, in order, at most @max of them. Return: how many hang, 0 without tcx, -errno. */
+int vw_bpf_tcx_list(unsigned int ifindex, enum vw_tc_dir dir, uint32_t *ret_ids, unsigned int max, struct vw_err *err);
 /** vw_bpf_tcx_has() - whether the program @prog_id hangs there. Return: 1, 0, -errno. */
 int vw_bpf_tcx_has(unsigned int ifindex, enum vw_tc_dir dir, uint32_t prog_id, struct vw_err *err);

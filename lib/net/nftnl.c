@@ -487,3 +487,34 @@ int vw_nftnl_rule_count(struct vw_nl *nl, const char *table, struct vw_err *err)
 	free(items);
 	return n == -ENOENT ? 0 : n;
 }
+
+static int parse_chain(const struct nlmsghdr *nlh, void *item, const void *arg)
+{
+	struct vw_nftnl_chain_name *c = item;
+	const struct nlattr *attr;
+
+	(void)arg;
+	if (nlh->nlmsg_type != NFT_MSG(NFT_MSG_NEWCHAIN) || mnl_nlmsg_get_payload_len(nlh) < sizeof(struct nfgenmsg))
+		return 0;
+	c->family = ((const struct nfgenmsg *)mnl_nlmsg_get_payload(nlh))->nfgen_family;
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) {
+		if (mnl_attr_get_type(attr) == NFTA_CHAIN_TABLE)
+			vw_nl_get_str(attr, c->table, sizeof(c->table));
+		if (mnl_attr_get_type(attr) == NFTA_CHAIN_NAME)
+			vw_nl_get_str(attr, c->chain, sizeof(c->chain));
+	}
+	return 1;
+}
+
+int vw_nftnl_chain_list(struct vw_nl *nl, struct vw_nftnl_chain_name **ret, struct vw_err *err)
+{
+	alignas(struct nlmsghdr) char buf[VW_NL_MSG_MAX] = { 0 };
+	struct nlmsghdr *req = request(buf, NFT_MSG_GETCHAIN);
+	void *items = NULL;
+	int n;
+
+	((struct nfgenmsg *)mnl_nlmsg_get_payload(req))->nfgen_family = NFPROTO_UNSPEC;
+	n = vw_nl_dump(nl, req, parse_chain, sizeof(**ret), NULL, "listing the chains of nftables", &items, err);
+	*ret = items;
+	return n;
+}

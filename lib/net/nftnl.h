@@ -107,5 +107,14 @@ void vw_nftnl_drop(struct vw_nftnl_rule *r);
 void vw_nftnl_dnat(struct vw_nftnl_rule *r, uint8_t family, uint32_t addr, uint32_t port);
 void vw_nftnl_snat(struct vw_nftnl_rule *r, uint8_t family, uint32_t addr);
 
+/** struct vw_nftnl_chain_name - @family: NFPROTO_*. Names are cut off: those of iptables have 28 characters at most. */
+#define VW_NFTNL_NAME_LEN 64
+struct vw_nftnl_chain_name {
+	uint8_t family;
+	char table[VW_NFTNL_NAME_LEN], chain[VW_NFTNL_NAME_LEN];
+};
+/** vw_nftnl_chain_list() - all chains of the namespace, of every family, iptables-nft's too. @ret: the caller frees, NULL when empty. Return: how many, -errno. */
+int vw_nftnl_chain_list(struct vw_nl *nl, struct vw_nftnl_chain_name **ret, struct vw_err *err);
+
 /** vw_nftnl_rule_count() - of a whole table; 0 when there is no such table. Return: how many, -errno. */
 int vw_nftnl_rule_count(struct vw_nl *nl, const char *table, struct vw_err *err);

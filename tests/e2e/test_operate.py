@@ -9,7 +9,7 @@ import tarfile
 import pytest
 
 from tests.e2e.test_ctl import ctl, settled
-from tests.harness import cni, proc
+from tests.harness import audit, cni, proc
 from tests.harness.policy import Policies
 from tests.harness.symptoms import operator_sees
 
@@ -46,8 +46,8 @@ def test_a_healthy_node(clean):
     assert all(c["ok"] and "todo" not in c for c in checks)
     named = {c["what"].removeprefix("ec2:") for c in checks if c["part"] == "permission"}
     assert named == ACTIONS - {"AssignIpv6Addresses", "UnassignIpv6Addresses"}
-    assert {"kernel", "bpffs", "conflist", "other CNIs", "aws-node", "daemon", "subnets", "manifests", "capabilities", "mtu", "metadata",
-            "credentials", "clock"} <= {c["part"] for c in checks}
+    assert {"kernel", "bpffs", "conflist", "other CNIs", "aws-node", "daemon", "subnets", "manifests", "capabilities", "mtu", "metadata", "credentials",
+            "clock", "veth", "clsact", "policy routing", "nftables", "iptables", "programs on ENIs"} <= {c["part"] for c in checks}
     assert ctl(clean, "doctor").endswith(f"0 of {len(checks)} want attention\n")
 
 
@@ -94,7 +94,27 @@ def test_metadata_that_does_not_answer(clean, lab):
         lab.clear_faults()
 
 
+# bpf(2): BPF_OBJ_GET, then BPF_PROG_ATTACH or _DETACH as BPF_TCX_INGRESS; iproute2 and bpftool of Debian 12 know no tcx
+TCX = """import ctypes, platform, socket, struct, sys
+def bpf(cmd, attr):
+    buf = ctypes.create_string_buffer(attr + bytes(128 - len(attr)))
+    r = ctypes.CDLL(None, use_errno=True).syscall({"x86_64": 321, "aarch64": 280}[platform.machine()], cmd, buf, 128)
+    if r < 0:
+        sys.exit(f"bpf({cmd}): errno {ctypes.get_errno()}")
+    return r
+path = ctypes.create_string_buffer(sys.argv[2].encode())
+fd = bpf(7, struct.pack("Q", ctypes.addressof(path)))
+bpf({"attach": 8, "detach": 9}[sys.argv[1]], struct.pack("IIII", socket.if_nametoindex("eth0"), fd, 46, 0))
+"""
+
+
 def test_conflicts_on_the_node_are_named(clean):
+    # somebody's program: one of ours, where it does not belong
+    other = clean.run("sh", "-c", "find /sys/fs/bpf -name from_pod").stdout.split()[0]
+    clean.run("sh", "-ec", "cat > /etc/vpcwire/tcx.py", input=TCX)
+
+    def tcx(what):
+        return f"python3 /etc/vpcwire/tcx.py {what} {other}"
     cases = [
         (f"echo '{{\"name\":\"x\",\"type\":\"bridge\"}}' > {CONFLISTS}/05-x.conf", f"rm {CONFLISTS}/05-x.conf", "conflist",
          f"{CONFLISTS}/05-x.conf comes first and is not vpcwire's"),
@@ -105,6 +125,22 @@ def test_conflicts_on_the_node_are_named(clean):
         ("mkdir -p /run/systemd/netif; touch /run/systemd/netif/state", "rm -r /run/systemd/netif", "systemd-networkd",
          "runs, and removes routes and rules that are not its own"),
         ("ip rule del pref 512", "ip rule add pref 512 lookup 22103 protocol 86", "kernel", "rule 512: lookup 22103 is missing"),
+        # by itself, as iptables-nft makes it, and as iptables-legacy does, where the kernel still has that
+        ("nft 'add table inet other; add chain inet other CILIUM_POST_nat'", "nft delete table inet other", "iptables",
+         "1 chains of other CNIs: CILIUM_POST_nat of nftables' table inet other is Cilium's"),
+        ("iptables-nft -t nat -N AWS-SNAT-CHAIN-0; iptables-nft -t nat -N AWS-CONNMARK-CHAIN-0", "nft delete table ip nat", "iptables",
+         "2 chains of other CNIs: AWS-SNAT-CHAIN-0 of nftables' table ip nat is aws-node's"),
+        ("iptables-nft -t nat -N KUBE-SERVICES; iptables-nft -N KUBE-ROUTER-FORWARD", "nft 'delete table ip nat; delete table ip filter'", "iptables",
+         "1 chains of other CNIs: KUBE-ROUTER-FORWARD of nftables' table ip filter is kube-router's"),
+        *([("iptables-legacy -N cali-FORWARD", "iptables-legacy -X cali-FORWARD", "iptables",
+            "1 chains of other CNIs: cali-FORWARD of iptables-legacy's table filter is Calico's")]
+          if clean.run("iptables-legacy", "-S", check=False).returncode == 0 else []),
+        (f"tc filter add dev eth0 ingress bpf da object-pinned {other}", "tc filter del dev eth0 ingress", "programs on ENIs",
+         "eth0 has 1 programs on its way in and 0 on its way out that are not vpcwire's"),
+        (f"tc filter add dev eth0 egress pref 1 bpf da object-pinned {other}", "tc filter del dev eth0 egress pref 1", "programs on ENIs",
+         "eth0 has 0 programs on its way in and 1 on its way out that are not vpcwire's"),
+        *([(tcx("attach"), tcx("detach"), "programs on ENIs", "eth0 has 1 programs on its way in and 0 on its way out that are not vpcwire's")]
+          if clean.run("sh", "-ec", f"{tcx('attach')}; {tcx('detach')}", check=False).returncode == 0 else []),
         ("ip link set dev eth0 mtu 1400", "ip link set dev eth0 mtu 9001", "mtu", "eth0 has an MTU of 1400, pods have 9001"),
     ]
     for breaks, mends, part, what in cases:
@@ -115,6 +151,26 @@ def test_conflicts_on_the_node_are_named(clean):
         finally:
             clean.run("sh", "-ec", mends)
         assert all(c["ok"] for c in doctor(clean, ok=0)), breaks
+
+
+@pytest.mark.parametrize("call,part,todo", [("sendto:error=EOPNOTSUPP:when=1", "veth", "CONFIG_VETH"),
+                                            ("sendto:error=EOPNOTSUPP:when=2", "clsact", "CONFIG_NET_SCH_INGRESS"),
+                                            ("sendto:error=EOPNOTSUPP:when=3", "policy routing", "CONFIG_IP_MULTIPLE_TABLES"),
+                                            ("sendto:error=EOPNOTSUPP:when=4", "nftables", "CONFIG_NFT_NAT"),
+                                            ("unshare:error=EPERM", "kernel features", "run it as root")])
+def test_a_feature_that_the_kernel_lacks_is_found_by_trying(clean, call, part, todo):
+    """The kernel refuses the one call that asks for it; all else is as it should be."""
+    done = clean.run("strace", "-f", "-o", "/dev/null", "-e", f"inject={call}", proc.BIN / "vpcwirectl", "--socket", clean.socket, "--json", "doctor",
+                     check=False)
+    found = [c for c in json.loads(done.stdout)["checks"] if not c["ok"]]
+    assert done.returncode == 4 and [c["part"] for c in found] == [part] and todo in found[0]["todo"], (done, found)
+
+
+def test_doctor_leaves_the_node_as_it_was(clean):
+    """It makes what it tries out in a namespace of its own."""
+    before = audit.kernel(clean)
+    doctor(clean, ok=0)
+    assert audit.kernel(clean) == before, audit.difference(before, audit.kernel(clean))
 
 
 def test_doctor_without_a_daemon_looks_all_the_same(clean, lab):

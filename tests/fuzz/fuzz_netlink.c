@@ -32,7 +32,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 #define TRUE_LEN (1u << 1)      /* a message that says to be longer than its datagram ends with it */
 #define WHO_NFT 18              /* the others: one(), many(), viewed(), then heard() and batch() */
 #define WHO_MONITOR 19
-#define WHO_MAX 21
+#define WHO_BATCH 20
+#define WHO_MAX 22            /* and chains_listed() */
 #define STRANGER (1u << 2)      /* the first datagram is from another process */
 
 /** struct wire - what is still to come, and the request that waits. @filler: behind each datagram. @patient: who reads would wait for more. */
@@ -268,6 +269,15 @@ static struct said many(unsigned int who)
 	}
 }
 
+static struct said chains_listed(void)
+{
+	struct vw_nftnl_chain_name *chains = NULL;
+	struct vw_err err = { 0 };
+	int r = vw_nftnl_chain_list(&nl, &chains, &err);
+
+	return listed(r, chains, sizeof(*chains), &err);
+}
+
 static struct said looked(struct vw_view *view, unsigned int who)
 {
 	struct vw_route *routes = NULL;
@@ -362,7 +372,9 @@ static struct said ask(const uint8_t *data, size_t size, uint8_t filler)
 		return many(who - 7);
 	if (who < WHO_NFT)
 		return viewed(who - 14);
-	return who <= WHO_MONITOR ? heard(who) : batch();
+	if (who <= WHO_MONITOR)
+		return heard(who);
+	return who == WHO_BATCH ? batch() : chains_listed();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -143,6 +143,31 @@ static void test_a_table_is_replaced_and_counted(void **state)
 	assert_int_equal(vw_nftnl_rule_count(&nl, "nobody's", &err), 0);
 }
 
+/* every family's, by name */
+static void test_chains_are_listed(void **state)
+{
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	vw_auto_free struct vw_nftnl_chain_name *v = NULL;
+	struct vw_err err;
+	unsigned int in = 0, out = 0, old = 0;
+	int n;
+
+	NETNS_OR_SKIP(state);
+	nl = open_nft();
+	ok(vw_nft_run("flush ruleset", &err));
+	assert_int_equal(vw_nftnl_chain_list(&nl, &v, &err), 0);
+	make();
+	ok(vw_nft_run("table ip nat { chain AWS-SNAT-CHAIN-0 { }; }", &err));
+	n = vw_nftnl_chain_list(&nl, &v, &err);
+	for (int i = 0; i < n; i++) {
+		in += v[i].family == NFPROTO_INET && !strcmp(v[i].table, TABLE) && !strcmp(v[i].chain, "in");
+		out += v[i].family == NFPROTO_INET && !strcmp(v[i].table, TABLE) && !strcmp(v[i].chain, "out");
+		old += v[i].family == NFPROTO_IPV4 && !strcmp(v[i].table, "nat") && !strcmp(v[i].chain, "AWS-SNAT-CHAIN-0");
+	}
+	assert_int_equal(n, 3);
+	assert_int_equal(in + out + old, 3);
+}
+
 static void test_elements(void **state)
 {
 	const struct vw_nftnl_elem one = port(8080, 80), other = port(8081, 80);
@@ -294,6 +319,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nft_reads_what_was_written),
 		cmocka_unit_test(test_a_table_is_replaced_and_counted),
+		cmocka_unit_test(test_chains_are_listed),
 		cmocka_unit_test(test_elements),
 		cmocka_unit_test(test_all_or_nothing),
 		cmocka_unit_test(test_a_large_transaction),
