@@ -23,6 +23,11 @@ def doctor(node, ok=4):
     return json.loads(ctl(node, "--json", "doctor", ok=ok))["checks"]
 
 
+def examined(node):
+    """Whatever it finds."""
+    return json.loads(node.run(proc.BIN / "vpcwirectl", "--socket", node.socket, "--json", "doctor", check=False).stdout)["checks"]
+
+
 def bad(node):
     """-> {part: [(what, todo)]}"""
     found = {}
@@ -151,6 +156,58 @@ def test_conflicts_on_the_node_are_named(clean):
         finally:
             clean.run("sh", "-ec", mends)
         assert all(c["ok"] for c in doctor(clean, ok=0)), breaks
+
+
+# what somebody does to the node, how it is put right; what doctor finds. {pid}: vpcwired's
+WORN = [
+    ("sysctl -qw net.ipv4.conf.all.forwarding=0", "sysctl -qw net.ipv4.conf.all.forwarding=1", "kernel", "net.ipv4.conf.all.forwarding is 0"),
+    ("mount -t tmpfs tmpfs /sys/fs/bpf", "umount /sys/fs/bpf", "bpffs", "/sys/fs/bpf is no bpffs: programs and maps cannot be pinned"),
+    ("echo 99999999 > /etc/vpcwire/count; mount --bind /etc/vpcwire/count /proc/sys/net/netfilter/nf_conntrack_count",
+     "umount /proc/sys/net/netfilter/nf_conntrack_count", "conntrack", "99999999 of "),
+    ("sed 's/^CapEff:.*/CapEff:\t000000c000000000/' /proc/{pid}/status > /etc/vpcwire/status; mount --bind /etc/vpcwire/status /proc/{pid}/status",
+     "umount /proc/{pid}/status", "capabilities", "vpcwired has no CAP_NET_ADMIN"),
+    ("cp /etc/vpcwire/vpcwired.json /etc/vpcwire/kept; echo '{{' > /etc/vpcwire/vpcwired.json", "mv /etc/vpcwire/kept /etc/vpcwire/vpcwired.json",
+     "settings", "is not valid JSON"),
+    ("mkdir -p /etc/vpcwire/policy.d; echo '{{' > /etc/vpcwire/policy.d/bad.json", "rm /etc/vpcwire/policy.d/bad.json", "manifests", "1 refused"),
+]
+
+
+@pytest.mark.parametrize("breaks,mends,part,what", WORN, ids=[w[2] for w in WORN])
+def test_what_is_wrong_with_the_node_or_the_daemon_is_named(clean, breaks, mends, part, what):
+    pid = clean.daemon_pid()
+    clean.run("sh", "-ec", breaks.format(pid=pid))
+    try:
+        found = proc.wait_until(lambda: [f for f in [{c["part"]: c for c in examined(clean) if not c["ok"]}] if part in f],
+                                lambda: f"{part} to be found: {examined(clean)}", timeout=60)[0]
+        assert set(found) == {part} and what in found[part]["what"] and found[part]["todo"], found
+    finally:
+        clean.run("sh", "-ec", mends.format(pid=pid))
+    proc.wait_until(lambda: all(c["ok"] for c in examined(clean)), lambda: f"all to be well again: {examined(clean)}", timeout=60)
+
+
+def test_a_clock_that_is_wrong_and_credentials_that_cannot_be_had(clean, lab):
+    def found():
+        return {c["part"]: c["what"] for c in examined(clean) if not c["ok"]}
+    lab.control("clock", offset_s=400)
+    try:
+        proc.wait_until(lambda: set(found()) == {"clock"}, lambda: f"the clock to be found wrong: {found()}", timeout=60)
+        assert re.fullmatch(r"(39\d|40\d) s behind EC2's", found()["clock"])
+    finally:
+        lab.control("clock", offset_s=0)
+    proc.wait_until(lambda: not found(), lambda: f"the clock to be right again: {found()}", timeout=60)
+    lab.fault("IMDS", path="security-credentials", kind="body", status=404)     # first, or a call of this moment would fetch the next set
+    lab.control("expire-credentials")
+    try:
+        proc.wait_until(lambda: "the instance has no role" in found().get("credentials", ""), lambda: f"no credentials: {found()}", timeout=60)
+    finally:
+        lab.clear_faults()
+    proc.wait_until(lambda: not found(), lambda: f"all to be well again: {found()}", timeout=60)
+
+
+def test_a_kernel_that_is_too_old(clean):
+    done = clean.run("setarch", "--uname-2.6", proc.BIN / "vpcwirectl", "--socket", clean.socket, "--json", "doctor", check=False)
+    found = [c for c in json.loads(done.stdout)["checks"] if not c["ok"]]
+    assert done.returncode == 4 and [c["part"] for c in found] == ["kernel"] and found[0]["what"].startswith("Linux 2.6."), found
 
 
 @pytest.mark.parametrize("call,part,todo", [("sendto:error=EOPNOTSUPP:when=1", "veth", "CONFIG_VETH"),
