@@ -1,6 +1,7 @@
 /* vpcwirectl explain pod: what the node holds for a pod, each part beside the kernel's. */
 #include "cli/cli.h"
 
+#include "cli/inside.h"
 #include "lib/json/json.h"
 
 #include <stdio.h>
@@ -46,6 +47,10 @@ enum cli_exit cli_explain_pod(const struct cli *c, int argc, char **argv)
 	r = cli_query(c, "pod", args, &s);
 	if (r != CLI_OK)
 		return r;
+	if (look_inside(c, &s) < 0) {
+		fputs("vpcwirectl: out of memory\n", stderr);
+		return CLI_FAILED;
+	}
 	interfaces = vw_json_get(s, "interfaces");
 	for (size_t i = 0; i < vw_json_len(interfaces); i++) {
 		bad += cli_checks_bad(vw_json_get(vw_json_at(interfaces, i), "checks"));

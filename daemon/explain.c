@@ -10,6 +10,8 @@
 #include "daemon/hostnet.h"
 #include "daemon/policy.h"
 #include "daemon/programs.h"
+#include "daemon/sgp.h"
+#include "daemon/store.h"
 #include "ipam/pool.h"
 #include "ipam/v6.h"
 #include "lib/base/cleanup.h"
@@ -28,7 +30,7 @@
 /** struct look - one attachment under the lens. @eni: NULL when it is on a branch ENI, or its ENI is gone. */
 struct look {
 	struct daemon *d;
-	const struct attachment *a;
+	struct attachment *a;
 	const struct eni *e;
 	struct vw_json *checks;
 	unsigned int differences[HOSTNET_KINDS];
@@ -150,45 +152,6 @@ static void check_veth(struct look *l, const struct hostnet_truth *t)
 		check(l, "veth", true, NULL, "%s, index %u, MTU %u, up", link.name, link.ifindex, link.mtu);
 }
 
-/* --- routes, rules, NAT, filters */
-
-static void check_kernel(struct look *l)
-{
-	static const struct {
-		enum hostnet_kind kind;
-		const char *fine;
-	} said[] = {
-		{ HOSTNET_SYSCTL, "as set" }, { HOSTNET_ADDRESS, "169.254.1.1, and those of secondary ENIs" },
-		{ HOSTNET_ROUTE, "the pod's in table 22103, its ENI's own table, unreachable ones behind free addresses" },
-		{ HOSTNET_RULE, "those of the node and of the pod's ENI" }, { HOSTNET_NFT, "both tables as they were written" },
-		{ HOSTNET_FILTER, "both programs on the veth, to_wire on ENIs" },
-	};
-	struct hostnet_eni eni;
-	struct hostnet_pod pod;
-	struct hostnet_truth t = { .found = differs, .arg = l };
-	enum attach_hung hung = l->a->hung;
-	struct vw_err err;
-
-	attach_host_side(l->a, &pod);
-	if (l->e && l->e->wired) {
-		eni_hostnet(l->d, l->e, &eni);
-		t.enis = &eni;
-		t.n_enis = 1;
-	}
-	if (!l->a->branch.strict) {     /* those of a strict one stand in its branch's table */
-		t.pods = &pod;
-		t.n_pods = 1;
-	}
-	check_veth(l, &t);
-	if (hostnet_repair(l->d->hostnet, HOSTNET_ALL & ~HOSTNET_BIT(HOSTNET_FILTER), &t, &err) < 0)
-		check(l, "kernel", false, "see the message", "%s", err.msg);
-	if (programs_repair_pod(l->d, l->a, &hung, &t, &err) < 0 || programs_repair_enis(l->d, &t, &err) < 0)
-		check(l, "filters", false, "see the message", "%s", err.msg);
-	for (size_t i = 0; i < VW_ARRAY_SIZE(said); i++)
-		if (!l->differences[said[i].kind])
-			check(l, part_of(said[i].kind), true, NULL, "%s", said[i].fine);
-}
-
 /* --- which way the kernel takes */
 
 static void check_way(struct look *l, const char *part, const struct vw_route_query *q, unsigned int want, const char *want_name)
@@ -209,6 +172,72 @@ static void check_way(struct look *l, const char *part, const struct vw_route_qu
 	check(l, part, got.ifindex == want, put_back(l->d), "to %s: %s by table %u%s%s", to, link.name, got.table,
 	      got.ifindex == want ? "" : ", wanted ", got.ifindex == want ? "" : want_name);
 }
+
+/* a strict pod's: both by its branch's table, seen from the branch's interface and from the pod's */
+static void check_branch_ways(struct look *l, const struct hostnet_branch *b)
+{
+	const struct attachment *a = l->a;
+	struct vw_route_query in = { .dst = a->addr.family ? a->addr : a->addr6, .iif = b->ifindex };
+	struct vw_route_query out = { .dst = b->gw4, .src = a->addr, .iif = attach_ifindex(a) };
+
+	if (!a->branch.strict || !b->ifindex)
+		return;
+	in.src = in.dst.family == b->gw4.family ? b->gw4 : in.src;
+	check_way(l, "way to the pod", &in, attach_ifindex(a), a->host_ifname);
+	if (a->addr.family && b->gw4.family)
+		check_way(l, "way from the pod", &out, b->ifindex, b->ifname);
+}
+
+/* --- routes, rules, NAT, filters */
+
+static void check_kernel(struct look *l)
+{
+	static const struct {
+		enum hostnet_kind kind;
+		const char *fine;
+	} said[] = {
+		{ HOSTNET_SYSCTL, "as set" }, { HOSTNET_ADDRESS, "169.254.1.1, and those of secondary ENIs" },
+		{ HOSTNET_ROUTE, "the pod's in table 22103, its ENI's own table, unreachable ones behind free addresses" },
+		{ HOSTNET_RULE, "those of the node and of the pod's ENI" }, { HOSTNET_NFT, "both tables as they were written" },
+		{ HOSTNET_FILTER, "both programs on the veth, to_wire on ENIs" },
+	};
+	struct hostnet_eni eni;
+	struct hostnet_pod pod;
+	struct hostnet_truth t = { .found = differs, .arg = l };
+	enum attach_hung hung = l->a->hung;
+	struct hostnet_branch branch;
+	struct vw_err err;
+
+	attach_host_side(l->a, &pod);
+	if (l->e && l->e->wired) {
+		eni_hostnet(l->d, l->e, &eni);
+		t.enis = &eni;
+		t.n_enis = 1;
+	}
+	if (!l->a->branch.strict) {     /* those of a strict one stand in its branch's table */
+		t.pods = &pod;
+		t.n_pods = 1;
+	}
+	if (l->a->branch.vlan) {
+		if (sgp_repair(l->d, l->a, &t, &branch, &err) < 0) {
+			check(l, "branch", false, "see the message", "%s", err.msg);
+		} else {
+			t.branches = &branch;
+			t.n_branches = 1;
+			check_branch_ways(l, &branch);
+		}
+	}
+	check_veth(l, &t);
+	if (hostnet_repair(l->d->hostnet, HOSTNET_ALL & ~HOSTNET_BIT(HOSTNET_FILTER), &t, &err) < 0)
+		check(l, "kernel", false, "see the message", "%s", err.msg);
+	if (programs_repair_pod(l->d, l->a, &hung, &t, &err) < 0 || programs_repair_enis(l->d, &t, &err) < 0)
+		check(l, "filters", false, "see the message", "%s", err.msg);
+	for (size_t i = 0; i < VW_ARRAY_SIZE(said); i++)
+		if (!l->differences[said[i].kind])
+			check(l, part_of(said[i].kind), true, NULL, "%s", said[i].fine);
+}
+
+/* --- which way a packet of the pool goes */
 
 /* inside the VPC: what leaves it is translated and goes by the primary ENI, whatever the pod's */
 static bool vpc_address(const struct daemon *d, struct vw_ip *ret)
@@ -337,11 +366,38 @@ static struct vw_json *eni_json(const struct look *l)
 	return NULL;
 }
 
+/** struct sought - the row of one attachment, for the one thing that memory has not. */
+struct sought {
+	const struct attachment *a;
+	char *netns;
+};
+
+static int netns_row(const struct store_attachment *row, void *arg)
+{
+	const struct sought *s = arg;
+
+	if (!strcmp(row->key.container_id, s->a->container_id) && !strcmp(row->key.ifname, s->a->ifname))
+		(void)!vw_fmt(s->netns, VW_PATH_MAX, "%s", row->netns);
+	return 0;
+}
+
+/* where vpcwirectl can look inside; NULL: of a pod that was found in the kernel nobody has said it */
+static const char *netns_of(const struct look *l, char buf[VW_PATH_MAX])
+{
+	struct sought s = { l->a, buf };
+	struct vw_err err;
+
+	buf[0] = 0;
+	if (store_attach_each(l->d->store, netns_row, &s, &err) < 0)
+		return NULL;
+	return *buf ? buf : NULL;
+}
+
 static int put_facts(const struct look *l, struct vw_json *o)
 {
 	const struct attachment *a = l->a;
 	struct ipam_addr at;
-	char ip[VW_IP_STRLEN], cidr[VW_CIDR_STRLEN];
+	char ip[VW_IP_STRLEN], cidr[VW_CIDR_STRLEN], netns[VW_PATH_MAX];
 	int failed = vw_json_set_str(o, "pod_namespace", a->pod_namespace) | vw_json_set_str(o, "pod_name", a->pod_name) |
 		     vw_json_set_str(o, "container_id", a->container_id) | vw_json_set_str(o, "ifname", a->ifname) |
 		     vw_json_set_str(o, "address", a->addr.family ? vw_ip_str(&a->addr, ip) : NULL);
@@ -349,8 +405,9 @@ static int put_facts(const struct look *l, struct vw_json *o)
 	failed |= vw_json_set_str(o, "address6", a->addr6.family ? vw_ip_str(&a->addr6, ip) : NULL);
 	if (!a->branch.vlan && a->addr.family && ipam_pool_by_key(l->d->pool, a->key_text, &at))
 		failed |= vw_json_set_str(o, "prefix", at.slot.len < 32 ? vw_cidr_str(&at.slot, cidr) : NULL);
+	failed |= vw_json_set_str(o, "netns", netns_of(l, netns));
 	return failed | vw_json_set_str(o, "host_ifname", a->host_ifname) | vw_json_set_int(o, "host_ifindex", attach_ifindex(a)) |
-	       vw_json_set_int(o, "slot", a->slot) | vw_json_set_int(o, "pods_table", HOSTNET_TABLE_PODS) | vw_json_set(o, "eni", eni_json(l));
+	       vw_json_set_int(o, "slot", a->slot) | vw_json_set_int(o, "pods_table", sgp_table(a)) | vw_json_set(o, "eni", eni_json(l));
 }
 
 static const struct eni *eni_of(struct daemon *d, const struct attachment *a)
@@ -364,7 +421,7 @@ static const struct eni *eni_of(struct daemon *d, const struct attachment *a)
 	return *a->eni_id ? eni_by_id(d, a->eni_id) : NULL;
 }
 
-static struct vw_json *interface_json(struct daemon *d, const struct attachment *a)
+static struct vw_json *interface_json(struct daemon *d, struct attachment *a)
 {
 	struct look l = { .d = d, .a = a, .e = eni_of(d, a), .checks = vw_json_new_array() };
 	struct vw_json *o = vw_json_new_object();
@@ -400,7 +457,7 @@ int explain_query_pod(struct daemon *d, const struct vw_json *args, struct vw_js
 {
 	vw_auto_json struct vw_json *root = vw_json_new_object();
 	struct vw_json *interfaces = vw_json_new_array();
-	const struct attachment *a;
+	struct attachment *a;
 	const char *pod = "";
 	struct vw_ip ip;
 	int failed = 0, r = vw_json_get_str(args, "pod", &pod, err);

@@ -9,10 +9,11 @@ from tests.e2e.test_ctl import ctl, settled
 from tests.e2e.test_metrics import scrape, value
 from tests.harness import proc
 from tests.harness.policy import Policies
+from tests.harness.sgp import sgp_lab
 
 LAB = {"instance_type": "m5.large", "prefix_delegation": True, "daemon_config": {"warm_prefix_target": 1, "drift_repair": False}}
 PARTS = {"address", "eni", "veth", "sysctls", "node addresses", "routes", "rules", "nftables", "filters", "way to the pod",
-         "way from the pod", "slot", "policy"}
+         "way from the pod", "slot", "policy", "inside the pod"}
 
 
 @pytest.fixture(name="wired")
@@ -78,6 +79,60 @@ def test_each_difference_is_found_and_nothing_is_repaired(node, wired):
         if mends:
             node.run(*mends)
             assert all(c["ok"] for c in explained(node, wired)["checks"]), breaks
+
+
+INSIDE = [  # what somebody does in the pod, how it is put right, what is said
+    ("ip addr del {ip}/32 dev eth0", "ip addr add {ip}/32 dev eth0; ip route replace 169.254.1.1 dev eth0 scope link; "
+     "ip route replace default via 169.254.1.1 dev eth0 onlink; ip neigh replace 169.254.1.1 dev eth0 lladdr {gateway} nud permanent", "{ip}/32"),
+    ("ip route del default", "ip route add default via 169.254.1.1 dev eth0 onlink", "default route"),
+    ("ip neigh del 169.254.1.1 dev eth0", "ip neigh add 169.254.1.1 dev eth0 lladdr {gateway} nud permanent", "169.254.1.1"),
+    ("ip link set dev eth0 mtu 9100", "ip link set dev eth0 mtu {mtu}", "MTU"),
+    ("ip link set dev eth0 address 02:00:00:00:00:77", "ip link set dev eth0 address {mac}; "
+     "ip neigh replace 169.254.1.1 dev eth0 lladdr {gateway} nud permanent", "MAC address"),
+]
+
+
+@pytest.mark.parametrize("breaks,mends,said", INSIDE, ids=[b.split(" ", 1)[1][:24] for b, _, _ in INSIDE])
+def test_what_somebody_changed_inside_the_pod_is_found(node, breaks, mends, said):
+    pod = node.pod()
+    ip = pod.add().address
+    link = json.loads(pod.run("ip", "-j", "link", "show", "dev", "eth0").stdout)[0]
+    facts = {"ip": ip, "mac": link["address"], "mtu": link["mtu"],
+             "gateway": json.loads(pod.run("ip", "-j", "neigh", "show", "169.254.1.1").stdout)[0]["lladdr"]}
+    fine = next(c for c in explained(node, pod)["checks"] if c["part"] == "inside the pod")
+    assert fine["what"] == f"eth0, MAC {link['address']}, MTU {link['mtu']}, up; addresses, routes and neighbours as it was given"
+    pod.run("sh", "-ec", breaks.format(**facts))
+    found = bad(node, pod)
+    assert set(found) == {"inside the pod"} and said.format(**facts) in found["inside the pod"][0], found
+    pod.run("sh", "-ec", mends.format(**facts))
+    assert all(c["ok"] for c in explained(node, pod)["checks"])
+    pod.delete()
+    pod.remove()
+
+
+def test_a_namespace_that_cannot_be_entered_is_no_difference_and_is_told(node, wired):
+    done = node.run("strace", "-f", "-o", "/dev/null", "-e", "inject=setns:error=EPERM", proc.BIN / "vpcwirectl", "--socket", node.socket, "--json",
+                    "explain", "pod", wired.address, check=False)
+    check = next(c for c in json.loads(done.stdout)["interfaces"][0]["checks"] if c["part"] == "inside the pod")
+    assert done.returncode == 0 and check["ok"] and check["what"].startswith("not looked at: ") and "not permitted" in check["what"]
+
+
+@pytest.mark.limit(120)
+def test_a_strict_branch_pod_by_its_own_table():
+    """Its routes stand in its branch's table: looked at there, and the ways to it and from it as the kernel takes them."""
+    with sgp_lab("strict", drift_repair=False) as place:
+        node, pod = place.node, place.pod(3)
+        pod.address = pod.result.address
+        x = explained(node, pod)
+        assert x["pods_table"] == 103 and x["eni"]["vlan"] == 3
+        assert PARTS - {"address"} <= {c["part"] for c in x["checks"]} and all(c["ok"] for c in x["checks"])
+        assert f"to {pod.address}: {x['host_ifname']} by table 103" in [c["what"] for c in x["checks"]]
+        node.run("ip", "route", "del", f"{pod.address}/32", "table", "103")
+        found = bad(node, pod)
+        assert found["routes"] == [f"route {pod.address}/32 dev {x['host_ifname']} table 103 is missing"] and "way to the pod" in found
+        node.run("ip", "rule", "del", "pref", "10", "iif", x["host_ifname"])
+        found = bad(node, pod)
+        assert any(f"iif {x['host_ifname']}" in w for w in found["rules"]) and bad(node, pod) == found, "looking repairs nothing"
 
 
 def test_a_veth_that_is_gone(node):

@@ -82,9 +82,9 @@ class SgpPlace:
 
 
 @contextlib.contextmanager
-def sgp_lab(mode, ipv6=False):
-    """Two nodes with security groups of pods in this mode -> SgpPlace, serving."""
-    daemon = {"enable_pod_eni": True, "max_eni": 2, "pod_security_group_enforcing_mode": mode, "enable_ipv6": ipv6}
+def sgp_lab(mode, ipv6=False, **settings):
+    """Two nodes with security groups of pods in this mode, and with more settings of the daemon -> SgpPlace, serving."""
+    daemon = {"enable_pod_eni": True, "max_eni": 2, "pod_security_group_enforcing_mode": mode, "enable_ipv6": ipv6, **settings}
     with Lab(*(["--ipv6"] if ipv6 else []), config=CONFIG, daemon_config=daemon) as lab:
         place = SgpPlace(lab, mode, ipv6)
         proc.wait_until(place.node.serves, "the daemon to serve")
