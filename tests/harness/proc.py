@@ -53,7 +53,7 @@ def make(*words, folder="", timeout=300):
     folder: inside BUILD, for one with other knobs.
     """
     base, _, sanitizers = os.path.relpath(BUILD, TOP).partition("-")
-    base = os.path.join(base, folder)
+    base = os.path.join(base, folder) if folder else base       # "build/" would be another folder to make: all built anew
     flags = (BUILD / ".flags").read_text().split()
     compiler = " ".join(itertools.takewhile(lambda word: not word.startswith("-"), flags))
     knobs = [f"BUILD={base}", "SANITIZE=" + sanitizers.replace("-", ","), f"CC={compiler}", f"DEVELOPER={int('-Werror' in flags)}"]
