@@ -164,8 +164,8 @@ class TestCloud:
 
     def test_credentials_have_expired(self, small):
         proc.wait_until(lambda: small.info()["pool"]["available"] > 0, "a warm pool")
-        small.lab.control("expire-credentials")
         small.lab.fault("IMDS", path="security-credentials", kind="body", status=404)
+        small.lab.control("expire-credentials")
         fill(small, self.ROOM)
         self.fails(small, "credentials")
 

@@ -80,8 +80,8 @@ def test_nothing_is_left(end):
         end(lab)
         lab.proc.wait(20)
         proc.run([proc.SIM, "lab", "--cleanup"])
-        proc.wait_until(lambda: not [f for f in family if proc.alive(f)], "all its processes to be gone", timeout=10)
-        proc.wait_until(lambda: not spaces & namespaces_of(everything_running()), "all its namespaces to be empty", timeout=10)
+        proc.wait_until(lambda: not [f for f in family if proc.alive(f)], "all its processes to be gone")
+        proc.wait_until(lambda: not spaces & namespaces_of(everything_running()), "all its namespaces to be empty")
         left = [l for p in ("self", "1") for l in pathlib.Path(f"/proc/{p}/mountinfo").read_text().splitlines()
                 if any(s.split(":", 1)[1] in l for s in spaces)]
         assert not left, "namespaces held by mounts"

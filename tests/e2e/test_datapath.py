@@ -171,7 +171,7 @@ def test_the_next_owner_of_an_address_inherits_no_connection(make_lab):
         assert tracked(node, first.result.address), "the connection is tracked while its pod lives"
         first.delete()
         first.remove()
-        proc.wait_until(lambda: not tracked(node, first.result.address), "the pod's connections to be forgotten", timeout=5)
+        proc.wait_until(lambda: not tracked(node, first.result.address), "the pod's connections to be forgotten")
         with with_address(node, first.result.address) as second:
             assert not tracked(node, second.result.address)
             with traffic.serving([Place.pod(second)]) as (server,):

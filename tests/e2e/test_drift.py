@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What others take away of ours is put back, what is theirs stays as they left it, and nobody is fought."""
+import time
+
 import pytest
 
 from tests.harness import audit, cni, proc, traffic
@@ -254,7 +256,7 @@ def test_who_removes_something_again_and_again_is_not_fought(make_lab):
     node = make_lab(daemon_config={"warm_ip_target": 1}).nodes[0]
     pod = node.pod()
     pod.add()
-    before = node.run("ip", "rule").stdout
+    before, began = node.run("ip", "rule").stdout, time.monotonic()
     node.run("sh", "-ec", REMOVE_AT_ONCE, timeout=60)
     said = drift(node)["contested"]
     assert [(c["kind"], c["what"]) for c in said] == [("rule", "rule 1024: fwmark 0x80/0x80 lookup 254 is missing")]
@@ -264,7 +266,8 @@ def test_who_removes_something_again_and_again_is_not_fought(make_lab):
     operator_sees(node, "another program keeps removing")
     log = node.daemon_log()
     assert log.count("another program keeps removing") == 1, log
-    assert log.count("others removed or changed") <= 2, log
+    # one at once, then one in 10 s
+    assert log.count("others removed or changed") <= 2 + (time.monotonic() - began) // 10, log
     # what nobody contests is restored at once all the same, and this in the end
     node.run("ip", "rule", "del", "pref", "512")
     proc.wait_until(lambda: "512:" in node.run("ip", "rule").stdout, "an uncontested rule", timeout=SOON_S)

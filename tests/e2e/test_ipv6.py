@@ -280,7 +280,7 @@ def test_a_prefix_that_is_missing_is_named(make_lab):
                 assert exc.code == 11
                 return None
 
-        proc.wait_until(served, "the prefix to come", timeout=20)
+        proc.wait_until(served, "the prefix to come", timeout=60)
     finally:
         pod.delete()
         pod.remove()

@@ -136,6 +136,7 @@ def test_removal_for_good_leaves_nothing(make_lab):
     pods = node.pods(5)
     for pod in pods:
         pod.add()
+    proc.wait_until(lambda: not node.info()["pool"]["actions_under_way"], "an ENI that comes ahead of need to be there")
     enis = [e["ifname"] for e in node.info()["enis"] if not e["primary"]]
     assert enis, "five pods of a t3.small need a second ENI"
     used = audit.kernel(node)

@@ -121,6 +121,7 @@ def test_ec2_calls_are_those_that_ec2_saw(lab, node):
 
 def test_a_failed_add_is_counted_by_its_code(make_lab):
     node = make_lab(daemon_config={"warm_ip_target": 1, "max_pods": 1, "add_wait_ms": 300}).nodes[0]
+    proc.wait_until(lambda: node.info()["pool"]["available"] == 1, "the one address")
     first, second = node.pods(2)
     first.add()
     with pytest.raises(cni.CniError):

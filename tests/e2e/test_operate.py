@@ -272,7 +272,7 @@ def test_a_denied_connection_is_an_event_and_is_counted_once(node):
     for pod in (a, b):
         pod.address = pod.add().address
     folder.shut(b)
-    a.run("timeout", "1", "nc", "-z", "-w", "1", b.address, "81", check=False)
+    a.run("timeout", "5", "nc", "-z", "-w", "1", b.address, "81", check=False)
 
     def denied():
         flows = node.rpc("query", what="denied")["result"]["flows"]

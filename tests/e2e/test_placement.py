@@ -11,6 +11,7 @@ READS = {"DescribeNetworkInterfaces", "DescribeInstanceTypes", "DescribeSubnets"
 KEY = "k8s.amazonaws.com/eniConfig"
 POLICY_DIR = "/etc/vpcwire/policy.d"
 INTERNET = "203.0.113.10"
+WAIT_MS = 20000         # where nothing can come, an ADD does not wait; growth takes as long as the machine takes for it
 
 # 3 ENIs of 6 addresses, like a t3.medium, but with trunks.
 TYPE, SLOTS = {"name": "pods.medium", "max_enis": 3, "ipv4_per_eni": 6, "nitro": True, "trunking": True, "branch_enis": 4}, 5
@@ -82,7 +83,7 @@ def add_until_full(node, limit):
 # --- what is never touched
 
 def test_imds_only_never_speaks_to_ec2(make_lab):
-    lab = make_lab(config=vpc(ipv4_secondaries=3), daemon_config={"imds_only": True, "add_wait_ms": 1000})
+    lab = make_lab(config=vpc(ipv4_secondaries=3), daemon_config={"imds_only": True, "add_wait_ms": WAIT_MS})
     node = lab.nodes[0]
     pods, error = add_until_full(node, 4)
     assert len(pods) == 3
@@ -94,7 +95,7 @@ def test_imds_only_never_speaks_to_ec2(make_lab):
 
 
 def test_imds_only_follows_what_others_attach_and_detach(make_lab, wait_until):
-    settings = {"imds_only": True, "add_wait_ms": 1000}
+    settings = {"imds_only": True, "add_wait_ms": WAIT_MS}
     lab = make_lab(config=vpc(ipv4_secondaries=1), daemon_config=settings)
     node = lab.nodes[0]
     first = node.pod()
@@ -117,8 +118,8 @@ def test_imds_only_follows_what_others_attach_and_detach(make_lab, wait_until):
     wait_until(lambda: len(node.info()["enis"]) == 1, "the ENI to be forgotten")
 
 
-def test_provisioning_off_changes_nothing_at_ec2(make_lab):
-    lab = make_lab(config=vpc(ipv4_secondaries=2), daemon_config={"disable_provisioning": True, "add_wait_ms": 1000})
+def test_provisioning_off_changes_nothing_at_ec2(make_lab, wait_until):
+    lab = make_lab(config=vpc(ipv4_secondaries=2), daemon_config={"disable_provisioning": True, "add_wait_ms": WAIT_MS})
     pods, error = add_until_full(lab.nodes[0], 3)
     assert len(pods) == 2
     assert error.code == 11 and "switched off" in str(error)
@@ -126,6 +127,7 @@ def test_provisioning_off_changes_nothing_at_ec2(make_lab):
         pod.delete()
     lab.kill_daemon("node1")
     lab.start_daemon("node1")
+    wait_until(lambda: lab.nodes[0].serves() and not lab.nodes[0].info()["surveying"], "the daemon to have looked around")
     assert set(a for a, n in lab.ec2_calls().items() if n) <= READS
 
 
@@ -149,7 +151,7 @@ def attach(lab, node, device, eni_type=None, tags=None, groups="sg-0a"):
     ({}, None, "efa-only"),
 ])
 def test_enis_of_others_are_left_alone_and_counted(make_lab, wait_until, settings, tags, eni_type):
-    lab = make_lab("--no-daemon", config=vpc(), daemon_config={"add_wait_ms": 3000, **settings})
+    lab = make_lab("--no-daemon", config=vpc(), daemon_config={"add_wait_ms": WAIT_MS, **settings})
     node = lab.nodes[0]
     theirs = attach(lab, node, 2, eni_type, tags)
     before = next(e for e in enis(lab) if e["id"] == theirs)
@@ -162,7 +164,7 @@ def test_enis_of_others_are_left_alone_and_counted(make_lab, wait_until, setting
 
 
 def test_max_eni_counts_enis_of_others(make_lab, wait_until):
-    lab = make_lab("--no-daemon", config=vpc(), daemon_config={"add_wait_ms": 3000, "max_eni": 2})
+    lab = make_lab("--no-daemon", config=vpc(), daemon_config={"add_wait_ms": WAIT_MS, "max_eni": 2})
     node = lab.nodes[0]
     attach(lab, node, 1, tags={"node.k8s.amazonaws.com/no_manage": "true"})
     start(node, wait_until)
@@ -172,14 +174,14 @@ def test_max_eni_counts_enis_of_others(make_lab, wait_until):
 
 
 def test_an_eni_tagged_away_keeps_its_pods_and_gets_no_new_ones(make_lab, wait_until):
-    lab = make_lab(config=vpc(), daemon_config={"add_wait_ms": 3000})
+    lab = make_lab(config=vpc(), daemon_config={"add_wait_ms": WAIT_MS})
     node = lab.nodes[0]
     pods = node.pods(SLOTS + 1)
     for pod in pods:
         pod.add()
     second = next(e for e in node.info()["enis"] if not e["primary"] and e["assigned"])
     node.ec2("create-tags", "--resources", second["id"], "--tags", "Key=node.k8s.amazonaws.com/no_manage,Value=true")
-    configure(node, add_wait_ms=3000, log_level="info")     # a reload looks again
+    configure(node, add_wait_ms=WAIT_MS, log_level="info")     # a reload looks again
     wait_until(lambda: logged(node, "left alone from now on"), "the daemon to see the tag")
     more, _ = add_until_full(node, 3)
     assert more and all(node.eni_of(p.result.address)["id"] != second["id"] for p in more)
@@ -196,9 +198,9 @@ def cards():
     return config
 
 
-def test_several_network_cards(make_lab):
+def test_several_network_cards(make_lab, wait_until):
     """The ENIs of all cards serve pods, card 0 first; each by a routing table of its own."""
-    lab = make_lab(config=cards(), daemon_config={"multi_nic": True, "add_wait_ms": 3000})
+    lab = make_lab(config=cards(), daemon_config={"multi_nic": True, "add_wait_ms": WAIT_MS})
     node = lab.nodes[0]
     pods, error = add_until_full(node, 13)
     assert len(pods) == 4 * 3
@@ -211,11 +213,12 @@ def test_several_network_cards(make_lab):
         assert pod.seen_as(INTERNET) == node.imds("public-ipv4")
     lab.kill_daemon("node1")
     lab.start_daemon("node1")
+    wait_until(node.serves, "the daemon to serve")
     assert len(node.info()["enis"]) == 4
 
 
 def test_without_multi_nic_other_cards_are_left_alone(make_lab):
-    lab = make_lab(config=cards(), daemon_config={"add_wait_ms": 3000})
+    lab = make_lab(config=cards(), daemon_config={"add_wait_ms": WAIT_MS})
     pods, error = add_until_full(lab.nodes[0], 7)
     assert len(pods) == 2 * 3
     assert error.code == 11 and "2 of 2 ENIs" in str(error)
@@ -295,7 +298,7 @@ def test_an_unknown_subnet_is_refused_on_reload(make_lab, wait_until):
 
 
 def test_an_unknown_subnet_at_start_is_the_cause_of_the_adds_failure(make_lab):
-    lab = make_lab(config=vpc(ipv4_secondaries=SLOTS), daemon_config={"subnet_id": "subnet-0fff", "add_wait_ms": 5000})
+    lab = make_lab(config=vpc(ipv4_secondaries=SLOTS), daemon_config={"subnet_id": "subnet-0fff", "add_wait_ms": WAIT_MS})
     pods, error = add_until_full(lab.nodes[0], SLOTS + 1)
     assert len(pods) == SLOTS       # what is attached serves
     assert error.code == 11 and "subnet_id: subnet subnet-0fff does not exist" in str(error)
@@ -328,7 +331,7 @@ def test_new_enis_have_the_tags_and_groups_that_are_configured(make_lab, wait_un
 
 def test_custom_networking(make_lab, wait_until):
     lab = make_lab("--no-daemon", config=vpc(nodes=2), daemon_config={
-        "custom_networking": True, "node_name": "worker-1", "add_wait_ms": 3000, "warm_ip_target": 1})
+        "custom_networking": True, "node_name": "worker-1", "add_wait_ms": WAIT_MS, "warm_ip_target": 1})
     node, other = lab.nodes
     start(node, wait_until)
     start(other, wait_until)

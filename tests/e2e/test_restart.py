@@ -17,11 +17,17 @@ def restart(node, during=lambda: None):
     assert node.daemon_pid() != old
 
 
+def at_rest(pool):
+    return pool["available"] >= pool["warm_low"] and not pool["actions_under_way"]
+
+
 @pytest.fixture
 def pods(lab):
     made = [lab.nodes[0].pod() for _ in range(4)] + [lab.nodes[1].pod()]
     for pod in made:
         pod.add()
+    for node in lab.nodes:      # what the pods made the pool grow by is there: it would come in the middle of a test
+        proc.wait_until(lambda n=node: at_rest(n.info()["pool"]), lambda n=node: f"a pool at rest: {n.info()['pool']}")
     yield made
     for pod in made:
         pod.delete()

@@ -169,4 +169,4 @@ def test_pods_in_parallel_get_different_addresses_and_leave_nothing(make_lab):
         assert len({r.host_interface["name"] for r in results}) == 20
         parallel([p.delete for p in pods])
     assert audit.books(node) == []
-    proc.wait_until(lambda: not audit.pod_objects(node), "all links and routes of the pods to be gone", timeout=10)
+    proc.wait_until(lambda: not audit.pod_objects(node), "all links and routes of the pods to be gone")

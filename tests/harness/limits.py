@@ -12,7 +12,7 @@ DEFAULT_LIMIT_S = 180       # it only ends a hang: a machine may be busy
 
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", f"limit(seconds): a test's time limit, {DEFAULT_LIMIT_S} when not given")
+    config.addinivalue_line("markers", f"limit(seconds): a test's time limit, where {DEFAULT_LIMIT_S} are not enough")
 
 
 def pytest_collection_modifyitems(items):
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_call(item):
     """No test may hang: past its limit it is interrupted where it stands, and fails."""
     marker = item.get_closest_marker("limit")
-    seconds = (marker.args[0] if marker else DEFAULT_LIMIT_S) * (5 if proc.SANITIZED else 1)
+    seconds = max(marker.args[0] if marker else 0, DEFAULT_LIMIT_S) * (5 if proc.SANITIZED else 1)
 
     def too_long(_signal, _frame):
         raise AssertionError(f"the test did not end within {seconds} s")
