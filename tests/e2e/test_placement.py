@@ -340,11 +340,11 @@ def test_custom_networking(make_lab, wait_until):
         pod.add()
     assert nothing.value.code == 11 and "ENIConfig" in str(nothing.value)
     pod.delete()
-    # a folder that was not there: it is found without a restart
+    # a folder that was not there: it is found without a restart. One file for all: before there is a Node the default is right
     for n in lab.nodes:
         write(n, f"{POLICY_DIR}/eniconfigs.json",
-              {"apiVersion": "v1", "kind": "List", "items": [eniconfig("default", "subnet-0b"), eniconfig("pods", "subnet-0c")]})
-        write(n, f"{POLICY_DIR}/node.json", node_object("worker-1", {KEY: "default"}, {KEY: "pods"}))
+              {"apiVersion": "v1", "kind": "List", "items": [eniconfig("default", "subnet-0b"), eniconfig("pods", "subnet-0c"),
+                                                             node_object("worker-1", {KEY: "default"}, {KEY: "pods"})]})
         configure(n, custom_networking=True, node_name="worker-1", warm_ip_target=1)
     wait_until(lambda: any(e["subnet"] == "subnet-0c" for e in enis(lab)), "an ENI as the ENIConfig says", timeout=30)
     groups = {i["NetworkInterfaceId"]: [g["GroupId"] for g in i["Groups"]]

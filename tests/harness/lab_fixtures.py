@@ -17,6 +17,7 @@ def make_lab():
         labs.append(Lab(*args, **kwargs))
         return labs[-1].start()
 
+    make.labs = labs        # whose logs stand beside a failure
     yield make
     for lab in labs:
         lab.__exit__()

@@ -46,11 +46,11 @@ def pytest_runtest_makereport(item, call):
     report = outcome.get_result()
     if not report.failed:
         return
-    for value in list(getattr(item, "funcargs", {}).values()):
-        if isinstance(value, Lab):
-            report.sections.append(("the lab's own output", value.log()[-8000:]))
-            for node in value.nodes if value.proc else []:
-                try:
-                    report.sections.append((f"vpcwired of {node.name}", node.daemon_log()[-8000:]))
-                except AssertionError as exc:
-                    report.sections.append((f"vpcwired of {node.name}", f"no log: {exc}"))
+    given = list(getattr(item, "funcargs", {}).values())
+    for lab in [v for v in given if isinstance(v, Lab)] + [made for v in given for made in getattr(v, "labs", [])]:
+        report.sections.append(("the lab's own output", lab.log()[-8000:]))
+        for node in lab.nodes if lab.proc else []:
+            try:
+                report.sections.append((f"vpcwired of {node.name}", node.daemon_log()[-8000:]))
+            except AssertionError as exc:
+                report.sections.append((f"vpcwired of {node.name}", f"no log: {exc}"))
