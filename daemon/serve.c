@@ -150,6 +150,8 @@ static void on_deadline(void *arg)
 		return;
 	}
 	if (r == -EAGAIN && d->ready) {
+		/* where a pause has just ended: what failed before it is begun anew, and not forgotten for a turn of the loop */
+		grow_plan(d);
 		if (grow_cause(d, NULL, &cause) || grow_met(d, &cause))
 			err = cause;
 		else

@@ -91,6 +91,11 @@ test_np_ct_LIBS := np net base
 test_steady_LIBS := $(test_model_LIBS)
 test_steady_SRCS := $(test_model_SRCS)
 test_steady_LDFLAGS := $(test_model_LDFLAGS)
+
+# what an ADD that gets no address is told
+test_told_LIBS := $(test_model_LIBS)
+test_told_SRCS := $(test_model_SRCS)
+test_told_LDFLAGS := $(test_model_LDFLAGS)
 test_redact_LIBS := base
 test_redact_SRCS := cli/redact.c
 test_html_LIBS := daemon base
