@@ -226,8 +226,8 @@ def test_what_goes_while_others_are_refused_is_gone(folder, wait_until):
 def test_one_of_many_files_is_found(folder, wait_until):
     """...without a compilation for each: two hundred good ones come with it."""
     objects, reason = too_many("rules")
-    script = (f'cd {POLICY_DIR}; cat > .huge; i=0; while [ $i -lt 200 ]; do printf %s "$1" | sed "s/NAME/n$i/" > n$i.json; i=$((i + 1)); done; '
-              'mv .huge huge.json')
+    script = (f'cd {POLICY_DIR}; mkdir .many; cat > .many/huge.json; i=0; while [ $i -lt 200 ]; do '
+              'printf %s "$1" | sed "s/NAME/n$i/" > .many/n$i.json; i=$((i + 1)); done; mv .many/* .; rmdir .many')
     before = folder.status()["generation"]
     folder.node.run("sh", "-ec", script, "-", json.dumps(network_policy("NAME", {"app": "nobody"})), input="\n".join(map(json.dumps, objects)))
     told, = wait_until(lambda: folder.status()["refused"], "the refusal", timeout=60)
