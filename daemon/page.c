@@ -26,7 +26,6 @@
 #include <string.h>
 
 #define BAR_WIDTH 160
-#define EVENTS_SHOWN 15
 #define SINGLES_A_ROW 16
 
 static const char *str(const struct vw_json *o, const char *key)
@@ -316,25 +315,23 @@ static void print_hists(const struct daemon *d, struct vw_buf *b)
 
 static void print_events(struct daemon *d, struct vw_buf *b)
 {
-	vw_auto_json struct vw_json *all = d->events ? events_json(d->events, 0) : NULL;
-	const struct vw_json *events = vw_json_get(all, "events");
-	unsigned int shown = 0;
+	vw_auto_json struct vw_json *errors = events_errors_json(d->events);
 
 	vw_buf_puts(b, "<h2>Last warnings and errors</h2>\n");
-	for (size_t i = vw_json_len(events); i-- > 0 && shown < EVENTS_SHOWN;) {
-		const struct vw_json *e = vw_json_at(events, i);
+	for (size_t i = 0; i < vw_json_len(errors); i++) {
+		const struct vw_json *e = vw_json_at(errors, i);
 
-		if (strcmp(str(e, "kind"), "error") != 0 && strcmp(str(e, "kind"), "warn") != 0)
-			continue;
-		if (!shown++)
-			table(b, "events", "when|kind|what");
+		if (!i)
+			table(b, "events", "when|kind|what|#times|what to do");
 		vw_buf_puts(b, "<tr>");
 		html_cell(b, str(e, "ts"));
 		html_cell(b, str(e, "kind"));
 		html_cell(b, str(e, "text"));
+		number_cell(b, num(e, "times"));
+		html_cell(b, str(e, "todo"));
 		vw_buf_puts(b, "</tr>\n");
 	}
-	if (shown)
+	if (vw_json_len(errors))
 		table_end(b);
 	else
 		vw_buf_puts(b, "<p>none</p>\n");

@@ -10,7 +10,7 @@ import re
 import pytest
 
 from tests.e2e.test_metrics import fetch, reconfigure, scrape, value
-from tests.harness import chromium, proc
+from tests.harness import chromium, proc, symptoms
 from tests.harness.policy import Policies
 from tests.harness.symptoms import operator_sees
 
@@ -120,6 +120,19 @@ def agrees(node):
     # eBPF: a slot in use for each pod
     assert value(metrics, "vpcwire_policy_map_entries", map="np_slots") == len(routes)
     return page
+
+
+def test_the_last_errors_have_what_to_do(node):
+    """As status has them: what policy denies, or a busy node tells, does not push them out."""
+    folder = Policies(node)
+    folder.write("bad.json", "{")
+    operator_sees(node, "a manifest is refused")
+    error = node.rpc("query", what="node")["result"]["errors"][0]
+    assert "a manifest is refused" in error["text"] and error["todo"] == symptoms.rows()["a manifest is refused"]
+    folder.clear()
+    proc.wait_until(lambda: not folder.status()["refused"], "nothing to be refused any more", timeout=60)
+    rows = [r for r in read(node).rows["events"] if r]
+    assert [error["ts"], error["kind"], error["text"], str(error["times"]), error["todo"]] in rows
 
 
 def test_every_number_agrees_with_kernel_and_ec2(node):
