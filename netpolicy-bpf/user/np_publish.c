@@ -246,12 +246,10 @@ static int pubs_check(const struct np_publish *p, unsigned int *ret_parity, stru
 	return 0;
 }
 
-/** complete_switch() - one that a crash cut short; afterwards all pubs are of one parity. */
-static int complete_switch(struct np_publish *p, struct vw_err *err)
+/** complete_switch() - one that a crash cut short; afterwards all pubs are of one parity, which pubs_check() has said. */
+static void complete_switch(struct np_publish *p)
 {
-	int r = pubs_check(p, &p->parity, err);
-
-	for (unsigned int s = 0; r == 0 && s < NP_SLOTS; s++) {
+	for (unsigned int s = 0; s < NP_SLOTS; s++) {
 		struct np_journal *j = &p->io.journal[s];
 		const uint64_t pub = due(p, s);
 
@@ -260,12 +258,25 @@ static int complete_switch(struct np_publish *p, struct vw_err *err)
 		if (j->rev > p->last_rev)
 			p->last_rev = j->rev;
 	}
-	if (r < 0)
-		return r;
 	p->io.journal[NP_JOURNAL_HEAD].next = 0;
 	for (unsigned int s = 0; s < NP_SLOTS; s++)
 		p->io.journal[s].next = p->io.slots[s].pub;
-	return 0;
+}
+
+/** adopt_all() - what the maps hold besides pubs; they are only read. */
+static int adopt_all(struct np_publish *p, struct vw_err *err)
+{
+	const struct np_pub_io *io = &p->io;
+	int r = io->each_addr(io->arg, adopt_addr, p);
+
+	if (r == 0)
+		r = io->each_cidr(io->arg, adopt_cidr, p);
+	if (r == 0)
+		r = io->each_dns(io->arg, np_publish_adopt_name, p);
+	if (r < 0)
+		return vw_err_set(err, r, 0, "reading the addresses in the policy maps%s",
+				  r == -EBADMSG ? ": an ident out of range; remove the pins and start again" : "");
+	return free_unused(p, err);
 }
 
 int np_publish_new(const struct np_pub_io *io, struct np_publish **ret, struct vw_err *err)
@@ -279,23 +290,15 @@ int np_publish_new(const struct np_pub_io *io, struct np_publish **ret, struct v
 	p->next_ident = 1;
 	/* what is in the half in force is known to nobody now; it is full until the next image */
 	p->line[0] = p->line[1] = NP_ARENA_LINES;
-	r = complete_switch(p, err);
-	if (r == 0) {
-		r = io->each_addr(io->arg, adopt_addr, p);
-		if (r == 0)
-			r = io->each_cidr(io->arg, adopt_cidr, p);
-		if (r == 0)
-			r = io->each_dns(io->arg, np_publish_adopt_name, p);
-		if (r < 0)
-			r = vw_err_set(err, r, 0, "reading the addresses in the policy maps%s",
-				       r == -EBADMSG ? ": an ident out of range; remove the pins and start again" : "");
-	}
+	r = pubs_check(p, &p->parity, err);
 	if (r == 0)
-		r = free_unused(p, err);
+		r = adopt_all(p, err);
 	if (r < 0) {
 		np_publish_free(p);
 		return r;
 	}
+	/* last: who refuses the maps has changed nothing in them */
+	complete_switch(p);
 	p->unsettled = true;    /* packets may be under way that saw what the former process had just written */
 	*ret = p;
 	return 0;

@@ -69,7 +69,7 @@ struct np_pub_io np_publish_io(struct np *np);
 /**
  * np_publish_new() - take over what the maps hold.
  * @io: copied; what it points to must live as long. Return: 0; -EBADMSG: the maps hold what no version wrote (which map and
- * entry is in the message; remove the pins to start anew); -ENOMEM; -errno of @io.
+ * entry is in the message; remove the pins to start anew), nothing has been changed in them then; -ENOMEM; -errno of @io.
  */
 int np_publish_new(const struct np_pub_io *io, struct np_publish **ret, struct vw_err *err);
 struct np_publish *np_publish_free(struct np_publish *p);
