@@ -202,7 +202,8 @@ int vw_libnl_parse(struct nl_msg *msg, void (*cb)(struct nl_object *obj, void *a
 {
 	struct nlmsghdr *nlh = nlmsg_hdr(msg);
 
-	if ((nlh->nlmsg_type == RTM_NEWROUTE || nlh->nlmsg_type == RTM_DELROUTE) && !route_is_whole(nlh))
+	/* to libnl a question is a route too */
+	if (nlh->nlmsg_type >= RTM_NEWROUTE && nlh->nlmsg_type <= RTM_GETROUTE && !route_is_whole(nlh))
 		return -NLE_MSG_TOOSHORT;
 	return nl_msg_parse(msg, cb, arg);
 }
