@@ -17,4 +17,6 @@ fuzz_eni_LIBS := eni cni rpc json base
 fuzz_eni_SRCS := plugins/vpcwire-eni/eni_conf.c plugins/vpcwire-bridge/bridge_conf.c
 fuzz_netlink_LIBS := netview net base
 fuzz_np_pins_LIBS := np npc k8s yaml json net base
+fuzz_np_packet_LIBS := np npc k8s yaml json net base
+fuzz_np_packet_SRCS := tests/fuzz/np_host.c
 fuzz_sgp_LIBS := daemon k8s yaml json base
