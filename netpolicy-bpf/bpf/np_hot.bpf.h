@@ -4,10 +4,23 @@
 #include "netpolicy-bpf/bpf/np_ct.bpf.h"
 
 /*
- * The shortest way: a whole TCP or UDP packet without options or extension headers, of an established flow that the policy in force
- * let through. One look-up, one cache line written. Everything else is for flow(), in another program, so that the verifier and the
- * instruction cache see little here.
+ * The shortest way: a whole TCP or UDP packet without options or extension headers, of a flow that the policy in force let through,
+ * established, or of UDP and no different afterwards. One look-up, one cache line written. Everything else is for flow(), in another
+ * program, so that the verifier and the instruction cache see little here.
  */
+
+/**
+ * stays() - does a packet of UDP in direction @dir leave the flow's state as it is? As in ct_next_state(). One that asks, or answers, without
+ * end is as good as established: a stream whose other side has said one thing only.
+ */
+static __always_inline int stays(const struct np_ct *ct, __u8 dir)
+{
+	const int forth = ct_opener(ct) == dir;
+
+	if (ct->state == NP_CT_NEW)
+		return forth;
+	return ct->state == NP_CT_REPLIED && !(forth && NP_CT_PKTS(ct->sum[!dir]) > 1);
+}
 
 /** hot() - @p: from parse_ip4() or parse_ip6(). Return: NP_CT_* of its entry | NP_HOT, or 0: ask flow(). */
 #define NP_HOT (1u << 8)
@@ -42,8 +55,7 @@ static __always_inline __u32 hot(struct __sk_buff *skb, const struct np_side *s,
 	ct = ct_find(&key, NP_HOT_STEPS, family);
 	if (unlikely(!ct || ct->rev != rev_of(s) || ct->flags & NP_CT_AUDIT))
 		return 0;
-	if (unlikely(ct->state != NP_CT_ESTABLISHED) &&
-	    !(ct->state == NP_CT_NEW && p->proto == IPPROTO_UDP && ct_opener(ct) == s->dir))
+	if (unlikely(ct->state != NP_CT_ESTABLISHED) && !(p->proto == IPPROTO_UDP && stays(ct, s->dir)))
 		return 0;
 	now = tick();
 	if (unlikely(ct->last != now))

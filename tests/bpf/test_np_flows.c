@@ -70,6 +70,49 @@ static void test_tcp_states(void **state)
 	}
 }
 
+/* without the programs that are jumped to, what is not decided at once is dropped */
+static void jumps(struct rig *r, bool on)
+{
+	static uint32_t id[NP_TAILS];
+	const int fd = np_map_fd(r->np, NP_M_TAILS);
+
+	for (uint32_t i = 0; i < NP_TAILS; i++) {
+		int prog = -1;
+
+		if (on) {
+			prog = bpf_prog_get_fd_by_id(id[i]);
+			assert_true(prog >= 0);
+			assert_int_equal(bpf_map_update_elem(fd, &i, &prog, BPF_ANY), 0);
+			close(prog);
+		} else {
+			assert_int_equal(bpf_map_lookup_elem(fd, &i, &id[i]), 0);
+			assert_int_equal(bpf_map_delete_elem(fd, &i), 0);
+		}
+	}
+}
+
+/* A stream of UDP whose other side has said one thing: only what changes the flow's state goes the long way. */
+static void test_a_stream_is_decided_at_once(void **state)
+{
+	RIG_OR_SKIP(state);
+
+	BOTH_FAMILIES(r)
+	{
+		EXPECT(r, PASS, OUT(FRIEND, UDP, DNS));
+		EXPECT(r, PASS, OUT_ANSWER(FRIEND, UDP, DNS));
+		jumps(r, false);
+		EXPECT(r, PASS, OUT(FRIEND, UDP, DNS));
+		EXPECT(r, PASS, OUT(FRIEND, UDP, DNS));
+		EXPECT(r, PASS, OUT_ANSWER(FRIEND, UDP, DNS));
+		EXPECT(r, PASS, OUT_ANSWER(FRIEND, UDP, DNS));
+		assert_int_equal(ct_of(r, NP_EGRESS, FRIEND, UDP, DNS).state, NP_CT_REPLIED);
+		EXPECT(r, NP_DROP_TAIL, OUT(FRIEND, UDP, DNS));
+		jumps(r, true);
+		EXPECT(r, PASS, OUT(FRIEND, UDP, DNS));
+		assert_int_equal(ct_of(r, NP_EGRESS, FRIEND, UDP, DNS).state, NP_CT_ESTABLISHED);
+	}
+}
+
 static void test_udp_and_others(void **state)
 {
 	RIG_OR_SKIP(state);
@@ -569,6 +612,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_tcp_states),
+		cmocka_unit_test(test_a_stream_is_decided_at_once),
 		cmocka_unit_test(test_udp_and_others),
 		cmocka_unit_test(test_sctp),
 		cmocka_unit_test(test_syn_is_always_judged),

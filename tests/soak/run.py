@@ -314,9 +314,9 @@ class Books:
 
 
 def kept_connections(node):
-    """To EC2 and metadata: one for each worker that has asked something, kept for the next question."""
+    """To EC2 and metadata: one for each worker that has asked something, kept for the next question, also when the other side has closed it since."""
     mine = f"pid={node.daemon_pid()},"
-    return sum(mine in line for line in node.run("ss", "-Htnp", "state", "established").stdout.splitlines())
+    return sum(mine in line for line in node.run("ss", "-Htnp", "state", "connected").stdout.splitlines())
 
 
 def dirty_kib(node):
