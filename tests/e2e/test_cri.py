@@ -13,7 +13,7 @@ from tests.harness.lab import parallel
 
 pytest.importorskip("grpc")
 
-LAB = {"nodes": 2, "instance_type": "t3.small", "daemon_config": {"ip_cooldown_s": 1, "add_wait_ms": 3000}}
+LAB = {"nodes": 2, "instance_type": "t3.small", "daemon_config": {"ip_cooldown_s": 1, "add_wait_ms": 20000}}
 IMAGE = "vpcwire.test/pod:1"
 CRI_CONFIG = """[plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{image}"

@@ -64,12 +64,17 @@ def test_pods_that_went_leave_nothing(node, folder):
 
 
 def test_objects_and_their_memory_do_not_grow_with_pods(node, folder):
+    def held():
+        """Once the pool has grown as it should: a call to EC2 has a connection."""
+        proc.wait_until(lambda: not node.info()["pool"]["actions_under_way"], "no change at EC2 under way")
+        return bpfmem.held(node)
+
     pods = node.pods(15)
     pods[0].add()
-    with_one = bpfmem.held(node)
+    with_one = held()
     for pod in pods[1:]:
         pod.add()
-    with_all = bpfmem.held(node)
+    with_all = held()
     assert (with_all.maps, with_all.progs, with_all.pins, with_all.fds) == (with_one.maps, with_one.progs, with_one.pins, with_one.fds)
     assert with_all.bytes == with_one.bytes
     assert len(with_one.maps) >= 20 and with_one.bytes > 1 << 20
