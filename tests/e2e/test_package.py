@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 import subprocess
 
 import pytest
@@ -20,7 +21,7 @@ def package(tmp_path_factory):
     root = tmp_path_factory.mktemp("package")
     subprocess.run(["dpkg-deb", "-x", deb, root], check=True, timeout=60)
     fields = subprocess.run(["dpkg-deb", "-f", deb], check=True, timeout=60, capture_output=True, text=True).stdout
-    return root, fields
+    return root, fields, deb
 
 
 def unit(root, key):
@@ -29,7 +30,7 @@ def unit(root, key):
 
 
 def test_the_package_names_what_it_needs(package):
-    root, fields = package
+    root, fields, _ = package
     needs = re.search(r"^Depends: (.*)$", fields, re.M).group(1)
     for library in ("libc6", "libbpf1", "libnftables1", "libmicrohttpd12", "libsqlite3-0"):
         assert library in needs
@@ -38,8 +39,13 @@ def test_the_package_names_what_it_needs(package):
     assert (root / command.lstrip("/")).stat().st_mode & 0o777 == 0o755
 
 
+@pytest.mark.skipif(not shutil.which("lintian"), reason="no lintian")
+def test_lintian_has_nothing_to_say(package):
+    proc.run(["lintian", "--allow-root", "--fail-on", "error,warning", package[2]], timeout=120)
+
+
 def test_the_iam_policy_has_each_action_and_no_other(package):
-    root, _ = package
+    root = package[0]
     statements = json.loads((root / "usr/share/doc/vpcwire/examples/policy.json").read_text())["Statement"]
     allowed = {action.removeprefix("ec2:") for s in statements for action in s["Action"]}
     source = (proc.TOP / "daemon/ec2.c").read_text()
@@ -47,7 +53,7 @@ def test_the_iam_policy_has_each_action_and_no_other(package):
 
 
 def test_it_serves_a_pod_with_the_units_command_line_and_capabilities(package, make_lab):
-    root, _ = package
+    root = package[0]
     lab = make_lab(daemon_config={"warm_ip_target": 2})
     node = lab.nodes[0]
     lab.stop_daemon(node.name)
