@@ -91,7 +91,7 @@ BPF_LPROGS :=
 FUZZERS :=
 PRELOADS :=
 include $(sort $(wildcard lib/*/module.mk lib/*/*/module.mk ipam/module.mk netpolicy-bpf/*/module.mk daemon/module.mk \
-	plugins/*/module.mk cli/module.mk sim/module.mk deploy/module.mk tests/*/module.mk))
+	plugins/*/module.mk cli/module.mk feed/module.mk sim/module.mk deploy/module.mk tests/*/module.mk))
 
 PROGS       := $(foreach p,$(PROGS),$(if $(strip $($p_SRCS)),$p))
 UNIT_TESTS  := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
@@ -100,7 +100,7 @@ POLICY_TESTS := $(patsubst tests/policy/%.c,%,$(wildcard tests/policy/test_*.c))
 FUZZERS     := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 BPF_SRC_DIR := netpolicy-bpf/bpf
 BPF_SKELS   := $(BPF_PROGS:%=$(B)/gen/%.skel.h) $(BPF_LPROGS:%=$(B)/gen/%.lskel.h)
-HEADERS     := $(sort $(shell find lib ipam netpolicy-bpf/abi netpolicy-bpf/user daemon plugins cli sim -name "*.h" 2>/dev/null))
+HEADERS     := $(sort $(shell find lib ipam netpolicy-bpf/abi netpolicy-bpf/user daemon plugins cli feed sim -name "*.h" 2>/dev/null))
 BPF_HEADERS := $(sort $(filter-out %/vmlinux.h,$(wildcard netpolicy-bpf/abi/*.h $(BPF_SRC_DIR)/*.h)))
 
 programs  := $(PROGS:%=$(B)/bin/%)

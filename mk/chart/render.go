@@ -95,6 +95,10 @@ func render(chart, namespace string, overrides []string) error {
 	delete(functions, "env") // as helm does
 	delete(functions, "expandenv")
 	functions["toYaml"] = toYaml
+	functions["fromYaml"] = func(text string) (object, error) {
+		o := object{}
+		return o, yaml.Unmarshal([]byte(text), &o)
+	}
 	functions["include"] = func(name string, data interface{}) (string, error) {
 		var out bytes.Buffer
 		err := all.ExecuteTemplate(&out, name, data)

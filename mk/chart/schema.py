@@ -43,6 +43,11 @@ def settings():
     return found
 
 
+def kinds():
+    """What vpcwire-feed can follow: the rows of its table."""
+    return re.findall(r'^\t\{ "([\w-]+)", "\w+", "[^"]+",', (TOP / "feed/kinds.c").read_text(encoding="utf-8"), re.M)
+
+
 def table(properties, description=None):
     return ({"description": description} if description else {}) | \
         {"type": "object", "additionalProperties": False, "properties": properties}
@@ -71,7 +76,10 @@ def main():
         "cniBin": PATH, "cniConf": PATH,
         "serviceAccount": table({"create": {"type": "boolean"}, "name": TEXT, "annotations": TEXTS}),
         "env": {"type": "array", "items": {"type": "object", "required": ["name"]}},
-        "resources": table({"install": FREE, "vpcwired": FREE}),
+        "resources": table({"install": FREE, "vpcwired": FREE, "feed": FREE}),
+        "feed": table({"enabled": {"type": "boolean"}, "waitSeconds": {"type": "integer", "minimum": 1, "maximum": 86400},
+                       "kinds": {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"enum": kinds()}}}),
+        "rbac": table({"create": {"type": "boolean"}}),
         "probes": table({"startup": PROBE, "liveness": PROBE, "readiness": PROBE}),
         "updateStrategy": table({"type": {"enum": ["RollingUpdate", "OnDelete"]}, "rollingUpdate": FREE}),
         "terminationGracePeriodSeconds": {"type": "integer", "minimum": 0},

@@ -141,6 +141,7 @@ def test_the_values_reach_the_objects(rendered, tmp_path):
         "conflistName": "05-mine.conflist", "conflist": {"plugins": [{"type": "vpcwire", "mtu": "1500"}]},
         "cniBin": "/var/lib/cni/bin", "cniConf": "/var/lib/cni/net.d",
         "serviceAccount": {"name": "mine", "annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/x"}},
+        "feed": {"enabled": True, "waitSeconds": 7, "kinds": ["pods", "aws-policyendpoints"]}, "rbac": {"create": True},
         "env": [{"name": "AWS_REGION", "value": "eu-west-1"}],
         "resources": {"vpcwired": {"limits": {"memory": "256Mi"}}},
         "probes": {"liveness": {"periodSeconds": 31}},
@@ -150,7 +151,7 @@ def test_the_values_reach_the_objects(rendered, tmp_path):
     assert accepts({k: v for k, v in values.items() if k != "updateStrategy"})
     assert set(values) == set(VALUES)
     _, objects = rendered(values, "net")
-    assert {o["metadata"]["namespace"] for o in objects.values()} == {"net"}
+    assert {o["metadata"].get("namespace", "net") for o in objects.values()} == {"net"}
     account, data, daemonset = objects["ServiceAccount"], objects["ConfigMap"]["data"], objects["DaemonSet"]["spec"]
     assert account["metadata"] == {"name": "mine", "namespace": "net", "annotations": values["serviceAccount"]["annotations"]}
     assert json.loads(data["vpcwired.json"]) == values["config"]
@@ -161,15 +162,20 @@ def test_the_values_reach_the_objects(rendered, tmp_path):
     template = daemonset["template"]
     assert template["metadata"] == {"labels": {"app.kubernetes.io/name": "vpcwire", "c": "d"}, "annotations": {"a": "b"}}
     pod = template["spec"]
-    install, daemon = pod["initContainers"][0], pod["containers"][0]
-    assert {c["image"] for c in (install, daemon)} == {"registry.example/net/vpcwire:7"}
-    assert {c["imagePullPolicy"] for c in (install, daemon)} == {"Always"}
+    containers = {c["name"]: c for c in pod["initContainers"] + pod["containers"]}
+    once, install, daemon, feed = (containers[name] for name in ("feed-once", "install", "vpcwired", "feed"))
+    assert {c["image"] for c in containers.values()} == {"registry.example/net/vpcwire:7"}
+    assert {c["imagePullPolicy"] for c in containers.values()} == {"Always"}
+    assert once["args"] == feed["args"] == ["--kinds=pods,aws-policyendpoints"] and "--wait 7 " in once["command"][-1]
+    assert objects["ClusterRole"]["rules"] == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list", "watch"]},
+                                               {"apiGroups": ["networking.k8s.aws"], "resources": ["policyendpoints"], "verbs": ["list", "watch"]}]
+    assert objects["ClusterRoleBinding"]["subjects"] == [{"kind": "ServiceAccount", "name": "mine", "namespace": "net"}]
     assert install["command"][-1] == "/config/05-mine.conflist"
     assert daemon["env"][-1] == values["env"][0]
     assert daemon["resources"] == {"requests": VALUES["resources"]["vpcwired"]["requests"], "limits": {"memory": "256Mi"}}
     assert daemon["livenessProbe"] == {**VALUES["probes"]["liveness"], "periodSeconds": 31, "exec": daemon["readinessProbe"]["exec"]}
     assert {v["name"]: v["hostPath"]["path"] for v in pod["volumes"] if "hostPath" in v} == {
-        "run": "/run/vpcwire", "bpf": "/sys/fs/bpf", "cni-bin": "/var/lib/cni/bin", "cni-conf": "/var/lib/cni/net.d"}
+        "run": "/run/vpcwire", "policies": "/run/vpcwire/policy.d", "bpf": "/sys/fs/bpf", "cni-bin": "/var/lib/cni/bin", "cni-conf": "/var/lib/cni/net.d"}
     assert {key: pod[key] for key in ("imagePullSecrets", "serviceAccountName", "terminationGracePeriodSeconds", "priorityClassName", "nodeSelector",
                                       "tolerations", "affinity")} == {
         "imagePullSecrets": [{"name": "key"}], "serviceAccountName": "mine", "terminationGracePeriodSeconds": 20, "priorityClassName": "urgent",
@@ -182,3 +188,36 @@ def test_a_digest_goes_before_a_tag_and_a_foreign_account_is_not_made(rendered):
     assert "ServiceAccount" not in objects
     pod = objects["DaemonSet"]["spec"]["template"]["spec"]
     assert pod["serviceAccountName"] == "theirs" and pod["containers"][0]["image"] == f"vpcwire@{digest}"
+
+
+def test_what_feed_asks_for_it_may_ask_for_and_nothing_else(rendered):
+    """Every kind of its table, against the rules made for it; by default it follows what it follows without --kinds."""
+    lines = proc.run([proc.BIN / "vpcwire-feed", "--help-kinds"]).stdout.splitlines()
+    names = [line.split()[0] for line in lines]
+    assert VALUES["feed"]["kinds"] == [line.split()[0] for line in lines if "not by default" not in line]
+    assert SCHEMA["properties"]["feed"]["properties"]["kinds"]["items"]["enum"] == names
+    _, objects = rendered({"feed": {"kinds": names}})
+    paths = re.findall(r'"/(?:api/v1|apis/([^/"]+)/\w+)/(?:namespaces/kube-system/)?([a-z]+)"', (proc.TOP / "feed/kinds.c").read_text())
+    assert len(paths) == len(names)
+    assert [(rule["apiGroups"], rule["resources"]) for rule in objects["ClusterRole"]["rules"]] == [([group], [kind]) for group, kind in paths]
+    assert all(rule["verbs"] == ["list", "watch"] for rule in objects["ClusterRole"]["rules"])
+
+
+def test_without_feed_nobody_has_a_token(rendered):
+    _, objects = rendered({"feed": {"enabled": False}})
+    pod = objects["DaemonSet"]["spec"]["template"]["spec"]
+    assert set(objects) == {"ServiceAccount", "ConfigMap", "DaemonSet"}
+    assert [c["name"] for c in pod["initContainers"] + pod["containers"]] == ["install", "vpcwired"]
+    assert "serviceaccount" not in json.dumps(pod) and not any("projected" in v for v in pod["volumes"])
+
+
+def test_only_feed_has_the_token(rendered):
+    _, objects = rendered()
+    pod = objects["DaemonSet"]["spec"]["template"]["spec"]
+    assert not pod["automountServiceAccountToken"]
+    having = [c["name"] for c in pod["initContainers"] + pod["containers"] if "api" in {m["name"] for m in c["volumeMounts"]}]
+    assert having == ["feed-once", "feed"]
+    for container in (c for c in pod["initContainers"] + pod["containers"] if c["name"] in having):
+        assert container["securityContext"] == {"runAsUser": 0, "allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
+                                                "capabilities": {"drop": ["ALL"]}}
+        assert {m["mountPath"] for m in container["volumeMounts"]} == {"/run/vpcwire/policy.d", "/var/run/secrets/kubernetes.io/serviceaccount"}

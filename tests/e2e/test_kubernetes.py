@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The DaemonSet's manifests, and its init container's program, killed at every step. (No cluster: docs/KUBERNETES.md says what was not tried.)"""
+import contextlib
+import copy
 import json
 import os
 import re
@@ -8,7 +10,7 @@ import subprocess
 import pytest
 import yaml
 
-from tests.harness import proc
+from tests.harness import apiserver, proc
 
 MANIFEST = proc.TOP / "deploy/kubernetes/vpcwire.yaml"
 INSTALL = proc.TOP / "deploy/container/install-node"
@@ -38,7 +40,7 @@ def test_the_objects_fit_together(objects):
         assert container["securityContext"]["readOnlyRootFilesystem"]
     assert {v["configMap"]["name"] for v in pod["volumes"] if "configMap" in v} == {config["metadata"]["name"]}
     paths = {v["hostPath"]["path"] for v in pod["volumes"] if "hostPath" in v}
-    assert paths == {"/run/vpcwire", "/sys/fs/bpf", "/opt/cni/bin", "/etc/cni/net.d"}
+    assert paths == {"/run/vpcwire", "/run/vpcwire/policy.d", "/sys/fs/bpf", "/opt/cni/bin", "/etc/cni/net.d"}
 
 
 def test_the_settings_are_valid_and_the_conflist_is_the_packages(objects, tmp_path):
@@ -50,7 +52,8 @@ def test_the_settings_are_valid_and_the_conflist_is_the_packages(objects, tmp_pa
 
 def test_the_containers_run_what_the_image_has(objects):
     pod = objects["DaemonSet"]["spec"]["template"]["spec"]
-    install = pod["initContainers"][0]
+    install = next(c for c in pod["initContainers"] if c["name"] == "install")
+    assert pod["initContainers"][-1] == install         # whose conflist invites pods, when policies are there
     dockerfile = (proc.TOP / "deploy/container/Dockerfile").read_text()
     assert f"COPY deploy/container/install-node {install['command'][0]}\n" in dockerfile
     assert install["securityContext"]["capabilities"] == {"drop": ["ALL"]} and not install["securityContext"]["allowPrivilegeEscalation"]
@@ -113,6 +116,33 @@ def test_the_daemons_container_serves_and_takes_policies(objects, make_lab, tmp_
     finally:
         daemon.kill()
         daemon.wait()
+
+
+def test_a_policy_of_the_api_server_is_in_force_and_goes(objects, make_lab, tmp_path):
+    """vpcwire-feed and the daemon with what the DaemonSet gives them: one's folder is the other's."""
+    folder = tmp_path / "policy.d"
+    folder.mkdir()
+    node = make_lab(daemon_config={"policy_dir": str(folder)}).nodes[0]
+    container = next(c for c in objects["DaemonSet"]["spec"]["template"]["spec"]["containers"] if c["name"] == "feed")
+    assert container["command"] == ["/usr/sbin/vpcwire-feed"]
+    one = node.pod()
+    one.add()
+
+    def isolated():
+        return [p["isolated_ingress"] for p in node.json(proc.BIN / "vpcwirectl", "--json", "policy", "status")["pods"]]
+
+    with contextlib.closing(apiserver.Server()) as server:
+        server.put(copy.deepcopy(POLICY))
+        with subprocess.Popen([proc.BIN / "vpcwire-feed", *container["args"], "--dir", folder, "--server", server.url],
+                              stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as feed:
+            try:
+                proc.wait_until(lambda: isolated() == [True], "the policy to be in force")
+                server.delete(POLICY)
+                proc.wait_until(lambda: isolated() == [False], "the policy to be gone")
+            finally:
+                feed.terminate()
+    one.delete()
+    one.remove()
 
 
 # --- the init container's program
