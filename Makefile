@@ -15,6 +15,8 @@
 #   make bench-kills    the daemon killed at every point of every scene, then 10,000 times (DEATHS=) at random
 #   make soak           one node under everything at once for MINUTES=30, and a balance sheet (SEED=; as root)
 #   make unit|fuzz-replay|bpf|policy|sim-tests|fabric-tests|conformance|eni-tests|e2e|faults|check-layers|check-headers    one suite alone
+#   make CROSS=aarch64-linux-gnu      all of it for arm64 (docs/TESTING.md, "Another architecture")
+#   make check-arm64    its tests that an emulator of programs can run
 #   make fuzz           coverage-guided fuzzing of each parser for FUZZ_TIME seconds (clang)
 #   make manifests      the chart's schema and the plain Kubernetes manifests, from the chart (Go)
 #   make install        DESTDIR=, PREFIX=
@@ -37,6 +39,24 @@ AR        ?= ar
 ifneq ($(filter default undefined,$(origin CC)),)
 CC        := gcc
 endif
+# Another architecture: Debian's cross compiler, its libraries from a folder of our own (mk/sysroot.sh), or from the one that SYSROOT= names. A CC of
+# the environment is the machine's own compiler; CC='ccache aarch64-linux-gnu-gcc' behind make is taken.
+CROSS     ?=
+ifneq ($(CROSS),)
+ifneq ($(origin CC),command line)
+CC        := $(CROSS)-gcc
+endif
+AR        := $(CROSS)-ar
+SYSROOT   ?= $(BUILD)-sysroot-$(CROSS)
+PKGCONFIG := PKG_CONFIG_SYSROOT_DIR=$(abspath $(SYSROOT)) \
+	PKG_CONFIG_LIBDIR=$(abspath $(SYSROOT))/usr/lib/$(CROSS)/pkgconfig:$(abspath $(SYSROOT))/usr/share/pkgconfig $(PKGCONFIG)
+$(BUILD)-sysroot-$(CROSS)/.made: mk/sysroot.sh mk/deps.sh
+	@sh mk/sysroot.sh $(CROSS) $(@D)
+# an empty makefile: make makes it and starts anew, so that all below sees what is in the folder
+ifeq ($(filter clean deps,$(MAKECMDGOALS)),)
+-include $(filter $(BUILD)-sysroot-$(CROSS)/.made,$(SYSROOT)/.made)
+endif
+endif
 
 MAKEFLAGS += --no-builtin-rules --no-builtin-variables --no-print-directory
 .SUFFIXES:
@@ -53,7 +73,7 @@ Q     := $(if $(filter-out 0,$(V)),,@)
 say    = $(if $(filter-out 0,$(V)),:,printf '  %-7s %s\n' '$1' '$2')
 
 # A sanitized or instrumented build never mixes its objects with the plain one.
-B := $(BUILD)$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(filter-out 0,$(COVERAGE)),-coverage)
+B := $(BUILD)$(if $(CROSS),-$(CROSS))$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))$(if $(filter-out 0,$(COVERAGE)),-coverage)
 
 # --- flags --------------------------------------------------------------------------------------------------------------
 
@@ -74,7 +94,7 @@ CPPFLAGS ?=
 CFLAGS   ?=
 LDFLAGS  ?=
 vw_cppflags := -I. -I$(B)/gen -D_GNU_SOURCE -DVW_VERSION='"$(VERSION)"' $(CPPFLAGS)
-vw_cflags   := -std=gnu17 $(OPT) -g -fPIE -fno-common -fstack-protector-strong $(WARNINGS) \
+vw_cflags   := $(if $(CROSS),--sysroot=$(abspath $(SYSROOT))) -std=gnu17 $(OPT) -g -fPIE -fno-common -fstack-protector-strong $(WARNINGS) \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
 	$(if $(filter-out 0,$(COVERAGE)),--coverage) $(CFLAGS)
 vw_ldflags  := $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(if $(filter-out 0,$(COVERAGE)),--coverage) \
@@ -173,7 +193,7 @@ define preload_rules
 $(B)/lib/$1.so: $($1_SRCS) $(B)/.flags
 	@mkdir -p $$(@D)
 	@$(call say,SO,$$@)
-	$(Q)$(CC) -D_GNU_SOURCE -std=gnu17 $(OPT) -g -fPIC -shared $(WARNINGS) -o $$@ $($1_SRCS)
+	$(Q)$(CC) $(filter --sysroot=%,$(vw_cflags)) -D_GNU_SOURCE -std=gnu17 $(OPT) -g -fPIC -shared $(WARNINGS) -o $$@ $($1_SRCS)
 endef
 $(foreach p,$(PRELOADS),$(eval $(call preload_rules,$p)))
 
@@ -195,8 +215,10 @@ $(foreach f,$(FUZZERS),$(eval $(call link_rules,$f,$(B)/tests/fuzz/$f,tests/fuzz
 fuzz_programs := $(FUZZERS:%=$(B)/tests/fuzz/%)
 
 # -mcpu=v3: 32-bit registers and jumps, Linux 5.1
+# asm/types.h is the architecture's own; what is made of it is the same (tests/deploy/arm64.py)
+bpf_includes = -I. $(filter --sysroot=%,$(vw_cflags)) -idirafter $(if $(CROSS),$(abspath $(SYSROOT))/usr/include/$(CROSS),/usr/include/$$(uname -m)-linux-gnu)
 bpf_cc = $(CLANG) -target bpf -mcpu=v3 -O2 -g -std=gnu17 -Wall -Wextra -Wno-unused-parameter $(if $(filter-out 0,$(DEVELOPER)),-Werror) \
-	-I. -idirafter /usr/include/$$(uname -m)-linux-gnu $(BPF_CFLAGS)
+	$(bpf_includes) $(BPF_CFLAGS)
 
 # BPF objects: they are GPL-2.0 OR BSD-2-Clause, unlike the rest; each file says so.
 $(B)/gen/%.bpf.o: $(BPF_SRC_DIR)/%.bpf.c $(B)/.flags
@@ -228,7 +250,7 @@ $(B)/headers/%.h.ok: %.h $(B)/.flags | $(BPF_SKELS)
 $(B)/headers-bpf/%.h.ok: %.h $(B)/.flags
 	@mkdir -p $(@D)
 	@$(call say,HEADER,$< (bpf))
-	$(Q)$(CLANG) -target bpf -O2 -std=gnu17 -Wall -Werror -I. -idirafter /usr/include/$$(uname -m)-linux-gnu -MMD -MP -MF $@.d -MT $@ \
+	$(Q)$(CLANG) -target bpf -O2 -std=gnu17 -Wall -Werror $(bpf_includes) -MMD -MP -MF $@.d -MT $@ \
 		-fsyntax-only -x c -include $< /dev/null && touch $@
 
 -include $(shell [ -d $(B) ] && find $(B) -name '*.d')
@@ -361,6 +383,24 @@ manifests: $(B)/chart-render
 
 deps:
 	@sh mk/deps.sh
+
+# What can be tried of it without such a machine: mk/sysroot.sh's libraries, and an emulator of programs (qemu-user). Not a part of check. Left out
+# are what takes minutes where nothing is emulated.
+.PHONY: check-arm64 check-cross deps-cross
+EMULATOR ?= qemu-$(firstword $(subst -, ,$(CROSS))) -L $(abspath $(SYSROOT))
+deps-cross: deps
+	@sh mk/deps.sh --cross
+check-arm64: deps-cross
+	+@$(MAKE) $(jobs) all
+	+@$(MAKE) $(jobs) CROSS=aarch64-linux-gnu build-tests
+	+@$(MAKE) CROSS=aarch64-linux-gnu check-cross
+check-cross: export VPCWIRE_EMULATOR := $(EMULATOR)
+# test_cloud_sim starts the simulator, which is the machine's own
+check-cross: export VPCWIRE_BUILD := $(abspath $(BUILD))
+check-cross: export VPCWIRE_CROSS := $(abspath $(B))
+check-cross: build-tests
+	@$(runner) --log-dir $(B)/test-logs unit $(filter-out $(not_emulated:%=$(B)/tests/unit/%),$(unit_programs)) -- fuzz $(fuzz_programs) -- \
+		pytest tests/deploy/arm64.py
 
 # --- install, clean -----------------------------------------------------------------------------------------------------
 

@@ -4,12 +4,18 @@
 # Elsewhere: look for the programs and libraries themselves and say clearly which are missing. Quick when nothing is.
 set -eu
 
-build="gcc libc6-dev make pkg-config clang llvm bpftool linux-libc-dev libbpf-dev libmnl-dev libnl-3-dev libnl-route-3-dev
-libnftables-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libxml2-dev libsqlite3-dev libmicrohttpd-dev libarchive-dev libseccomp-dev nettle-dev
-uthash-dev libyaml-dev"
-tests="python3-yaml libcmocka-dev libclang-rt-14-dev python3 python3-pytest python3-boto3 python3-prometheus-client awscli containerd runc podman busybox-static
+libraries="libbpf-dev libmnl-dev libnl-3-dev libnl-route-3-dev libnftables-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libxml2-dev
+libsqlite3-dev libmicrohttpd-dev libarchive-dev libseccomp-dev nettle-dev uthash-dev libyaml-dev libcmocka-dev"
+# for mk/sysroot.sh, which has them for another architecture
+if [ "${1:-}" = --libraries ]; then
+	echo $libraries
+	exit
+fi
+cross="gcc-aarch64-linux-gnu qemu-user"
+build="gcc libc6-dev make pkg-config clang llvm bpftool linux-libc-dev $libraries"
+tests="python3-yaml libclang-rt-14-dev python3 python3-pytest python3-boto3 python3-prometheus-client awscli containerd runc podman busybox-static
 golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev python3-jsonschema
-containernetworking-plugins python3-grpcio python3-protobuf protobuf-compiler strace valgrind nftables iptables conntrack chromium prometheus bash iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
+lintian openssl containernetworking-plugins python3-grpcio python3-protobuf protobuf-compiler strace valgrind nftables iptables conntrack chromium prometheus bash iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
 
 elsewhere()
 {
@@ -33,6 +39,7 @@ elsewhere()
 	exit 1
 }
 
+[ "${1:-}" != --cross ] || { build=$cross tests=; }
 { command -v dpkg-query && command -v apt-get; } >/dev/null 2>&1 || elsewhere
 . /etc/os-release 2>/dev/null || ID=unknown
 [ "${ID:-}" = debian ] || elsewhere

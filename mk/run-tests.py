@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run test suites one after another and add up what they say.
 
-usage: run-tests.py [--log-dir DIR] SUITE ARG... [-- SUITE ARG...]...
+usage: run-tests.py [--log-dir DIR] [--under 'COMMAND ARG...'] SUITE ARG... [-- SUITE ARG...]...
 
   unit PROGRAM...    cmocka programs (TAP on stdout), one process each, as is
   bpf PROGRAM...     the same, with root
@@ -12,6 +12,8 @@ usage: run-tests.py [--log-dir DIR] SUITE ARG... [-- SUITE ARG...]...
   headers FILE...    `make check-headers`, one test per header
   pytest DIR... ARG...  pytest, when there is a DIR
   sanitized BUILD DIR ARG...  pytest on another build: `make sanitized`
+
+VPCWIRE_EMULATOR in the environment is a command with arguments that the programs of unit and fuzz are given to: they are of another processor.
 
 Only failures are shown in full; every suite's whole output is kept in the log folder. The last line is
 `N passed, N failed` (with `, N skipped` when some were), and the exit code is non-zero when any failed or none ran.
@@ -29,6 +31,7 @@ import time
 PROGRAM_LIMIT_S = 600           # the model test takes 45 s alone on two cores
 PYTEST_LIMIT_S = 3600
 TOP = pathlib.Path(__file__).resolve().parent.parent
+EMULATOR = os.environ.get("VPCWIRE_EMULATOR", "").split()
 
 
 class Totals:
@@ -93,7 +96,7 @@ def run_tap(suite, programs, logs):
             print(f"  SKIP    {name}: needs root")
             totals.add(skipped=1)
             continue
-        code, out = run([program], PROGRAM_LIMIT_S, {"CMOCKA_MESSAGE_OUTPUT": "TAP"})
+        code, out = run([*EMULATOR, program], PROGRAM_LIMIT_S, {"CMOCKA_MESSAGE_OUTPUT": "TAP"})
         (logs / f"{suite}-{name}.log").write_text(out)
         passed, failed, skipped = tap_counts(out)
         if code == 77 and not failed:
@@ -120,7 +123,7 @@ def run_fuzz(programs, logs):
             print(f"  FAIL    {name}: no corpus in {corpus.relative_to(TOP)}")
             totals.add(failed=1)
             continue
-        code, out = run([program, *files], PROGRAM_LIMIT_S)
+        code, out = run([*EMULATOR, program, *files], PROGRAM_LIMIT_S)
         (logs / f"fuzz-{name}.log").write_text(out)
         if code == 0:
             totals.add(passed=len(files))

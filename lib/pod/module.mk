@@ -6,7 +6,7 @@ pod_PKGS :=
 # Static where the compiler can: without the dynamic linker an exec costs 0.46 ms and not 0.66, on every ADD and DEL.
 # A sanitized or instrumented build is always dynamic.
 ifeq ($(SANITIZE)$(filter-out 0,$(COVERAGE)),)
-ifneq ($(and $(wildcard /usr/lib/*/libjansson.a),$(wildcard /usr/lib/*/libc.a)),)
+ifneq ($(and $(wildcard $(SYSROOT)/usr/lib/*/libjansson.a),$(wildcard $(SYSROOT)/usr/lib/*/libc.a)),)
 plugins_static := -l:libjansson.a
 endif
 endif
