@@ -118,7 +118,8 @@ static int read_list(struct ec2 *e, uint64_t deadline_ms, enum ec2_action action
 
 		if (n > IDS_PER_CALL)
 			n = IDS_PER_CALL;
-		r = read_pages(e, deadline_ms, action, id_param, what->ids + done, n, what, l, err);
+		/* without ids there is no array to be somewhere in */
+		r = read_pages(e, deadline_ms, action, id_param, n ? what->ids + done : NULL, n, what, l, err);
 		done += n;
 	} while (r == 0 && done < what->n_ids);
 	if (r < 0)
