@@ -113,6 +113,7 @@ bpf({"attach": 8, "detach": 9}[sys.argv[1]], struct.pack("IIII", socket.if_namet
 """
 
 
+@pytest.mark.limit(300)      # each of a dozen is provoked, found and put right: as many looks by doctor, each of which asks EC2 for every permission
 def test_conflicts_on_the_node_are_named(clean):
     # somebody's program: one of ours, where it does not belong
     other = clean.run("sh", "-c", "find /sys/fs/bpf -name from_pod").stdout.split()[0]
