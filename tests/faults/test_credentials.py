@@ -3,6 +3,7 @@
 import pytest
 
 from tests.faults.world import refused, vpc
+from tests.harness import proc
 
 # every growth is a new ENI: three calls
 TYPE = {"name": "pods.wide", "max_enis": 30, "ipv4_per_eni": 2, "nitro": True}
@@ -11,12 +12,20 @@ LAB = {"config": vpc(type=TYPE), "daemon_config": {"warm_ip_target": 0, "minimum
 GROWTH = ["CreateNetworkInterface", "AttachNetworkInterface", "ModifyNetworkInterfaceAttribute"]
 
 
+@pytest.fixture
+def lab(make_lab):
+    """Of each test's own: one that is a minute old gives back what it has too much, and those calls would be counted, too."""
+    return make_lab(**LAB)
+
+
 def grows(lab, node):
     """Pods until one needed an ENI that was not there; all must get their address."""
     lab.control("reset-counters")
     while not lab.ec2_calls().get("CreateNetworkInterface"):
         said = refused(node.pod())
         assert said is None, said
+    # the last of its calls comes after the pod has its address
+    proc.wait_until(lambda: lab.ec2_calls().get("ModifyNetworkInterfaceAttribute"), "the ENI to be tied to the instance")
 
 
 def errors(lab):
@@ -41,14 +50,14 @@ def test_one_call_is_not_believed(lab, node, wait_until, action, code):
     assert errors(lab) == {action: {code: 1}}
 
 
-@pytest.mark.parametrize("offset", [3600, -3600, 0])
-def test_the_clocks_differ(lab, node, offset):
+def test_the_clocks_differ(lab, node):
     """EC2 refuses the signature's time; the next one has the time of its own answer. Also when the clock is put right again."""
-    lab.control("clock", offset_s=offset)
-    grows(lab, node)
-    found = errors(lab)
-    assert sum(sum(c.values()) for c in found.values()) == 1, found       # once; the difference is remembered
-    assert set(*found.values()) <= {"RequestExpired", "SignatureDoesNotMatch"}, found
+    for offset in (3600, -3600, 0):
+        lab.control("clock", offset_s=offset)
+        grows(lab, node)
+        found = errors(lab)
+        assert sum(sum(c.values()) for c in found.values()) == 1, (offset, found)       # once; the difference is remembered
+        assert set(*found.values()) <= {"RequestExpired", "SignatureDoesNotMatch"}, (offset, found)
 
 
 def test_the_clock_and_a_code_that_does_not_say_so(lab, node):
