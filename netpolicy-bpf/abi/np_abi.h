@@ -11,7 +11,7 @@
  * Only fixed-size types, explicit padding, zeroed before every update.
  */
 #ifndef NP_ABI          /* the upgrade's test builds a release with another one */
-#define NP_ABI 5
+#define NP_ABI 6
 #endif
 
 #define NP_SLOTS 4096

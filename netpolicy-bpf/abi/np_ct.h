@@ -11,7 +11,8 @@
  * bucket because this one had no room; so a search reads one word and, as a rule, one entry, which is a cache line, and it ends at
  * the first bucket that nobody passed by.
  *
- *   free (tag 0) --program--> being filled --program: its id--> live --user space: id 0--> dead --user space, 2 ticks later--> free
+ *   free (tag 0, id 0) --program--> being filled --program: its id--> live --user space: its id as a dead one's--> dead
+ *   dead --user space, 2 ticks later--> free
  *
  * Programs make entries in places whose tag is 0: they exchange the word of tags for one with theirs in it or, on a kernel that has no
  * such instruction (before 5.12), add it under the lock of the group (np_ct_locks). User space alone takes entries away. Words of tags
@@ -32,7 +33,7 @@
 /**
  * struct np_ct_key - seen from the pod: the remote address and port are the peer's, the local port is the pod's; so both directions
  * have one key. The pod's own address is not in it: a slot has one per family.
- * @id: NP_CT_ID(); 0 = dead. Ports in network byte order, as they are on the wire.
+ * @id: NP_CT_ID(); of a dead one NP_CT_ID_DEAD instead of NP_CT_ID_LIVE; 0 = being filled. Ports in network byte order, as they are on the wire.
  * ICMP echo: local port = identifier, remote port = NP_CT_ECHO_OUT when the pod asks, NP_CT_ECHO_IN when it is asked, so that an
  * identifier used again by the other side is another flow; the other questions of ICMP (timestamp 13, information 15, mask 17)
  * likewise, with NP_CT_ECHO_* | type << 8. Other protocols: 0. ICMP that neither asks nor answers has no entry.
@@ -44,6 +45,7 @@ struct np_ct_key {
 	__u64 id;
 	__u64 ip[2];
 };
+#define NP_CT_ID_DEAD (1ull << 12)
 #define NP_CT_ID_POST (1ull << 13)
 #define NP_CT_ID_LIVE (1ull << 14)
 #define NP_CT_ID_IP6 (1ull << 15)
@@ -77,7 +79,10 @@ enum np_ct_state {
 #define NP_CT_NODE (1u << 6)    /* opened by this node itself, or by the pod towards itself through a service: always let through */
 
 /**
- * struct np_ct - what is known of a flow. @rule: rule id. @sum: by enum np_dir (NP_EGRESS: from the pod), packets << 40 plus bytes
+ * struct np_ct - what is known of a flow. @rule: rule id. @rev: by enum np_dir of packets: np_slot's revision under which that direction
+ * was judged. Both are the same but for NP_CT_VIP: the pod's packets are judged behind the service's address, and so is, with the same
+ * outcome, what answers them. @link: NP_CT_LINK() of the flow's other entry: of NP_CT_VIP the one with NP_CT_ID_POST, of that the one
+ * which is NP_CT_VIP; 0 = not known. It counts only while each is linked to the other. @sum: by enum np_dir (NP_EGRESS: from the pod), packets << 40 plus bytes
  * of IP packets, headers included; it wraps, so take differences of the whole number first and NP_CT_PKTS(), NP_CT_BYTES() of these.
  * Every packet that was let through counts, those that opened the flow too.
  * A flow in NP_CT_DENIED should be kept for 5 minutes after its last packet: longer than TCP waits between two attempts, so
@@ -85,22 +90,21 @@ enum np_ct_state {
  */
 struct np_ct {
 	__u32 last;             /* tick */
-	__u32 rev;              /* np_slot's revision that let it through */
+	__u32 rev[2];
 	__u16 rule;
 	__u8 flags;
 	__u8 state;
 	__u32 start;            /* tick; of a dead entry: when it died */
+	__u32 link;
 	__u64 sum[2];
 };
 #define NP_CT_SUM(pkts, bytes) ((__u64)(pkts) << 40 | (bytes))
 #define NP_CT_PKTS(diff) ((__u32)((diff) >> 40))
 #define NP_CT_BYTES(diff) ((diff) & 0xffffffffffull)
 
-/** struct np_ct_entry - @was: the id of a dead one. */
 struct np_ct_entry {
 	struct np_ct_key key;
 	struct np_ct ct;
-	__u64 was;
 };
 _Static_assert(sizeof(struct np_ct_entry) == 64, "ABI, and a cache line");
 
@@ -110,6 +114,21 @@ struct np_ct_group {
 	struct np_ct_entry entry[NP_CT_GROUP_FLOWS];
 };
 _Static_assert(sizeof(struct np_ct_group) == 29184, "ABI");
+
+/**
+ * NP_CT_PLACE() - of an entry: its group, and which of that. NP_CT_LINK() - a place as one number, never 0. On the way from from_pod to
+ * where its destination is the real one, a packet has it as skb->hash, with @ask: the answers' entry waits for what is said there. The
+ * product spreads it, for the kernel may choose a queue of the ENI by it. NP_CT_LINK_PLACE() - from such a number.
+ */
+#define NP_CT_PLACE_SHIFT 9
+#define NP_CT_PLACE(group, at) ((__u32)(group) << NP_CT_PLACE_SHIFT | (__u32)(at))
+#define NP_CT_PLACE_GROUP(place) ((place) >> NP_CT_PLACE_SHIFT)
+#define NP_CT_PLACE_AT(place) ((place) & ((1u << NP_CT_PLACE_SHIFT) - 1))
+_Static_assert(NP_CT_GROUP_FLOWS <= 1u << NP_CT_PLACE_SHIFT, "fits");
+#define NP_CT_LINK(place, ask) (((((__u32)(place) + 1) << 1) | (ask)) * 0x9e3779b1u)
+#define NP_CT_LINK_PLACE(link) (((link) * NP_CT_LINK_BACK >> 1) - 1)
+#define NP_CT_LINK_BACK 0xe8b2f51u
+_Static_assert(0x9e3779b1u * NP_CT_LINK_BACK == 1, "the other way");
 
 /* --- where an entry lies. What follows is for both sides; the verifier wants to see each bound, hence the shape of the loops */
 
@@ -176,11 +195,12 @@ static inline __attribute__((always_inline)) int np_ct_same(const struct np_ct_k
 
 /**
  * np_ct_walk() - the live entry of @k, or NULL. @steps: NP_CT_STEPS, or fewer when NULL may mean "not at once". @filling: or one of
- * the same tag that is being filled: its id is 0. @stop: ends at a word below: NP_CT_PASSED_ONE, or 0 to look everywhere.
+ * the same tag that is being filled: its id is 0. @stop: ends at a word below: NP_CT_PASSED_ONE, or 0 to look everywhere. @ret_at: which
+ * of the group it is.
  */
 static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_walk(struct np_ct_group *g, const struct np_ct_key *k, __u64 hash,
 									    const int ip6, const __u32 steps, const int filling,
-									    const __u64 stop)
+									    const __u64 stop, __u32 *ret_at)
 {
 	const __u64 tag = np_ct_tag(hash);
 	__u32 bucket = NP_CT_BUCKET(hash);
@@ -193,9 +213,10 @@ static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_walk(stru
 
 			if (at < NP_CT_GROUP_FLOWS &&
 			    (np_ct_same(&g->entry[at].key, k, ip6) ||
-			     (filling && !g->entry[at].key.id && !g->entry[at].was &&
-			      (word >> 8 * np_ct_way(match) & 0xff) == tag)))
+			     (filling && !g->entry[at].key.id && (word >> 8 * np_ct_way(match) & 0xff) == tag))) {
+				*ret_at = at;
 				return &g->entry[at];
+			}
 			match &= match - 1;
 			continue;
 		}
@@ -211,7 +232,9 @@ static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_walk(stru
 static inline __attribute__((always_inline)) struct np_ct_entry *np_ct_search(struct np_ct_group *g, const struct np_ct_key *k,
 									      __u64 hash, const int ip6, const __u32 steps)
 {
-	return np_ct_walk(g, k, hash, ip6, steps, 0, NP_CT_PASSED_ONE);
+	__u32 at;
+
+	return np_ct_walk(g, k, hash, ip6, steps, 0, NP_CT_PASSED_ONE, &at);
 }
 
 /* --- a place for the entry of a flow that had none a moment ago: below NP_CT_GROUP_FLOWS; the caller fills it, its id last */
@@ -295,13 +318,14 @@ static inline __attribute__((always_inline)) __u32 np_ct_take(struct np_ct_group
 	for (__u32 i = 0; i < NP_CT_TRIES; i++) {
 		const struct np_ct_entry *e;
 		struct np_ct_spot s;
+		__u32 at;
 		__u64 stop;
 
 		if (!np_ct_place(g, hash, &s))
 			return NP_CT_FULL;
 		/* not the first bucket: one who is about to tell that it was passed may have been faster. No branch, for the verifier */
 		stop = ((__u64)(s.bucket ^ NP_CT_BUCKET(hash)) - 1) >> 63 << 56;
-		e = np_ct_walk(g, k, hash, ip6, NP_CT_STEPS, 1, stop);
+		e = np_ct_walk(g, k, hash, ip6, NP_CT_STEPS, 1, stop, &at);
 		if (e && *(const volatile __u64 *)&e->key.id)
 			return NP_CT_THERE;
 		if (e)

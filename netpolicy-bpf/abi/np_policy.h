@@ -368,6 +368,8 @@ enum np_tail {
 	NP_TAIL_POST4,
 	NP_TAIL_POST6,
 	NP_TAIL_TO_POD,         /* to_pod itself, once what was pending is judged */
+	NP_TAIL_ANSWER4,        /* an answer of a service, when it is to be judged by where that is */
+	NP_TAIL_ANSWER6,
 	NP_TAIL_DNS,
 	NP_TAIL_DNS_RECORDS,
 	NP_TAILS,

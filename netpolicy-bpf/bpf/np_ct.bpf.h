@@ -71,13 +71,13 @@ static __always_inline __u64 ct_hash(const struct np_conf *c, const struct np_ct
 	return np_ct_hash(c->ct_key, k, family == 6);
 }
 
-/** ct_find() - the live entry of @k, or NULL. @steps: NP_CT_STEPS, or fewer when NULL may mean "not at once". */
-static __always_inline struct np_ct *ct_find(const struct np_ct_key *k, const __u32 steps, const int family)
+/** ct_find() - the live entry of @k, or NULL. @steps: NP_CT_STEPS, or fewer when NULL may mean "not at once". @ret_place: NP_CT_PLACE(). */
+static __always_inline struct np_ct *ct_find(const struct np_ct_key *k, const __u32 steps, __u32 *ret_place, const int family)
 {
 	const struct np_conf *c = conf();
 	struct np_ct_entry *e = NULL;
 	struct np_ct_group *g;
-	__u32 index;
+	__u32 index, at = 0;
 	__u64 hash;
 
 	if (!c)
@@ -86,8 +86,23 @@ static __always_inline struct np_ct *ct_find(const struct np_ct_key *k, const __
 	index = np_ct_group_of(hash, c->ct_groups);
 	g = bpf_map_lookup_elem(&np_ct, &index);
 	if (g)
-		e = np_ct_search(g, k, hash, family == 6, steps);
-	return e ? &e->ct : NULL;
+		e = np_ct_walk(g, k, hash, family == 6, steps, 0, NP_CT_PASSED_ONE, &at);
+	if (!e)
+		return NULL;
+	*ret_place = NP_CT_PLACE(index, at);
+	return &e->ct;
+}
+
+/** ct_at() - the entry at @place, whoever's it is. */
+static __always_inline struct np_ct_entry *ct_at(__u32 place)
+{
+	__u32 index = NP_CT_PLACE_GROUP(place), at = NP_CT_PLACE_AT(place);
+	struct np_ct_group *g = bpf_map_lookup_elem(&np_ct, &index);
+
+	if (!g || at >= NP_CT_GROUP_FLOWS)
+		return NULL;
+	asm volatile("" : "+r"(g), "+r"(at));   /* the verifier wants nothing added before that is known */
+	return &g->entry[at];
 }
 
 /** ct_opened_by() - which way did its first packet go? */
@@ -150,8 +165,11 @@ static __always_inline void ct_store(struct np_ct_entry *e, const struct np_ct_k
 	WRITE_ONCE(e->key.id, k->id);
 }
 
-/** ct_insert() - an entry for @k with @ct. Return: its place; NP_CT_FULL, NP_CT_THERE: none was made. */
-static __always_inline __u32 ct_insert(const struct np_conf *c, const struct np_ct_key *k, const struct np_ct *ct, const int family)
+/**
+ * ct_insert() - an entry for @k with @ct, at @ret_place. Return: which of its group it is; NP_CT_FULL, NP_CT_THERE: none was made.
+ */
+static __always_inline __u32 ct_insert(const struct np_conf *c, const struct np_ct_key *k, const struct np_ct *ct, __u32 *ret_place,
+				       const int family)
 {
 	const __u64 hash = ct_hash(c, k, family);
 	__u32 index = np_ct_group_of(hash, c->ct_groups), place;
@@ -163,6 +181,7 @@ static __always_inline __u32 ct_insert(const struct np_conf *c, const struct np_
 		place = np_ct_take(g, k, hash, family == 6);
 		if (place < NP_CT_GROUP_FLOWS)
 			ct_store(&g->entry[place], k, ct);
+		*ret_place = NP_CT_PLACE(index, place);
 		return place;
 	}
 #ifdef NP_FILTER
@@ -177,31 +196,34 @@ static __always_inline __u32 ct_insert(const struct np_conf *c, const struct np_
 	if (place < NP_CT_GROUP_FLOWS)
 		ct_store(&g->entry[place], k, ct);
 	bpf_spin_unlock(&l->lock);
+	*ret_place = NP_CT_PLACE(index, place);
 	return place;
 #endif
 }
 
 /**
  * ct_make() - a new entry. When there is no room the flow has none: each of its packets is judged alone, in the direction in which
- * it goes. Never at the cost of another flow.
+ * it goes. Never at the cost of another flow. Return: NP_CT_LINK() of the entry, 0 = none was made.
  */
-static __always_inline void ct_make(const struct np_ct_key *k, const struct np_side *s, const struct np_ct *ct, const int family)
+static __always_inline __u32 ct_make(const struct np_ct_key *k, const struct np_side *s, const struct np_ct *ct, const int family)
 {
 	const struct np_conf *c = conf();
 	__u32 index = s->index;
 	struct np_rt *rt = bpf_map_lookup_elem(&np_rt, &index);
-	__u32 place;
+	__u32 at, place = 0;
 
 	if (!c || !rt)
-		return;
+		return 0;
 	if (READ_ONCE(rt->ct_used) >= c->ct_quota) {
 		stat(NP_STAT_CT_QUOTA);
-		return;
+		return 0;
 	}
 	__sync_fetch_and_add(&rt->ct_used, 1);  /* before what is in no cache yet is written: np_ct.h */
-	place = ct_insert(c, k, ct, family);
-	if (place >= NP_CT_GROUP_FLOWS)
-		__sync_fetch_and_add(&rt->ct_used, -1);
-	if (place == NP_CT_FULL)
+	at = ct_insert(c, k, ct, &place, family);
+	if (at < NP_CT_GROUP_FLOWS)
+		return NP_CT_LINK(place, 0);
+	__sync_fetch_and_add(&rt->ct_used, -1);
+	if (at == NP_CT_FULL)
 		stat(NP_STAT_CT_FULL);
+	return 0;
 }

@@ -51,9 +51,11 @@ static __always_inline void event_ips(struct np_event *e, const struct np_side *
 	}
 }
 
-/** event() - ruling @j on direction @dir, if the slot has a token. @reason: enum np_drop or NP_DROP_MAX. */
-static __always_inline void event(const struct np_side *s, const struct np_pkt *p, __u64 j, __u8 dir, __u32 reason, __u8 flags,
-				  const int family)
+/**
+ * event() - ruling @j on direction @dir, if the slot has a token. @reason: enum np_drop or NP_DROP_MAX. @key: the peer's address and port.
+ */
+static __always_inline void event(const struct np_side *s, const struct np_pkt *p, const struct np_ct_key *key, __u64 j, __u8 dir,
+				  __u32 reason, __u8 flags, const int family)
 {
 	const int egress = s->dir == NP_EGRESS;
 	const struct np_conf *c = conf();
@@ -85,11 +87,11 @@ static __always_inline void event(const struct np_side *s, const struct np_pkt *
 	e->family = family;
 	e->proto = p->proto;
 	e->reason = reason;
-	e->flags = flags | (s->post ? NP_EVENT_POST_DNAT : 0);
-	event_ips(e, s, egress ? p->dst : p->src, family);
+	e->flags = flags;
+	event_ips(e, s, (const __u32 *)key->ip, family);
 	if (p->what & NP_L4_PORTS) {
 		e->port_pod = egress ? p->sport : p->dport;
-		e->port_peer = egress ? p->dport : p->sport;
+		e->port_peer = NP_CT_ID_RPORT(key->id);
 	} else {
 		e->port_pod = p->dport;
 		e->port_peer = p->sport;

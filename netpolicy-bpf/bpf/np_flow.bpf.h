@@ -2,6 +2,7 @@
 #pragma once
 
 #include "netpolicy-bpf/bpf/np_event.bpf.h"
+#include "netpolicy-bpf/bpf/np_link.bpf.h"
 #include "netpolicy-bpf/bpf/np_related.bpf.h"
 
 /*
@@ -12,6 +13,7 @@
  *   NP_CT_DENIED                          no, until the revision changes
  *   SYN, INIT                             always judged, whatever entry there is: it opens something new
  *   no entry                              judged; within the slot's pickup time also as an answer
+ *   answer of a service                   besides, by the entry behind the service's address (np_link.bpf.h)
  *
  * An entry is what makes answers pass, so none is made for what cannot open a flow (ICMP errors, answers, resets), and an entry
  * that a policy cut stays as NP_CT_DENIED: without it, the next packet of the other end would open the same flow the other way.
@@ -41,6 +43,9 @@ struct np_work {
 	struct np_ct ct;
 	__u32 mode;             /* NP_CONF_* */
 	__u32 known;            /* it has an entry and does not open anew */
+	__u32 told;             /* an answer of a service: answer_judge() is to be asked, too */
+	__u32 behind;           /* judged there: by the entry behind the service's address */
+	__u32 link;             /* NP_CT_LINK() of its entry, 0 = it has none */
 };
 _Static_assert(sizeof(struct np_work) <= NP_SCRATCH, "np_scratch is large enough");
 
@@ -55,13 +60,13 @@ static __always_inline struct np_work *work(void)
 static __always_inline void ask(struct np_work *w, const struct np_side *s, const int family)
 {
 	const __be16 rport = NP_CT_ID_RPORT(w->key.id), lport = NP_CT_ID_LPORT(w->key.id);
-	const __u32 *remote = remote_of(&w->p, s->dir);
+	const __u32 *remote = (const __u32 *)w->key.ip;
 	__u8 dir = w->k.dir;
 
 #pragma clang loop unroll(disable)
 	for (int i = 0; i < 2; i++) {
 		const int egress = dir == NP_EGRESS;
-		__u32 how = w->k.how | (s->post ? NP_Q_POST : 0) | (egress ? NP_Q_EGRESS : 0);
+		__u32 how = w->k.how | (s->post || w->behind ? NP_Q_POST : 0) | (egress ? NP_Q_EGRESS : 0);
 		__u64 j = judge(&w->classes, s->pub, remote, NP_Q(egress ? rport : lport, w->p.proto, how), family);
 
 		if (i == 0 || allows(j)) {
@@ -82,12 +87,12 @@ static __always_inline int may_pick_up(const struct np_side *s, const struct np_
 	       past(tick(), READ_ONCE(s->slot->pickup_until));
 }
 
-/** lives() - does its entry let it through just so? */
-static __always_inline int lives(const struct np_ct *ct, const struct np_side *s, __u32 mode)
+/** lives() - does its entry let it through just so? @dir: enum np_dir, the direction asked about. */
+static __always_inline int lives(const struct np_ct *ct, const struct np_side *s, __u32 mode, const __u8 dir)
 {
 	if (ct->state == NP_CT_DENIED || (ct->flags & NP_CT_AUDIT && !(mode & NP_CONF_AUDIT)))
 		return 0;
-	return ct->rev == rev_of(s) || mode & NP_CONF_KEEP;
+	return ct->rev[dir & 1] == rev_of(s) || mode & NP_CONF_KEEP;
 }
 
 /**
@@ -106,13 +111,14 @@ static __always_inline int case_of(struct np_case *k, const struct np_side *s, c
 	}
 	k->dir = ct_opener(ct);
 	k->flags = ct->flags & (NP_CT_PICKUP | NP_CT_NODE | NP_CT_POST);
-	if (ct->state == NP_CT_DENIED && ct->rev == rev_of(s) && !(mode & NP_CONF_AUDIT)) {
+	if (ct->state == NP_CT_DENIED && ct->rev[s->dir & 1] == rev_of(s) && !(mode & NP_CONF_AUDIT)) {
 		k->j = NP_VERDICT(NP_DENY, ct->rule);
 		return 0;
 	}
 	stat(NP_STAT_REJUDGED);
 	k->how = ct->flags & NP_CT_CHAIN ? NP_Q_EVER : 0;
-	k->flip = !!(ct->flags & NP_CT_PICKUP);
+	/* what is behind a service's address was opened by the pod: that is no guess */
+	k->flip = (ct->flags & (NP_CT_PICKUP | NP_CT_POST)) == NP_CT_PICKUP;
 	return !(ct->flags & NP_CT_NODE);
 }
 
@@ -147,8 +153,16 @@ static __always_inline int settle(struct np_work *w, const struct np_side *s, in
 	forget();
 	count(rule_id(k->j), w->p.len);
 	if (k->reason != NP_DROP_MAX || k->j & NP_VERDICT_LOG || w->mode & NP_CONF_LOG_ALLOW)
-		event(s, &w->p, k->j, k->dir, k->reason, told, family);
+		event(s, &w->p, &w->key, k->j, k->dir, k->reason, told | (s->post || w->behind ? NP_EVENT_POST_DNAT : 0), family);
 	return k->reason == NP_DROP_MAX || k->flags & NP_CT_AUDIT;
+}
+
+/** ct_pass() - @ct was judged under the revision in force: both directions, but to a service (@vip) only the pod's packets. */
+static __always_inline void ct_pass(struct np_ct *ct, const struct np_side *s, int vip)
+{
+	if (!vip)
+		WRITE_ONCE(ct->rev[NP_INGRESS], rev_of(s));
+	WRITE_ONCE(ct->rev[NP_EGRESS], rev_of(s));
 }
 
 /** ct_fill() - as a flow that opens now. */
@@ -158,7 +172,8 @@ static __always_inline void ct_fill(struct np_ct *ct, const struct np_case *k, c
 	ct->rule = rule_id(k->j);
 	ct->flags = k->flags;
 	WRITE_ONCE(ct->state, k->flags & NP_CT_PICKUP ? NP_CT_ESTABLISHED : NP_CT_NEW);
-	WRITE_ONCE(ct->rev, rev_of(s));
+	WRITE_ONCE(ct->rev[NP_INGRESS], ~rev_of(s));
+	ct_pass(ct, s, k->flags & NP_CT_VIP);
 }
 
 /* what cannot open a flow */
@@ -181,7 +196,7 @@ static __always_inline void ct_open(struct np_work *w, struct np_ct *old, const 
 		__builtin_memset(&w->ct, 0, sizeof(w->ct));
 		ct_fill(&w->ct, &w->k, s);
 		w->ct.sum[s->dir & 1] = NP_CT_SUM(1, w->p.len);
-		ct_make(&w->key, s, &w->ct, family);
+		w->link = ct_make(&w->key, s, &w->ct, family);
 		return;
 	}
 	old->sum[s->dir & 1] += NP_CT_SUM(1, w->p.len);
@@ -204,35 +219,85 @@ static __always_inline void ct_settle(struct np_ct *ct, const struct np_case *k,
 		WRITE_ONCE(ct->state, NP_CT_DENIED);
 		ct->last = tick();
 	}
-	WRITE_ONCE(ct->rev, rev_of(s));
+	ct_pass(ct, s, passes && k->flags & NP_CT_VIP);
 }
 
-/** flow_judge() - @ct is NULL, or judged again (@w->known), or in the way of a new flow. */
-static __always_inline int flow_judge(struct np_work *w, struct np_ct *ct, const struct np_side *s, __u8 *saw, const int family)
+/** judged() - by the tables or, if it was denied under this revision, by what is known. @by: its flow's entry, if that is judged again. */
+static __always_inline int judged(struct np_work *w, struct np_ct *by, const struct np_side *s, const int family)
 {
 	int passes;
 
 	forget();
-	if (case_of(&w->k, s, &w->p, w->known ? ct : NULL, w->mode)) {
+	if (case_of(&w->k, s, &w->p, w->known ? by : NULL, w->mode)) {
 		forget();
 		ask(w, s, family);
 	}
 	forget();
 	passes = settle(w, s, w->known, family);
 	forget();
-	if (ct && w->known)
-		ct_settle(ct, &w->k, s, passes);
-	if (!passes)
+	if (by && w->known)
+		ct_settle(by, &w->k, s, passes);
+	return passes;
+}
+
+/** flow_judge() - @ct is NULL, or judged again (@w->known), or in the way of a new flow. */
+static __always_inline int flow_judge(struct np_work *w, struct np_ct *ct, const struct np_side *s, __u8 *saw, const int family)
+{
+	if (!judged(w, ct, s, family))
 		return w->k.reason;
 	forget();
 	*saw = w->k.flags;
 	if (!w->known) {
 		*saw &= ~NP_CT_EGRESS;
 		ct_open(w, ct, s, family);
-	} else if (ct) {
+	} else if (ct && !w->told) {
 		ct_touch(ct, s, &w->p, tick());
 	}
 	return NP_GO;
+}
+
+/**
+ * answer_judge() - an answer of a service, as far as the entry behind the service's address has a say in it: @w->link is the pod's own.
+ * Return: NP_GO, or a reason that is still to be counted.
+ */
+static __always_inline int answer_judge(struct np_work *w, const struct np_side *s, const int family)
+{
+	struct np_ct_entry *own = ct_is_at(w->link, w->key.id, 0), *e = own ? ct_behind(&own->ct, w->key.id, w->link) : NULL;
+
+	if (!own)
+		return NP_GO;           /* it has just ended */
+	if (e && !lives(&e->ct, s, w->mode, NP_EGRESS)) {
+		w->behind = w->known = 1;
+		w->key = e->key;
+		if (!judged(w, &e->ct, s, family)) {
+			own->ct.last = tick();
+			return w->k.reason;
+		}
+	}
+	if (!e || ct_allows(&e->ct, s))
+		WRITE_ONCE(own->ct.rev[NP_INGRESS], rev_of(s));
+	ct_touch(&own->ct, s, &w->p, tick());
+	return NP_GO;
+}
+
+/** is_related() - an ICMP error about a flow that lives. */
+static __always_inline int is_related(struct __sk_buff *skb, struct np_work *w, const struct np_side *s, __u8 *saw, const int family)
+{
+	__u32 place, rev;
+	struct np_ct *ct;
+
+	if (!(w->p.what & NP_L4_ERROR) || !related_key(skb, s, &w->p, &w->quoted, &w->key, family))
+		return 0;
+	forget();
+	ct = ct_find(&w->key, NP_CT_STEPS, &place, family);
+	if (!ct || ct->state == NP_CT_DENIED)
+		return 0;
+	rev = s->dir == NP_INGRESS && ct->link ? ct->rev[NP_INGRESS] : ct->rev[NP_EGRESS];
+	if (rev != rev_of(s) && !(w->mode & NP_CONF_KEEP))
+		return 0;
+	stat(NP_STAT_RELATED);
+	*saw = ct->flags & NP_CT_VIP;
+	return 1;
 }
 
 /**
@@ -242,28 +307,31 @@ static __always_inline int flow_judge(struct np_work *w, struct np_ct *ct, const
 static __always_inline int flow(struct __sk_buff *skb, struct np_work *w, const struct np_side *s, __u8 *saw, const int family)
 {
 	const struct np_conf *c = conf();
-	struct np_ct *ct;
+	struct np_ct *ct = NULL;
+	__u32 place = 0;
+	int r = NP_GO;
 
 	*saw = 0;
 	w->mode = c ? c->flags : 0;
-	if (w->p.what & NP_L4_ALWAYS)
+	w->told = w->behind = w->link = 0;
+	if (w->p.what & NP_L4_ALWAYS || is_related(skb, w, s, saw, family))
 		return NP_GO;
-	if (w->p.what & NP_L4_ERROR && related_key(skb, s, &w->p, &w->quoted, &w->key, family)) {
-		forget();
-		ct = ct_find(&w->key, NP_CT_STEPS, family);
-		if (ct && ct->state != NP_CT_DENIED && (ct->rev == rev_of(s) || w->mode & NP_CONF_KEEP)) {
-			stat(NP_STAT_RELATED);
-			*saw = ct->flags & NP_CT_VIP;
-			return NP_GO;
-		}
-	}
 	ct_key(&w->key, s, &w->p, s->dir, family);
 	forget();
-	ct = w->p.what & (NP_L4_ERROR | NP_L4_PLAIN) ? NULL : ct_find(&w->key, NP_CT_STEPS, family);
+	if (!(w->p.what & (NP_L4_ERROR | NP_L4_PLAIN)))
+		ct = ct_find(&w->key, NP_CT_STEPS, &place, family);
+	if (ct)
+		w->link = NP_CT_LINK(place, 0);
 	w->known = ct && !(w->p.what & NP_L4_OPEN);
-	if (!w->known || !lives(ct, s, w->mode))
-		return flow_judge(w, ct, s, saw, family);
-	*saw = ct->flags;
-	ct_touch(ct, s, &w->p, tick());
-	return NP_GO;
+	w->told = s->dir == NP_INGRESS && w->known && ct->flags & NP_CT_VIP && !lives(ct, s, w->mode, NP_INGRESS);
+	if (w->known && lives(ct, s, w->mode, w->told ? NP_EGRESS : s->dir)) {
+		*saw = ct->flags;
+		if (!w->told)
+			ct_touch(ct, s, &w->p, tick());
+	} else {
+		r = flow_judge(w, ct, s, saw, family);
+	}
+	if (s->post)
+		ct_link(skb->hash, &w->key, w->link, s, r == NP_GO);
+	return r;
 }

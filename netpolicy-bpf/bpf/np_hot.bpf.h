@@ -22,14 +22,17 @@ static __always_inline int stays(const struct np_ct *ct, __u8 dir)
 	return ct->state == NP_CT_REPLIED && !(forth && NP_CT_PKTS(ct->sum[!dir]) > 1);
 }
 
-/** hot() - @p: from parse_ip4() or parse_ip6(). Return: NP_CT_* of its entry | NP_HOT, or 0: ask flow(). */
+/**
+ * hot() - @p: from parse_ip4() or parse_ip6(). Return: NP_CT_* of its entry | NP_HOT, or 0: ask flow(). @ret_link: of what a pod sends to
+ * a service, NP_CT_LINK() for skb->hash.
+ */
 #define NP_HOT (1u << 8)
 #define NP_HOT_STEPS 4          /* whoever is found later than that is a matter for flow() */
-static __always_inline __u32 hot(struct __sk_buff *skb, const struct np_side *s, struct np_pkt *p, const int family)
+static __always_inline __u32 hot(struct __sk_buff *skb, const struct np_side *s, struct np_pkt *p, __u32 *ret_link, const int family)
 {
 	struct np_ct_key key;
 	struct np_ct *ct;
-	__u32 now;
+	__u32 now, place;
 
 	if (unlikely(p->fragment != NP_WHOLE || p->l4 != NP_L2 + (family == 4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr))))
 		return 0;
@@ -52,8 +55,11 @@ static __always_inline __u32 hot(struct __sk_buff *skb, const struct np_side *s,
 	}
 	p->what = NP_L4_PORTS;
 	ct_key(&key, s, p, s->dir, family);
-	ct = ct_find(&key, NP_HOT_STEPS, family);
-	if (unlikely(!ct || ct->rev != rev_of(s) || ct->flags & NP_CT_AUDIT))
+	ct = ct_find(&key, NP_HOT_STEPS, &place, family);
+	if (unlikely(!ct || ct->rev[s->dir & 1] != rev_of(s) || ct->flags & NP_CT_AUDIT))
+		return 0;
+	/* the pod's entry is another one than that of the last packet, or waits for a word from here */
+	if (s->post && unlikely(ct->link != skb->hash))
 		return 0;
 	if (unlikely(ct->state != NP_CT_ESTABLISHED) && !(p->proto == IPPROTO_UDP && stays(ct, s->dir)))
 		return 0;
@@ -61,5 +67,7 @@ static __always_inline __u32 hot(struct __sk_buff *skb, const struct np_side *s,
 	if (unlikely(ct->last != now))
 		ct->last = now;
 	ct->sum[s->dir & 1] += NP_CT_SUM(1, p->len);
+	if (!s->post && s->dir == NP_EGRESS && ct->flags & NP_CT_VIP)
+		*ret_link = NP_CT_LINK(place, !ct->link || ct->rev[NP_INGRESS] != rev_of(s));
 	return NP_HOT | ct->flags;
 }

@@ -7,8 +7,8 @@
  * The slot follows from the interface's index, but for those of interfaces that others made (np_adopted). A packet must come from the pod's own address; then the pod's egress policy
  * and conntrack judge it, and the number of its ENI goes into the low bits of the mark, where the rules at 1536+n find it.
  * What goes to a service's address is not judged there but marked NP_MARK_PENDING: after DNAT, where it leaves the node
- * (to_wire) or enters another pod (to_pod), its real destination is judged for the pod that sent it. What a pod is sent is
- * judged by its ingress policy. Without a policy (np_slot.pub has no blob) only the guard of addresses is left.
+ * (to_wire) or enters another pod (to_pod), its real destination is judged for the pod that sent it; answers from that address are
+ * judged likewise (np_link.bpf.h). What a pod is sent is judged by its ingress policy. Without a policy (np_slot.pub has no blob) only the guard of addresses is left.
  *
  * What cannot be judged is dropped with a counted reason. A pass is TC_ACT_UNSPEC, so that filters of other tools on the
  * same hook still run.
@@ -28,6 +28,8 @@ int to6(struct __sk_buff *skb);
 int post4(struct __sk_buff *skb);
 int post6(struct __sk_buff *skb);
 int to_pod(struct __sk_buff *skb);
+int answer4(struct __sk_buff *skb);
+int answer6(struct __sk_buff *skb);
 int dns(struct __sk_buff *skb);
 int dns_records(struct __sk_buff *skb);
 
@@ -45,6 +47,8 @@ struct {
 		[NP_TAIL_POST4] = (void *)&post4,
 		[NP_TAIL_POST6] = (void *)&post6,
 		[NP_TAIL_TO_POD] = (void *)&to_pod,
+		[NP_TAIL_ANSWER4] = (void *)&answer4,
+		[NP_TAIL_ANSWER6] = (void *)&answer6,
 		[NP_TAIL_DNS] = (void *)&dns,
 		[NP_TAIL_DNS_RECORDS] = (void *)&dns_records,
 	},
@@ -58,8 +62,11 @@ static __always_inline int jump(struct __sk_buff *skb, const __u32 where)
 
 /* --- what a pod sends */
 
-static __always_inline int pass(struct __sk_buff *skb, const struct np_slot *slot, __u32 pending)
+/** pass() - @pending: pending_mark(). @link: NP_CT_LINK() of the flow's entry, for where it is judged; 0 = it has none. */
+static __always_inline int pass(struct __sk_buff *skb, const struct np_slot *slot, __u32 pending, __u32 link)
 {
+	if (pending)
+		bpf_set_hash(skb, link);
 	skb->mark = (skb->mark & ~(NP_MARK_ENI_MASK | NP_MARK_OURS)) | (slot->eni & NP_MARK_ENI_MASK) | pending;
 	return TC_ACT_UNSPEC;
 }
@@ -73,7 +80,7 @@ static __always_inline int from_ip(struct __sk_buff *skb, struct np_slot *slot, 
 {
 	struct np_side s = { .slot = slot, .index = index, .dir = NP_EGRESS };
 	struct np_pkt p;
-	__u32 saw;
+	__u32 saw, link = 0;
 	int r;
 
 	r = parse_ip(skb, &p, family);
@@ -85,16 +92,16 @@ static __always_inline int from_ip(struct __sk_buff *skb, struct np_slot *slot, 
 		if (!local6(p.src))
 			return drop(NP_DROP_SPOOF6);
 		r = slot->flags & NP_SLOT_IP6 ? guard_local6(skb, &p) : NP_DROP_LOCAL6;
-		return r == NP_GO ? pass(skb, slot, 0) : drop(r);
+		return r == NP_GO ? pass(skb, slot, 0, 0) : drop(r);
 	}
 	if (r != NP_GO)
 		return drop(r);
 	s.pub = READ_ONCE(slot->pub);
 	if (!in_force(s.pub))
-		return pass(skb, slot, 0);
-	saw = hot(skb, &s, &p, family);
+		return pass(skb, slot, 0, 0);
+	saw = hot(skb, &s, &p, &link, family);
 	if (likely(saw))
-		return pass(skb, slot, pending_mark(saw, index));
+		return pass(skb, slot, pending_mark(saw, index), link);
 	return jump(skb, family == 4 ? NP_TAIL_FROM4 : NP_TAIL_FROM6);
 }
 
@@ -119,7 +126,7 @@ static __always_inline int on_from_pod(struct __sk_buff *skb)
 		return from_ip(skb, slot, index, 6);
 	case bpf_htons(ETH_P_ARP):
 		r = guard_arp(skb, slot);
-		return r == NP_GO ? pass(skb, slot, 0) : drop(r);
+		return r == NP_GO ? pass(skb, slot, 0, 0) : drop(r);
 	case bpf_htons(ETH_P_8021Q):
 	case bpf_htons(ETH_P_8021AD):
 		return drop(NP_DROP_VLAN);
@@ -137,11 +144,15 @@ int from_pod(struct __sk_buff *skb)
 static __always_inline int from_complete(struct __sk_buff *skb, const int family)
 {
 	struct np_side s = { .dir = NP_EGRESS, .hook = NP_FRAG_FROM_POD };
+	const struct np_work *w = work();
+	__u32 link = 0;
 	__u8 saw = 0;
 
 	if (side_of(&s, slot_of(skb->ifindex)) && complete(skb, &s, &saw, family) != NP_GO)
 		return TC_ACT_SHOT;
-	return s.slot ? pass(skb, s.slot, pending_mark(saw, s.index)) : drop(NP_DROP_NO_SLOT);
+	if (w && saw & NP_CT_VIP && w->link)
+		link = NP_CT_LINK(NP_CT_LINK_PLACE(w->link), 1);        /* what is no common case: to be looked at there too */
+	return s.slot ? pass(skb, s.slot, pending_mark(saw, s.index), link) : drop(NP_DROP_NO_SLOT);
 }
 
 SEC("tc")
@@ -243,11 +254,11 @@ static __always_inline int is_answer(const struct np_pkt *p, __u32 ct_flags)
 
 static __always_inline int to_ip(struct __sk_buff *skb, const struct np_side *s, const int family)
 {
+	__u32 saw, link;
 	struct np_pkt p;
-	__u32 saw;
 
 	if (parse_ip(skb, &p, family) == NP_GO) {
-		saw = hot(skb, s, &p, family);
+		saw = hot(skb, s, &p, &link, family);
 		if (likely(saw)) {
 			if (unlikely(is_answer(&p, saw)))
 				bpf_tail_call(skb, &np_tails, NP_TAIL_DNS);
@@ -291,10 +302,40 @@ static __always_inline int to_complete(struct __sk_buff *skb, const int family)
 
 		if (complete(skb, &s, &saw, family) != NP_GO)
 			return TC_ACT_SHOT;
+		if (w && saw & NP_CT_VIP && w->told)
+			return jump(skb, family == 4 ? NP_TAIL_ANSWER4 : NP_TAIL_ANSWER6);
 		if (w && is_answer(&w->p, saw))
 			bpf_tail_call(skb, &np_tails, NP_TAIL_DNS);
 	}
 	return TC_ACT_UNSPEC;
+}
+
+static __always_inline int answer_complete(struct __sk_buff *skb, const int family)
+{
+	struct np_side s = { .dir = NP_INGRESS };
+	struct np_work *w = work();
+	int r;
+
+	if (!w || !side_of(&s, slot_of(skb->ifindex)))
+		return TC_ACT_UNSPEC;
+	r = answer_judge(w, &s, family);
+	if (r != NP_GO)
+		return drop(r);
+	if (is_answer(&w->p, NP_CT_EGRESS))
+		bpf_tail_call(skb, &np_tails, NP_TAIL_DNS);
+	return TC_ACT_UNSPEC;
+}
+
+SEC("tc")
+int answer4(struct __sk_buff *skb)
+{
+	return answer_complete(skb, 4);
+}
+
+SEC("tc")
+int answer6(struct __sk_buff *skb)
+{
+	return answer_complete(skb, 6);
 }
 
 SEC("tc")

@@ -78,6 +78,7 @@ static __always_inline __u32 sender_of(const struct __sk_buff *skb)
 static __always_inline int passes_hot(struct __sk_buff *skb, const struct np_side *s, const int family)
 {
 	struct np_pkt p;
+	__u32 link;
 
-	return parse_ip(skb, &p, family) == NP_GO && hot(skb, s, &p, family);
+	return parse_ip(skb, &p, family) == NP_GO && hot(skb, s, &p, &link, family);
 }

@@ -44,14 +44,14 @@ static enum np_ct_class class_of(uint8_t proto)
 	}
 }
 
-static bool expired(const struct np_flow *f, uint32_t now)
+/** expired() - @ct, of @proto, as if it were in @state. */
+static bool expired(uint8_t proto, const struct np_ct *ct, unsigned int state, uint32_t now)
 {
-	unsigned int state = f->ct.state < NP_CT_STATES ? f->ct.state : NP_CT_NEW;
 	/* unsigned: a tick that the kernel wrote while we were reading the clock is "very old" unless told apart */
-	int32_t age = (int32_t)(now - f->ct.last);
+	int32_t age = (int32_t)(now - ct->last);
 	uint64_t seconds = age > 0 ? ((uint64_t)age << NP_TICK_SHIFT) / 1000000000u : 0;
 
-	return seconds > np_ct_timeout_s[class_of(f->proto)][state];
+	return seconds > np_ct_timeout_s[class_of(proto)][state < NP_CT_STATES ? state : NP_CT_NEW];
 }
 
 /* --- one entry */
@@ -99,7 +99,7 @@ static bool entry_copy(const struct np_ct_entry *e, struct np_ct_key *key, struc
 	key->ip[1] = e->key.ip[1];
 	*ct = e->ct;
 	ct->last = __atomic_load_n(&e->ct.last, __ATOMIC_RELAXED);
-	return key->id != 0;
+	return key->id & NP_CT_ID_LIVE;
 }
 
 /** entry_kill() - nobody finds it any more; its place is taken until nobody can hold it either. */
@@ -107,9 +107,8 @@ static void entry_kill(const struct np_ct_maps *m, struct np_ct_entry *e, uint32
 {
 	const uint64_t id = e->key.id;
 
-	e->was = id;
 	__atomic_store_n(&e->ct.start, now, __ATOMIC_RELAXED);
-	__atomic_store_n(&e->key.id, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&e->key.id, (id & ~NP_CT_ID_LIVE) | NP_CT_ID_DEAD, __ATOMIC_RELEASE);
 	__atomic_fetch_sub(&m->rt[NP_CT_ID_SLOT(id)].ct_used, 1, __ATOMIC_RELAXED);
 }
 
@@ -134,7 +133,7 @@ static void place_free(const struct np_ct_maps *m, struct np_ct_group *g, unsign
 	struct np_ct_entry *e = &g->entry[place];
 	struct np_ct_key key = e->key;
 
-	key.id = e->was;
+	key.id = (key.id & ~NP_CT_ID_DEAD) | NP_CT_ID_LIVE;
 	passed_by(g, hash_of(m, &key), bucket);
 	memset(e, 0, sizeof(*e));
 	__atomic_fetch_and(&g->tags[bucket], ~(0xffull << shift), __ATOMIC_RELEASE);
@@ -273,11 +272,39 @@ static int rest(struct sweep *s, struct np_ct_group *g, unsigned int place)
 {
 	const struct np_ct_entry *e = &g->entry[place];
 
-	if (e->was && (int32_t)(s->now - e->ct.start) >= REST_TICKS)
+	if (e->key.id & NP_CT_ID_DEAD && (int32_t)(s->now - e->ct.start) >= REST_TICKS)
 		place_free(s->m, g, place);
 	else
 		s->st->resting++;
 	return 0;
+}
+
+/** other_of() - the live entry that @e is linked to, if that is linked to @e, at @place; copied. Return: there is one. */
+static bool other_of(const struct np_ct_maps *m, const struct np_ct_entry *e, uint32_t place, struct np_ct_entry *ret)
+{
+	const uint32_t link = __atomic_load_n(&e->ct.link, __ATOMIC_RELAXED), other = NP_CT_LINK_PLACE(link);
+
+	if (!link || NP_CT_PLACE_GROUP(other) >= m->groups || NP_CT_PLACE_AT(other) >= NP_CT_GROUP_FLOWS)
+		return false;
+	return entry_copy(&m->ct[NP_CT_PLACE_GROUP(other)].entry[NP_CT_PLACE_AT(other)], &ret->key, &ret->ct) &&
+	       ret->ct.link == NP_CT_LINK(place, 0);
+}
+
+/**
+ * is_over() - @f, copied from @e. The two entries of a flow to a service hold each other: answers use the pod's alone, and must find the
+ * other one, which says whether they may pass; and while that says no, the pod's is needed as long as any that was denied.
+ */
+static bool is_over(const struct sweep *s, const struct np_ct_entry *e, uint32_t place, const struct np_flow *f)
+{
+	struct np_ct_entry other;
+
+	if (!expired(f->proto, &f->ct, f->ct.state, s->now))
+		return false;
+	if (!other_of(s->m, e, place, &other))
+		return true;
+	if (f->post)
+		return !other.ct.last || expired(f->proto, &other.ct, other.ct.state, s->now);
+	return other.ct.state != NP_CT_DENIED || expired(f->proto, &f->ct, NP_CT_DENIED, s->now);
 }
 
 static int consider(void *arg, struct np_ct_group *g, unsigned int place)
@@ -295,7 +322,7 @@ static int consider(void *arg, struct np_ct_group *g, unsigned int place)
 	f.place = place_in(s->m, g, place);
 	*(f.remote.family == AF_INET ? &s->st->flows4 : &s->st->flows6) += 1;
 	orphan = !(s->m->slots[f.slot].flags & NP_SLOT_USED) || s->m->slots[f.slot].gen != f.gen;
-	if (!orphan && (!ct.last || !expired(&f, s->now))) {    /* 0: being filled */
+	if (!orphan && (!ct.last || !is_over(s, e, NP_CT_PLACE(g - s->m->ct, place), &f))) {    /* 0: being filled */
 		s->st->flows[f.slot]++;
 		return f.ct.flags & NP_CT_CHAIN ? rely(s, &f.remote) : 0;
 	}

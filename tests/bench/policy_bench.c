@@ -217,14 +217,17 @@ static double median(double *v, unsigned int n)
 	return v[n / 2];
 }
 
-/** struct task - @ours beside @floor, taking turns. @fresh: forget all flows before each round of ours. @established: they are there before. */
+/**
+ * struct task - @ours beside @floor, taking turns. @fresh: forget all flows before each round of ours. @established: they are there before.
+ * @service: and go to a service, behind which they were let through.
+ */
 struct task {
 	const char *name;
 	const struct bpf_program *ours, *floor;
 	struct frame frame;
 	uint32_t repeat;
 	uint32_t peers, ports;
-	bool fresh, established;
+	bool fresh, established, service;
 	int egress;
 };
 
@@ -272,6 +275,18 @@ static void establish(struct bench *b, const struct task *t, int family)
 	}
 }
 
+/** to_service() - all flows that there are. */
+static void to_service(struct bench *b)
+{
+	for (unsigned int g = 0; g < b->conf->ct_groups; g++)
+		for (unsigned int i = 0; i < NP_CT_GROUP_FLOWS; i++) {
+			struct np_ct *ct = &b->ct[g].entry[i].ct;
+
+			ct->flags |= NP_CT_VIP;
+			ct->link = NP_CT_LINK(0, 0);
+		}
+}
+
 /** bench() - @t under @name, if that is asked for. */
 static void bench(struct bench *b, const struct task *t, int family, const char *name)
 {
@@ -281,7 +296,9 @@ static void bench(struct bench *b, const struct task *t, int family, const char 
 		return;
 	if (t->established)
 		establish(b, t, family);
-	else
+	if (t->service)
+		to_service(b);
+	if (!t->established)
 		forget_flows(b);
 	ours = measure(b, t, &floor);
 	report(b, name, ours, floor);
@@ -302,6 +319,12 @@ static void bench_established(struct bench *b, int family)
 
 		(void)!vw_fmt(name, sizeof(name), "established flow, %s, IPv%d, 1 flow", way, family);
 		bench(b, &t, family, name);
+		if (egress) {
+			t.service = true;
+			(void)!vw_fmt(name, sizeof(name), "established flow, %s to a service, IPv%d, 1 flow", way, family);
+			bench(b, &t, family, name);
+			t.service = false;
+		}
 		t.ours = varied;
 		t.floor = family == 4 ? s->progs.nothing_4 : s->progs.nothing_6;
 		t.peers = 100;

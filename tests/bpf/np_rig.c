@@ -526,6 +526,43 @@ bool rig_ct_behind(struct rig *r, enum who peer, uint16_t rport, struct np_ct *r
 	return get(r, SLOT_A, peer, TCP, rport, 40000, true, ret);
 }
 
+/** struct wanted - entries to be found: by who the other end is and whether they are behind a service's address. */
+struct wanted {
+	struct rig *r;
+	uint8_t proto;
+	enum who who[2];
+	uint16_t rport[2];
+	struct np_ct_entry *found[2];
+	uint32_t place[2];
+};
+
+static int find_wanted(void *arg, const struct np_flow *f)
+{
+	struct wanted *w = arg;
+
+	if (f->slot == SLOT_A && f->proto == w->proto && f->rport == w->rport[f->post] && f->lport == 40000 &&
+	    !memcmp(f->remote.b, rig_ip(w->r->family, w->who[f->post]), w->r->family == 4 ? 4 : 16)) {
+		const unsigned int group = f->place / NP_CT_GROUP_FLOWS, at = f->place % NP_CT_GROUP_FLOWS;
+
+		w->found[f->post] = &((struct np_ct_group *)np_map_mem(w->r->np, NP_M_CT))[group].entry[at];
+		w->place[f->post] = NP_CT_PLACE(group, at);
+	}
+	return 0;
+}
+
+void rig_link(struct rig *r, enum who peer, uint8_t proto, uint16_t rport, struct np_ct **ret, struct np_ct **ret_behind)
+{
+	const struct np_ct_maps m = np_ct_maps_of(r->np);
+	struct wanted w = { .r = r, .proto = proto, .who = { VIP, peer }, .rport = { OTHER, rport } };
+
+	(void)np_ct_each(&m, find_wanted, &w);
+	assert_true(w.found[0] && w.found[1]);
+	w.found[0]->ct.link = NP_CT_LINK(w.place[1], 0);
+	w.found[1]->ct.link = NP_CT_LINK(w.place[0], 0);
+	*ret = &w.found[0]->ct;
+	*ret_behind = &w.found[1]->ct;
+}
+
 static int count_flow(void *arg, const struct np_flow *f)
 {
 	*(unsigned int *)arg += 1;

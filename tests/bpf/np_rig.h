@@ -129,6 +129,11 @@ struct np_rt *rig_rt(struct rig *r, unsigned int slot);
 bool rig_ct(struct rig *r, unsigned int slot, enum who peer, uint8_t proto, uint16_t rport, uint16_t lport, struct np_ct *ret);
 /** rig_ct_behind() - of pod A's from its port 40000 by TCP, as it is behind a service's address. */
 bool rig_ct_behind(struct rig *r, enum who peer, uint16_t rport, struct np_ct *ret);
+/**
+ * rig_link() - pod A's flow from port 40000 to VIP's port OTHER, and what it is behind that, to @peer: linked, as a packet does that goes
+ * from one program to the other (test_run takes no skb->hash along). @ret, @ret_behind: the entries themselves.
+ */
+void rig_link(struct rig *r, enum who peer, uint8_t proto, uint16_t rport, struct np_ct **ret, struct np_ct **ret_behind);
 unsigned int rig_flows(struct rig *r);
 /** rig_move() - the address of @who becomes another's, as when a pod goes and the next is given its address. */
 void rig_move(struct rig *r, enum who who, enum who to);

@@ -242,7 +242,7 @@ static void test_parity(void **state)
 		EXPECT(r, PASS, OUT_ANSWER(FRIEND, TCP, WEB), .flags = ACK);
 		EXPECT(r, PASS, OUT(FRIEND, TCP, WEB), .flags = ACK);
 		assert_int_equal(rig_stat(r, NP_STAT_REJUDGED), before + 1);
-		assert_int_equal(ct_of(r, NP_EGRESS, FRIEND, TCP, WEB).rev, 2);
+		assert_int_equal(ct_of(r, NP_EGRESS, FRIEND, TCP, WEB).rev[NP_EGRESS], 2);
 	}
 }
 

@@ -364,6 +364,144 @@ static void test_keep_behind_the_address(void **state)
 	}
 }
 
+/* --- answers of a service: they come from its address, and are judged by where it is */
+
+static void friend_may(struct rig *r, uint32_t rev, bool may)
+{
+	rig_set(r, NP_EGRESS, FRIEND, PORT_DNS, may ? NP_VERDICT(NP_ALLOW, RULE_WEB_OUT) : NP_VERDICT(NP_DENY, RULE_DENY_OUT));
+	rig_publish(r, SLOT_A, rev);
+}
+
+#define ANSWER OUT_ANSWER(VIP, UDP, OTHER), .payload = 1
+
+/** asked() - a flow to FRIEND through the service that was answered; linked. */
+static void asked(struct rig *r, struct np_ct **own, struct np_ct **behind)
+{
+	r->mark_in = RIG_MARK_IN;
+	to_vip(r, UDP, 0);
+	BEHIND(r, PASS, FRIEND, UDP, DNS, .payload = 1);
+	rig_link(r, FRIEND, UDP, DNS, own, behind);
+	for (int i = 0; i < 3; i++)
+		EXPECT(r, PASS, ANSWER);
+	assert_int_equal((*own)->rev[NP_INGRESS], 1);
+}
+
+static void test_answers_end_with_the_permission(void **state)
+{
+	struct np_ct *own, *behind;
+
+	RIG_OR_SKIP(state);
+	BOTH_FAMILIES(r)
+	{
+		const struct np_event *e = r->event;
+		uint64_t sum;
+
+		asked(r, &own, &behind);
+		friend_may(r, 2, true);
+		EXPECT(r, PASS, ANSWER);
+		assert_int_equal(behind->rev[NP_EGRESS], 2);
+		assert_int_equal(own->rev[NP_INGRESS], 2);
+		sum = own->sum[NP_INGRESS];
+		friend_may(r, 3, false);
+		for (int i = 0; i < 3; i++)
+			EXPECT(r, NP_DROP_REVOKED, ANSWER);
+		EXPECT(r, NP_DROP_REVOKED, ANSWER, .more = true, .frag_id = 9);
+		EXPECT(r, NP_DROP_REVOKED, OUT_ANSWER(VIP, UDP, 0), .raw = true, .payload = 16, .frag = 24, .frag_id = 9);
+		assert_int_equal(own->sum[NP_INGRESS], sum);            /* what was dropped does not count */
+		assert_int_equal(behind->state, NP_CT_DENIED);
+		assert_true(own->state != NP_CT_DENIED);
+		rig_events(r);
+		assert_int_equal(r->n_event, 5);
+		assert_int_equal(e->dir, NP_EGRESS);
+		assert_int_equal(e->flags, NP_EVENT_POST_DNAT);
+		assert_int_equal(ntohs(e->port_peer), DNS);
+		assert_int_equal(ntohs(e->port_pod), 40000);
+		assert_memory_equal(e->ip_peer, rig_ip(r->family, FRIEND), r->family == 4 ? 4 : 16);
+		/* what the pod sends is judged as ever, and changes nothing about it */
+		r->mark_in = RIG_MARK_IN;
+		to_vip(r, UDP, 0);
+		BEHIND(r, NP_DROP_REVOKED, FRIEND, UDP, DNS, .payload = 1);
+		EXPECT(r, NP_DROP_REVOKED, ANSWER);
+		friend_may(r, 4, true);
+		for (int i = 0; i < 3; i++)
+			EXPECT(r, PASS, ANSWER);
+		assert_int_equal(own->rev[NP_INGRESS], 4);
+	}
+}
+
+/* The pod's packet comes first: its own entry is of the new revision then, and answers still are not. */
+static void test_answers_wait_for_their_own_word(void **state)
+{
+	struct np_ct *own, *behind;
+
+	RIG_OR_SKIP(state);
+	BOTH_FAMILIES(r)
+	{
+		asked(r, &own, &behind);
+		friend_may(r, 2, false);
+		r->mark_in = RIG_MARK_IN;
+		to_vip(r, UDP, 0);
+		assert_int_equal(own->rev[NP_EGRESS], 2);
+		EXPECT(r, NP_DROP_REVOKED, ANSWER);
+		BEHIND(r, NP_DROP_REVOKED, FRIEND, UDP, DNS, .payload = 1);
+		EXPECT(r, NP_DROP_REVOKED, ANSWER);
+		/* the service has another endpoint from now on, which may be reached */
+		BEHIND(r, PASS, PING, UDP, DNS, .payload = 1);
+		rig_link(r, PING, UDP, DNS, &own, &behind);
+		EXPECT(r, PASS, ANSWER);
+	}
+}
+
+static void test_answers_kept_and_audited(void **state)
+{
+	struct np_ct *own, *behind;
+
+	RIG_OR_SKIP(state);
+	BOTH_FAMILIES(r)
+	{
+		const unsigned int modes[] = { NP_CONF_KEEP, NP_CONF_AUDIT };
+
+		for (size_t i = 0; i < VW_ARRAY_SIZE(modes); i++) {
+			rig_reset(r);
+			asked(r, &own, &behind);
+			friend_may(r, 2, false);
+			rig_conf(r)->flags = modes[i];
+			for (int n = 0; n < 2; n++) {
+				EXPECT(r, PASS, ANSWER);
+				r->mark_in = RIG_MARK_IN;
+				to_vip(r, UDP, 0);
+				BEHIND(r, PASS, FRIEND, UDP, DNS, .payload = 1);
+			}
+			rig_conf(r)->flags = 0;
+			EXPECT(r, NP_DROP_REVOKED, ANSWER);
+		}
+	}
+}
+
+/* A link counts only while both have it: else it is of a flow that is over, and says nothing. */
+static void test_links_of_others_say_nothing(void **state)
+{
+	struct np_ct *own, *behind;
+
+	RIG_OR_SKIP(state);
+	BOTH_FAMILIES(r)
+	{
+		const uint32_t wrong[] = { 0, 1, 0xffffffff, NP_CT_LINK(NP_CT_PLACE(RIG_GROUPS, 0), 0), NP_CT_LINK(NP_CT_PLACE(0, 511), 0) };
+
+		asked(r, &own, &behind);
+		friend_may(r, 2, false);
+		for (size_t i = 0; i < 2 * VW_ARRAY_SIZE(wrong); i++) {
+			uint32_t *link = i % 2 ? &own->link : &behind->link, was = *link;
+
+			*link = wrong[i / 2];
+			EXPECT(r, PASS, ANSWER);
+			own->rev[NP_INGRESS] = 1;
+			*link = was;
+		}
+		EXPECT(r, NP_DROP_REVOKED, ANSWER);
+	}
+}
+
 /* Conntrack of the host puts fragments together and takes them apart again; later ones have the mark as well. */
 static void test_fragments_behind_the_address(void **state)
 {
@@ -413,7 +551,7 @@ static void test_names(void **state)
 		EXPECT(r, PASS, OUT_ANSWER(NAMED, TCP, WEB), .flags = ACK);
 		EXPECT(r, PASS, OUT(NAMED, TCP, WEB), .flags = ACK);
 		assert_true(rig_ct(r, SLOT_A, NAMED, TCP, WEB, 40000, &ct));
-		assert_int_equal(ct.rev, 2);
+		assert_int_equal(ct.rev[NP_INGRESS], 2);
 		EXPECT(r, NP_DROP_EGRESS, NAMED_WEB);
 		/* nobody knows the name any more */
 		rig_name(r, NAMED, 0, now - RIG_OVER);
@@ -566,6 +704,10 @@ int main(void)
 		cmocka_unit_test(test_hairpin),
 		cmocka_unit_test(test_sender_changes),
 		cmocka_unit_test(test_keep_behind_the_address),
+		cmocka_unit_test(test_answers_end_with_the_permission),
+		cmocka_unit_test(test_answers_wait_for_their_own_word),
+		cmocka_unit_test(test_answers_kept_and_audited),
+		cmocka_unit_test(test_links_of_others_say_nothing),
 		cmocka_unit_test(test_fragments_behind_the_address),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_names_end_apart),

@@ -88,7 +88,7 @@ static struct np_flow flow_of(unsigned int n)
 static struct np_ct_key key_of(const struct np_flow *f)
 {
 	struct np_ct_key k = { .id = NP_CT_ID(f->slot, f->gen, f->proto, htons(f->rport), htons(f->lport),
-					      f->remote.family == AF_INET6 ? NP_CT_ID_IP6 : 0) };
+					      (f->remote.family == AF_INET6 ? NP_CT_ID_IP6 : 0) | (f->post ? NP_CT_ID_POST : 0)) };
 
 	memcpy(k.ip, f->remote.b, f->remote.family == AF_INET6 ? 16 : 4);
 	return k;
@@ -148,10 +148,9 @@ static void add_up(const struct np_ct_maps *m, unsigned int group, unsigned int 
 	uint64_t hash;
 
 	s->taken++;
-	s->live += !!k.id;
-	if (!k.id)
-		k.id = e->was;
-	assert_true(k.id != 0);
+	s->live += !!(k.id & NP_CT_ID_LIVE);
+	assert_true(!(k.id & NP_CT_ID_LIVE) == !!(k.id & NP_CT_ID_DEAD));
+	k.id = (k.id & ~NP_CT_ID_DEAD) | NP_CT_ID_LIVE;
 	hash = np_ct_hash(m->conf->ct_key, &k, !!(k.id & NP_CT_ID_IP6));
 	assert_int_equal(np_ct_group_of(hash, m->groups), group);
 	assert_int_equal(m->ct[group].tags[place / NP_CT_WAYS] >> 8 * (place % NP_CT_WAYS) & 0xff, np_ct_tag(hash));
@@ -327,9 +326,62 @@ static void test_the_dead_rest(void **state)
 	assert_int_equal(w->st.resting, 1);
 	ok(np_ct_sweep(&w->m, w->now + 2, NULL, NULL, &w->st, &err));
 	assert_int_equal(w->st.resting, 0);
-	assert_int_equal(held->was, 0);
+	assert_int_equal(held->key.id, 0);
 	assert_int_equal(check_table(&w->m, 300), 300);
 	world_free(w);
+}
+
+/** made() - an entry of UDP flow @n, in @state; @ret_place: its NP_CT_PLACE(). */
+static struct np_ct_entry *made(struct world *w, unsigned int n, bool post, enum np_ct_state state, uint32_t *ret_place)
+{
+	struct np_flow f = flow_of(n);
+	struct np_ct_entry *e;
+
+	f.post = post;
+	assert_int_equal(insert(&w->m, &f, w->now), 1);
+	e = entry_of(&w->m, &f);
+	*ret_place = NP_CT_PLACE(0, e - w->m.ct[0].entry);
+	e->ct.state = state;
+	e->ct.flags = post ? NP_CT_EGRESS | NP_CT_POST : NP_CT_EGRESS | NP_CT_VIP;
+	return e;
+}
+
+/** after() - is @e still there when @seconds have passed since @w->now and both are swept? */
+static bool after(struct world *w, uint32_t seconds, const struct np_ct_entry *e)
+{
+	struct vw_err err;
+
+	ok(np_ct_sweep(&w->m, w->now + seconds, NULL, NULL, &w->st, &err));
+	return e->key.id & NP_CT_ID_LIVE;
+}
+
+/* The entry behind a service's address is there for answers as long as the pod's own, however long the pod says nothing. */
+static void test_the_two_of_a_service_hold_each_other(void **state)
+{
+	const uint32_t quiet = np_ct_timeout_s[NP_CT_UDP][NP_CT_ESTABLISHED], denied = np_ct_timeout_s[NP_CT_UDP][NP_CT_DENIED];
+
+	(void)state;
+	for (int linked = 0; linked < 2; linked++) {
+		struct world *w = world_new(1);
+		struct np_ct_entry *own, *behind;
+		uint32_t at, at_behind;
+
+		own = made(w, 7, false, NP_CT_ESTABLISHED, &at);
+		behind = made(w, 8, true, NP_CT_ESTABLISHED, &at_behind);
+		if (linked) {
+			own->ct.link = NP_CT_LINK(at_behind, 0);
+			behind->ct.link = NP_CT_LINK(at, 0);
+		}
+		own->ct.last = w->now + quiet;          /* answers */
+		assert_int_equal(after(w, quiet + 10, behind), linked);
+		assert_true(own->key.id & NP_CT_ID_LIVE);
+		behind->ct.state = NP_CT_DENIED;
+		own->ct.last = w->now;
+		assert_int_equal(after(w, quiet + 10, own), linked);
+		assert_int_equal(after(w, denied + 10, own), false);
+		assert_int_equal(after(w, 2 * denied, behind), false);
+		world_free(w);
+	}
 }
 
 /* Full: nobody loses an entry, and that begins late. */
@@ -492,6 +544,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_beside_a_model),
 		cmocka_unit_test(test_the_dead_rest),
+		cmocka_unit_test(test_the_two_of_a_service_hold_each_other),
 		cmocka_unit_test(test_full),
 		cmocka_unit_test(test_orphans_and_nonsense),
 		cmocka_unit_test(test_many_at_once),
