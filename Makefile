@@ -417,6 +417,9 @@ endef
 
 # build/vpcwire_VERSION_ARCH.deb
 .PHONY: deb
+ifneq ($(and $(CROSS),$(filter deb,$(MAKECMDGOALS))),)
+$(error make deb packages for the machine that it runs on: build the package of $(CROSS) on one of that kind)
+endif
 deb: all
 	@sh deploy/debian/build $(VERSION) $(B)
 
