@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define SWEEP_EVERY 16          /* loads, so that the flow tables do not fill */
+#define LATER_TICKS 4           /* when no place rests any more (np_ct.c) */
 
 struct live {
 	struct px bpf;
@@ -214,7 +215,10 @@ static int forget_flows(struct live *l, bool sweep, struct vw_err *err)
 		if (!slots || !sweep)
 			continue;
 		m = np_ct_maps_of(l->np[i]);
+		/* the second one takes away what died in the first: no connection is left whose packets could hold it */
 		r = np_ct_sweep(&m, np_tick(), NULL, NULL, stats, err);
+		if (r == 0)
+			r = np_ct_sweep(&m, np_tick() + LATER_TICKS, NULL, NULL, stats, err);
 		for (int s = 0; s < TABLES_PODS; s++)
 			rt[s].ct_used = 0;
 	}
