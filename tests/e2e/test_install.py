@@ -5,8 +5,9 @@ import subprocess
 
 from tests.harness import proc
 
-WANTED = {"opt/cni/bin/vpcwire", "opt/cni/bin/vpcwire-eni", "opt/cni/bin/vpcwire-bridge", "usr/sbin/vpcwired", "usr/bin/vpcwirectl",
-          "usr/bin/vpcwire-sim", "usr/share/man/man8/vpcwired.8", "usr/share/man/man8/vpcwirectl.8", "usr/share/man/man8/vpcwire-sim.8",
+WANTED = {"opt/cni/bin/vpcwire", "opt/cni/bin/vpcwire-eni", "opt/cni/bin/vpcwire-bridge", "usr/sbin/vpcwired", "usr/sbin/vpcwire-feed", "usr/bin/vpcwirectl",
+          "usr/bin/vpcwire-sim", "usr/share/man/man8/vpcwired.8", "usr/share/man/man8/vpcwire-feed.8",
+          "usr/share/man/man8/vpcwirectl.8", "usr/share/man/man8/vpcwire-sim.8",
           "usr/share/bash-completion/completions/vpcwirectl", "usr/lib/systemd/system/vpcwired.service", "usr/share/doc/vpcwire/examples/10-vpcwire.conflist",
           "usr/share/doc/vpcwire/examples/policy.json", "usr/share/doc/vpcwire/examples/aws-iptables", "usr/share/doc/vpcwire/examples/alerts.yaml",
           "usr/share/doc/vpcwire/examples/vpcwire.json"}

@@ -67,13 +67,16 @@ def test_the_containers_run_what_the_image_has(objects):
 
 POLICY = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "none", "namespace": "default"},
           "spec": {"podSelector": {}, "policyTypes": ["Ingress"]}}
-# as the manifest has it: the root read-only, the ConfigMap over /etc/vpcwire, a small /tmp; the rest are the node's folders
+# as the manifest has it: the root read-only, the ConfigMap over /etc/vpcwire, a small /tmp; the rest are the node's folders. The programs
+# are in /mnt, because the checkout may be in the /tmp that is hidden
 CONTAINER = """mount --make-rprivate /
 mkdir -p /run/vpcwire
 mount --bind "$1" /run/vpcwire
 shift
 mount --bind "$1" /etc/vpcwire
 mount -o remount,bind,ro /etc/vpcwire
+shift
+mount --bind "$1" /mnt
 mount -t tmpfs -o size=1m none /tmp
 mount -o remount,bind,ro /
 cd /
@@ -93,8 +96,8 @@ def test_the_daemons_container_serves_and_takes_policies(objects, make_lab, tmp_
     assert container["securityContext"] == {"privileged": True, "readOnlyRootFilesystem": True}
     assert set(volumes(container)) == {"/run/vpcwire", "/sys/fs/bpf", "/etc/vpcwire", "/tmp"}
     environment = [f"{e['name']}={e.get('value', node.name)}" for e in container["env"]]
-    words = ["unshare", "--mount", "sh", "-ec", CONTAINER, "-", node.run_dir, tmp_path, "env", "-u", "VPCWIRE_RUN_DIR", *environment,
-              proc.BIN / "vpcwired", *container["args"]]
+    words = ["unshare", "--mount", "sh", "-ec", CONTAINER, "-", node.run_dir, tmp_path, proc.BIN, "env", "-u", "VPCWIRE_RUN_DIR",
+              *environment, "/mnt/vpcwired", *container["args"]]
     with (proc.BUILD / "test-logs" / "daemonset-vpcwired.log").open("wb") as log:
         daemon = subprocess.Popen(node.argv(*words), env=node.env(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     try:
