@@ -198,7 +198,7 @@ def counting_daemon(node):
 def allocations(node):
     found = {"ADD": [], "DEL": []}
     with counting_daemon(node) as read:
-        for _ in range(ROUNDS):
+        for _ in range(2 * ROUNDS):
             pod = node.pod()
             for command, act in (("ADD", pod.add), ("DEL", pod.delete)):
                 before = read()[0]
@@ -207,7 +207,9 @@ def allocations(node):
                 assert requests == before + 1, f"{requests - before} requests for one {command}"
                 found[command].append(calls)
             pod.remove()
-    return {command: {"allocations of the daemon, request to answer": {"allocations": min(calls)}} for command, calls in found.items()}
+    # what another thread does in between makes a round's figure larger, seldom smaller by one: what most rounds say
+    return {command: {"allocations of the daemon, request to answer": {"allocations": collections.Counter(calls).most_common(1)[0][0]}}
+            for command, calls in found.items()}
 
 
 def warm(node):
