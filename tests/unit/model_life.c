@@ -296,8 +296,8 @@ void model_configure(struct model *m, const char *settings)
 	FILE *f = fopen(m->config, "we");
 
 	assert_non_null(f);
-	assert_true(fprintf(f, "{\"run_dir\":\"%s\",\"ip_cooldown_s\":%d,\"prefix_delegation\":%s,\"disable_metrics\":true,%s}", m->dir, COOL_MS / 1000,
-			    m->prefixes ? "true" : "false", settings) > 0);
+	assert_true(fprintf(f, "{\"run_dir\":\"%s\",\"ip_cooldown_s\":%d,\"prefix_delegation\":%s,\"disable_metrics\":true,"
+			       "\"disable_introspection\":true,%s}", m->dir, COOL_MS / 1000, m->prefixes ? "true" : "false", settings) > 0);
 	assert_int_equal(fclose(f), 0);
 	m->ipv4 = !strstr(settings, "enable_ipv4\":false");
 	m->ipv6 = strstr(settings, "enable_ipv6\":true");
