@@ -8,7 +8,7 @@ struct vw_buf;
  * DOC: what to do about it
  *
  * One table of what the daemon says when something is wrong, what it is, and what an operator does about it. `vpcwirectl status` shows the last
- * column beside the message, docs/OPERATIONS.md prints the table ("By symptom"), and tests/e2e/test_operations.py provokes each row.
+ * column beside the message, docs/OPERATIONS.md prints the table ("By symptom"), and tests provoke each row (operator_sees()).
  */
 struct advice {
 	const char *says;       /* a part of the message; words that do not change with node and moment */

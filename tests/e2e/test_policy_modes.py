@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """standard and strict, revoke and keep, and what the node itself may: the settings of network policy on living pods."""
 import contextlib
-import json
 
 import pytest
 
 from tests.harness import kubeproxy
-from tests.harness.policy import PORT, Connection, Policies, Server, connects, network_policy
+from tests.harness.policy import PORT, Connection, Policies, Server, connects, network_policy, settings
 
 LAB = {"nodes": 2, "instance_type": "t3.medium"}
 NODE_PORT = 30080
@@ -33,16 +32,6 @@ def folder(lab):
     yield p
     if p.status()["objects"]:
         p.change(p.clear)
-
-
-@contextlib.contextmanager
-def settings(folder, **values):
-    """Settings of the first node's daemon, in force."""
-    def put(these):
-        folder.node.run("sh", "-ec", 'cat > /etc/vpcwire/new; mv /etc/vpcwire/new /etc/vpcwire/vpcwired.json', input=json.dumps(these))
-    folder.change(lambda: put(values))
-    yield
-    folder.change(lambda: put({}))
 
 
 def reached(pods, lab, pairs):

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Flows to services that a change of policy cuts: from then on nothing of them reaches the pod either, whether it says something or
 not. The servers send unasked, as a stream of UDP or the rest of a download does, and the pod only listens."""
-import contextlib
 import json
 
 import pytest
 
 from tests.harness import kubeproxy, proc
 from tests.harness.lab import attached
-from tests.harness.policy import Policies, pod_object
+from tests.harness.policy import Policies, pod_object, settings
 from tests.harness.traffic import Place
 
 LAB = {"args": ("--ipv6",), "nodes": 2, "instance_type": "t3.small"}
@@ -215,15 +214,6 @@ def test_a_stream_ends_with_the_permission(places, folder, streams, backend, spe
     folder.take("p.json", "q.json")
     streams.want.update({f: n + 2 * 20 for f, n in streams.want.items() if f[0] == backend and f[2] == "tcp"})
     streams.arrive(3, *BACKENDS)
-
-
-@contextlib.contextmanager
-def settings(folder, **values):
-    def put(these):
-        folder.node.run("sh", "-ec", 'cat > /etc/vpcwire/new; mv /etc/vpcwire/new /etc/vpcwire/vpcwired.json', input=json.dumps(these))
-    folder.change(lambda: put(values))
-    yield
-    folder.change(lambda: put({}))
 
 
 @pytest.mark.limit(180)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Network policy in a lab: a node's folder of manifests, the objects in it, and connections that say whether they live."""
+import contextlib
 import json
 import subprocess
 
@@ -90,6 +91,16 @@ class Policies:
     def log(self):
         text = self.node.run("cat", f"{self.node.run_dir}/policy.jsonl").stdout
         return [json.loads(line) for line in text.splitlines()]
+
+
+@contextlib.contextmanager
+def settings(folder, **values):
+    """Settings of the daemon of @folder's node, in force."""
+    def put(these):
+        folder.node.run("sh", "-ec", 'cat > /etc/vpcwire/new; mv /etc/vpcwire/new /etc/vpcwire/vpcwired.json', input=json.dumps(these))
+    folder.change(lambda: put(values))
+    yield
+    folder.change(lambda: put({}))
 
 
 class Server:
