@@ -273,10 +273,11 @@ check: deps
 	+@$(MAKE) $(jobs) build-tests
 	+@$(MAKE) check-all
 check-all: export KILL_TWICE := 1
+# the longest first, which takes a lane for itself
 check-all: build-tests sanitized
-	@$(runner) --log-dir $(B)/test-logs unit $(unit_programs) -- bpf $(bpf_programs) -- \
-		policy $(policy_programs) -- fuzz $(fuzz_programs) -- layers -- headers $(HEADERS) $(foreach d,$(PYTEST_DIRS),-- pytest $d) \
-		$(sanitized_suite)
+	@$(runner) --log-dir $(B)/test-logs pytest tests/e2e -- unit $(unit_programs) -- bpf $(bpf_programs) -- \
+		policy $(policy_programs) -- fuzz $(fuzz_programs) -- layers -- headers $(HEADERS) \
+		$(foreach d,$(filter-out tests/e2e,$(PYTEST_DIRS)),-- pytest $d) $(sanitized_suite)
 
 # The CNI plugins alone with sanitizers, everything behind them without: the rows of the conformance checklist on which a container
 # runtime depends, in check too. A build that is sanitized as a whole has them anyway.

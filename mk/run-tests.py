@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Run test suites one after another and add up what they say.
+"""Run test suites, two at a time, and add up what they say.
 
-usage: run-tests.py [--log-dir DIR] [--under 'COMMAND ARG...'] SUITE ARG... [-- SUITE ARG...]...
+usage: run-tests.py [--log-dir DIR] SUITE ARG... [-- SUITE ARG...]...
 
   unit PROGRAM...    cmocka programs (TAP on stdout), one process each, as is
   bpf PROGRAM...     the same, with root
@@ -19,8 +19,11 @@ Only failures are shown in full; every suite's whole output is kept in the log f
 `N passed, N failed` (with `, N skipped` when some were), and the exit code is non-zero when any failed or none ran.
 A program that crashes, hangs, exits non-zero without saying why, or runs nothing, is a failure.
 
-When at most three tests of a pytest run fail, their whole files are run once more. If all of those pass then, they are no failures, but
-named as UNSTABLE before the last line, and the first output stands where they failed: a race in the product or in the test, to be mended.
+Several suites take two lanes where there are two processors, since most of them mostly wait: a lane that is free takes the next suite, in the order
+that they are given in, so the longest goes first. What a suite has to say is then printed when it has ended. One suite alone is shown as it goes.
+
+When at most three tests of a pytest run fail, their whole files are run once more, when all suites have ended. If all of those pass then, they are
+no failures, but named as UNSTABLE before the last line, and the first output stands where they failed: a race in the product or in the test, to be mended.
 """
 import os
 import pathlib
@@ -29,12 +32,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from xml.etree import ElementTree
 
+LANES = min(2, os.cpu_count() or 1)
 MAX_AGAIN = 3                   # failures of a pytest run that are worth a second look: more are no accident
 PROGRAM_LIMIT_S = 600           # the model test takes 45 s alone on two cores
 PYTEST_LIMIT_S = 3600
+END_S = 60                      # to take labs down
 TOP = pathlib.Path(__file__).resolve().parent.parent
 EMULATOR = os.environ.get("VPCWIRE_EMULATOR", "").split()
 
@@ -52,21 +59,55 @@ class Totals:
         return f"{self.passed} passed, {self.failed} failed" + (f", {self.skipped} skipped" if self.skipped else "")
 
 
+class Suite:
+    """One suite: what it is told to run, what it says, and what came of it."""
+
+    def __init__(self, words, logs, alone):
+        self.name, *self.args = words
+        self.logs = logs
+        self.alone = alone          # nothing else runs: what it says is shown at once
+        self.lines = []
+        self.totals = Totals()
+        self.bad = []               # tests of pytest that failed
+        self.build = self.args.pop(0) if self.name == "sanitized" else None
+
+    def say(self, text):
+        if self.alone:
+            print(text, flush=True)
+        else:
+            self.lines.append(text)
+
+
+running = set()                     # process groups of ours
+
+
+def end(group):
+    """As Ctrl-C does, so that labs are taken down."""
+    try:
+        os.killpg(group, signal.SIGINT)
+    except ProcessLookupError:
+        pass
+
+
 def run(argv, limit_s, env=None, live=False):
-    """Run one program in its own process group; a hang kills the group. -> (exit code or None, output)"""
+    """Run one program in its own process group; a hang ends the group. -> (exit code or None, output)"""
     proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=None if live else subprocess.PIPE,
                             stderr=None if live else subprocess.STDOUT, env={**os.environ, **(env or {})}, cwd=TOP,
-                            start_new_session=not live, errors="replace", text=True)
+                            start_new_session=True, errors="replace", text=True)
+    running.add(proc.pid)
     try:
         out, _ = proc.communicate(timeout=limit_s)
         return proc.returncode, out or ""
     except subprocess.TimeoutExpired:
-        if live:
-            proc.terminate()
-        else:
+        end(proc.pid)
+        try:
+            out, _ = proc.communicate(timeout=END_S)
+        except subprocess.TimeoutExpired:
             os.killpg(proc.pid, signal.SIGKILL)
-        out, _ = proc.communicate()
+            out, _ = proc.communicate()
         return None, out or ""
+    finally:
+        running.discard(proc.pid)
 
 
 def verdict(code):
@@ -93,16 +134,15 @@ def tap_counts(output):
     return passed, failed, skipped
 
 
-def run_tap(suite, programs, logs):
-    totals = Totals()
-    for program in programs:
+def run_tap(suite):
+    for program in suite.args:
         name = pathlib.Path(program).name
-        if suite == "bpf" and os.geteuid() != 0:
-            print(f"  SKIP    {name}: needs root")
-            totals.add(skipped=1)
+        if suite.name == "bpf" and os.geteuid() != 0:
+            suite.say(f"  SKIP    {name}: needs root")
+            suite.totals.add(skipped=1)
             continue
         code, out = run([*EMULATOR, program], PROGRAM_LIMIT_S, {"CMOCKA_MESSAGE_OUTPUT": "TAP"})
-        (logs / f"{suite}-{name}.log").write_text(out)
+        (suite.logs / f"{suite.name}-{name}.log").write_text(out)
         passed, failed, skipped = tap_counts(out)
         if code == 77 and not failed:
             skipped = max(skipped, 1)
@@ -110,63 +150,57 @@ def run_tap(suite, programs, logs):
             failed, out = 1, out + f"\n{name} {verdict(code)}"
         elif code == 0 and passed + failed + skipped == 0:
             failed, out = 1, out + f"\n{name} ran no test"
-        totals.add(passed, failed, skipped)
+        suite.totals.add(passed, failed, skipped)
         if failed:
-            print(f"  FAIL    {name}\n" + "\n".join("          " + l for l in out.splitlines()))
+            suite.say(f"  FAIL    {name}\n" + "\n".join("          " + l for l in out.splitlines()))
         else:
-            print(f"  ok      {name} ({passed}{f', {skipped} skipped' if skipped else ''})")
-    return totals
+            suite.say(f"  ok      {name} ({passed}{f', {skipped} skipped' if skipped else ''})")
 
 
-def run_fuzz(programs, logs):
-    totals = Totals()
-    for program in programs:
+def run_fuzz(suite):
+    for program in suite.args:
         name = pathlib.Path(program).name
         corpus = TOP / "tests/fuzz/corpus" / name.removeprefix("fuzz_")
         files = sorted(str(f) for f in corpus.glob("*") if f.is_file())
         if not files:
-            print(f"  FAIL    {name}: no corpus in {corpus.relative_to(TOP)}")
-            totals.add(failed=1)
+            suite.say(f"  FAIL    {name}: no corpus in {corpus.relative_to(TOP)}")
+            suite.totals.add(failed=1)
             continue
         code, out = run([*EMULATOR, program, *files], PROGRAM_LIMIT_S)
-        (logs / f"fuzz-{name}.log").write_text(out)
+        (suite.logs / f"fuzz-{name}.log").write_text(out)
         if code == 0:
-            totals.add(passed=len(files))
-            print(f"  ok      {name} ({len(files)} inputs)")
+            suite.totals.add(passed=len(files))
+            suite.say(f"  ok      {name} ({len(files)} inputs)")
         else:
-            totals.add(failed=1)
-            print(f"  FAIL    {name} {verdict(code)}\n{out}")
-    return totals
+            suite.totals.add(failed=1)
+            suite.say(f"  FAIL    {name} {verdict(code)}\n{out}")
 
 
-def run_layers(logs):
+def run_layers(suite):
     code, out = run([sys.executable, "mk/check-layers.py"], PROGRAM_LIMIT_S)
-    (logs / "layers.log").write_text(out)
-    totals = Totals()
+    (suite.logs / "layers.log").write_text(out)
     match = re.search(r"layers: (\d+) passed, (\d+) failed", out)
     if match:
-        totals.add(int(match[1]), int(match[2]))
+        suite.totals.add(int(match[1]), int(match[2]))
     if code != 0:
-        print(out)
-        totals.add(failed=0 if totals.failed else 1)
+        suite.say(out)
+        suite.totals.add(failed=0 if suite.totals.failed else 1)
     else:
-        print(f"  ok      check-layers ({totals.passed} files)")
-    return totals
+        suite.say(f"  ok      check-layers ({suite.totals.passed} files)")
 
 
-def run_headers(headers, logs):
+def run_headers(suite):
+    headers = suite.args
     code, out = run([os.environ.get("MAKE", "make"), "-k", "check-headers"], 600)
-    (logs / "headers.log").write_text(out)
-    totals = Totals()
+    (suite.logs / "headers.log").write_text(out)
     build = pathlib.Path(os.environ.get("VPCWIRE_BUILD", TOP / "build"))
     bad = [h for h in headers if not (build / "headers" / f"{h}.ok").exists()]
     if code != 0:
-        print(out)
-        totals.add(passed=len(headers) - len(bad), failed=max(1, len(bad)))
+        suite.say(out)
+        suite.totals.add(passed=len(headers) - len(bad), failed=max(1, len(bad)))
     else:
-        totals.add(passed=len(headers))
-        print(f"  ok      check-headers ({len(headers)} headers)")
-    return totals
+        suite.totals.add(passed=len(headers))
+        suite.say(f"  ok      check-headers ({len(headers)} headers)")
 
 
 def node_id(case):
@@ -175,13 +209,17 @@ def node_id(case):
     return f"{path}.py::" + (f"Test{inner}::" if in_class else "") + case.get("name")
 
 
-def pytest_once(args, report, env):
+def pytest_once(suite, args, report):
     """-> the names of the tests that failed, and what was counted"""
     report.unlink(missing_ok=True)
+    env = {"PYTHONDONTWRITEBYTECODE": "1", **({"VPCWIRE_BUILD": str(TOP / suite.build)} if suite.build else {})}
     # pytest would keep the last runs' files in /tmp; a short path, because sockets are made in it
     with tempfile.TemporaryDirectory(prefix="vpcwire-test-") as scratch:
         argv = ["/usr/bin/python3", "-m", "pytest", f"--junitxml={report}", f"--basetemp={scratch}/t", *args]
-        code, _ = run(argv, PYTEST_LIMIT_S, env, live=True)
+        code, out = run(argv, PYTEST_LIMIT_S, env, live=suite.alone)
+    if not suite.alone:
+        report.with_suffix(".log").write_text(out)
+        suite.say(out.rstrip("\n"))
     totals, bad = Totals(), []
     if report.exists():
         cases = {node_id(case): case for case in ElementTree.parse(report).iter("testcase")}
@@ -193,22 +231,62 @@ def pytest_once(args, report, env):
     return bad, totals
 
 
-def run_pytest(args, logs, unstable, build=None):
-    """pytest DIR ARG..., on the programs of `build` if it is given; the files of what failed are run once more."""
-    if not args:
-        return Totals()
-    report = logs / f"{'sanitized' if build else 'pytest'}-{pathlib.Path(args[0]).name}.xml"
-    env = {"PYTHONDONTWRITEBYTECODE": "1", **({"VPCWIRE_BUILD": str(TOP / build)} if build else {})}
-    bad, totals = pytest_once(args, report, env)
-    if not 0 < len(bad) <= MAX_AGAIN:
-        return totals
-    files = sorted({name.partition("::")[0] for name in bad})
-    print(f"  AGAIN   {' '.join(files)}", flush=True)
-    _, again = pytest_once([*files, *args[1:]], report.with_suffix(".again.xml"), env)
-    if again.passed and not again.failed:
-        unstable += bad
-        totals.add(passed=len(bad), failed=-len(bad))
-    return totals
+def report_of(suite):
+    return suite.logs / f"{suite.name}-{pathlib.Path(suite.args[0]).name}.xml"
+
+
+def run_pytest(suite):
+    """pytest DIR ARG..., on the programs of the suite's build if it has one."""
+    if suite.args:
+        suite.bad, suite.totals = pytest_once(suite, suite.args, report_of(suite))
+
+
+def run_again(suite):
+    """The files of a pytest run's few failures once more, alone. -> the tests that passed now: they are no failures any more"""
+    if not 0 < len(suite.bad) <= MAX_AGAIN:
+        return []
+    files = sorted({name.partition("::")[0] for name in suite.bad})
+    suite.alone = True
+    suite.say(f"  AGAIN   {' '.join(files)}")
+    _, again = pytest_once(suite, [*files, *suite.args[1:]], report_of(suite).with_suffix(".again.xml"))
+    if not again.passed or again.failed:
+        return []
+    suite.totals.add(passed=len(suite.bad), failed=-len(suite.bad))
+    return suite.bad
+
+
+KINDS = {"unit": run_tap, "bpf": run_tap, "policy": run_tap, "fuzz": run_fuzz, "layers": run_layers, "headers": run_headers, "pytest": run_pytest,
+         "sanitized": run_pytest}
+
+
+def lane(waiting, mouth):
+    """Run suites until none is left; one speaks at a time."""
+    while True:
+        try:
+            suite = waiting.pop(0)
+        except IndexError:
+            return
+        title = " ".join([suite.name] + suite.args[:1] * (suite.name in ("pytest", "sanitized")))
+        with mouth:
+            print(f"== {title}", flush=True)
+        start = time.monotonic()
+        try:
+            KINDS[suite.name](suite)
+        except Exception:               # of this script: the others go on, and the sum says that something is wrong
+            suite.say(traceback.format_exc())
+            suite.totals.add(failed=1)
+        with mouth:
+            print("\n".join([*suite.lines, f"-- {title}: {suite.totals.line()} ({time.monotonic() - start:.1f} s)"]), flush=True)
+
+
+def interrupted(_signal, _frame):
+    """Each program that runs ends as if Ctrl-C had reached it."""
+    for group in list(running):
+        end(group)
+    deadline = time.monotonic() + END_S
+    while running and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os._exit(130)
 
 
 def main():
@@ -218,34 +296,31 @@ def main():
         logs = TOP / args[1]
         args = args[2:]
     logs.mkdir(parents=True, exist_ok=True)
-    suites, current = [], []
+    words, current = [], []
     for arg in args + ["--"]:
         if arg == "--":
             if current:
-                suites.append(current)
+                words.append(current)
             current = []
         else:
             current.append(arg)
-    grand, unstable = Totals(), []
-    for name, *rest in suites:
-        start = time.monotonic()
-        print(f"== {name}", flush=True)
-        if name in ("unit", "bpf", "policy"):
-            totals = run_tap(name, rest, logs)
-        elif name == "fuzz":
-            totals = run_fuzz(rest, logs)
-        elif name == "layers":
-            totals = run_layers(logs)
-        elif name == "headers":
-            totals = run_headers(rest, logs)
-        elif name == "pytest":
-            totals = run_pytest(rest, logs, unstable)
-        elif name == "sanitized":
-            totals = run_pytest(rest[1:], logs, unstable, build=rest[0])
-        else:
+    for name, *_ in words:
+        if name not in KINDS:
             sys.exit(f"unknown suite {name}")
-        print(f"-- {name}: {totals.line()} ({time.monotonic() - start:.1f} s)", flush=True)
-        grand.add(totals.passed, totals.failed, totals.skipped)
+    lanes = min(LANES, len(words))
+    suites = [Suite(w, logs, alone=lanes == 1) for w in words]
+    waiting, mouth = list(suites), threading.Lock()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupted)
+    threads = [threading.Thread(target=lane, args=(waiting, mouth), daemon=True) for _ in range(lanes)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    unstable = [name for suite in suites for name in run_again(suite)]
+    grand = Totals()
+    for suite in suites:
+        grand.add(suite.totals.passed, suite.totals.failed, suite.totals.skipped)
     for name in unstable:
         print(f"  UNSTABLE {name}: failed, and passed when it was run again")
     print(grand.line())
