@@ -200,29 +200,6 @@ def test_pods_that_come_and_go_wake_nobody(world, settled):
         pod.remove()
 
 
-# bpf(2) by hand, for the programs on tcx: what Debian's bpftool does not know. PINS IFNAME: detaches; without more: counts.
-TCX = """import ctypes, os, socket, struct, sys
-libc = ctypes.CDLL(None, use_errno=True)
-NR = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
-def bpf(command, attr):
-    buf = ctypes.create_string_buffer(attr, len(attr))
-    done = libc.syscall(NR, command, buf, len(attr))
-    if done < 0:
-        sys.exit(os.strerror(ctypes.get_errno()))
-    return done, buf
-OBJ_GET, PROG_DETACH, PROG_QUERY = 7, 9, 16
-link, counts = socket.if_nametoindex(sys.argv[2]), []
-for program, where in (("from_pod", 46), ("to_pod", 47)):
-    if sys.argv[3:] == [program]:
-        path = ctypes.create_string_buffer(f"{sys.argv[1]}/{program}".encode())
-        fd, _ = bpf(OBJ_GET, struct.pack("=QII", ctypes.addressof(path), 0, 0))
-        bpf(PROG_DETACH, struct.pack("=IIIIIIQ", link, fd, where, 0, 0, 0, 0))
-    _, answer = bpf(PROG_QUERY, struct.pack("=IIIIQIIQQQQ", link, where, 0, 0, 0, 0, 0, 0, 0, 0, 0))
-    counts.append(struct.unpack_from("=I", answer.raw, 24)[0])
-print(*counts)
-"""
-
-
 @pytest.mark.parametrize("program", ["from_pod", "to_pod"])
 def test_a_program_that_was_taken_from_tcx_is_put_back(world, settled, program):
     """The plugin's own configuration may say tcx; the kernel tells nobody when a program is detached there."""
@@ -231,7 +208,7 @@ def test_a_program_that_was_taken_from_tcx_is_put_back(world, settled, program):
     host = next(p["host_ifname"] for p in world.node.info()["pods"] if p["container_id"] == pod.container_id)
 
     def tcx(*what):
-        return world.node.run("/usr/bin/python3", "-c", TCX, world.names["pins"], host, *what).stdout.split()
+        return world.node.run("/usr/bin/python3", proc.TOP / "tests/harness/tcx.py", world.names["pins"], host, *what).stdout.split()
     try:
         assert tcx() == ["1", "1"]
         assert sorted(tcx(program)) == ["0", "1"]
