@@ -34,8 +34,12 @@ static int address_of(const struct vw_json *o, struct vw_ip *ret, struct vw_err 
 
 	if (vw_json_get_str(o, "ipv4", &four, err) < 0 || vw_json_get_str(o, "ipv6", &six, err) < 0)
 		return -err->eno;
+	if (four && *four && six && *six)
+		return vw_err_set(err, EOPNOTSUPP, 0, "it has both an IPv4 and an IPv6 address (%.40s, %.60s): no release of aws-node writes that",
+				  four, six);
 	if (six && *six)
-		return vw_err_set(err, EOPNOTSUPP, 0, "it has the IPv6 address %.60s: only clusters with IPv4 can be taken over", six);
+		return vw_ip_parse(six, ret) < 0 || ret->family != AF_INET6 ?
+			       vw_err_set(err, EBADMSG, 0, "key 'ipv6' is no IPv6 address") : 0;
 	if (!four || vw_ip_parse(four, ret) < 0 || ret->family != AF_INET)
 		return vw_err_set(err, EBADMSG, 0, "key 'ipv4' is missing or no IPv4 address");
 	return 0;
@@ -105,7 +109,8 @@ static struct vw_json *alloc_json(const struct aws_alloc *a, uint64_t now_ns)
 	char ip[VW_IP_STRLEN];
 
 	if (vw_json_set_str(o, "networkName", AWS_IPAM_NETWORK) < 0 || vw_json_set_str(o, "containerID", a->key.container_id) < 0 ||
-	    vw_json_set_str(o, "ifName", a->key.ifname) < 0 || vw_json_set_str(o, "ipv4", vw_ip_str(&a->addr, ip)) < 0 ||
+	    vw_json_set_str(o, "ifName", a->key.ifname) < 0 ||
+	    vw_json_set_str(o, a->addr.family == AF_INET ? "ipv4" : "ipv6", vw_ip_str(&a->addr, ip)) < 0 ||
 	    vw_json_set_int(o, "allocationTimestamp", (int64_t)now_ns) < 0 || vw_json_set_str(meta, "k8sPodNamespace", a->pod_namespace) < 0 ||
 	    vw_json_set_str(meta, "k8sPodName", a->pod_name) < 0 || vw_json_set_int(meta, "interfacesCount", 1) < 0) {
 		vw_json_free(meta);

@@ -17,7 +17,7 @@ struct vw_err;
 #define AWS_IPAM_PATH "/var/run/aws-node/ipam.json"
 #define AWS_IPAM_NETWORK "aws-cni"      /* networkName: the name in its conflist */
 
-/** struct aws_alloc - who has @addr (IPv4). @key.ifname: "eth0" also where releases before 1.8 did not know it. */
+/** struct aws_alloc - who has @addr, of one family: aws-node has no dual stack. @key.ifname: "eth0" also where releases before 1.8 did not know it. */
 struct aws_alloc {
 	struct vw_attach_key key;
 	char pod_namespace[VW_ID_MAX], pod_name[VW_ID_MAX];
@@ -26,7 +26,7 @@ struct aws_alloc {
 
 /**
  * aws_ipam_parse() - all or nothing. @ret: freed by the caller. Return: 0; -EBADMSG: not such a file, another version, or one address or
- * container twice; -EOPNOTSUPP: a pod with IPv6 or with several interfaces; the message names it.
+ * container twice; -EOPNOTSUPP: a pod with addresses of both families or with several interfaces; the message names it.
  */
 int aws_ipam_parse(const char *text, size_t len, struct aws_alloc **ret, size_t *ret_n, struct vw_err *err);
 /** aws_ipam_print() - the same file from @allocs. @now_ns: the timestamp of all of them, ns since 1970. */

@@ -11,8 +11,10 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
+#include "lib/net/addr.h"
 #include "lib/net/link.h"
 #include "lib/net/nl.h"
+#include "lib/net/sysctl.h"
 #include "lib/rpc/rpc.h"
 #include "netpolicy-bpf/user/np_loader.h"
 
@@ -45,6 +47,27 @@ static int no_pods(const struct cleaning *c, struct vw_err *err)
 			  n, first->pod.ifname, first->owner);
 }
 
+/*
+ * What a comparison has put on the link of a pod with IPv6 that aws-node made: the pods' gateway, which it has only as a neighbour entry in
+ * the pod, and a setting that it makes with each link.
+ */
+static int as_aws_node_made(const struct hostnet_pod *p, struct vw_nl_batch *b, struct vw_err *err)
+{
+	struct vw_addr gateway = { .ifindex = p->ifindex, .dev = p->ifname };
+	bool six = false;
+	int r;
+
+	for (unsigned int i = 0; i < p->n_addr; i++)
+		six |= p->addr[i].ip.family == AF_INET6;
+	if (!p->adopted || !six)
+		return 0;
+	(void)vw_cidr_parse(HOSTNET_GATEWAY6 "/64", &gateway.addr);
+	(void)vw_addr_del(b, &gateway);
+	vw_nl_tolerate(b, VW_NL_OK_GONE);
+	r = vw_sysctl_if_set(AF_INET6, p->ifname, "forwarding", "0", err);
+	return r == -ENOENT ? 0 : r;
+}
+
 /* the programs first, so that nothing is judged by maps that nobody keeps up any more */
 static int let_go_of_pods(struct cleaning *c, struct vw_err *err)
 {
@@ -58,6 +81,8 @@ static int let_go_of_pods(struct cleaning *c, struct vw_err *err)
 		if (c->scan.pods[i].dying)
 			continue;
 		r = programs_detach_pod(c->cfg->bpf_dir, &nl, p->ifindex, p->ifname, err);
+		if (r == 0)
+			r = as_aws_node_made(p, &b, err);
 		(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = p->ifindex, .name = p->ifname, .what = VW_LINK_ALIAS | VW_LINK_GROUP,
 							     .alias = "", .group = 0 });
 		vw_nl_tolerate(&b, VW_NL_OK_GONE);

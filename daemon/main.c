@@ -80,7 +80,7 @@ static int migrate(enum migration which, const char *config, const char *file)
 	if (r == 0 && which == FROM)
 		r = migrate_from(cfg, file, &n, &err);
 	else if (r == 0 && which == FROM_DONE)
-		r = migrate_from_done(&n, &err);
+		r = migrate_from_done(cfg, &n, &err);
 	else if (r == 0 && which == TO)
 		r = migrate_to(cfg, file, &n, &err);
 	else if (r == 0)
@@ -95,7 +95,7 @@ static int migrate(enum migration which, const char *config, const char *file)
 	else if (which == TO)
 		printf("%zu pods given to aws-node, %zu left out: they have no interface\n", n.done, n.gone);
 	else if (which == FROM_DONE)
-		printf("%zu routes and rules of aws-node removed\n", n.done);
+		printf("%zu routes and rules of aws-node removed, and of its policy agent %zu filters and %zu pins\n", n.done, n.filters, n.pins);
 	else
 		printf("%zu pods let go\n", n.done);
 	return 0;

@@ -4,15 +4,11 @@
  * ENI, `1536: from <address> lookup <ENI's table>`. Ours at 512 comes behind theirs, so theirs decides as long as it is there; marks
  * send what a pod sends the same way as theirs. ENIs' tables have the same numbers, so routes in them only change hands.
  */
-#include "daemon/migrate.h"
+#include "daemon/migrate_priv.h"
 
-#include "daemon/aws_ipam.h"
-#include "daemon/cleanup.h"
 #include "daemon/config.h"
 #include "daemon/daemon.h"
-#include "daemon/egress.h"
 #include "daemon/hostnet.h"
-#include "daemon/store.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/clock.h"
@@ -21,38 +17,20 @@
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
 #include "lib/crypto/crypto.h"
-#include "lib/net/link.h"
-#include "lib/net/nl.h"
-#include "lib/net/route.h"
 #include "lib/net/rule.h"
-#include "netpolicy-bpf/abi/np_abi.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-#define PRIO_FROM 1536          /* aws-node's, of which each pod behind a secondary ENI has one */
-#define PRIO_ENI 32765          /* from <address of secondary ENI> */
 #define FILE_MAX (4 * 1024 * 1024)
+#define HASH_LEN 11             /* hex digits of a pod's hash in the name of its host veth */
 
-struct job {
-	const struct vwired_config *cfg;
-	struct vw_nl nl;
-	struct vw_nl_batch batch;
-	struct store *store;
-	int lock, listening;
-	struct aws_alloc *allocs;
-	size_t n;
-	struct vw_link *links;          /* of @allocs; ifindex 0: it has none */
-	bool used[NP_SLOTS];
-	struct store_attachment *known;
-	size_t n_known;
-	struct migrate_report *report;
-};
-
-static void job_done(struct job *j)
+void migrate_job_done(struct migrate_job *j)
 {
 	vw_nl_batch_done(&j->batch);
 	vw_nl_close(&j->nl);
@@ -66,7 +44,7 @@ static void job_done(struct job *j)
 
 static int remember(const struct store_attachment *row, void *arg)
 {
-	struct job *j = arg;
+	struct migrate_job *j = arg;
 	struct store_attachment *grown = reallocarray(j->known, j->n_known + 1, sizeof(*grown));
 
 	if (!grown)
@@ -78,8 +56,7 @@ static int remember(const struct store_attachment *row, void *arg)
 	return 0;
 }
 
-/* the lock, so that no vpcwired runs, and its store */
-static int job_open(struct job *j, const struct vwired_config *cfg, struct vw_err *err)
+int migrate_job_open(struct migrate_job *j, const struct vwired_config *cfg, struct vw_err *err)
 {
 	vw_auto_buf struct vw_buf boot = VW_BUF_INIT_MAX(64), note = VW_BUF_INIT;
 	char socket[VW_PATH_MAX], path[VW_PATH_MAX];
@@ -101,9 +78,7 @@ static int job_open(struct job *j, const struct vwired_config *cfg, struct vw_er
 	return r == -ENOMEM ? vw_err_set(err, ENOMEM, 0, "no memory for the pods of '%s'", path) : r;
 }
 
-#define JOB_INIT { .nl = VW_NL_INIT, .batch = VW_NL_BATCH_INIT, .lock = -EBADF, .listening = -EBADF }
-
-static int commit(struct job *j, struct vw_err *err)
+int migrate_commit(struct migrate_job *j, struct vw_err *err)
 {
 	int r = vw_nl_commit(&j->nl, &j->batch, err);
 
@@ -111,9 +86,32 @@ static int commit(struct job *j, struct vw_err *err)
 	return r;
 }
 
+void migrate_rest_until(uint64_t until_ms)
+{
+	uint64_t now = vw_mono_ms();
+
+	if (now >= until_ms)
+		return;
+	vw_info("waiting: addresses of pods that have just ended may not be given to others yet", "s=%llu",
+		(unsigned long long)(until_ms - now + 999) / 1000);
+	for (; now < until_ms; now = vw_mono_ms()) {
+		const struct timespec left = { .tv_sec = (time_t)((until_ms - now) / 1000),
+					       .tv_nsec = (long)((until_ms - now) % 1000) * 1000000 };
+
+		(void)nanosleep(&left, NULL);
+	}
+}
+
+size_t migrate_families(uint8_t ret[2])
+{
+	ret[0] = AF_INET;
+	ret[1] = AF_INET6;
+	return access("/proc/sys/net/ipv6", F_OK) == 0 ? 2 : 1;
+}
+
 /* --- from aws-node */
 
-static int read_allocs(struct job *j, const char *path, struct vw_err *err)
+static int read_allocs(struct migrate_job *j, const char *path, struct vw_err *err)
 {
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
 	char other[VW_PATH_MAX];
@@ -129,15 +127,20 @@ static int read_allocs(struct job *j, const char *path, struct vw_err *err)
 	return r < 0 ? vw_err_wrap(err, "'%s'", path) : 0;
 }
 
-static const struct store_attachment *known(const struct job *j, const struct aws_alloc *a)
+static bool has_addr(const struct store_attachment *k, const struct vw_ip *ip)
+{
+	return vw_ip_eq(&k->addr, ip) || vw_ip_eq(&k->addr6, ip);
+}
+
+static const struct store_attachment *known(const struct migrate_job *j, const struct aws_alloc *a)
 {
 	for (size_t i = 0; i < j->n_known; i++)
-		if (!strcmp(j->known[i].key.container_id, a->key.container_id) || vw_ip_eq(&j->known[i].addr, &a->addr))
+		if (!strcmp(j->known[i].key.container_id, a->key.container_id) || has_addr(&j->known[i], &a->addr))
 			return &j->known[i];
 	return NULL;
 }
 
-static int host_link(struct job *j, size_t i, struct vw_err *err)
+static int host_link(struct migrate_job *j, size_t i, struct vw_err *err)
 {
 	const struct aws_alloc *a = &j->allocs[i];
 	char text[2 * VW_ID_MAX], hex[VW_SHA1_HEXLEN], name[IFNAMSIZ];
@@ -146,7 +149,7 @@ static int host_link(struct job *j, size_t i, struct vw_err *err)
 	if (n < 0)
 		return vw_err_set(err, ENAMETOOLONG, 0, "the name of pod %.60s is too long", a->pod_name);
 	vw_sha1_hex(text, (size_t)n, hex);
-	if (vw_fmt(name, sizeof(name), "%s%.11s", j->cfg->veth_prefix, hex) < 0)
+	if (vw_fmt(name, sizeof(name), "%s%.*s", j->cfg->veth_prefix, HASH_LEN, hex) < 0)
 		return vw_err_set(err, ENAMETOOLONG, 0, "veth_prefix '%s' is too long", j->cfg->veth_prefix);
 	r = vw_link_get_name(&j->nl, name, &j->links[i], err);
 	if (r == -ENODEV || (r == 0 && strcmp(j->links[i].kind, "veth"))) {
@@ -156,33 +159,75 @@ static int host_link(struct job *j, size_t i, struct vw_err *err)
 	return r;
 }
 
-/* of those that are to come, all that can be known before anything is changed */
-static int check_from(struct job *j, struct vw_err *err)
+/*
+ * Pods with security groups of their own are not in the checkpoint: aws-node has their addresses from an annotation. Each has a VLAN of the
+ * trunk, vlan.eth.<id>, and in strict mode a host veth that begins with "vlan". Ours have an alias.
+ */
+static int no_branches(struct migrate_job *j, struct vw_err *err)
 {
-	const struct store_attachment *k;
+	vw_auto_free struct vw_link *links = NULL;
+	int n = vw_link_list(&j->nl, &links, err);
+
+	for (int i = 0; i < n; i++) {
+		const char *name = links[i].name;
+
+		if (strncmp(name, "vlan", 4) || !strncmp(links[i].alias, "vpcwire", strlen("vpcwire")))
+			continue;
+		if (!strncmp(name, "vlan.eth.", strlen("vlan.eth.")) || (!strcmp(links[i].kind, "veth") && strlen(name) == 4 + HASH_LEN))
+			return vw_err_set(err, EOPNOTSUPP, 0, "interface %s is of a pod with security groups of its own (ENABLE_POD_ENI): such pods "
+					  "cannot be taken over, delete them first; nothing was changed", name);
+	}
+	return n < 0 ? n : 0;
+}
+
+/* what the daemon would not know how to give addresses to */
+static int check_family(const struct migrate_job *j, const struct aws_alloc *a, struct vw_err *err)
+{
+	bool four = a->addr.family == AF_INET;
+
+	if (four ? j->cfg->enable_ipv4 : j->cfg->enable_ipv6)
+		return 0;
+	return vw_err_set(err, EOPNOTSUPP, 0, "pod %.60s/%.60s has an %s address, and %s is false in vpcwired's settings (aws-node's %s): "
+			  "set it as aws-node has it; nothing was changed", a->pod_namespace, a->pod_name, four ? "IPv4" : "IPv6",
+			  four ? "enable_ipv4" : "enable_ipv6", four ? "ENABLE_IPv4" : "ENABLE_IPv6");
+}
+
+/* one of those that are to come. Return: 1 = it is new, 0 = it is known or has no interface, -errno */
+static int check_one(struct migrate_job *j, size_t i, struct vw_err *err)
+{
+	const struct aws_alloc *a = &j->allocs[i];
+	const struct store_attachment *k = known(j, a);
 	char ip[VW_IP_STRLEN];
+
+	if (check_family(j, a, err) < 0 || host_link(j, i, err) < 0)
+		return -err->eno;
+	if (k && (strcmp(k->key.container_id, a->key.container_id) || !has_addr(k, &a->addr)))
+		return vw_err_set(err, EEXIST, 0, "address %s or container %.80s is another pod's of vpcwire's; nothing was changed",
+				  vw_ip_str(&a->addr, ip), a->key.container_id);
+	return !k && j->links[i].ifindex;
+}
+
+/* all that can be known before anything is changed */
+static int check_from(struct migrate_job *j, struct vw_err *err)
+{
 	size_t n = 0;
+	int r = no_branches(j, err);
 
 	j->links = calloc(j->n + 1, sizeof(*j->links));
-	if (!j->links)
+	if (r == 0 && !j->links)
 		return vw_err_set(err, ENOMEM, 0, "no memory for %zu links", j->n);
-	for (size_t i = 0; i < j->n; i++) {
-		const struct aws_alloc *a = &j->allocs[i];
-
-		if (host_link(j, i, err) < 0)
-			return -err->eno;
-		k = known(j, a);
-		if (k && (strcmp(k->key.container_id, a->key.container_id) || !vw_ip_eq(&k->addr, &a->addr)))
-			return vw_err_set(err, EEXIST, 0, "address %s or container %.80s is another pod's of vpcwire's; nothing was changed",
-					  vw_ip_str(&a->addr, ip), a->key.container_id);
-		n += !k && j->links[i].ifindex;
+	for (size_t i = 0; r >= 0 && i < j->n; i++) {
+		r = check_one(j, i, err);
+		n += r > 0;
 	}
 	for (unsigned int s = 0; s < NP_SLOTS; s++)
 		n -= n && !j->used[s];
-	return n ? vw_err_set(err, ENOSPC, 0, "there are not enough pod slots (%u) for all pods", NP_SLOTS) : 0;
+	if (r >= 0 && n)
+		return vw_err_set(err, ENOSPC, 0, "there are not enough pod slots (%u) for all pods", NP_SLOTS);
+	return r < 0 ? r : 0;
 }
 
-static unsigned int next_slot(struct job *j)
+static unsigned int next_slot(struct migrate_job *j)
 {
 	unsigned int s = 0;
 
@@ -192,15 +237,16 @@ static unsigned int next_slot(struct job *j)
 	return s;
 }
 
-static int record(struct job *j, size_t i, struct vw_err *err)
+static int record(struct migrate_job *j, size_t i, struct vw_err *err)
 {
 	const struct aws_alloc *a = &j->allocs[i];
 	const struct vw_link *l = &j->links[i];
 	struct store_attachment row = {
-		.key = a->key, .addr = a->addr, .slot = next_slot(j), .created_ms = vw_mono_ms(),
+		.key = a->key, .slot = next_slot(j), .created_ms = vw_mono_ms(),
 		.adopted = { .ifindex = l->ifindex, .mtu = l->mtu, .mac = l->mac },
 	};
 
+	*(a->addr.family == AF_INET ? &row.addr : &row.addr6) = a->addr;
 	(void)VW_COPY(row.host_ifname, l->name);
 	memcpy(row.pod_namespace, a->pod_namespace, sizeof(row.pod_namespace));
 	memcpy(row.pod_name, a->pod_name, sizeof(row.pod_name));
@@ -208,7 +254,7 @@ static int record(struct job *j, size_t i, struct vw_err *err)
 }
 
 /* ours from here on: nftables and a start know it by group and alias */
-static void mark(struct job *j, size_t i)
+static void mark(struct migrate_job *j, size_t i)
 {
 	char alias[VW_IFALIAS_MAX];
 
@@ -218,7 +264,7 @@ static void mark(struct job *j, size_t i)
 	vw_nl_tolerate(&j->batch, VW_NL_OK_GONE);
 }
 
-static int take_over(struct job *j, struct vw_err *err)
+static int take_over(struct migrate_job *j, struct vw_err *err)
 {
 	int r = j->n ? store_adopting(j->store, err) : 0;
 
@@ -235,24 +281,42 @@ static int take_over(struct job *j, struct vw_err *err)
 		if (r == 0)
 			mark(j, i);
 	}
-	return r == 0 ? commit(j, err) : r;
+	return r == 0 ? migrate_commit(j, err) : r;
+}
+
+/* aws-node keeps in memory alone which addresses rest; but it wrote the file when the last of their pods ended, or later */
+static int rest(const struct migrate_job *j, const char *path, struct vw_err *err)
+{
+	struct stat st;
+	int64_t since;
+
+	if (stat(path, &st) < 0)
+		return vw_err_sys(err, errno, 0, "looking up '%s'", path);
+	since = vw_unix_s() - st.st_mtime - 1;  /* whole seconds, the end of one and the beginning of the other */
+	if (since < 0)
+		since = 0;
+	if ((uint64_t)since < j->cfg->ip_cooldown_s)
+		migrate_rest_until(vw_mono_ms() + (j->cfg->ip_cooldown_s - (uint64_t)since) * 1000);
+	return 0;
 }
 
 int migrate_from(const struct vwired_config *cfg, const char *path, struct migrate_report *ret, struct vw_err *err)
 {
-	struct job j = JOB_INIT;
+	struct migrate_job j = MIGRATE_JOB_INIT;
 	int r;
 
 	*ret = (struct migrate_report){ 0 };
 	j.report = ret;
-	r = job_open(&j, cfg, err);
+	r = migrate_job_open(&j, cfg, err);
 	if (r == 0)
 		r = read_allocs(&j, path, err);
 	if (r == 0)
 		r = check_from(&j, err);
 	if (r == 0)
+		r = rest(&j, path, err);
+	if (r == 0)
 		r = take_over(&j, err);
-	job_done(&j);
+	migrate_job_done(&j);
 	return r;
 }
 
@@ -263,7 +327,7 @@ static bool is_ours(uint8_t protocol)
 	return protocol == VW_RTPROT;
 }
 
-static bool has_route(const struct vw_route *v, int n, const struct vw_route *pod)
+bool migrate_has_route(const struct vw_route *v, int n, const struct vw_route *pod)
 {
 	for (int i = 0; i < n; i++)
 		if (vw_cidr_eq(&v[i].dst, &pod->dst) && v[i].ifindex == pod->ifindex && v[i].type == RTN_UNICAST)
@@ -271,18 +335,55 @@ static bool has_route(const struct vw_route *v, int n, const struct vw_route *po
 	return false;
 }
 
-static bool is_pod_rule(const struct vw_rule *r)
+static bool is_host(const struct vw_cidr *c)
 {
-	return !is_ours(r->protocol) && ((r->priority == HOSTNET_PRIO_PODS && r->to.len == 32 && r->table == RT_TABLE_MAIN) ||
-					 (r->priority == PRIO_FROM && r->from.len == 32 && !r->fwmask));
+	return c->ip.family && c->len == vw_ip_bits(&c->ip);
 }
 
-/* @theirs: to pods, in main, by links; @ours: in the pods table */
-static int pod_routes(struct vw_nl *nl, struct vw_route **theirs, int *n_theirs, struct vw_route **ours, int *n_ours, struct vw_err *err)
+/* one rule of aws-node's for each pod, and one for each secondary ENI */
+static bool is_theirs(const struct vw_rule *r)
 {
-	*n_theirs = vw_route_list(nl, AF_INET, RT_TABLE_MAIN, 0, 0, theirs, err);
-	*n_ours = *n_theirs < 0 ? *n_theirs : vw_route_list(nl, AF_INET, HOSTNET_TABLE_PODS, 0, VW_RTPROT, ours, err);
-	return *n_ours < 0 ? *n_ours : 0;
+	if (is_ours(r->protocol))
+		return false;
+	return (r->priority == HOSTNET_PRIO_PODS && is_host(&r->to) && r->table == RT_TABLE_MAIN) ||
+	       (r->priority == MIGRATE_PRIO_FROM && is_host(&r->from) && !r->fwmask) ||
+	       (r->priority == MIGRATE_PRIO_ENI && is_host(&r->from));
+}
+
+static int list(struct vw_nl *nl, uint32_t table, uint8_t protocol, struct vw_route **ret, int *ret_n, struct vw_err *err)
+{
+	uint8_t families[2];
+	size_t n_families = migrate_families(families);
+
+	for (size_t f = 0; f < n_families; f++) {
+		vw_auto_free struct vw_route *some = NULL;
+		int n = vw_route_list(nl, families[f], table, 0, protocol, &some, err);
+		struct vw_route *grown = n <= 0 ? NULL : reallocarray(*ret, (size_t)(*ret_n + n), sizeof(*grown));
+
+		if (n < 0)
+			return n;
+		if (n > 0 && !grown)
+			return vw_err_set(err, ENOMEM, 0, "no memory for %d routes", n);
+		if (n == 0)
+			continue;
+		*ret = grown;
+		memcpy(grown + *ret_n, some, (size_t)n * sizeof(*grown));
+		*ret_n += n;
+	}
+	return 0;
+}
+
+int migrate_routes(struct vw_nl *nl, struct migrate_routes *ret, struct vw_err *err)
+{
+	int r = list(nl, RT_TABLE_MAIN, 0, &ret->theirs, &ret->n_theirs, err);
+
+	return r == 0 ? list(nl, HOSTNET_TABLE_PODS, VW_RTPROT, &ret->ours, &ret->n_ours, err) : r;
+}
+
+void migrate_routes_done(struct migrate_routes *r)
+{
+	free(r->theirs);
+	free(r->ours);
 }
 
 static bool may_be_pods(struct vw_nl *nl, const struct vw_route *r)
@@ -290,186 +391,66 @@ static bool may_be_pods(struct vw_nl *nl, const struct vw_route *r)
 	struct vw_link l;
 	struct vw_err gone;
 
-	return !is_ours(r->protocol) && r->dst.len == 32 && !r->via.family && r->scope == RT_SCOPE_LINK &&
+	/* IPv6 knows no scopes of routes */
+	return !is_ours(r->protocol) && is_host(&r->dst) && !r->via.family && (r->scope == RT_SCOPE_LINK || r->dst.ip.family == AF_INET6) &&
 	       vw_link_get(nl, r->ifindex, &l, &gone) == 0 && !strcmp(l.kind, "veth") && l.group == VW_GROUP_PODS;
 }
 
-int migrate_from_done(struct migrate_report *ret, struct vw_err *err)
+static int drop_routes(struct migrate_job *j, size_t *ret_n, struct vw_err *err)
 {
-	struct job j = JOB_INIT;
-	vw_auto_free struct vw_route *theirs = NULL, *ours = NULL;
-	vw_auto_free struct vw_rule *rules = NULL;
+	struct migrate_routes v = { 0 };
 	char text[VW_ROUTE_STRLEN];
-	int n_theirs = 0, n_ours = 0, n_rules = 0, r = vw_nl_open(&j.nl, err);
+	int r = migrate_routes(&j->nl, &v, err);
 
-	*ret = (struct migrate_report){ 0 };
-	if (r == 0)
-		r = pod_routes(&j.nl, &theirs, &n_theirs, &ours, &n_ours, err);
-	if (r == 0)
-		r = n_rules = vw_rule_list(&j.nl, AF_INET, &rules, err);
-	for (int i = 0; r >= 0 && i < n_theirs; i++) {
-		if (!may_be_pods(&j.nl, &theirs[i]))
+	for (int i = 0; r == 0 && i < v.n_theirs; i++) {
+		if (!may_be_pods(&j->nl, &v.theirs[i]))
 			continue;
-		if (!has_route(ours, n_ours, &theirs[i]))
+		if (!migrate_has_route(v.ours, v.n_ours, &v.theirs[i]))
 			r = vw_err_set(err, EBUSY, 0, "only aws-node's route leads to a pod (%s): does vpcwired serve? Nothing was changed",
-				       vw_route_str(&theirs[i], text));
-		(void)vw_route_del(&j.batch, &theirs[i]);
-		vw_nl_tolerate(&j.batch, VW_NL_OK_GONE);
-		ret->done++;
+				       vw_route_str(&v.theirs[i], text));
+		(void)vw_route_del(&j->batch, &v.theirs[i]);
+		vw_nl_tolerate(&j->batch, VW_NL_OK_GONE);
+		(*ret_n)++;
 	}
-	for (int i = 0; r >= 0 && i < n_rules; i++) {
-		if (!is_pod_rule(&rules[i]) && (rules[i].priority != PRIO_ENI || rules[i].from.len != 32 || is_ours(rules[i].protocol)))
-			continue;
-		(void)vw_rule_del(&j.batch, &rules[i]);
-		vw_nl_tolerate(&j.batch, VW_NL_OK_GONE);
-		ret->done++;
-	}
-	if (r >= 0)
-		r = commit(&j, err);
-	job_done(&j);
-	return r < 0 ? r : 0;
+	migrate_routes_done(&v);
+	return r;
 }
 
-/* --- to aws-node */
-
-static int check_to(struct job *j, struct vw_err *err)
+static int drop_rules(struct migrate_job *j, uint8_t family, size_t *ret_n, struct vw_err *err)
 {
-	j->links = calloc(j->n_known + 1, sizeof(*j->links));
-	j->allocs = calloc(j->n_known + 1, sizeof(*j->allocs));
-	if (!j->links || !j->allocs)
-		return vw_err_set(err, ENOMEM, 0, "no memory for %zu pods", j->n_known);
-	for (size_t i = 0; i < j->n_known; i++) {
-		const struct store_attachment *k = &j->known[i];
-		struct aws_alloc *a = &j->allocs[j->n];
-		unsigned int index = k->adopted.ifindex ? k->adopted.ifindex : VW_IFINDEX_BASE + k->slot;
-		int r = vw_link_get(&j->nl, index, &j->links[j->n], err);
+	vw_auto_free struct vw_rule *rules = NULL;
+	int n = vw_rule_list(&j->nl, family, &rules, err);
 
-		if (r == -ENODEV || (r == 0 && strcmp(j->links[j->n].name, k->host_ifname))) {
-			j->report->gone++;
-			continue;
-		}
-		if (r < 0)
-			return r;
-		if (!k->addr.family || egress_is(&k->addr) || (k->addr6.family && !egress_is(&k->addr6)) || k->branch.vlan ||
-		    strcmp(k->key.ifname, "eth0") || !k->pod_name[0])
-			return vw_err_set(err, EOPNOTSUPP, 0, "container %.80s (%s) cannot be aws-node's: it has IPv6, several interfaces, a branch "
-					  "ENI, or is no pod's; delete it first; nothing was changed", k->key.container_id, k->key.ifname);
-		a->key = k->key;
-		a->addr = k->addr;
-		memcpy(a->pod_namespace, k->pod_namespace, sizeof(a->pod_namespace));
-		memcpy(a->pod_name, k->pod_name, sizeof(a->pod_name));
-		j->n++;
-	}
-	return 0;
-}
-
-static bool eni_has(const struct store_eni *e, const struct vw_ip *ip)
-{
-	for (size_t i = 0; i < e->n_slots; i++)
-		if (vw_cidr_has(&e->slots[i], ip))
-			return true;
-	return false;
-}
-
-/* rules of pods behind this ENI, and its routes change hands */
-static int put_eni(const struct store_eni *e, void *arg)
-{
-	struct job *j = arg;
-	uint32_t table = hostnet_eni_table(e->card, e->device);
-	vw_auto_free struct vw_route *routes = NULL;
-	struct vw_err err;
-	int n;
-
-	if (e->primary)
-		return 0;
-	for (size_t i = 0; i < j->n; i++)
-		if (eni_has(e, &j->allocs[i].addr)) {
-			(void)vw_rule_add(&j->batch, &(struct vw_rule){ .family = AF_INET, .protocol = RTPROT_BOOT, .priority = PRIO_FROM,
-									.from = vw_cidr_host(&j->allocs[i].addr), .table = table });
-			vw_nl_tolerate(&j->batch, VW_NL_OK_EXISTS);
-		}
-	n = vw_route_list(&j->nl, AF_INET, table, 0, VW_RTPROT, &routes, &err);
 	for (int i = 0; i < n; i++) {
-		routes[i].protocol = RTPROT_STATIC;
-		(void)vw_route_replace(&j->batch, &routes[i]);
+		if (!is_theirs(&rules[i]))
+			continue;
+		(void)vw_rule_del(&j->batch, &rules[i]);
+		vw_nl_tolerate(&j->batch, VW_NL_OK_GONE);
+		(*ret_n)++;
 	}
 	return n < 0 ? n : 0;
 }
 
-static int put_pods(struct job *j, struct vw_err *err)
+int migrate_from_done(const struct vwired_config *cfg, struct migrate_report *ret, struct vw_err *err)
 {
-	for (size_t i = 0; i < j->n; i++) {
-		const struct vw_cidr addr = vw_cidr_host(&j->allocs[i].addr);
+	struct migrate_job j = MIGRATE_JOB_INIT;
+	struct migrate_report n = { 0 };
+	uint8_t families[2];
+	size_t n_families = migrate_families(families);
+	int r = vw_nl_open(&j.nl, err);
 
-		(void)vw_route_replace(&j->batch, &(struct vw_route){ .dst = addr, .table = RT_TABLE_MAIN, .protocol = RTPROT_BOOT,
-								      .scope = RT_SCOPE_LINK, .ifindex = j->links[i].ifindex, .dev = j->links[i].name });
-		(void)vw_rule_add(&j->batch, &(struct vw_rule){ .family = AF_INET, .protocol = RTPROT_BOOT, .priority = HOSTNET_PRIO_PODS,
-								.to = addr, .table = RT_TABLE_MAIN });
-		vw_nl_tolerate(&j->batch, VW_NL_OK_EXISTS);
-	}
-	if (store_eni_each(j->store, put_eni, j, err) < 0)
-		return vw_err_wrap(err, "the ENIs' routes and rules");
-	return commit(j, err);
-}
-
-static int write_allocs(struct job *j, const char *path, struct vw_err *err)
-{
-	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
-	char folder[VW_PATH_MAX];
-	const char *slash = strrchr(path, '/');
-
-	if (slash && slash != path && vw_fmt(folder, sizeof(folder), "%.*s", (int)(slash - path), path) > 0 && vw_mkdir_p(folder, 0755, err) < 0)
-		return -err->eno;
-	if (aws_ipam_print(j->allocs, j->n, (uint64_t)vw_unix_s() * 1000000000u, &b, err) < 0)
-		return -err->eno;
-	return vw_replace_file(path, vw_buf_str(&b), b.len, 0600, err);
-}
-
-int migrate_to(const struct vwired_config *cfg, const char *path, struct migrate_report *ret, struct vw_err *err)
-{
-	struct job j = JOB_INIT;
-	int r;
-
-	*ret = (struct migrate_report){ 0 };
-	j.report = ret;
-	r = job_open(&j, cfg, err);
 	if (r == 0)
-		r = check_to(&j, err);
+		r = drop_routes(&j, &n.done, err);
+	for (size_t f = 0; r == 0 && f < n_families; f++)
+		r = drop_rules(&j, families[f], &n.done, err);
 	if (r == 0)
-		r = put_pods(&j, err);
+		r = migrate_npa_find(cfg->bpf_dir, &j.nl, &j.batch, &n.filters, err);
 	if (r == 0)
-		r = write_allocs(&j, path, err);
+		r = migrate_commit(&j, err);
 	if (r == 0)
-		ret->done = j.n;
-	job_done(&j);
+		r = migrate_npa_unpin(&n.pins, err);
+	if (r == 0)
+		*ret = n;
+	migrate_job_done(&j);
 	return r;
-}
-
-/* every pod that we have a route to has aws-node's too */
-static int check_given(struct vw_nl *nl, size_t *ret_n, struct vw_err *err)
-{
-	vw_auto_free struct vw_route *theirs = NULL, *ours = NULL;
-	int n_theirs = 0, n_ours = 0, r = pod_routes(nl, &theirs, &n_theirs, &ours, &n_ours, err);
-	char text[VW_ROUTE_STRLEN];
-
-	for (int i = 0; r == 0 && i < n_ours; i++) {
-		if (ours[i].type != RTN_UNICAST)
-			continue;
-		(*ret_n)++;
-		if (!has_route(theirs, n_theirs, &ours[i]))
-			r = vw_err_set(err, EBUSY, 0, "only vpcwire's route leads to a pod (%s): vpcwired --to-aws-node comes first; nothing was "
-				       "changed", vw_route_str(&ours[i], text));
-	}
-	return r;
-}
-
-int migrate_to_done(const struct vwired_config *cfg, struct migrate_report *ret, struct vw_err *err)
-{
-	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
-	int r = vw_nl_open(&nl, err);
-
-	*ret = (struct migrate_report){ 0 };
-	if (r == 0)
-		r = check_given(&nl, &ret->done, err);
-	return r == 0 ? cleanup_but_pods(cfg, err) : r;
 }

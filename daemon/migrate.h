@@ -16,23 +16,29 @@ struct vwired_config;
  * Source of what aws-node has on a node: amazon-vpc-cni-k8s v1.23, cmd/routed-eni-cni-plugin/driver, pkg/networkutils.
  */
 
-/** struct migrate_report - for the operator. @done: pods, or objects taken away. @known: pods that were taken over before. @gone: without interface. */
+/**
+ * struct migrate_report - for the operator. @done: pods, or objects taken away. @known: pods that were taken over before. @gone: without interface.
+ * @filters, @pins: of aws-node's policy agent, taken away.
+ */
 struct migrate_report {
-	size_t done, known, gone;
+	size_t done, known, gone, filters, pins;
 };
 
 /**
  * migrate_from() - record the pods of aws-node's checkpoint @path as ours. No vpcwired runs. A pod without interface is left out, as aws-node
- * does. Return: 0; -EADDRINUSE (a vpcwired runs), -EBADMSG, -EOPNOTSUPP (pods that cannot be taken over: nothing was changed), -errno.
+ * does. Waits until the file is ip_cooldown_s old: addresses that may rest are not in it. Return: 0; -EADDRINUSE (a vpcwired runs), -EBADMSG, -EOPNOTSUPP (pods that cannot be taken over: nothing was changed), -errno.
  */
 int migrate_from(const struct vwired_config *cfg, const char *path, struct migrate_report *ret, struct vw_err *err);
 /**
- * migrate_from_done() - take away aws-node's rules and its routes to pods; vpcwired serves. iptables: deploy/migrate/aws-iptables.
- * Return: 0; -EBUSY: a pod has only aws-node's way (nothing was changed), -errno.
+ * migrate_from_done() - take away aws-node's rules, its routes to pods, and what its policy agent has on their interfaces and in
+ * MIGRATE_NPA_PINS; vpcwired serves. iptables: deploy/migrate/aws-iptables.
+ * Return: 0; -EBUSY: a pod has only aws-node's way or nothing of ours judges it (nothing was changed), -errno.
  */
-int migrate_from_done(struct migrate_report *ret, struct vw_err *err);
+#define MIGRATE_NPA_PINS "/sys/fs/bpf/globals/aws"      /* aws-ebpf-sdk-go, pkg/utils: programs/ and maps/ are in it */
+int migrate_from_done(const struct vwired_config *cfg, struct migrate_report *ret, struct vw_err *err);
 /**
- * migrate_to() - aws-node's rules and routes for all pods, and its checkpoint to @path. No vpcwired runs. Return: 0, -EADDRINUSE,
+ * migrate_to() - aws-node's rules and routes for all pods, and its checkpoint to @path. No vpcwired runs. Waits until no address rests any more,
+ * since aws-node would not know. Return: 0, -EADDRINUSE,
  * -EOPNOTSUPP (pods that aws-node would not know what to do with: nothing was changed), -errno.
  */
 int migrate_to(const struct vwired_config *cfg, const char *path, struct migrate_report *ret, struct vw_err *err);

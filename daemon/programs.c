@@ -116,14 +116,22 @@ void programs_attach_eni(struct daemon *d, const struct eni *e)
 			 "eni=%s ifname=%s err=\"%s\"", e->row.id, e->ifname, err.msg);
 }
 
-static int detach_tcx(const char *bpf_dir, const char *pin, unsigned int ifindex, enum vw_tc_dir dir, struct vw_err *err)
+/* without a daemon. Return: fd that the caller closes, -ENAMETOOLONG with @err, other -errno without */
+static int pinned(const char *bpf_dir, const char *pin, struct vw_err *err)
 {
-	vw_auto_close int fd = -EBADF;
 	char path[VW_PATH_MAX];
 
 	if (vw_fmt(path, sizeof(path), "%s/v%d/%s", bpf_dir, NP_ABI, pin) < 0)
 		return vw_err_set(err, ENAMETOOLONG, 0, "bpf_dir '%s' is too long", bpf_dir);
-	fd = vw_bpf_obj_open(path);
+	return vw_bpf_obj_open(path);
+}
+
+static int detach_tcx(const char *bpf_dir, const char *pin, unsigned int ifindex, enum vw_tc_dir dir, struct vw_err *err)
+{
+	vw_auto_close int fd = pinned(bpf_dir, pin, err);
+
+	if (fd == -ENAMETOOLONG)
+		return fd;
 	return fd < 0 ? 0 : vw_bpf_tcx_detach(ifindex, dir, fd, err);
 }
 
@@ -169,6 +177,32 @@ int programs_detach_pod(const char *bpf_dir, struct vw_nl *nl, unsigned int ifin
 		vw_nl_tolerate(&b, VW_NL_OK_GONE);
 	}
 	return vw_nl_commit(nl, &b, err);
+}
+
+int programs_judge_pod(const char *bpf_dir, struct vw_nl *nl, unsigned int ifindex, const char *ifname, struct vw_err *err)
+{
+	static const char *const pins[] = { [VW_TC_INGRESS] = NP_PROG_FROM_POD, [VW_TC_EGRESS] = NP_PROG_TO_POD };
+
+	for (int dir = VW_TC_INGRESS; dir <= VW_TC_EGRESS; dir++) {
+		const struct vw_filter f = { .ifindex = ifindex, .dir = dir, .dev = ifname };
+		vw_auto_close int fd = pinned(bpf_dir, pins[dir], err);
+		struct vw_filter_info info = { 0 };
+		uint32_t id;
+		int r;
+
+		if (fd < 0)
+			return fd == -ENAMETOOLONG ? fd : 0;
+		r = vw_bpf_prog_id(fd, &id, err);
+		if (r == 0 && vw_bpf_tcx_has(ifindex, dir, id, err) == 1)
+			continue;
+		if (r == 0)
+			r = vw_filter_get(nl, &f, &info, err);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		if (r < 0 || info.prog_id != id)
+			return 0;
+	}
+	return 1;
 }
 
 /* --- repair */

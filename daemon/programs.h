@@ -34,6 +34,8 @@ int programs_detach(const char *bpf_dir, struct vw_nl *nl, const struct vw_link 
  * programs_detach_pod() - ours off the veth of a pod that goes on running, whichever way they hang there. Return: 0, -errno.
  */
 int programs_detach_pod(const char *bpf_dir, struct vw_nl *nl, unsigned int ifindex, const char *ifname, struct vw_err *err);
+/** programs_judge_pod() - ours hang on both sides of this link, either way. Without a daemon. Return: 1, 0, -errno. */
+int programs_judge_pod(const char *bpf_dir, struct vw_nl *nl, unsigned int ifindex, const char *ifname, struct vw_err *err);
 /**
  * programs_repair() - like hostnet_repair(), for one program. @hung: how it should hang, corrected to how it does. A link that has gone is no
  * failure.

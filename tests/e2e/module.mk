@@ -8,3 +8,8 @@ PROGS += polflows
 polflows_SRCS := tests/e2e/polflows.c
 polflows_LIBS := base
 polflows_INSTALL := none
+# What aws's policy agent leaves on a pod's interface.
+PROGS += npagent
+npagent_SRCS := tests/e2e/npagent.c
+npagent_LIBS := net base
+npagent_INSTALL := none

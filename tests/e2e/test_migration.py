@@ -1,18 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """From aws-node to vpcwire and back, under traffic, on a node that aws-node has set up: docs/MIGRATION.md, step by step."""
 import contextlib
+import ipaddress
 import json
 import re
 import signal
 import subprocess
+import time
 
 import pytest
 
 from tests.harness import audit, cni, proc
-from tests.harness.awsnode import CHECKPOINT, AwsNode, host_name
+from tests.harness.awsnode import CHECKPOINT, AwsNode, AwsNode6, enis_of, host_name
 from tests.harness.policy import Policies, network_policy
 
-LAB = {"nodes": 2, "instance_type": "m5.large", "daemon_config": {"warm_eni_target": 2, "minimum_ip_target": 14, "warm_ip_target": 8}}
+REST_S = 1      # addresses of ended pods rest so long: what goes on before and after is waited for
+LAB = {"nodes": 2, "instance_type": "m5.large",
+       "daemon_config": {"warm_eni_target": 2, "minimum_ip_target": 14, "warm_ip_target": 8, "ip_cooldown_s": REST_S}}
+# three prefixes on the first ENI are all that it takes
+PREFIXES = {"nodes": 2, "instance_type": "t3.small", "prefix_delegation": True, "daemon_config": {"warm_prefix_target": 4, "ip_cooldown_s": 3}}
 INTERNET = "203.0.113.10"
 
 
@@ -35,38 +41,40 @@ def pings(ways):
         assert sent > 100 and sent - received <= 1, f"{name}: {text}"       # the last one may be under way
 
 
-def enis_of(node):
-    """As metadata has them, with the addresses that are there for pods."""
-    found = []
-    for eni in node.info()["enis"]:
-        subnet = next(a for l in node.json("ip", "-j", "addr", "show", "dev", eni["ifname"]) for a in l["addr_info"] if a["family"] == "inet")
-        base = eni["gateway"] if "gateway" in eni else re.sub(r"\d+$", "1", subnet["local"])
-        found.append({"ifname": eni["ifname"], "table": eni.get("table") or 254, "address": subnet["local"], "length": subnet["prefixlen"],
-                      "gateway": base, "primary": eni["primary"], "addresses": [s.split("/")[0] for s in eni["slots"]]})
-    return sorted(found, key=lambda e: not e["primary"])
-
-
 @pytest.fixture
 def lab(make_lab):
     return make_lab(**LAB)
 
 
-@pytest.fixture
-def aws(lab):
-    """The first node as aws-node leaves it, with four pods, two of them behind the secondary ENI; and a pod elsewhere."""
+def as_aws_node(lab, kind=AwsNode, n_enis=2, **how):
+    """The first node's ENIs as they are, and nothing of vpcwire any more: what aws-node would find."""
     node = lab.nodes[0]
-    proc.wait_until(lambda: len(node.info()["enis"]) == 2 and all(e["slots"] for e in node.info()["enis"]), lambda: f"two ENIs: {node.info()['enis']}")
-    enis = enis_of(node)
+    proc.wait_until(lambda: len(node.info()["enis"]) == n_enis and all(e["slots"] or e.get("ipv6_prefix") for e in node.info()["enis"]),
+                    lambda: f"{n_enis} ENIs: {node.info()['enis']}")
+    made = kind(node, enis_of(node), **how)
     lab.stop_daemon(node.name)
     node.run(proc.BIN / "vpcwired", "--run-dir", node.run_dir, "--cleanup")
     assert not audit.pod_objects(node)
-    for number, eni in enumerate(enis[1:], 2):
-        eni["table"] = number
-    made = AwsNode(node, enis)
     made.start()
+    return made
+
+
+def with_four(made):
+    """With four pods, two of them behind the secondary ENI."""
+    enis = made.enis
     for name, eni in (("one", enis[0]), ("two", enis[0]), ("three", enis[1]), ("four", enis[1])):
         made.add(name, eni)
-    yield made
+    return made
+
+
+@pytest.fixture
+def aws(lab):
+    return with_four(as_aws_node(lab))
+
+
+def lab_rest(lab):
+    """What its nodes' settings say of how long addresses rest."""
+    return json.loads(lab.nodes[0].run("cat", "/etc/vpcwire/vpcwired.json").stdout)["ip_cooldown_s"]
 
 
 def vpcwired(node, *words, ok=True):
@@ -80,16 +88,36 @@ def serving(lab, node):
 
 @pytest.mark.limit(240)
 def test_there_and_back_under_traffic(lab, aws):
+    there_and_back(lab, aws)
+
+
+@pytest.mark.limit(240)
+def test_there_and_back_with_prefixes(make_lab):
+    """Nodes with ENABLE_PREFIX_DELEGATION, which has no other pods' rules, routes and checkpoint than secondary addresses."""
+    lab = make_lab(**PREFIXES)
+    aws = as_aws_node(lab)
+    assert all(len(e["addresses"]) % 16 == 0 for e in aws.enis), "each has whole prefixes"
+    there_and_back(lab, with_four(aws))
+
+
+def there_and_back(lab, aws):
     node, other = aws.node, lab.nodes[1].pod("other")
     other.add()
     one, two, three, four = aws.pods
+    last = aws.add("last", aws.enis[0])
+    aws.pods.remove(last)
+    rest_s = lab_rest(lab)
     ways = {"primary to another node": (one, other.result.address), "secondary to another node": (three, other.result.address),
             "primary to the internet": (one, INTERNET), "secondary to the internet": (three, INTERNET), "beside": (one, three.address),
             "beside, back": (four, two.address), "from another node": (other, three.address), "from another node, primary": (other, one.address)}
     before = {p.name: (p.address, p.json("ip", "-4", "-j", "addr"), p.json("ip", "-j", "route"), p.json("ip", "-j", "neigh")) for p in aws.pods}
     with pings(ways):
-        # --- there
+        # --- there; a pod that ends just before leaves an address that rests, of which aws-node has written nothing
+        aws.delete(next(a for a in aws.allocations if a["containerID"] == last.container_id))
+        last.remove()
+        since = time.monotonic()
         assert vpcwired(node, "--from-aws-node").stdout == "4 pods taken over, 0 were before, 0 left out: they have no interface\n"
+        assert time.monotonic() - since >= rest_s
         assert vpcwired(node, "--from-aws-node").stdout == "0 pods taken over, 4 were before, 0 left out: they have no interface\n"
         refused = vpcwired(node, "--from-aws-node-done", ok=False)
         assert refused.returncode == 1 and "only aws-node's route leads to a pod" in refused.stderr and "Nothing was changed" in refused.stderr
@@ -97,31 +125,40 @@ def test_there_and_back_under_traffic(lab, aws):
         running = vpcwired(node, "--from-aws-node", ok=False)
         assert running.returncode == 1 and "another vpcwired serves" in running.stderr
         removed = vpcwired(node, "--from-aws-node-done").stdout
-        assert re.match(r"\d+ routes and rules of aws-node removed", removed)
+        assert re.match(r"\d+ routes and rules of aws-node removed, and of its policy agent 0 filters and 0 pins\n", removed)
         node.run(proc.TOP / "deploy/migrate/aws-iptables")
         assert aws.leavings() == ([], [], ""), aws.leavings()
         assert sorted((p["container_id"], p["address"]) for p in node.info()["pods"]) == sorted((p.container_id, p.address) for p in aws.pods)
         for pod in aws.pods:
             pod.check(prev_result=pod.prev_result())
-        ours = [node.pod("five"), node.pod("six")]
+        ours = [node.pod("five"), node.pod("six"), node.pod("ends")]
         for pod in ours:
             pod.add()
+        ends = ours.pop()
         assert not {p.result.address for p in ours} & {p.address for p in aws.pods}
         # it holds over a restart, and what others take away comes back
         lab.kill_daemon(node.name)
         serving(lab, node)
         for pod in aws.pods:
             pod.check(prev_result=pod.prev_result())
-        # --- and back
+        # --- and back, again with an address that rests
+        since = time.monotonic()
+        ends.delete()
+        ends.remove()
         lab.stop_daemon(node.name)
         early = vpcwired(node, "--to-aws-node-done", ok=False)
         assert early.returncode == 1 and "vpcwired --to-aws-node comes first" in early.stderr
         assert vpcwired(node, "--to-aws-node").stdout == "6 pods given to aws-node, 0 left out: they have no interface\n"
+        assert time.monotonic() - since >= rest_s
         aws.start()
+        # it gives what is free at once, and nothing to two
+        news = [aws.add(name, eni) for name, eni in (("seven", aws.enis[0]), ("eight", aws.enis[1]))]
+        everybody = [a["ipv4"] for a in aws.checkpoint()]
+        assert len(set(everybody)) == len(everybody) == 8, everybody
         assert vpcwired(node, "--to-aws-node-done").stdout == "6 pods let go\n"
         known = {a["containerID"]: a["ipv4"] for a in aws.checkpoint()}
-        assert known == {**{p.container_id: p.address for p in aws.pods}, **{p.container_id: p.result.address for p in ours}}
-    for pod in aws.pods:
+        assert known == {**{p.container_id: p.address for p in [one, two, three, four, *news]}, **{p.container_id: p.result.address for p in ours}}
+    for pod in (one, two, three, four):
         assert before[pod.name] == (pod.address, pod.json("ip", "-4", "-j", "addr"), pod.json("ip", "-j", "route"), pod.json("ip", "-j", "neigh", "show", "nud", "permanent"))
         assert pod.host == host_name(pod.name)
     # nothing of ours is left, and pods that we made are as aws-node makes them: it reaches them, and takes them away
@@ -180,7 +217,8 @@ def checked(pod):
 BAD = [({"version": "vpc-cni-ipam/2", "allocations": []}, "its version is 'vpc-cni-ipam/2'"),
        ({"allocations": []}, "its version is ''"),
        ("{", "aws-node's checkpoint"),
-       ({"ipv4": None, "ipv6": "2001:db8::5"}, "only clusters with IPv4 can be taken over"),
+       ({"ipv4": None, "ipv6": "2001:db8::5"}, "enable_ipv6 is false in vpcwired's settings"),
+       ({"ipv6": "2001:db8::5"}, "both an IPv4 and an IPv6 address"),
        ({"metadata": {"k8sPodNamespace": "default", "k8sPodName": "x", "interfacesCount": 2}}, "it has several interfaces"),
        ({"ipv4": "10.0.0.500"}, "no IPv4 address"),
        ({"containerID": "../x"}, "'containerID' is missing or no name")]
@@ -196,9 +234,164 @@ def test_what_cannot_be_taken_over_changes_nothing(aws):
             change = good
         node.run("sh", "-ec", f"cat > {CHECKPOINT}", input=change if isinstance(change, str) else json.dumps(change))
         done = vpcwired(node, "--from-aws-node", ok=False)
-        assert done.returncode == 1 and why in done.stderr and CHECKPOINT in done.stderr, (why, done.stderr)
+        assert done.returncode == 1 and why in done.stderr and (CHECKPOINT in done.stderr or "nothing was changed" in done.stderr), (why, done.stderr)
         aws.write()
     node.run("sh", "-c", "echo {} > /var/run/aws-node/ipam-nic-1.json")
     done = vpcwired(node, "--from-aws-node", ok=False)
     assert done.returncode == 1 and "several network cards" in done.stderr
     assert not audit.difference(before, audit.kernel(node))
+
+
+# --- IPv6 clusters
+
+SIX = {"nodes": 2, "instance_type": "t3.small", "daemon_config": {"enable_ipv4": False, "enable_ipv6": True, "ip_cooldown_s": REST_S}}
+INTERNET6 = "2001:db8:ffff::10"
+
+
+@pytest.fixture
+def six(make_lab):
+    lab = make_lab("--ipv6", **SIX)
+    made = as_aws_node(lab, AwsNode6, n_enis=1)
+    for name in ("one", "two", "three"):
+        made.add(name, made.enis[0])
+    return lab, made
+
+
+def set_config(node, **changes):
+    settings = {**json.loads(node.run("cat", "/etc/vpcwire/vpcwired.json").stdout), **changes}
+    node.run("sh", "-ec", "cat > /etc/vpcwire/vpcwired.json", input=json.dumps(settings))
+
+
+@pytest.mark.limit(240)
+def test_an_ipv6_cluster_there_and_back(six):
+    lab, aws = six
+    node, other = aws.node, lab.nodes[1].pod("other")
+    other.add()
+    one, two, three = aws.pods
+    assert ipaddress.ip_network(aws.enis[0]["block6"])[0] == ipaddress.ip_address(one.address), "aws-node gives the prefix' first address, too"
+    # what is to go on: over IPv6, and over IPv4 by the interface of egress-cni, which stays as it is
+    ways = {"to another node": (one, other.result.address6), "from another node": (other, two.address), "beside": (one, three.address),
+            "to the internet": (two, INTERNET6), "to the IPv4 internet": (three, INTERNET)}
+    for who, address in ways.values():
+        assert who.pings(address, 10), "its neighbours are known"
+    before = {p.name: inside(p) for p in aws.pods}
+    with pings(ways):
+        assert vpcwired(node, "--from-aws-node").stdout == "3 pods taken over, 0 were before, 0 left out: they have no interface\n"
+        serving(lab, node)
+        assert vpcwired(node, "--from-aws-node-done").stdout.startswith("6 routes and rules of aws-node removed")
+        node.run(proc.TOP / "deploy/migrate/aws-iptables")
+        assert aws.leavings() == ([], [], ""), aws.leavings()
+        for pod in aws.pods:
+            pod.check(prev_result=pod.prev_result())
+        ours = node.pod("four")
+        ours.add()
+        assert ours.result.address6 not in [p.address for p in aws.pods] and ours.pings(one.address)
+        # aws-node would know nothing of how it reaches IPv4
+        lab.stop_daemon(node.name)
+        refused = vpcwired(node, "--to-aws-node", ok=False)
+        assert refused.returncode == 1 and ours.container_id in refused.stderr and "its way out in the other family is vpcwire's" in refused.stderr
+        set_config(node, v4_egress=False)
+        serving(lab, node)
+        ours.delete()
+        ours.remove()
+        ours = node.pod("five")
+        ours.add()
+        lab.stop_daemon(node.name)
+        assert vpcwired(node, "--to-aws-node").stdout == "4 pods given to aws-node, 0 left out: they have no interface\n"
+        aws.start()
+        new = aws.add("six", aws.enis[0])
+        everybody = [a["ipv6"] for a in aws.checkpoint()]
+        assert len(set(everybody)) == len(everybody) == 5, everybody
+        assert vpcwired(node, "--to-aws-node-done").stdout == "4 pods let go\n"
+    assert before == {p.name: inside(p) for p in (one, two, three)}
+    assert one.pings(ours.result.address6) and new.pings(one.address) and ours.pings(INTERNET6)
+    links = node.json("ip", "-d", "-j", "link")
+    assert not [l for l in links if l.get("ifalias", "").startswith("vpcwire")]
+    for pod in (one, two, three):       # what we put on the link of a pod goes again
+        assert "fe80::1" not in [a["local"] for l in node.json("ip", "-6", "-j", "addr", "show", "dev", pod.host) for a in l["addr_info"]]
+    assert not node.run("ip", "-6", "route", "show", "table", "all", "proto", "86").stdout
+    assert not [r for r in node.json("ip", "-6", "-j", "rule") if r.get("protocol") == "86"]
+    aws.delete(next(a for a in aws.allocations if a["containerID"] == ours.container_id))
+    for pod in (ours, new):
+        pod.remove()
+    other.delete()
+    other.remove()
+
+
+def inside(pod):
+    """What a pod sees of its network; link-local addresses and neighbours come by themselves."""
+    return (pod.json("ip", "-j", "addr", "show", "scope", "global"), pod.json("ip", "-6", "-j", "route", "show", "table", "main"),
+            pod.json("ip", "-j", "route"), pod.json("ip", "-j", "neigh", "show", "nud", "permanent"))
+
+
+def test_an_ipv6_cluster_is_not_taken_over_without_ipv6(six):
+    lab, aws = six
+    before = audit.kernel(aws.node)
+    set_config(aws.node, enable_ipv4=True, enable_ipv6=False)
+    done = vpcwired(aws.node, "--from-aws-node", ok=False)
+    assert done.returncode == 1 and "enable_ipv6 is false in vpcwired's settings" in done.stderr and "nothing was changed" in done.stderr
+    assert not audit.difference(before, audit.kernel(aws.node))
+
+
+# --- what else aws-node leaves
+
+
+@pytest.mark.limit(240)
+def test_its_policy_agents_programs_go(lab, aws):
+    """They judge by the policies of the day when the agent was stopped, behind ours, until they are taken away."""
+    node = aws.node
+    one, two, three, four = aws.pods
+    aws.enforce(one, three.address)
+    aws.enforce(two, "192.0.2.1")
+    # somebody else's filter on a pod's link: TC_ACT_UNSPEC
+    node.run("tc", "filter", "add", "dev", one.host, "egress", "pref", "50", "bpf", "da", "bytecode", "1,6 0 0 4294967295,")
+    assert len(aws.agents()[0]) == 4 and len(aws.agents()[1]) == 6
+    with pings({"allowed": (four, one.address), "also": (one, two.address)}):
+        assert not three.pings(one.address, 1)
+        vpcwired(node, "--from-aws-node")
+        serving(lab, node)
+        assert not three.pings(one.address, 1), "what ours allow, theirs go on to judge"
+        done = vpcwired(node, "--from-aws-node-done").stdout
+        assert re.match(r"\d+ routes and rules of aws-node removed, and of its policy agent 4 filters and 6 pins\n", done), done
+        assert three.pings(one.address)
+    assert aws.agents() == ([], [])
+    assert "pref 50 bpf" in node.run("tc", "filter", "show", "dev", one.host, "egress").stdout
+    assert "0 filters and 0 pins" in vpcwired(node, "--from-aws-node-done").stdout
+    policies = Policies(node)
+    policies.put("closed.json", network_policy("closed", policyTypes=["Ingress"], ingress=[]))
+    assert not three.pings(one.address, 1), "ours judge alone"
+
+
+def test_pods_that_nothing_of_ours_judges_keep_the_agents_programs(lab, aws):
+    node = aws.node
+    one = aws.pods[0]
+    aws.enforce(one, "192.0.2.1")
+    vpcwired(node, "--from-aws-node")
+    serving(lab, node)
+    lab.kill_daemon(node.name)
+    pins = node.run("sh", "-c", "dirname /sys/fs/bpf/vpcwire/v*/from_pod").stdout.strip()
+    node.run("/usr/bin/python3", proc.TOP / "tests/harness/tcx.py", pins, one.host, "from_pod")
+    refused = vpcwired(node, "--from-aws-node-done", ok=False)
+    assert refused.returncode == 1 and f"do not judge a pod yet ({one.host})" in refused.stderr
+    assert len(aws.agents()[0]) == 2 and aws.leavings()[0], "nothing was changed"
+    serving(lab, node)
+    assert "2 filters and 3 pins" in vpcwired(node, "--from-aws-node-done").stdout
+
+
+STRANGERS = [("vlan.eth.3", "bridge"), (host_name("sg", prefix="vlan"), "veth")]
+
+
+@pytest.mark.parametrize("name, kind", STRANGERS)
+def test_pods_with_security_groups_of_their_own_are_refused(aws, name, kind):
+    """This kernel has no VLAN devices: what is known is aws-node's names, whatever has them."""
+    node = aws.node
+    node.run("ip", "link", "add", name, "type", kind)
+    before = audit.kernel(node)
+    done = vpcwired(node, "--from-aws-node", ok=False)
+    assert done.returncode == 1 and f"interface {name} is of a pod with security groups of its own" in done.stderr and \
+        "nothing was changed" in done.stderr, done.stderr
+    assert not audit.difference(before, audit.kernel(node))
+    node.run("ip", "link", "del", name)
+    # a VLAN of the node's own, and what only begins like that, is no pod's
+    node.run("ip", "link", "add", "vlan7", "type", "bridge")
+    assert vpcwired(node, "--from-aws-node").stdout.startswith("4 pods taken over")

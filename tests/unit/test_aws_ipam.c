@@ -59,6 +59,28 @@ static void what_we_write_is_the_same_file(void **state)
 	assert_string_equal(vw_buf_str(&b), "{\"version\":\"vpc-cni-ipam/1\",\"allocations\":[]}");
 }
 
+static void pods_of_an_ipv6_cluster(void **state)
+{
+	/* Go leaves an empty ipv4 out; older releases wrote it */
+	static const char text[] = FILE_OF(POD("c1", "eth0", "\"ipv6\":\"2001:db8:7600:0:1::\"", "a", "") ","
+					   POD("c2", "eth0", "\"ipv4\":\"\",\"ipv6\":\"2001:db8:7600:0:1::1\"", "b", ""));
+	vw_auto_free struct aws_alloc *all = NULL, *again = NULL;
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	char ip[VW_IP_STRLEN];
+	struct vw_err err;
+	size_t n = 0, m = 0;
+
+	assert_int_equal(aws_ipam_parse(text, strlen(text), &all, &n, &err), 0);
+	assert_int_equal(n, 2);
+	assert_string_equal(vw_ip_str(&all[0].addr, ip), "2001:db8:7600:0:1::");
+	assert_int_equal(aws_ipam_print(all, n, 1, &b, &err), 0);
+	assert_non_null(strstr(vw_buf_str(&b), "\"ipv6\":\"2001:db8:7600:0:1::1\""));
+	assert_null(strstr(vw_buf_str(&b), "ipv4"));
+	assert_int_equal(aws_ipam_parse(vw_buf_str(&b), b.len, &again, &m, &err), 0);
+	assert_int_equal(m, n);
+	assert_true(vw_ip_eq(&again[1].addr, &all[1].addr));
+}
+
 static void what_is_not_believed(void **state)
 {
 	static const struct {
@@ -73,7 +95,9 @@ static void what_is_not_believed(void **state)
 		{ FILE_OF(POD("../c", "eth0", "\"ipv4\":\"10.0.1.2\"", "a", "")), "containerID", EBADMSG },
 		{ FILE_OF(POD("c1", "eth0", "\"ipv4\":\"10.0.1.2/24\"", "a", "")), "no IPv4 address", EBADMSG },
 		{ FILE_OF(POD("c1", "eth0", "\"ipv4\":\"2001:db8::1\"", "a", "")), "no IPv4 address", EBADMSG },
-		{ FILE_OF(POD("c1", "eth0", "\"ipv6\":\"2001:db8::1\"", "a", "")), "only clusters with IPv4", EOPNOTSUPP },
+		{ FILE_OF(POD("c1", "eth0", "\"ipv6\":\"10.0.1.2\"", "a", "")), "no IPv6 address", EBADMSG },
+		{ FILE_OF(POD("c1", "eth0", "\"ipv6\":\"2001:db8::1/128\"", "a", "")), "no IPv6 address", EBADMSG },
+		{ FILE_OF(POD("c1", "eth0", "\"ipv4\":\"10.0.1.2\",\"ipv6\":\"2001:db8::1\"", "a", "")), "both", EOPNOTSUPP },
 		{ FILE_OF(POD("c1", "eth0", "\"ipv4\":\"10.0.1.2\"", "a", ",\"interfacesCount\":2")), "several interfaces", EOPNOTSUPP },
 		{ FILE_OF(POD("c1", "net1", "\"ipv4\":\"10.0.1.2\"", "a", "")), "several interfaces", EOPNOTSUPP },
 		{ FILE_OF(ONE "," POD("c2", "eth0", "\"ipv4\":\"10.0.1.2\"", "b", "")), "twice", EBADMSG },
@@ -97,6 +121,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_it_writes_is_read),
 		cmocka_unit_test(what_we_write_is_the_same_file),
+		cmocka_unit_test(pods_of_an_ipv6_cluster),
 		cmocka_unit_test(what_is_not_believed),
 	};
 
