@@ -1,9 +1,11 @@
 /*
  * The only file of the daemon that knows libmicrohttpd. It runs with its own epoll fd (external mode), which the loop
- * watches; after every MHD_run() its next timeout becomes a timer of ours.
+ * watches; after every MHD_run() its next timeout becomes a timer of ours. Connections are taken by us (acceptor.h) and given to it: it
+ * would wait for a descriptor by asking again and again.
  */
 #include "daemon/httpd.h"
 
+#include "daemon/acceptor.h"
 #include "daemon/loop.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
@@ -34,7 +36,9 @@ struct httpd {
 	struct MHD_Daemon *mhd;
 	struct loop_fd *watch;
 	struct loop_timer *timer;
-	bool place_free;        /* a connection has ended since the last look at the listening socket */
+	int listen_fd;
+	struct acceptor *acceptor;
+	unsigned int n_conns;
 	const struct httpd_page *pages;
 	size_t n;
 	void *arg;
@@ -122,7 +126,7 @@ static void remove_socket(const char *path)
 		(void)unlink(path);
 }
 
-static int listen_on(const char *address, struct httpd *h, int *ret_fd, struct vw_err *err)
+static int listen_on(const char *address, struct httpd *h, struct vw_err *err)
 {
 	struct endpoint e;
 	vw_auto_close int fd = -EBADF;
@@ -143,7 +147,7 @@ static int listen_on(const char *address, struct httpd *h, int *ret_fd, struct v
 		return vw_err_sys(err, errno, 0, "cannot listen on %s", address);
 	if (e.u.sa.sa_family == AF_UNIX)
 		(void)VW_COPY(h->unix_path, e.u.un.sun_path);
-	*ret_fd = VW_TAKE_FD(fd);
+	h->listen_fd = VW_TAKE_FD(fd);
 	return 0;
 }
 
@@ -235,7 +239,13 @@ static void on_connection(void *cls, struct MHD_Connection *conn, void **socket_
 {
 	struct httpd *h = cls;
 
-	h->place_free |= what == MHD_CONNECTION_NOTIFY_CLOSED;
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		h->n_conns++;
+		return;
+	}
+	h->n_conns--;
+	if (h->acceptor)
+		acceptor_resume(h->acceptor);
 }
 
 static void run(void *arg)
@@ -244,31 +254,44 @@ static void run(void *arg)
 	MHD_UNSIGNED_LONG_LONG ms;
 
 	MHD_run(h->mhd);
-	/* with all places taken it does not listen; it begins again in the run after the one that frees a place */
-	while (h->place_free) {
-		h->place_free = false;
-		MHD_run(h->mhd);
-	}
 	if (MHD_get_timeout(h->mhd, &ms) == MHD_YES)
 		loop_timer_set(h->timer, ms);
 	else
 		loop_timer_stop(h->timer);
 }
 
-static int start(struct httpd *h, int fd, struct vw_err *err)
+static bool has_place(void *arg)
+{
+	struct httpd *h = arg;
+
+	return h->n_conns < MAX_CONNECTIONS;
+}
+
+static void on_accepted(int take_fd, const struct sockaddr *sa, socklen_t len, void *arg)
+{
+	struct httpd *h = arg;
+
+	/* closes it itself where it cannot take it */
+	if (MHD_add_connection(h->mhd, take_fd, sa, len) != MHD_YES)
+		vw_warn("no memory for an HTTP connection, dropping it");
+	run(h);
+}
+
+static const struct acceptor_ops accepting = { has_place, on_accepted };
+
+static int start(struct httpd *h, struct vw_err *err)
 {
 	const union MHD_DaemonInfo *info;
 
-	h->mhd = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, h, MHD_OPTION_LISTEN_SOCKET, fd,
-				  MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
-				  (unsigned int)IDLE_TIMEOUT_S, MHD_OPTION_END);
-	if (!h->mhd) {
-		vw_close_fd(&fd);
+	h->mhd = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, on_request, h, MHD_OPTION_NOTIFY_CONNECTION,
+				  on_connection, h, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)MAX_CONNECTIONS,
+				  MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_TIMEOUT_S, MHD_OPTION_END);
+	if (!h->mhd)
 		return vw_err_set(err, EIO, 0, "the HTTP server could not be started");
-	}
 	info = MHD_get_daemon_info(h->mhd, MHD_DAEMON_INFO_EPOLL_FD);
 	if (!info || loop_timer_new(h->loop, run, h, &h->timer) < 0 ||
-	    loop_fd_watch(h->loop, info->epoll_fd, run, h, &h->watch) < 0)
+	    loop_fd_watch(h->loop, info->epoll_fd, run, h, &h->watch) < 0 ||
+	    acceptor_new(h->loop, h->listen_fd, "the HTTP server", &accepting, h, &h->acceptor) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the HTTP server");
 	run(h);
 	return 0;
@@ -278,14 +301,14 @@ int httpd_new(struct loop *loop, const char *address, const struct httpd_page *p
 	      struct httpd **ret_httpd, struct vw_err *err)
 {
 	struct httpd *h = calloc(1, sizeof(*h));
-	int fd = -EBADF, r;
+	int r;
 
 	if (!h)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the HTTP server");
-	*h = (struct httpd){ .loop = loop, .pages = pages, .n = n, .arg = arg };
-	r = listen_on(address, h, &fd, err);
+	*h = (struct httpd){ .loop = loop, .listen_fd = -EBADF, .pages = pages, .n = n, .arg = arg };
+	r = listen_on(address, h, err);
 	if (r == 0)
-		r = start(h, fd, err);
+		r = start(h, err);
 	if (r < 0) {
 		httpd_free(h);
 		return r;
@@ -309,6 +332,9 @@ void httpd_free(struct httpd *h)
 {
 	if (!h)
 		return;
+	acceptor_free(h->acceptor);
+	h->acceptor = NULL;
+	vw_close_fd(&h->listen_fd);
 	loop_fd_unwatch(h->watch);
 	loop_timer_free(h->timer);
 	if (h->mhd)

@@ -4,6 +4,7 @@
  */
 #include "daemon/rpc_server.h"
 
+#include "daemon/acceptor.h"
 #include "daemon/loop.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
@@ -31,9 +32,8 @@ struct rpc_server {
 	const struct rpc_server_ops *ops;
 	void *arg;
 	int listen_fd, lock_fd;
-	struct loop_fd *accept_watch;
+	struct acceptor *acceptor;
 	unsigned int n_conns;
-	bool full;                      /* nobody is accepted until a connection has gone */
 	LIST_HEAD(, rpc_conn) conns;
 	char packet[VW_RPC_MAX + 1];    /* one request at a time is read and decoded */
 };
@@ -48,10 +48,8 @@ static void conn_close(struct rpc_conn *c)
 	LIST_REMOVE(c, entry);
 	free(c);
 	s->n_conns--;
-	if (s->full && s->accept_watch) {
-		loop_fd_resume(s->accept_watch);
-		s->full = false;
-	}
+	if (s->acceptor)
+		acceptor_resume(s->acceptor);
 }
 
 static int conn_send(struct rpc_conn *c, const struct vw_buf *message)
@@ -162,29 +160,22 @@ static int conn_new(struct rpc_server *s, int take_fd)
 	return 0;
 }
 
-static void on_acceptable(void *arg)
+static bool has_place(void *arg)
 {
 	struct rpc_server *s = arg;
 
-	/* a few per turn: timers and results of jobs must not starve behind a burst of ADDs */
-	for (int i = 0; i < 16; i++) {
-		int fd;
-
-		if (s->n_conns >= RPC_SERVER_MAX_CONNS) {
-			loop_fd_pause(s->accept_watch);
-			s->full = true;
-			return;
-		}
-		fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		if (fd < 0) {
-			if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-				vw_warn("accepting a connection failed, retrying", "err=\"%s\"", strerror(errno));
-			return;
-		}
-		if (conn_new(s, fd) < 0)
-			vw_warn("no memory for a connection, dropping it");
-	}
+	return s->n_conns < RPC_SERVER_MAX_CONNS;
 }
+
+static void on_accepted(int take_fd, const struct sockaddr *sa, socklen_t len, void *arg)
+{
+	(void)sa;               /* a unix socket's peer has no name */
+	(void)len;
+	if (conn_new(arg, take_fd) < 0)
+		vw_warn("no memory for a connection, dropping it");
+}
+
+static const struct acceptor_ops accepting = { has_place, on_accepted };
 
 int rpc_server_new(struct loop *loop, const char *socket_path, const struct rpc_server_ops *ops, void *arg,
 		   struct rpc_server **ret_server, struct vw_err *err)
@@ -205,7 +196,7 @@ int rpc_server_new(struct loop *loop, const char *socket_path, const struct rpc_
 		free(s);
 		return r;
 	}
-	r = loop_fd_watch(loop, s->listen_fd, on_acceptable, s, &s->accept_watch);
+	r = acceptor_new(loop, s->listen_fd, "the socket of plugins", &accepting, s, &s->acceptor);
 	if (r < 0) {
 		rpc_server_free(s);
 		return vw_err_sys(err, r, 0, "watching the socket '%s'", socket_path);
@@ -220,8 +211,8 @@ void rpc_server_free(struct rpc_server *s)
 
 	if (!s)
 		return;
-	loop_fd_unwatch(s->accept_watch);
-	s->accept_watch = NULL;
+	acceptor_free(s->acceptor);
+	s->acceptor = NULL;
 	vw_close_fd(&s->listen_fd);
 	while ((c = LIST_FIRST(&s->conns)))
 		conn_close(c);

@@ -11,7 +11,7 @@ struct vw_rpc_req;
  * Accepts root peers, reads one request per connection, hands it to @handle. The handler answers at once or later, with
  * exactly one rpc_conn_reply() or rpc_conn_fail() per connection; if the peer goes away before (a runtime kills a slow
  * plugin with SIGKILL), @gone is called instead and the connection must not be used again.
- * At most RPC_SERVER_MAX_CONNS at once; further ones wait in the kernel's backlog. A peer that connects and says nothing
+ * At most RPC_SERVER_MAX_CONNS at once, and as many as there are descriptors; further ones wait in the kernel's backlog (acceptor.h). A peer that connects and says nothing
  * is dropped after RPC_SERVER_SILENCE_MS.
  */
 #define RPC_SERVER_MAX_CONNS 512

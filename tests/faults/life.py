@@ -3,7 +3,7 @@
 
 {"do": "start", "argv": [...], "env": {...}, "log": PATH}; {"do": "status"} -> how it ended, null while it lives; {"do": "end"} ->
 kill -9; {"do": "wake"}: SIGHUP; {"do": "write", "path", "text"}: moves a new file there; {"do": "rpc", "path", "request"} -> the reply, null when
-nobody answers; {"do": "run", "argv", "env", "input"} -> [how it ended, stdout, stderr]; {"do": "free", "table"} -> the addresses that the node keeps for pods to come; {"do": "intents", "path"} -> what
+nobody answers; {"do": "say", "path", "request"} and {"do": "hear"} are its halves; {"do": "run", "argv", "env", "input"} -> [how it ended, stdout, stderr]; {"do": "free", "table"} -> the addresses that the node keeps for pods to come; {"do": "intents", "path"} -> what
 the store wants to finish; {"do": "clean", "pattern"}: removes files. One process for all of it, so that a life costs a few milliseconds.
 """
 import glob
@@ -16,6 +16,7 @@ import subprocess
 import sys
 
 child = None
+asked = None
 
 
 def start(argv, env, log):
@@ -54,6 +55,19 @@ def rpc(path, request):
             return None
 
 
+def say(path, request):
+    global asked
+    asked = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    asked.settimeout(25)
+    asked.connect(path)
+    asked.send(json.dumps(request).encode())
+
+
+def hear():
+    with asked:
+        return json.loads(asked.recv(1 << 17) or "null")
+
+
 def run(argv, env=None, input=None):
     done = subprocess.run(argv, env=env, input=input, stdin=None if input is not None else subprocess.DEVNULL, capture_output=True, text=True,
                           errors="backslashreplace", timeout=60)
@@ -76,7 +90,7 @@ def clean(pattern):
         os.unlink(path)
 
 
-WAYS = {f.__name__: f for f in (start, status, end, wake, write, rpc, run, free, intents, clean)}
+WAYS = {f.__name__: f for f in (start, status, end, wake, write, rpc, say, hear, run, free, intents, clean)}
 for line in sys.stdin:
     wanted = json.loads(line)
     print(json.dumps(WAYS[wanted.pop("do")](**wanted)), flush=True)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node that is against the daemon: no room on the disk, files that are not its own, pins of somebody else, wrong clocks, a daemon that stands still."""
+import time
+
 import pytest
 
 from tests.faults.faulty import ALL, Faulty
@@ -212,6 +214,32 @@ def test_two_daemons(served):
     assert status == 1 and node.node.socket in err and "another" in err and out == "", err
     assert node.dead() is None
     is_whole(node, pod, result, before, "a second daemon")
+
+
+# --- descriptors
+
+RETRY_S = 0.2       # ACCEPTOR_RETRY_MS
+
+
+@pytest.mark.limit(60)
+def test_no_descriptor_is_left(served):
+    """Who connects then waits and is answered when there is one again; until then the daemon asks for one now and then, and does not spin."""
+    node, pod, result, before = served
+    pid = node.node.daemon_pid()
+    taken = {int(fd) for fd in node.run("ls", f"/proc/{pid}/fd").stdout.split()}
+    limits = node.run("prlimit", "--pid", pid, "--nofile", "--noheadings", "--output", "SOFT,HARD").stdout.split()
+    node.run("prlimit", "--pid", pid, f"--nofile={min(set(range(len(taken) + 1)) - taken)}:{limits[1]}")
+    node.daemon.arm()
+    begin = time.monotonic()
+    node.ask("say", path=node.socket, request={"op": "info", "vmin": 1, "vmax": 1})
+    proc.wait_until(lambda: node.daemon.seen()["socket"] >= 5, "the daemon to try again", 20)
+    tries, most = node.daemon.seen()["socket"], 6 + (time.monotonic() - begin) / RETRY_S
+    node.daemon.disarm()
+    assert tries <= most, f"accept4() was called {tries} times, at most {most} are wanted"
+    assert node.log.read_text().count("a connection cannot be taken") == 1
+    node.run("prlimit", "--pid", pid, f"--nofile={limits[0]}:{limits[1]}")
+    assert node.ask("hear")["discovered"]
+    is_whole(node, pod, result, before, "no descriptor")
 
 
 # --- clocks

@@ -33,9 +33,11 @@ test_trim_LIBS := daemon base
 test_confine_LIBS := daemon json base
 test_advice_LIBS := daemon base
 test_httpd_LIBS := daemon json base
+test_httpd_SRCS := tests/unit/scarce.c
 test_crypto_LIBS := crypto
 test_rpc_LIBS := rpc json base
 test_rpc_server_LIBS := daemon rpc json base
+test_rpc_server_SRCS := tests/unit/scarce.c
 test_rpc_server_LDFLAGS := -Wl,--wrap=calloc
 test_net_LIBS := net base
 test_net_PKGS := libmnl

@@ -7,6 +7,7 @@
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
 #include "tests/unit/cm.h"
+#include "tests/unit/scarce.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -106,24 +107,40 @@ static void on_readable(void *arg)
 		loop_stop(r->loop);
 }
 
-/* what comes back for @request until the server closes */
-static const char *ask(struct rig *r, const char *request, size_t len)
+static void new_client(struct rig *r)
+{
+	r->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_true(r->fd >= 0);
+}
+
+static void say(struct rig *r, const char *request, size_t len)
 {
 	struct sockaddr_un un = { .sun_family = AF_UNIX };
+
+	(void)VW_COPY(un.sun_path, r->path);
+	assert_int_equal(connect(r->fd, (struct sockaddr *)&un, sizeof(un)), 0);
+	assert_int_equal(send(r->fd, request, len, 0), (ssize_t)len);
+}
+
+/* what comes back until the server closes */
+static const char *hear(struct rig *r)
+{
 	struct loop_fd *watch;
 	struct vw_err err;
 
-	(void)VW_COPY(un.sun_path, r->path);
-	r->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_true(r->fd >= 0);
-	assert_int_equal(connect(r->fd, (struct sockaddr *)&un, sizeof(un)), 0);
-	assert_int_equal(send(r->fd, request, len, 0), (ssize_t)len);
 	vw_buf_reset(&r->got);
 	assert_int_equal(loop_fd_watch(r->loop, r->fd, on_readable, r, &watch), 0);
 	assert_int_equal(loop_run(r->loop, &err), 0);
 	loop_fd_unwatch(watch);
 	close(r->fd);
 	return vw_buf_str(&r->got);
+}
+
+static const char *ask(struct rig *r, const char *request, size_t len)
+{
+	new_client(r);
+	say(r, request, len);
+	return hear(r);
 }
 
 static const char *get(struct rig *r, const char *head)
@@ -181,6 +198,25 @@ static void test_garbage_ends_its_connection_only(void **state)
 	assert_starts(get(r, "GET /page HTTP/1.1\r\nHost: localhost"), "HTTP/1.1 200 ");
 }
 
+/* libmicrohttpd would ask for one in each turn of the loop */
+static void test_no_descriptor_is_left(void **state)
+{
+	static const char request[] = "GET /page HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+	struct rig *r = *state;
+	struct rlimit was;
+	int spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	assert_true(spare >= 0);
+	new_client(r);
+	scarce_begin(&was);
+	say(r, request, sizeof(request) - 1);
+	scarce_turns(r->loop);
+	assert_int_equal(r->prints, 0);
+	close(spare);
+	assert_starts(hear(r), "HTTP/1.1 200 ");
+	scarce_end(&was);
+}
+
 static void test_a_socket_of_a_former_life_is_replaced(void **state)
 {
 	struct rig *r = *state;
@@ -230,6 +266,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_garbage_ends_its_connection_only, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_descriptor_is_left, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_socket_of_a_former_life_is_replaced, setup, teardown),
 		cmocka_unit_test(test_buckets),
 	};

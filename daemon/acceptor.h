@@ -1,0 +1,35 @@
+#pragma once
+
+#include <stdbool.h>
+#include <sys/socket.h>
+
+struct loop;
+
+/**
+ * DOC: taking connections
+ *
+ * What a listening socket of the daemon has waiting becomes connections, a few in each turn of the loop. As long as there is no place for
+ * another one, none is taken and they wait in the kernel's backlog; so do they when the process has no descriptor left, or the machine
+ * no memory. The socket stays readable then, so it is not watched until acceptor_resume(), or until ACCEPTOR_RETRY_MS have passed:
+ * a descriptor that somebody else gives back tells nobody.
+ */
+#define ACCEPTOR_RETRY_MS 200
+
+struct acceptor;
+
+struct acceptor_ops {
+	/* whether there is a place for one more; if not, acceptor_resume() follows when there is */
+	bool (*has_place)(void *arg);
+	/* a new connection, nonblocking and close-on-exec; its address is borrowed */
+	void (*take)(int take_fd, const struct sockaddr *sa, socklen_t len, void *arg);
+};
+
+/**
+ * acceptor_new() - from the loop's next turn on.
+ * @listen_fd: borrowed, nonblocking; open until acceptor_free(). @what: for the log: "the socket", of static storage. Return: 0, -errno.
+ */
+int acceptor_new(struct loop *loop, int listen_fd, const char *what, const struct acceptor_ops *ops, void *arg, struct acceptor **ret_acceptor);
+/** acceptor_resume() - a connection has gone: there may be a place, and a descriptor. */
+void acceptor_resume(struct acceptor *a);
+/** acceptor_free() - NULL is fine. Not from its own ops. */
+void acceptor_free(struct acceptor *a);
