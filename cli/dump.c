@@ -1,5 +1,5 @@
 /*
- * vpcwirectl dump: what the daemon says, what the kernel and the journal say, in one archive. All of it goes through redact(). Manifests are left
+ * vpcwirectl dump: what the daemon says, what the kernel and the journal say, in one archive. All of it goes through redact.c. Manifests are left
  * out: Pods carry their environments. What cannot be had is a line in the archive, not a failure.
  */
 #include "cli/cli.h"
@@ -60,11 +60,12 @@ static int add(struct archive_file *a, const char *name, const char *text, size_
 
 static int add_json(struct archive_file *a, const char *name, const struct vw_json *j, struct vw_err *err)
 {
+	vw_auto_json struct vw_json *clean = redact_json(j);
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
 
-	if (vw_json_print(j, 2, &b) < 0 || vw_buf_err(&b) < 0)
+	if (!clean || vw_json_print(clean, 2, &b) < 0 || vw_buf_err(&b) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for %s", name);
-	return add(a, name, vw_buf_str(&b), b.len, err);
+	return archive_add(a, name, vw_buf_str(&b), b.len, err);
 }
 
 static int add_query(const struct cli *c, struct archive_file *a, const char *what, struct vw_json **ret, struct vw_err *err)
@@ -101,12 +102,16 @@ static int add_settings(struct archive_file *a, const struct vw_json *node, stru
 {
 	const char *path = cli_str(vw_json_get(node, "config"), "path");
 	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	vw_auto_json struct vw_json *settings = NULL;
 	struct vw_err why;
 
 	if (!*path)
 		return 0;
 	if (vw_read_file(path, PROGRAM_MAX, &b, &why) < 0)
 		return add(a, "vpcwired.json.error", why.msg, strlen(why.msg), err);
+	if (vw_json_parse(vw_buf_str(&b), b.len, NULL, path, &settings, &why) == 0)
+		return add_json(a, "vpcwired.json", settings, err);
+	/* the daemon refuses it, and that may be what the report is about */
 	return add(a, "vpcwired.json", vw_buf_str(&b), b.len, err);
 }
 

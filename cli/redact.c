@@ -1,8 +1,16 @@
+/*
+ * JSON is taken apart, so that a key is known for what it is, however it is spelled. Text is read as it may be: a log line, a header, JSON inside a
+ * message, its quotes behind backslashes. There, what follows a name is the value up to where it must have ended, and rather too much of it.
+ */
 #include "cli/redact.h"
 
 #include "lib/base/buf.h"
+#include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/json/json.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 #include <strings.h>
@@ -12,10 +20,14 @@
 #define SECRET_KEY_LEN 40
 #define JWT_MIN 40
 #define WORD_MAX 160            /* session tokens have several hundred */
+#define KEY_MAX 1024            /* of several words, from the one that counts */
+#define MAX_INSIDE 8            /* JSON in a string of JSON in a string ... */
+
+/* --- what is a secret */
 
 static bool is_word(char c)
 {
-	return isalnum((unsigned char)c) || (c && strchr("+/=_.-", c));
+	return isalnum((unsigned char)c) || (c && strchr("+/_.-", c));
 }
 
 /* an id of a container, a digest: lower case and digits. A key has capitals as well */
@@ -31,73 +43,306 @@ static bool is_mixed(const char *w, size_t n)
 	return upper && lower && digit;
 }
 
+static bool has_access_key(const char *w, size_t n)
+{
+	for (size_t i = 0; i + ACCESS_KEY_LEN <= n; i++) {
+		size_t len = 0;
+
+		if ((strncmp(w + i, "AKIA", 4) && strncmp(w + i, "ASIA", 4)) || (i && isalnum((unsigned char)w[i - 1])))
+			continue;
+		while (i + len < n && (isupper((unsigned char)w[i + len]) || isdigit((unsigned char)w[i + len])))
+			len++;
+		if (len == ACCESS_KEY_LEN && (i + len == n || !isalnum((unsigned char)w[i + len])))
+			return true;
+	}
+	return false;
+}
+
 static bool is_secret(const char *w, size_t n)
 {
-	if (n == ACCESS_KEY_LEN && (!strncmp(w, "AKIA", 4) || !strncmp(w, "ASIA", 4)))
-		return true;
-	return (n == SECRET_KEY_LEN && is_mixed(w, n)) || (n >= JWT_MIN && !strncmp(w, "eyJ", 3)) || (n > WORD_MAX && is_mixed(w, n));
+	return has_access_key(w, n) || (n == SECRET_KEY_LEN && is_mixed(w, n)) || (n >= JWT_MIN && !strncmp(w, "eyJ", 3)) ||
+	       (n > WORD_MAX && is_mixed(w, n));
 }
 
 static bool names_secret(const char *w, size_t n)
 {
-	static const char *const names[] = { "password", "passwd", "secret", "token", "authorization", "credential" };
+	static const char *const names[] = { "password", "passwd", "passphrase", "secret", "token", "authorization", "credential", "signature", "cookie",
+					     "private_key", "private-key", "privatekey", "api_key", "api-key", "apikey" };
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	for (size_t i = 0; i < VW_ARRAY_SIZE(names); i++)
 		for (size_t at = 0; at + strlen(names[i]) <= n; at++)
 			if (!strncasecmp(w + at, names[i], strlen(names[i])))
 				return true;
 	return false;
 }
 
-/* Behind a name: `=`, `: `, `": "` and the value, quoted or up to a blank. Return: bytes up to the value; 0: no value follows */
-static size_t to_value(const char *t, size_t len)
+/* --- in text */
+
+/* a quote and the backslashes before it, which it has inside another string. Return: how many bytes; 0: there is none */
+static size_t quote(const char *t, size_t len)
 {
 	size_t n = 0;
 
-	while (n < len && t[n] == '"')
+	while (n < len && t[n] == '\\')
 		n++;
-	if (n == len || (t[n] != '=' && t[n] != ':'))
-		return 0;
-	n++;
-	while (n < len && t[n] == ' ')
-		n++;
-	return n < len && t[n] == '"' ? n + 1 : n;
+	return n < len && t[n] == '"' ? n + 1 : 0;
 }
 
-static size_t value_len(const char *t, size_t len, bool quoted, bool line)
+/* @lines: newlines too, and those that are written "\n" in a string */
+static size_t blanks(const char *t, size_t len, bool lines)
+{
+	size_t n = 0, end;
+
+	for (;;) {
+		while (n < len && (t[n] == ' ' || t[n] == '\t' || (lines && (t[n] == '\n' || t[n] == '\r'))))
+			n++;
+		for (end = n; lines && end < len && t[end] == '\\'; end++)
+			;
+		if (end == n || end == len || (t[end] != 'n' && t[end] != 'r' && t[end] != 't'))
+			return n;
+		n = end + 1;
+	}
+}
+
+/*
+ * Behind a quote with @slashes backslashes: bytes up to the one that ends its string. The string's own quotes have 2 * slashes + 1, a
+ * backslash at its end adds 2 * (slashes + 1); a quote with fewer ends the string that this one is in.
+ */
+static size_t string_len(const char *t, size_t len, size_t slashes)
+{
+	size_t run = 0, n;
+
+	for (n = 0; n < len && t[n] != '\n'; n++) {
+		if (t[n] == '"' && (run < slashes || (run - slashes) % (2 * (slashes + 1)) == 0))
+			return n - (run < slashes ? run : slashes);
+		run = t[n] == '\\' ? run + 1 : 0;
+	}
+	return n;
+}
+
+/* behind '[' or '{': bytes up to and with what closes it, over newlines. @slashes: of the key's quotes; fewer end the string that all of it is in */
+static size_t nested_len(const char *t, size_t len, size_t slashes)
+{
+	size_t n = 0, open = 1, q;
+
+	while (n < len && open) {
+		q = quote(t + n, len - n);
+		if (q && q - 1 < slashes)
+			return n;
+		if (q) {
+			n += q;
+			n += string_len(t + n, len - n, q - 1);
+			n += quote(t + n, len - n);
+			continue;
+		}
+		open += t[n] == '[' || t[n] == '{';
+		open -= t[n] == ']' || t[n] == '}';
+		n++;
+	}
+	return n;
+}
+
+static size_t bare_len(const char *t, size_t len, const char *ends)
 {
 	size_t n = 0;
 
-	while (n < len && t[n] != '\n' && (quoted ? t[n] != '"' || (n && t[n - 1] == '\\') : line || !strchr(" ,;}", t[n])))
+	while (n < len && t[n] && !strchr(ends, t[n]))
 		n++;
 	return n;
+}
+
+/** struct value - what follows a name. @gap: bytes up to it, which stay; 0: nothing follows. @len: its bytes. @slashes: before its quotes. @quoted: it needs some. */
+struct value {
+	size_t gap, len, slashes;
+	bool quoted;
+};
+
+/* `": `: the rest of a key in quotes, and a colon. Return: bytes; 0: it is none */
+static size_t to_colon(const char *t, size_t len, size_t *ret_slashes)
+{
+	size_t n = bare_len(t, len < KEY_MAX ? len : KEY_MAX, "\"\\\n"), q = quote(t + n, len - n);
+
+	if (!q)
+		return 0;
+	*ret_slashes = q - 1;
+	n += q;
+	n += blanks(t + n, len - n, true);
+	return n < len && t[n] == ':' ? n + 1 : 0;
+}
+
+/* `=`, ` = `: what a log line and an environment have; ": " of a header, whose value is the rest of the line ("Authorization: Bearer x") */
+static size_t to_sign(const char *t, size_t len, char *ret_sign)
+{
+	size_t n = blanks(t, len, false);
+
+	if (n == len || (t[n] != '=' && t[n] != ':'))
+		return 0;
+	*ret_sign = t[n++];
+	return n + blanks(t + n, len - n, false);
+}
+
+/* behind the name of a key in quotes */
+static struct value value_of_key(const char *t, size_t len)
+{
+	struct value v = { 0 };
+	size_t q, n = to_colon(t, len, &v.slashes);
+
+	if (!n)
+		return v;
+	n += blanks(t + n, len - n, true);
+	v.gap = n;
+	t += n;
+	len -= n;
+	q = quote(t, len);
+	if (q) {
+		v.gap += q;
+		v.len = string_len(t + q, len - q, q - 1);
+		return v;
+	}
+	v.quoted = true;
+	v.len = len && (*t == '[' || *t == '{') ? 1 + nested_len(t + 1, len - 1, v.slashes) : bare_len(t, len, " ,;}]\t\r\n");
+	return v;
+}
+
+/* behind a name that stands in no quotes */
+static struct value value_of_name(const char *t, size_t len)
+{
+	struct value v = { 0 };
+	char sign = 0;
+	size_t q;
+
+	v.gap = to_sign(t, len, &sign);
+	t += v.gap;
+	len -= v.gap;
+	q = sign == '=' ? quote(t, len) : 0;
+	v.gap += q;
+	if (q)
+		v.len = string_len(t + q, len - q, q - 1);
+	else if (sign)
+		v.len = bare_len(t, len, sign == '=' ? " ,;}\n" : "\n");
+	return v;
+}
+
+static struct value value_behind(const char *t, size_t len)
+{
+	const struct value key = value_of_key(t, len), name = value_of_name(t, len);
+	size_t end = key.gap + key.len > name.gap + name.len ? key.gap + key.len : name.gap + name.len;
+
+	/* `token="a": b` may be either: all of it goes */
+	if (key.gap && name.gap)
+		return (struct value){ .gap = name.gap, .len = end - name.gap };
+	return key.gap ? key : name;
+}
+
+static void put_removed(struct vw_buf *out, const struct value *v)
+{
+	for (int side = 0; side < 2; side++) {
+		for (size_t i = 0; v->quoted && i < v->slashes; i++)
+			vw_buf_putc(out, '\\');
+		vw_buf_puts(out, v->quoted ? "\"" : "");
+		vw_buf_puts(out, side ? "" : REMOVED);
+	}
+}
+
+/* "://user:password@": bytes up to the '@'; 0: nobody is named */
+static size_t user_len(const char *t, size_t len)
+{
+	size_t n = bare_len(t, len, "@/?# \t\r\n\"'\\");
+
+	return n < len && t[n] == '@' ? n : 0;
 }
 
 void redact(const char *text, size_t len, struct vw_buf *out)
 {
 	for (size_t i = 0, n; i < len; i += n) {
-		size_t gap, value;
+		struct value v = { 0 };
 
 		for (n = 0; i + n < len && is_word(text[i + n]); n++)
-			if (text[i + n] == '=' && names_secret(text + i, n))
-				break;
+			;
 		if (!n) {
 			vw_buf_putc(out, text[i]);
 			n = 1;
+			if (text[i] == ':' && len - i > 3 && !strncmp(text + i, "://", 3) && user_len(text + i + 3, len - i - 3)) {
+				vw_buf_puts(out, "//" REMOVED);
+				n = 3 + user_len(text + i + 3, len - i - 3);
+			}
 			continue;
 		}
 		if (is_secret(text + i, n))
 			vw_buf_puts(out, REMOVED);
 		else
 			vw_buf_add(out, text + i, n);
-		gap = names_secret(text + i, n) ? to_value(text + i + n, len - i - n) : 0;
-		if (!gap)
-			continue;
-		vw_buf_add(out, text + i + n, gap);
-		/* "Authorization: Bearer x": all of the line */
-		value = value_len(text + i + n + gap, len - i - n - gap, text[i + n + gap - 1] == '"', text[i + n] == ':');
-		if (value)
-			vw_buf_puts(out, REMOVED);
-		n += gap + value;
+		if (names_secret(text + i, n))
+			v = value_behind(text + i + n, len - i - n);
+		vw_buf_add(out, text + i + n, v.gap);
+		if (v.len)
+			put_removed(out, &v);
+		n += v.gap + v.len;
 	}
+}
+
+/* --- in JSON */
+
+static struct vw_json *clean_of(const struct vw_json *j, unsigned int inside);
+
+/* a string; NULL: no memory */
+static struct vw_json *clean_string(const char *text, unsigned int inside)
+{
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	vw_auto_json struct vw_json *doc = NULL, *clean = NULL;
+	struct vw_err err;
+
+	if ((*text == '{' || *text == '[') && vw_json_parse(text, strlen(text), NULL, "a string", &doc, &err) == 0) {
+		if (inside == MAX_INSIDE)
+			return vw_json_new_string(REMOVED);
+		clean = clean_of(doc, inside + 1);
+		if (!clean || vw_json_print(clean, 0, &b) < 0)
+			return NULL;
+	} else {
+		redact(text, strlen(text), &b);
+	}
+	return vw_buf_err(&b) < 0 ? NULL : vw_json_new_string(vw_buf_str(&b));
+}
+
+static int add_member(struct vw_json *o, const char *key, const struct vw_json *value, unsigned int inside)
+{
+	vw_auto_buf struct vw_buf clean = VW_BUF_INIT;
+	bool secret = names_secret(key, strlen(key)) && !vw_json_is_null(value);
+
+	redact(key, strlen(key), &clean);
+	if (vw_buf_err(&clean) < 0)
+		return -ENOMEM;
+	return vw_json_set(o, vw_buf_str(&clean), secret ? vw_json_new_string(REMOVED) : clean_of(value, inside));
+}
+
+static struct vw_json *clean_of(const struct vw_json *j, unsigned int inside)
+{
+	struct vw_json *made;
+	const struct vw_json *value;
+	const char *key;
+	void *at = NULL;
+	int failed = 0;
+
+	switch (vw_json_type(j)) {
+	case VW_JSON_STRING:
+		return clean_string(vw_json_string(j), inside);
+	case VW_JSON_OBJECT:
+		made = vw_json_new_object();
+		while (!failed && (key = vw_json_each(j, &at, &value)))
+			failed = add_member(made, key, value, inside);
+		break;
+	case VW_JSON_ARRAY:
+		made = vw_json_new_array();
+		for (size_t i = 0; !failed && i < vw_json_len(j); i++)
+			failed = vw_json_append(made, clean_of(vw_json_at(j, i), inside));
+		break;
+	default:
+		return vw_json_copy(j);
+	}
+	return vw_json_whole(made, failed);
+}
+
+struct vw_json *redact_json(const struct vw_json *j)
+{
+	return clean_of(j, 0);
 }

@@ -21,3 +21,4 @@ fuzz_np_packet_LIBS := np npc k8s yaml json net base
 fuzz_np_packet_SRCS := tests/fuzz/np_host.c
 fuzz_sgp_LIBS := daemon k8s yaml json base
 fuzz_feed_LIBS := feed crypto json base
+fuzz_redact_SRCS := cli/redact.c

@@ -2,6 +2,8 @@
 #include "cli/redact.h"
 #include "lib/base/buf.h"
 #include "lib/base/cleanup.h"
+#include "lib/base/err.h"
+#include "lib/json/json.h"
 #include "tests/unit/cm.h"
 
 #include <string.h>
@@ -23,6 +25,13 @@ static void redacts(void **state)
 		{ "{\"Token\":\"a \\\" b\",\"n\":1}", "{\"Token\":\"(removed)\",\"n\":1}" },
 		{ "AWS_SESSION_TOKEN=abc next=1", "AWS_SESSION_TOKEN=(removed) next=1" },
 		{ "Authorization: Bearer abc def\nnext: 1", "Authorization: (removed)\nnext: 1" },
+		{ "{\"token\" :\n \"a\", \"n\": 1}", "{\"token\" :\n \"(removed)\", \"n\": 1}" },
+		{ "msg=\"{\\\"token\\\":\\n\\\"a\\\"}\" n=1", "msg=\"{\\\"token\\\":\\n\\\"(removed)\\\"}\" n=1" },
+		{ "{\"secrets\": [\n\"a]\", {\"b\": \"c\"}\n], \"n\": 1}", "{\"secrets\": \"(removed)\", \"n\": 1}" },
+		{ "{\"token of mine\": 7}", "{\"token of mine\": \"(removed)\"}" },
+		{ "id=AKIAIOSFODNN7EXAMPLE key=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "id=(removed) key=(removed)" },
+		{ "GET https://me:pw@host/a@b", "GET https://(removed)@host/a@b" },
+		{ "{\"part\": \"credentials\", \"what\": \"role\"}", "{\"part\": \"credentials\", \"what\": \"role\"}" },
 		{ "secret", "secret" },
 		{ "secret:", "secret:" },
 		{ "route 10.0.1.17/32 dev eni1a2b3c4d5e6 table 22103", "route 10.0.1.17/32 dev eni1a2b3c4d5e6 table 22103" },
@@ -52,9 +61,27 @@ static void long_words_go(void **state)
 	assert_string_equal(vw_buf_str(&b), "(removed)");
 }
 
+/* a key is what it says, not how it is written; values of any type */
+static void json_stays_json(void **state)
+{
+	static const char in[] = "{\"to\\u006ben\": {\"a\": [1, \"x\"]}, \"secret\": true, \"password\": null, \"body\": \"{\\\"db \\\\\\\" passwd\\\": \\\"x\\\", \\\"n\\\": 1}\", "
+				 "\"n\": [1.5, false, \"Authorization: Bearer x\"]}";
+	static const char out[] = "{\"token\":\"(removed)\",\"secret\":\"(removed)\",\"password\":null,\"body\":\"{\\\"db \\\\\\\" passwd\\\":\\\"(removed)\\\",\\\"n\\\":1}\","
+				  "\"n\":[1.5,false,\"Authorization: (removed)\"]}";
+	vw_auto_json struct vw_json *j = NULL, *clean = NULL;
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	struct vw_err err;
+
+	(void)state;
+	assert_int_equal(vw_json_parse(in, sizeof(in) - 1, NULL, "it", &j, &err), 0);
+	clean = redact_json(j);
+	assert_int_equal(vw_json_print(clean, 0, &b), 0);
+	assert_string_equal(vw_buf_str(&b), out);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(redacts), cmocka_unit_test(long_words_go) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(redacts), cmocka_unit_test(long_words_go), cmocka_unit_test(json_stays_json) };
 
 	return cmocka_run_group_tests_name("redact", tests, NULL, NULL);
 }
