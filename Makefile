@@ -20,6 +20,7 @@
 #   make fuzz           coverage-guided fuzzing of each parser for FUZZ_TIME seconds (clang)
 #   make manifests      the chart's schema and the plain Kubernetes manifests, from the chart (Go)
 #   make install        DESTDIR=, PREFIX=
+#   make image-test     the container image, built by podman from Debian's packages, and a node of a lab that runs it (as root; minutes)
 #   make deb            a Debian package of what make install installs -> build/vpcwire_*.deb
 #   Knobs: V=1  CC=clang  DEVELOPER=1 (-Werror)  SANITIZE=address,undefined  COVERAGE=1  BUILD=dir
 
@@ -307,6 +308,10 @@ fuzz-replay: $(fuzz_programs)
 	@$(runner) --log-dir $(B)/test-logs fuzz $^
 e2e: all
 	@$(runner) --log-dir $(B)/test-logs pytest tests/e2e $(if $(K),-k '$(K)')
+# needs debootstrap and a Debian mirror; some GB in /var/tmp while it runs
+.PHONY: image-test
+image-test: all
+	@VPCWIRE_IMAGE_TEST=1 $(runner) --log-dir $(B)/test-logs pytest tests/e2e/test_image.py
 faults: all
 	@$(runner) --log-dir $(B)/test-logs pytest tests/faults $(if $(K),-k '$(K)')
 sim-tests: all

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Make sure that everything needed to build and test is there. On Debian: ask dpkg, install what is missing with apt-get.
 # Elsewhere: look for the programs and libraries themselves and say clearly which are missing. Quick when nothing is.
+# With --build only what `make deb` needs (deploy/container/Dockerfile), with --cross only the other architecture's compiler and emulator.
 set -eu
 
 libraries="libbpf-dev libmnl-dev libnl-3-dev libnl-route-3-dev libnftables-dev libjansson-dev libuv1-dev libcurl4-openssl-dev libxml2-dev
@@ -12,10 +13,10 @@ if [ "${1:-}" = --libraries ]; then
 	exit
 fi
 cross="gcc-aarch64-linux-gnu qemu-user"
-build="gcc libc6-dev make pkg-config clang llvm bpftool linux-libc-dev $libraries"
+build="gcc libc6-dev make dpkg-dev pkg-config clang llvm bpftool linux-libc-dev $libraries"
 tests="python3-yaml libclang-rt-14-dev python3 python3-pytest python3-boto3 python3-prometheus-client awscli containerd runc podman busybox-static
 golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev python3-jsonschema
-lintian openssl containernetworking-plugins python3-grpcio python3-protobuf protobuf-compiler strace valgrind nftables iptables conntrack chromium prometheus bash iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
+lintian debootstrap openssl containernetworking-plugins python3-grpcio python3-protobuf protobuf-compiler strace valgrind nftables iptables conntrack chromium prometheus bash iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"
 
 elsewhere()
 {
@@ -39,6 +40,7 @@ elsewhere()
 	exit 1
 }
 
+[ "${1:-}" != --build ] || tests=
 [ "${1:-}" != --cross ] || { build=$cross tests=; }
 { command -v dpkg-query && command -v apt-get; } >/dev/null 2>&1 || elsewhere
 . /etc/os-release 2>/dev/null || ID=unknown
