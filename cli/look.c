@@ -85,6 +85,16 @@ static void conntrack(struct look *l)
 	      "%llu of %llu connections", (unsigned long long)count, (unsigned long long)max);
 }
 
+/* not to be seen outside the host's own network namespace, nor in a kernel that always compiles them (CONFIG_BPF_JIT_ALWAYS_ON: then it is 1) */
+static void jit(struct look *l)
+{
+	uint64_t on;
+
+	if (read_number("/proc/sys/net/core/bpf_jit_enable", &on) == 0)
+		check(l, "eBPF compiler", on != 0, "sysctl -w net.core.bpf_jit_enable=1, and the same in /etc/sysctl.d: each packet of a pod runs through two programs",
+		      on ? "on" : "net.core.bpf_jit_enable is 0: programs are interpreted, which is several times slower");
+}
+
 /* --- what the runtime reads */
 
 static int is_conf(const struct dirent *e)
@@ -199,6 +209,7 @@ int look_at_node(struct vw_json *checks)
 
 	kernel(&l);
 	bpffs(&l);
+	jit(&l);
 	conntrack(&l);
 	look_at_features(&l);
 	conflist(&l);

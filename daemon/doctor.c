@@ -144,6 +144,15 @@ static unsigned int foreign_programs(struct daemon *d, const struct eni *e, enum
 	return n;
 }
 
+/* XDP comes before all that the kernel does with a packet, and neither tc nor tcx shows it. None is ours */
+static bool has_xdp(struct daemon *d, const struct eni *e)
+{
+	struct vw_link l;
+	struct vw_err err;
+
+	return e->wired && vw_link_get(&d->nl, e->ifindex, &l, &err) == 0 && l.xdp_prog;
+}
+
 /* Cilium and others see, redirect and drop there what comes and goes, before and behind the kernel's routing */
 static void check_programs(struct job *j)
 {
@@ -154,6 +163,11 @@ static void check_programs(struct job *j)
 		const struct eni *e = &d->enis.v[i];
 		unsigned int in = e->wired ? foreign_programs(d, e, VW_TC_INGRESS) : 0, out = e->wired ? foreign_programs(d, e, VW_TC_EGRESS) : 0;
 
+		if (has_xdp(d, e)) {
+			all = false;
+			check(j, "programs on ENIs", false, "see whose it is (bpftool net), and remove the other CNI or load balancer; \"ip link set dev "
+			      "eth0 xdp off\" takes it away", "%s has an XDP program, which is not vpcwire's", e->ifname);
+		}
 		if (!in && !out)
 			continue;
 		all = false;
@@ -161,7 +175,7 @@ static void check_programs(struct job *j)
 		      "%s has %u programs on its way in and %u on its way out that are not vpcwire's", e->ifname, in, out);
 	}
 	if (all)
-		check(j, "programs on ENIs", true, NULL, "none but vpcwire's, by tc or tcx");
+		check(j, "programs on ENIs", true, NULL, "none but vpcwire's, by tc, tcx or XDP");
 }
 
 static void check_state(struct job *j)

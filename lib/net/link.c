@@ -313,6 +313,20 @@ static void parse_info(const struct nlattr *info, struct vw_link *l)
 	}
 }
 
+/* programs in several modes have no IFLA_XDP_PROG_ID of all, but one each (rtnl_xdp_fill(), net/core/rtnetlink.c) */
+static void parse_xdp(const struct nlattr *xdp, struct vw_link *l)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, xdp)
+	{
+		unsigned int type = mnl_attr_get_type(attr);
+
+		if (type >= IFLA_XDP_PROG_ID && type <= IFLA_XDP_HW_PROG_ID && vw_nl_get_u32(attr))
+			l->xdp_prog = vw_nl_get_u32(attr);
+	}
+}
+
 static void parse_attr(const struct nlattr *attr, struct vw_link *l)
 {
 	switch (mnl_attr_get_type(attr)) {
@@ -347,6 +361,9 @@ static void parse_attr(const struct nlattr *attr, struct vw_link *l)
 		break;
 	case IFLA_LINKINFO:
 		parse_info(attr, l);
+		break;
+	case IFLA_XDP:
+		parse_xdp(attr, l);
 		break;
 	}
 }

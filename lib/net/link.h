@@ -19,6 +19,7 @@ struct vw_nl_batch;
  * @peer_netnsid: IFLA_LINK_NETNSID; -1 = the same namespace or unknown.
  * @kind:         "veth", "bridge", ...; "" for lo and hardware.
  * @alias:        IFLA_IFALIAS, "" = none.
+ * @xdp_prog:     id of an XDP program that hangs there, in whatever mode (one of them when there are several); 0 = none.
  */
 struct vw_link {
 	unsigned int ifindex;
@@ -33,6 +34,7 @@ struct vw_link {
 	uint8_t operstate;
 	char kind[16];
 	char alias[VW_IFALIAS_MAX];
+	uint32_t xdp_prog;
 };
 
 /**

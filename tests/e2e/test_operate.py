@@ -52,7 +52,7 @@ def test_a_healthy_node(clean):
     named = {c["what"].removeprefix("ec2:") for c in checks if c["part"] == "permission"}
     assert named == ACTIONS - {"AssignIpv6Addresses", "UnassignIpv6Addresses"}
     assert {"kernel", "bpffs", "conflist", "other CNIs", "aws-node", "daemon", "subnets", "manifests", "capabilities", "mtu", "metadata", "credentials",
-            "clock", "veth", "clsact", "policy routing", "nftables", "iptables", "programs on ENIs"} <= {c["part"] for c in checks}
+            "clock", "veth", "clsact", "cls_bpf", "policy routing", "nftables", "connection table", "iptables", "programs on ENIs"} <= {c["part"] for c in checks}
     assert ctl(clean, "doctor").endswith(f"0 of {len(checks)} want attention\n")
 
 
@@ -99,6 +99,19 @@ def test_metadata_that_does_not_answer(clean, lab):
         lab.clear_faults()
 
 
+# bpf(2): BPF_PROG_LOAD of an XDP program that passes all, BPF_OBJ_PIN
+XDP = """import ctypes, platform, struct, sys
+def bpf(cmd, attr):
+    buf = ctypes.create_string_buffer(attr + bytes(128 - len(attr)))
+    r = ctypes.CDLL(None, use_errno=True).syscall({"x86_64": 321, "aarch64": 280}[platform.machine()], cmd, buf, 128)
+    if r < 0:
+        sys.exit(f"bpf({cmd}): errno {ctypes.get_errno()}")
+    return r
+code = ctypes.create_string_buffer(bytes([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]), 16)
+words = ctypes.create_string_buffer(b"GPL"), ctypes.create_string_buffer(sys.argv[1].encode())
+fd = bpf(5, struct.pack("IIQQ", 6, 2, ctypes.addressof(code), ctypes.addressof(words[0])))
+bpf(6, struct.pack("QI", ctypes.addressof(words[1]), fd))
+"""
 # bpf(2): BPF_OBJ_GET, then BPF_PROG_ATTACH or _DETACH as BPF_TCX_INGRESS; iproute2 and bpftool of Debian 12 know no tcx
 TCX = """import ctypes, platform, socket, struct, sys
 def bpf(cmd, attr):
@@ -118,6 +131,7 @@ def test_conflicts_on_the_node_are_named(clean):
     # somebody's program: one of ours, where it does not belong
     other = clean.run("sh", "-c", "find /sys/fs/bpf -name from_pod").stdout.split()[0]
     clean.run("sh", "-ec", "cat > /etc/vpcwire/tcx.py", input=TCX)
+    clean.run("sh", "-ec", "cat > /etc/vpcwire/xdp.py; python3 /etc/vpcwire/xdp.py /sys/fs/bpf/xdp", input=XDP)
 
     def tcx(what):
         return f"python3 /etc/vpcwire/tcx.py {what} {other}"
@@ -147,6 +161,9 @@ def test_conflicts_on_the_node_are_named(clean):
          "eth0 has 0 programs on its way in and 1 on its way out that are not vpcwire's"),
         *([(tcx("attach"), tcx("detach"), "programs on ENIs", "eth0 has 1 programs on its way in and 0 on its way out that are not vpcwire's")]
           if clean.run("sh", "-ec", f"{tcx('attach')}; {tcx('detach')}", check=False).returncode == 0 else []),
+        # a balancer's, or Cilium's, below all that tc sees
+        ("ip link set dev eth0 xdpgeneric pinned /sys/fs/bpf/xdp", "ip link set dev eth0 xdpgeneric off", "programs on ENIs",
+         "eth0 has an XDP program, which is not vpcwire's"),
         ("ip link set dev eth0 mtu 1400", "ip link set dev eth0 mtu 9001", "mtu", "eth0 has an MTU of 1400, pods have 9001"),
     ]
     for breaks, mends, part, what in cases:
@@ -163,6 +180,9 @@ def test_conflicts_on_the_node_are_named(clean):
 WORN = [
     ("sysctl -qw net.ipv4.conf.all.forwarding=0", "sysctl -qw net.ipv4.conf.all.forwarding=1", "kernel", "net.ipv4.conf.all.forwarding is 0"),
     ("mount -t tmpfs tmpfs /sys/fs/bpf", "umount /sys/fs/bpf", "bpffs", "/sys/fs/bpf is no bpffs: programs and maps cannot be pinned"),
+    # what the host's own namespace has there, and a lab's node does not
+    ("mount -t tmpfs tmpfs /proc/sys/net/core; echo 0 > /proc/sys/net/core/bpf_jit_enable", "umount /proc/sys/net/core", "eBPF compiler",
+     "net.core.bpf_jit_enable is 0"),
     ("echo 99999999 > /etc/vpcwire/count; mount --bind /etc/vpcwire/count /proc/sys/net/netfilter/nf_conntrack_count",
      "umount /proc/sys/net/netfilter/nf_conntrack_count", "conntrack", "99999999 of "),
     ("sed 's/^CapEff:.*/CapEff:\t000000c000000000/' /proc/{pid}/status > /etc/vpcwire/status; mount --bind /etc/vpcwire/status /proc/{pid}/status",
@@ -213,8 +233,10 @@ def test_a_kernel_that_is_too_old(clean):
 
 @pytest.mark.parametrize("call,part,todo", [("sendto:error=EOPNOTSUPP:when=1", "veth", "CONFIG_VETH"),
                                             ("sendto:error=EOPNOTSUPP:when=2", "clsact", "CONFIG_NET_SCH_INGRESS"),
-                                            ("sendto:error=EOPNOTSUPP:when=3", "policy routing", "CONFIG_IP_MULTIPLE_TABLES"),
-                                            ("sendto:error=EOPNOTSUPP:when=4", "nftables", "CONFIG_NFT_NAT"),
+                                            ("sendto:error=EOPNOTSUPP:when=3", "cls_bpf", "CONFIG_NET_CLS_BPF"),
+                                            ("sendto:error=EOPNOTSUPP:when=4", "policy routing", "CONFIG_IP_MULTIPLE_TABLES"),
+                                            ("sendto:error=EOPNOTSUPP:when=5", "nftables", "CONFIG_NFT_NAT"),
+                                            ("sendto:error=EOPNOTSUPP:when=6", "connection table", "CONFIG_NF_CT_NETLINK"),
                                             ("unshare:error=EPERM", "kernel features", "run it as root")])
 def test_a_feature_that_the_kernel_lacks_is_found_by_trying(clean, call, part, todo):
     """The kernel refuses the one call that asks for it; all else is as it should be."""
