@@ -318,6 +318,24 @@ def test_an_ipv6_cluster_there_and_back(six):
     other.remove()
 
 
+def test_chains_of_egress_cni_go_when_their_pods_have(six):
+    """Nobody calls its DEL once its conflist is away."""
+    lab, aws = six
+    node, chains = aws.node, lambda: node.run("sh", "-c", "iptables-save | grep -c '^:CNI-E4-'", check=False).stdout.strip()
+    vpcwired(node, "--from-aws-node")
+    serving(lab, node)
+    vpcwired(node, "--from-aws-node-done")
+    assert node.run(proc.TOP / "deploy/migrate/aws-iptables").stdout == "" and chains() == "3", "they are in use"
+    assert not node.run("cat", "/proc/net/ip_tables_names").stdout, "looking makes no tables"
+    one, two, three = aws.pods
+    one.delete(prev_result=one.prev_result())
+    one.remove()
+    proc.wait_until(lambda: "vethe2" not in str(node.json("ip", "-j", "link")), "its link to be gone")
+    said = node.run(proc.TOP / "deploy/migrate/aws-iptables").stdout.splitlines()
+    assert len(said) == 2 and f"-X {aws.chain(one)}" in said[1] and chains() == "2", said
+    assert two.pings(INTERNET) and three.pings(INTERNET)
+
+
 def inside(pod):
     """What a pod sees of its network; link-local addresses and neighbours come by themselves."""
     return (pod.json("ip", "-j", "addr", "show", "scope", "global"), pod.json("ip", "-6", "-j", "route", "show", "table", "main"),
@@ -376,6 +394,50 @@ def test_pods_that_nothing_of_ours_judges_keep_the_agents_programs(lab, aws):
     assert len(aws.agents()[0]) == 2 and aws.leavings()[0], "nothing was changed"
     serving(lab, node)
     assert "2 filters and 3 pins" in vpcwired(node, "--from-aws-node-done").stdout
+
+
+FOREIGN = "-t nat -A POSTROUTING -d 192.0.2.77 -m comment --comment 'not AWS, KUBE' -j ACCEPT"
+
+
+@pytest.mark.parametrize("kinds", [("legacy",), ("nft",), ("legacy", "nft")])
+@pytest.mark.limit(240)
+def test_iptables_of_either_kind_go(lab, kinds):
+    """Its image chooses one at its start, and may have chosen the other one before."""
+    aws = as_aws_node(lab, iptables=f"iptables-{kinds[0]}")
+    for kind in kinds:
+        aws.iptables = f"iptables-{kind}"
+        aws.start()
+    with_four(aws)
+    node, other = aws.node, lab.nodes[1].pod("other")
+    other.add()
+    for kind in ("legacy", "nft"):
+        node.run("sh", "-ec", f"iptables-{kind} {FOREIGN}")
+    foreign = {k: saved(node, k) for k in ("legacy", "nft")}
+    assert all(("AWS" in text.replace("not AWS", "")) == (k in kinds) for k, text in foreign.items())
+    seen = [p.seen_as(INTERNET) for p in aws.pods]
+    assert all(seen)
+    ways = {f"{p.name} to {where}": (p, where) for p in (aws.pods[0], aws.pods[2]) for where in (INTERNET, other.result.address)}
+    with pings(ways):
+        vpcwired(node, "--from-aws-node")
+        serving(lab, node)
+        vpcwired(node, "--from-aws-node-done")
+        said = node.run(proc.TOP / "deploy/migrate/aws-iptables").stdout.splitlines()
+        assert {line.split()[0] for line in said} == {f"iptables-{k}" for k in kinds}, said
+        assert len(said) == 8 * len(kinds), said        # six rules of the kernel's chains, two chains
+        assert seen == [p.seen_as(INTERNET) for p in aws.pods]
+    assert aws.leavings()[2].replace(FOREIGN_SAVED, "") == ""
+    for kind in ("legacy", "nft"):
+        assert FOREIGN_SAVED in saved(node, kind), "what is not aws-node's stays"
+    assert node.run(proc.TOP / "deploy/migrate/aws-iptables").stdout == ""
+    other.delete()
+    other.remove()
+
+
+FOREIGN_SAVED = '-A POSTROUTING -d 192.0.2.77/32 -m comment --comment "not AWS, KUBE" -j ACCEPT\n'
+
+
+def saved(node, kind):
+    return node.run(f"iptables-{kind}-save").stdout
 
 
 STRANGERS = [("vlan.eth.3", "bridge"), (host_name("sg", prefix="vlan"), "veth")]

@@ -254,10 +254,13 @@ class AwsNode6(AwsNode):
             {self.egress(pod)}
         """
 
+    def chain(self, pod):
+        return "CNI-E4-" + hashlib.sha1(pod.container_id.encode()).hexdigest()[:21]
+
     def egress(self, pod):
         """egress-cni: host-local gives addresses from the second on; its first is the gateway's."""
         number = len(self.pods) + 2
-        inside, gateway, chain = self.EGRESS[number], self.EGRESS[1], "CNI-E4-" + host_name(pod.name, prefix="") + "0000000000"
+        inside, gateway, chain = self.EGRESS[number], self.EGRESS[1], self.chain(pod)
         words = f"-m comment --comment 'name: \"aws-cni\" id: \"{pod.container_id}\"'"
         return f"""
             ip link add vethe{number} mtu 9001 type veth peer name v4if0 netns {pod.name} mtu 9001
