@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node whose vpcwired dies when it is told to (mortal.c), and comes back; what must hold in it each time."""
+import functools
 import json
 import mmap
 import os
 import pathlib
+import re
 import select
 import struct
 import subprocess
@@ -15,6 +17,21 @@ from tests.harness.audit import PODS_TABLE
 LIFE = pathlib.Path(__file__).with_name("life.py")
 FINE = int(os.environ.get("KILLS_FINE", "0"))       # each write to the store's files, instead of each statement
 PRELOAD = proc.BUILD / "lib" / "mortal.so"
+
+
+@functools.cache
+def sanitizer():
+    """The library that gcc's AddressSanitizer is, for a build with it: none with clang, which puts it into programs."""
+    libraries = proc.run(["ldd", proc.BIN / "vpcwired"]).stdout if proc.SANITIZED else ""
+    return re.findall(r"libasan\S* => (\S+)", libraries)
+
+
+def preloaded(*libraries):
+    """
+    Environment that puts @libraries before a program's own. AddressSanitizer's comes before them: it must be ready before anything is given back
+    to it, and what it hears of first (write(), send(), ...) it asks of those behind it.
+    """
+    return {"LD_PRELOAD": ":".join([*sanitizer(), *map(str, libraries)])}
 
 
 class Page:
@@ -78,8 +95,7 @@ class Mortal:
         return json.loads(line)
 
     def start(self):
-        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_PRELOAD": ":".join(map(str, self.PRELOADS)), **self.pages(),
-               "ASAN_OPTIONS": "verify_asan_link_order=0", "AWS_REGION": "eu-central-1",
+        env = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **preloaded(*self.PRELOADS), **self.pages(), "AWS_REGION": "eu-central-1",
                "VPCWIRE_SYSTEM_CALLS": "kill",
                **{k: v for k, v in self.lab.env.items() if k.startswith("AWS_")}}
         self.ask("start", argv=[str(proc.BIN / "vpcwired"), "--config", CONFIG, "--run-dir", self.node.run_dir, "--bpf-dir",
