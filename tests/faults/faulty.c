@@ -12,6 +12,11 @@
  *   bpf      bpf()
  *
  * With no error to make, the program dies there, as by kill -9.
+ *
+ * Allocations are so many, nearly all of them on the same ways, that they can be counted by way as well. A call path is where in a library
+ * the allocation is made, and the innermost calls in the program itself that lead there (return addresses, each relative to its library, so
+ * that it is the same in each life). What is between the two, and libc, is left out: what matters is what the program makes of it. A place that
+ * comes again (recursion) counts once, so that a deeper document has no other paths.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -26,6 +31,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -33,21 +39,34 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
+#include <unwind.h>
 
 enum kind { NONE, MEMORY, MAP, OPEN, SOCKET, WRITE, SYNC, SEND, RECV, DUMP, REFUSE, BPF, KINDS };
 
-#define BYTES (256 * 1024)
+#define BYTES      (256 * 1024)
+#define PATHS      (1u << 15)
+#define FRAMES_MAX 64           /* faulty.py asks for fewer */
+
+/* how many allocations came by one call path; 0 = the place is free */
+struct path {
+	_Atomic uint64_t hash, n;
+};
 
 /**
  * struct page - @armed: count. @want, @nth, @error: the @nth call of that kind since it was armed fails so; NONE = none. @times: so many from
  * then on. @fired: how many have. @seen: calls of each kind. @loud: say where, on stderr.
+ * @path: only allocations of that call path count for @nth; 0 = all; @on_path: how many there were. @frames: so many calls of the
+ * program itself make a path. @count_paths: enter each allocation in @paths, an open-addressing table; @lost: no room there.
  */
 struct page {
-	_Atomic uint32_t armed, want, nth, times, error, fired, loud;
+	_Atomic uint32_t armed, want, nth, times, error, fired, loud, frames, count_paths, lost, on_path, unused;
+	_Atomic uint64_t path;
 	_Atomic uint32_t seen[KINDS];
+	struct path paths[PATHS];
 };
 
 static struct page *page;
+static uintptr_t self, libc, program;   /* where this library, libc and the program begin */
 static _Thread_local bool inside;
 static _Thread_local char copy[BYTES];
 
@@ -69,6 +88,13 @@ static void *real(const char *name)
 	return f;
 }
 
+static uintptr_t start_of(const void *where)
+{
+	struct dl_find_object o;
+
+	return _dl_find_object((void *)where, &o) == 0 ? (uintptr_t)o.dlfo_map_start : 0;
+}
+
 __attribute__((constructor)) static void faulty_init(void)
 {
 	const char *path = getenv("VPCWIRE_FAULTY");
@@ -85,20 +111,89 @@ __attribute__((constructor)) static void faulty_init(void)
 	(void)backtrace(first, 4);      /* loads a library, now and not in the middle of a failure */
 	syscall(SYS_close, fd);
 	page = p;
+	self = start_of(&page);
+	libc = start_of((const void *)__libc_malloc);
+	program = start_of((const void *)getauxval(AT_PHDR));
 	unsetenv("LD_PRELOAD");
 }
 
-static bool hit(enum kind kind)
+/* --- call paths */
+
+struct walk {
+	uint32_t most, n;
+	uint64_t library, at[FRAMES_MAX];
+};
+
+static uint64_t mix(uint64_t h, uint64_t v)
 {
-	uint32_t n, nth;
+	h = (h ^ v) * 0x9e3779b97f4a7c15u;      /* 2^64 / golden ratio */
+	return h ^ h >> 29;
+}
+
+/* a number that is the same in each life. A library is known by its size: its name would have to be read. */
+static uint64_t place_of(const void *pc, uintptr_t *ret_library)
+{
+	struct dl_find_object o = { 0 };
+
+	if (_dl_find_object((void *)pc, &o) < 0)
+		return 1;
+	*ret_library = (uintptr_t)o.dlfo_map_start;
+	return mix((uintptr_t)o.dlfo_map_end - *ret_library, (uintptr_t)pc - *ret_library);
+}
+
+static _Unwind_Reason_Code on_frame(struct _Unwind_Context *context, void *arg)
+{
+	struct walk *w = arg;
+	uintptr_t library = 0;
+	uint64_t place = place_of((const void *)_Unwind_GetIP(context), &library);
+
+	if (library == program) {
+		for (uint32_t i = 0; i < w->n; i++) {
+			if (w->at[i] == place)
+				return _URC_NO_REASON;
+		}
+		w->at[w->n++] = place;
+		return w->n < w->most && w->n < FRAMES_MAX ? _URC_NO_REASON : _URC_NORMAL_STOP;
+	}
+	if (!w->library && library != self && library != libc)
+		w->library = place;
+	return _URC_NO_REASON;
+}
+
+/* the upper 16 bits tell who called, so that all but a few are known not to be meant without a look at the stack */
+static uint64_t path_of(const void *caller)
+{
+	struct walk w = { .most = atomic_load(&page->frames) };
+	uintptr_t library = 0;
+	uint64_t h;
+
+	_Unwind_Backtrace(on_frame, &w);
+	h = w.library;
+	for (uint32_t i = 0; i < w.n; i++)
+		h = mix(h, w.at[i]);
+	return (place_of(caller, &library) & 0xffff000000000000u) | h >> 16;
+}
+
+static void enter(uint64_t path)
+{
+	for (uint32_t i = 0; i < PATHS; i++) {
+		struct path *p = &page->paths[(path + i) % PATHS];
+		uint64_t was = 0;
+
+		if (!atomic_compare_exchange_strong(&p->hash, &was, path) && was != path)
+			continue;
+		atomic_fetch_add(&p->n, 1);
+		return;
+	}
+	atomic_fetch_add(&page->lost, 1);
+}
+
+/* --- which call fails */
+
+static bool fail(void)
+{
 	void *at[24];
 
-	if (!page || inside || !atomic_load(&page->armed))
-		return false;
-	n = atomic_fetch_add(&page->seen[kind], 1) + 1;
-	nth = atomic_load(&page->nth);
-	if (kind != atomic_load(&page->want) || n < nth || n >= nth + atomic_load(&page->times))
-		return false;
 	atomic_fetch_add(&page->fired, 1);
 	if (atomic_load(&page->loud)) {
 		inside = true;
@@ -111,21 +206,64 @@ static bool hit(enum kind kind)
 	return true;
 }
 
+static bool is_meant(uint32_t n)
+{
+	uint32_t nth = atomic_load(&page->nth);
+
+	return n >= nth && n < nth + atomic_load(&page->times);
+}
+
+static bool hit(enum kind kind)
+{
+	uint32_t n;
+
+	if (!page || inside || !atomic_load(&page->armed))
+		return false;
+	n = atomic_fetch_add(&page->seen[kind], 1) + 1;
+	return kind == atomic_load(&page->want) && is_meant(n) && fail();
+}
+
+static bool hit_memory(const void *caller)
+{
+	uintptr_t library = 0;
+	uint64_t path;
+	bool found;
+
+	if (!page || inside || !atomic_load(&page->armed))
+		return false;
+	path = atomic_load(&page->path);
+	if (!path && !atomic_load(&page->count_paths))
+		return hit(MEMORY);
+	if (atomic_load(&page->count_paths)) {
+		inside = true;
+		atomic_fetch_add(&page->seen[MEMORY], 1);
+		enter(path_of(caller));
+		inside = false;
+		return false;
+	}
+	if ((place_of(caller, &library) ^ path) >> 48)
+		return false;
+	inside = true;
+	found = path_of(caller) == path;
+	inside = false;
+	return found && is_meant(atomic_fetch_add(&page->on_path, 1) + 1) && fail();
+}
+
 /* --- memory */
 
 void *malloc(size_t n)
 {
-	return hit(MEMORY) ? NULL : __libc_malloc(n);
+	return hit_memory(__builtin_return_address(0)) ? NULL : __libc_malloc(n);
 }
 
 void *calloc(size_t n, size_t size)
 {
-	return hit(MEMORY) ? NULL : __libc_calloc(n, size);
+	return hit_memory(__builtin_return_address(0)) ? NULL : __libc_calloc(n, size);
 }
 
 void *realloc(void *p, size_t n)
 {
-	return hit(MEMORY) ? NULL : __libc_realloc(p, n);
+	return hit_memory(__builtin_return_address(0)) ? NULL : __libc_realloc(p, n);
 }
 
 void *mmap(void *at, size_t n, int prot, int flags, int fd, off_t off)

@@ -8,7 +8,7 @@ import re
 import struct
 import subprocess
 
-from tests.faults.mortal import PRELOAD, Mortal
+from tests.faults.mortal import PRELOAD, Mortal, preloaded
 from tests.harness import audit, cni, proc
 
 FAULTY = proc.BUILD / "lib" / "faulty.so"
@@ -21,16 +21,20 @@ DIE = "kill -9"
 MORTAL = ["write", "send", "recv", "refuse", "bpf"]
 # FAULTS_ALL=1: each call of each kind. Else so many of a kind and error, spread over all that there are
 ALL = os.environ.get("FAULTS_ALL", "0") == "1"
-# or one of them, as it is printed when it fails: memory,ENOMEM,78
+# or one of them, as it is printed when it fails: memory,ENOMEM,78 or memory,ENOMEM,1,8c5e0d1f22334455
 ONE = os.environ.get("FAULTS_POINT", "")
+# of FAULTS_ALL only these kinds (a list with commas), and without so many of the first of each turn
+ONLY, FROM = [k for k in os.environ.get("FAULTS_KINDS", "").split(",") if k], int(os.environ.get("FAULTS_FROM", "0"))
+# more allocations than that are counted by call path (faulty.c), of which the first and the last fail; and so many calls of the program make a path
+MANY, FRAMES = 1000, int(os.environ.get("FAULTS_FRAMES", "3"))
 # where in the program a call failed, as faulty.c writes it
 FRAME = re.compile(r"^\S+\(.*\) ?\[0x[0-9a-f]+\]\n", re.M)
 
 
 # libraries that end a program, or make it crash, when they get no memory: not ours to mend, so what matters is what is left then
 ENDS = ("libjansson", "libuv", "libnftables")
-# and OpenSSL's first call, which libcurl makes when a program starts, before anything of the node is touched
-ENDS_AT_START = ("curl_global_init",)
+# and OpenSSL's first call, which libcurl makes when a program starts, before anything of the node is touched; and libseccomp at its filters
+ENDS_AT_START = ("curl_global_init", "libseccomp")
 
 
 class Silent(Exception):
@@ -40,19 +44,25 @@ class Silent(Exception):
 class Faults:
     """struct page of faulty.c, shared with a program."""
 
-    HEAD = struct.Struct("=7I")
+    HEAD = struct.Struct("=12IQ")
     SEEN = struct.Struct(f"={len(KINDS)}I")
+    PATH = struct.Struct("=QQ")
+    PATHS = 1 << 15
+    BEGIN = HEAD.size + SEEN.size       # of the table of paths
 
     def __init__(self, path):
         self.path = path
-        path.write_bytes(bytes(self.HEAD.size + self.SEEN.size))
+        path.write_bytes(bytes(self.BEGIN + self.PATHS * self.PATH.size))
         with open(path, "r+b") as file:
             self.map = mmap.mmap(file.fileno(), 0)
 
-    def arm(self, kind="none", name="EIO", nth=0, times=1):
-        self.map[:self.HEAD.size] = bytes(self.HEAD.size)       # nothing is counted while the rest changes
-        self.map[self.HEAD.size:] = bytes(self.SEEN.size)
-        self.map[4:self.HEAD.size] = struct.pack("=6I", KINDS.index(kind), nth, times, 0 if name == DIE else getattr(errno, name), 0, 1)
+    def arm(self, kind="none", name="EIO", nth=0, path="", count_paths=False):
+        """The nth call fails, of those on that path if one is given."""
+        self.map[:self.BEGIN] = bytes(self.BEGIN)       # nothing is counted while the rest changes
+        if count_paths:
+            self.map[self.BEGIN:] = bytes(len(self.map) - self.BEGIN)
+        self.map[4:self.HEAD.size] = self.HEAD.pack(0, KINDS.index(kind), nth, 1, 0 if name == DIE else getattr(errno, name), 0, 1, FRAMES,
+                                                    count_paths, 0, 0, 0, int(path or "0", 16))[4:]
         self.map[:4] = struct.pack("=I", 1)
 
     def disarm(self):
@@ -63,8 +73,17 @@ class Faults:
     def fired(self):
         return self.HEAD.unpack(self.map[:self.HEAD.size])[5]
 
+    def on_path(self):
+        """-> how many allocations came by the path that was named"""
+        return self.HEAD.unpack(self.map[:self.HEAD.size])[10]
+
     def seen(self):
-        return dict(zip(KINDS, self.SEEN.unpack(self.map[self.HEAD.size:])))
+        return dict(zip(KINDS, self.SEEN.unpack(self.map[self.HEAD.size:self.BEGIN])))
+
+    def paths(self):
+        """{call path: how many allocations came by it}, in an order that is the same each time"""
+        assert self.HEAD.unpack(self.map[:self.HEAD.size])[9] == 0, "more paths than there is room for"
+        return {f"{hash:016x}": n for hash, n in sorted(self.PATH.iter_unpack(self.map[self.BEGIN:])) if hash}
 
 
 class Faulty(Mortal):
@@ -95,7 +114,7 @@ class Faulty(Mortal):
         listed = self.node.conflist
         listed["cniVersion"] = "1.0.0"
         env = dict(word.split("=", 1) for word in pod.cni_env(command))
-        env.update({"LD_PRELOAD": str(FAULTY), "VPCWIRE_FAULTY": str(self.plugin.path), "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=0"})
+        env.update({**preloaded(FAULTY), "VPCWIRE_FAULTY": str(self.plugin.path), "ASAN_OPTIONS": "detect_leaks=0"})
         done = self.run(proc.BIN / "vpcwire-dynamic", env=env, check=False,
                         input=json.dumps(cni.plugin_conf(listed, prev_result=prev)))
         self.frames = "".join(FRAME.findall(done.stderr))
@@ -145,25 +164,37 @@ class Faulty(Mortal):
         proc.wait_until(same, lambda: f"the node as before {point}:\n{audit.difference(before, now)}\n{self.log.read_text()[-3000:]}", 20, 0.01)
 
 
-def points(seen, most, deaths=False):
-    """(kind, error, number) of each call that was seen; at most @most of a kind and error unless all are asked for."""
+def points(seen, most, deaths=False, paths=None):
+    """
+    (kind, error, number, path) of each call that was seen; at most @most of a kind and error unless all are asked for. Where there are MANY
+    allocations it is the first and the last of each of @paths, else path is "".
+    """
     if ONE:
-        kind, name, nth = ONE.split(",")
-        yield kind, name, int(nth)
+        kind, name, nth, path = (ONE + ",").split(",")[:4]
+        yield kind, name, int(nth), path
         return
     for kind, names in ERRORS.items():
         if kind in ("memory", "map") and proc.SANITIZED:    # the sanitizer has an allocator of its own
             continue
+        if ONLY and kind not in ONLY:
+            continue
         n = seen[kind]
+        if ALL and kind == "memory" and n > MANY:
+            yield from ((kind, name, i, path) for name in names for path, count in paths.items() for i in sorted({1, count}))
+            continue
         for name in names + [DIE] * (deaths and kind in MORTAL):
             chosen = range(1, n + 1) if ALL or n <= most else sorted({1 + i * (n - 1) // (most - 1) for i in range(most)})
-            yield from ((kind, name, i) for i in chosen)
+            yield from ((kind, name, i, "") for i in chosen)
 
 
-def tally(what, found):
+def tally(what, found, missed=()):
     """The line that says how many points there were, by kind."""
+    print(f"# {what}: {by_kind(found)}{f'; not come to again: {by_kind(missed)}' if missed else ''}", flush=True)
+
+
+def by_kind(found):
     kinds = {}
-    for kind, name, _ in found:
-        kind = name if name == DIE else kind
+    for kind, name, _, path in found:
+        kind = name if name == DIE else f"{kind} by path" if path else kind
         kinds[kind] = kinds.get(kind, 0) + 1
-    print(f"# {what}: {len(found)} points: {', '.join(f'{k} {n}' for k, n in kinds.items())}", flush=True)
+    return f"{len(found)} points: {', '.join(f'{k} {n}' for k, n in kinds.items())}"
