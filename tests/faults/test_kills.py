@@ -5,12 +5,13 @@ from ipaddress import ip_interface
 
 import pytest
 
-from tests.faults.mortal import Mortal, enumerate_deaths
+from tests.faults.mortal import FINE, Mortal, enumerate_deaths
 from tests.faults.world import vpc
 
 # room for single addresses and prefixes; and for ENIs of one address
 LONG = {"name": "pods.long", "max_enis": 2, "ipv4_per_eni": 50, "nitro": True}
 WIDE = {"name": "pods.wide", "max_enis": 3, "ipv4_per_eni": 2, "nitro": True}
+LIMIT_S = 3600 if FINE else 180
 SETTINGS = {"warm_ip_target": 0, "ip_cooldown_s": 0, "disable_leaked_eni_cleanup": True}
 long, wide = (pytest.mark.parametrize("mortal", [t], indirect=True, ids=[""]) for t in (LONG, WIDE))
 
@@ -41,7 +42,7 @@ def there_and_back(mortal, wait_until, what, first, second, least, done=None, **
                                               f"giving {what} back": to(mortal, first, **settings)}, least)
 
 
-@pytest.mark.limit(180)
+@pytest.mark.limit(LIMIT_S)
 @long
 def test_the_first_start(mortal):
     mortal.configure(**SETTINGS, minimum_ip_target=3)
@@ -55,7 +56,7 @@ def test_the_first_start(mortal):
     enumerate_deaths(mortal, mortal.at_rest, {"the first start": act}, 15)
 
 
-@pytest.mark.limit(180)
+@pytest.mark.limit(LIMIT_S)
 @long
 def test_an_add_on_an_empty_pool(mortal, wait_until):
     """The pod whose ADD was lost asks again, as kubelet does, and those before it keep what they have."""
@@ -82,19 +83,19 @@ def test_an_add_on_an_empty_pool(mortal, wait_until):
     enumerate_deaths(mortal, done, {"an ADD on an empty pool": act}, 4)
 
 
-@pytest.mark.limit(180)
+@pytest.mark.limit(LIMIT_S)
 @long
 def test_addresses(mortal, wait_until):
     there_and_back(mortal, wait_until, "an address", 1, 2, 6)
 
 
-@pytest.mark.limit(180)
+@pytest.mark.limit(LIMIT_S)
 @long
 def test_prefixes(mortal, wait_until):
     there_and_back(mortal, wait_until, "a prefix", 16, 32, 6, prefix_delegation=True)
 
 
-@pytest.mark.limit(180)
+@pytest.mark.limit(LIMIT_S)
 @wide
 def test_enis(mortal, wait_until):
     """One that came back from a death in the middle of its removal is too young to go, and stays for a minute, without an address."""
