@@ -10,6 +10,7 @@ from tests.harness import audit, cni, proc
 from tests.harness.containerd import Containerd, make_image, make_rootfs
 from tests.harness.cri import Cri, CriError
 from tests.harness.lab import parallel
+from tests.harness.symptoms import quoted
 
 pytest.importorskip("grpc")
 
@@ -205,6 +206,7 @@ def test_a_sandbox_that_gets_no_address(kubelet):
         for number in range(20):
             made.append(kubelet.run(f"f{number}"))
     assert 'plugin type="vpcwire" failed (add): no free address: all slots are in use and no ENI can be added' in str(caught.value)
+    assert quoted('failed to setup network for sandbox ...: plugin type="vpcwire" failed (add): ...').search(str(caught.value)), caught.value
     assert len(audit.books(kubelet.node)) == len(made)
 
 

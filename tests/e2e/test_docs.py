@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""docs/OPERATIONS.md says what an operator sees: each failure of its table is provoked, and seen beside the page's remedy."""
+"""The pages say what an operator sees: each failure of OPERATIONS' table is provoked, and seen beside the page's remedy; so is each message quoted."""
 import re
 import struct
 
@@ -15,6 +15,24 @@ def test_each_failure_in_the_docs_is_provoked_by_a_test():
         provoked |= set(re.findall(r'^ *operator_sees\(\w+(?:\.\w+)*, "([^"]+)"\)', path.read_text(), re.M))
     rows = symptoms.rows()
     assert len(rows) > 12 and provoked == set(rows), (set(rows) - provoked, provoked - set(rows))
+
+
+def test_each_message_that_a_page_quotes_is_provoked_by_a_test():
+    """quoted() gives what to look for, and fails for a text that is on none of the pages."""
+    looked_for = set()
+    for path in (proc.TOP / "tests").rglob("test_*.py"):
+        looked_for |= {text for _, text in re.findall(r"""\bquoted\((["'])(.+?)\1\)""", path.read_text()) if path.name != "test_docs.py"}
+    quotes = symptoms.quotes()
+    assert len(quotes) > 10 and looked_for == quotes, (quotes - looked_for, looked_for - quotes)
+
+
+def test_how_a_quoted_message_is_looked_for():
+    found = symptoms.quoted("6 pods given to aws-node, 0 left out: they have no interface")
+    assert found.search("12 pods given to aws-node, 3 left out: they have no interface\n") and not found.search("some pods given to aws-node")
+    version = symptoms.quoted("its version is '...', only vpc-cni-ipam/1 is known")
+    assert version.search("x: its version is 'y', only vpc-cni-ipam/1 is known") and not version.search("its version is 'y', only vpc-cni-ipam/2 is known")
+    with pytest.raises(AssertionError):
+        symptoms.quoted("on no page at all")
 
 
 @pytest.mark.parametrize("program", ["np_pod", "np_node", "branch"])
