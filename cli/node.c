@@ -80,6 +80,17 @@ static void print_policy(const struct vw_json *n)
 		printf("and %zu more: vpcwirectl policy status\n", vw_json_len(refused) - shown);
 }
 
+/* who brings the API server's objects here; nothing where nobody does */
+static void print_feed(const struct vw_json *n)
+{
+	const struct vw_json *f = vw_json_get(n, "feed");
+
+	if (!f)
+		return;
+	printf("API server: heard %lld s ago%s%s\n", cli_int(f, "heard_s"), cli_bool(f, "listed") ? "" : ", not all is listed yet",
+	       cli_bool(f, "runs") ? "" : ", and vpcwire-feed does not run");
+}
+
 static void print_errors(const struct vw_json *n)
 {
 	const struct vw_json *errors = vw_json_get(n, "errors");
@@ -183,6 +194,7 @@ enum cli_exit cli_status(const struct cli *c, int argc, char **argv)
 		print_troubles(n);
 		print_pool(n);
 		print_policy(n);
+		print_feed(n);
 		print_confinement(n);
 		puts("\n# a pod has it  ~ cooling down  . free");
 		print_enis(vw_json_get(n, "enis"), true);

@@ -3,6 +3,7 @@
 #include "daemon/confine.h"
 #include "daemon/daemon.h"
 #include "daemon/events.h"
+#include "daemon/feed.h"
 #include "daemon/info.h"
 #include "daemon/placement.h"
 #include "daemon/policy.h"
@@ -35,12 +36,12 @@ static int add_troubles(struct daemon *d, struct vw_json *root, const struct vw_
 {
 	const struct place *p = placement(d);
 	struct vw_json *arr = vw_json_new_array();
-	struct vw_err orphaned, refused;
+	struct vw_err orphaned, refused, feed;
 
 	vw_err_set(&refused, EINVAL, 0, "the configuration is not valid, the running one stays in force: %s", d->config_refused.msg);
 	if ((st->cni && add_trouble(arr, st->msg) < 0) || (info_orphaned(d, &orphaned) && add_trouble(arr, orphaned.msg) < 0) ||
 	    (d->trouble.eno && add_trouble(arr, d->trouble.msg) < 0) || (p->why.eno && add_trouble(arr, p->why.msg) < 0) ||
-	    (d->config_refused.eno && add_trouble(arr, refused.msg) < 0)) {
+	    (d->config_refused.eno && add_trouble(arr, refused.msg) < 0) || (feed_trouble(d, &feed) && add_trouble(arr, feed.msg) < 0)) {
 		vw_json_free(arr);
 		return -ENOMEM;
 	}
@@ -52,6 +53,7 @@ int info_query_node(struct daemon *d, const struct vw_json *args, struct vw_json
 	vw_auto_json struct vw_json *root = vw_json_new_object();
 	bool with_pods = true;
 	struct vw_rpc_status st;
+	struct vw_json *feed;
 
 	if (vw_json_get_bool(args, "pods", &with_pods, err) < 0)
 		return -err->eno;
@@ -60,6 +62,9 @@ int info_query_node(struct daemon *d, const struct vw_json *args, struct vw_json
 	    vw_json_set_str(root, "why", st.cni ? st.msg : NULL) < 0 ||
 	    vw_json_set(root, "confinement", confine_json(d->cfg->system_calls)) < 0 || add_troubles(d, root, &st) < 0 ||
 	    vw_json_set(root, "policy", policy_brief(d)) < 0 || vw_json_set(root, "errors", events_errors_json(d->events)) < 0)
+		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
+	feed = feed_json(d);
+	if (feed && vw_json_set(root, "feed", feed) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
 	*ret = VW_TAKE_PTR(root);
 	return 0;

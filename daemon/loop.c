@@ -296,7 +296,8 @@ static void on_path(uv_fs_event_t *h, const char *filename, int events, int stat
 	struct loop_path *p = (struct loop_path *)h;
 
 	(void)events;
-	if (status == 0 && (!p->name || (filename && strcmp(filename, p->name) == 0)))
+	/* without a name the kernel does not know what it was (its queue overflowed) */
+	if (status == 0 && (p->name ? filename && strcmp(filename, p->name) == 0 : !filename || *filename != '.'))
 		p->fn(p->arg);
 }
 

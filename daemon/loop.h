@@ -59,5 +59,5 @@ int loop_rest(struct loop *l, uint64_t ms, void (*fn)(void *arg), void *arg);
 
 /** loop_path_watch() - call @fn when the file @path is changed or replaced (its folder is watched). */
 int loop_path_watch(struct loop *l, const char *path, void (*fn)(void *arg), void *arg, struct vw_err *err);
-/** loop_dir_watch() - call @fn when something in @dir changes. Stays until the loop ends, also when the folder goes. */
+/** loop_dir_watch() - call @fn when something in @dir changes whose name does not begin with a dot. Stays until the loop ends, also when the folder goes. */
 int loop_dir_watch(struct loop *l, const char *dir, void (*fn)(void *arg), void *arg, struct vw_err *err);

@@ -4,6 +4,7 @@
 #include "daemon/daemon.h"
 #include "daemon/drift.h"
 #include "daemon/ec2.h"
+#include "daemon/feed.h"
 #include "daemon/grow.h"
 #include "daemon/grow_state.h"
 #include "daemon/httpd.h"
@@ -343,6 +344,7 @@ static int print_page(void *daemon, struct vw_buf *b, struct vw_err *err)
 	print_planner(d, b);
 	print_drift(d, b);
 	print_policy(d, b);
+	feed_metrics(d, b);
 	return vw_buf_err(b) < 0 ? vw_err_set(err, ENOMEM, 0, "no memory for the metrics") : 0;
 }
 

@@ -91,6 +91,18 @@ static size_t on_data(char *part, size_t size, size_t n, void *arg)
 	return q->call->data(q->call->arg, part, size * n) ? size * n : 0;
 }
 
+/* a line of the head, the empty one last; those of an interim answer (100) have another status */
+static size_t on_header(char *line, size_t size, size_t n, void *arg)
+{
+	struct request *q = arg;
+	long status = 0;
+
+	curl_easy_getinfo(q->easy, CURLINFO_RESPONSE_CODE, &status);
+	if (status == 200 && n && (*line == '\r' || *line == '\n'))
+		q->call->begin(q->call->arg);
+	return size * n;
+}
+
 static int read_token(const char *file, struct vw_buf *buf, struct vw_err *err)
 {
 	size_t len;
@@ -163,6 +175,8 @@ int feed_http_get(struct feed_http *h, const char *path, unsigned int limit_s, c
 	SET(CURLOPT_ERRORBUFFER, q->why);
 	SET(CURLOPT_WRITEFUNCTION, on_data);
 	SET(CURLOPT_WRITEDATA, q);
+	SET(CURLOPT_HEADERFUNCTION, on_header);
+	SET(CURLOPT_HEADERDATA, q);
 	SET(CURLOPT_PRIVATE, q);
 	if (h->server.ca_file)
 		SET(CURLOPT_CAINFO, h->server.ca_file);

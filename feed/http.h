@@ -28,9 +28,11 @@ int feed_http_init_process(void);
 int feed_http_new(const struct feed_server *server, struct feed_http **ret_http, struct vw_err *err);
 void feed_http_free(struct feed_http *h);
 
-/** struct feed_call - who asks. Both are called in feed_http_wait() only. */
+/** struct feed_call - who asks. All are called in feed_http_wait() only. */
 struct feed_call {
 	void *arg;
+	/** begin() - a 200 has come: the server listens to this one. */
+	void (*begin)(void *arg);
 	/** data() - a part of a 200's body. false: enough; the request ends as one that failed. */
 	bool (*data)(void *arg, const char *part, size_t len);
 	/** end() - @status: the HTTP status, 0 when there was none; @why: one sentence unless a whole answer came. May begin the next request. */

@@ -12,6 +12,7 @@
 #include "lib/base/file.h"
 #include "lib/base/log.h"
 #include "lib/base/parse.h"
+#include "lib/rpc/feed_state.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -34,6 +35,7 @@ static const char usage[] =
 	"  --kinds A,B,...    what to follow; --help-kinds lists all\n"
 	"  --once             end when all has been listed\n"
 	"  --wait SECONDS     with --once: end with status 1 when it has not by then\n"
+	"  --probe WHAT       look at the one that runs: alive (it goes on), ready (it hears the API server too); status 1 and a sentence when not\n"
 	"  --retry-ms N       first wait after a failure (1000)\n"
 	"  --log-level LEVEL  error, warn, info, debug\n"
 	"  --version, --help\n";
@@ -47,6 +49,7 @@ struct feed {
 	struct feed_http *http;
 	bool once;
 	uint64_t deadline_ms;   /* UINT64_MAX: none */
+	struct vw_feed_state said;
 	char url[300];
 };
 
@@ -134,6 +137,29 @@ static bool all_listed(const struct feed *f)
 	return true;
 }
 
+/* what is known of the API server, for the daemon and for probes; -> when it is due again */
+static uint64_t tell(struct feed *f)
+{
+	struct vw_feed_state st = { .written_ms = vw_mono_ms(), .heard_ms = UINT64_MAX, .listed = all_listed(f) };
+	uint64_t due = f->said.written_ms + VW_FEED_STATE_EVERY_MS;
+	struct vw_err err;
+
+	for (size_t i = 0; i < f->n; i++) {
+		uint64_t heard = feed_watch_heard_ms(f->watch[i]);
+
+		if (heard >= st.heard_ms)
+			continue;
+		st.heard_ms = heard;
+		(void)VW_COPY(st.why, feed_watch_why(f->watch[i]));
+	}
+	if (f->said.written_ms && st.written_ms < due && st.listed == f->said.listed && !strcmp(st.why, f->said.why))
+		return due;
+	if (vw_feed_state_write(f->opt.dir, &st, &err) < 0)
+		vw_warn("the feed's state cannot be written, retrying", "retry_ms=%d err=\"%s\"", VW_FEED_STATE_EVERY_MS, err.msg);
+	f->said = st;
+	return st.written_ms + VW_FEED_STATE_EVERY_MS;
+}
+
 /* returns with --once only, or when there is no memory */
 static int follow(struct feed *f, struct vw_err *err)
 {
@@ -145,6 +171,12 @@ static int follow(struct feed *f, struct vw_err *err)
 
 		for (size_t i = 0; i < f->n; i++) {
 			uint64_t due = feed_watch_step(f->watch[i], now);
+
+			next = due < next ? due : next;
+		}
+		/* one that comes and goes leaves no state: it would look like one that has died */
+		if (!f->once) {
+			uint64_t due = tell(f);
 
 			next = due < next ? due : next;
 		}
@@ -161,6 +193,26 @@ static int follow(struct feed *f, struct vw_err *err)
 	return r;
 }
 
+static int probe(const struct feed *f, const char *what)
+{
+	struct vw_feed_state st;
+	uint64_t now = vw_mono_ms();
+	bool ready = !strcmp(what, "ready");
+	char why[320];
+	struct vw_err err;
+
+	if (!ready && strcmp(what, "alive"))
+		return fail("--probe wants alive or ready");
+	if (vw_feed_state_read(f->opt.dir, &st, &err) < 0)
+		(void)VW_COPY(why, err.msg);
+	else if (ready && vw_feed_runs(&st, now) && !st.listed)
+		(void)!vw_fmt(why, sizeof(why), "not all is listed yet%s%s", *st.why ? ": " : "", st.why);
+	else if (!(ready || !vw_feed_runs(&st, now)) || !vw_feed_explain(&st, now, why, sizeof(why)))
+		return 0;
+	fprintf(stderr, "vpcwire-feed: %s\n", why);
+	return 1;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -168,12 +220,13 @@ int main(int argc, char **argv)
 		{ "token-file", required_argument, NULL, 't' }, { "ca-file", required_argument, NULL, 'c' },
 		{ "kinds", required_argument, NULL, 'k' },   { "help-kinds", no_argument, NULL, 'K' },
 		{ "once", no_argument, NULL, 'o' },          { "wait", required_argument, NULL, 'w' },
+		{ "probe", required_argument, NULL, 'p' },
 		{ "retry-ms", required_argument, NULL, 'r' }, { "log-level", required_argument, NULL, 'l' },
 		{ "version", no_argument, NULL, 'v' },       { "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
 	struct feed f = { .opt = { .dir = "/run/vpcwire/policy.d", .retry_ms = 1000 }, .deadline_ms = UINT64_MAX };
-	const char *kinds = NULL;
+	const char *kinds = NULL, *probed = NULL;
 	enum vw_log_level level;
 	struct vw_err err;
 	uint64_t wait_s = 0;
@@ -205,6 +258,9 @@ int main(int argc, char **argv)
 			if (vw_parse_u64(optarg, 1, 86400, &wait_s) < 0)
 				return fail("--wait wants seconds, 1 to 86400");
 			break;
+		case 'p':
+			probed = optarg;
+			break;
 		case 'r':
 			if (vw_parse_u64(optarg, 1, 600000, &f.opt.retry_ms) < 0)
 				return fail("--retry-ms wants milliseconds, 1 to 600000");
@@ -227,6 +283,8 @@ int main(int argc, char **argv)
 	}
 	if (optind < argc || (wait_s && !f.once))
 		return fail(optind < argc ? "no arguments are wanted, only options" : "--wait needs --once");
+	if (probed)
+		return probe(&f, probed);
 	if (choose(&f, kinds, &err) < 0 || find_server(&f, &err) < 0)
 		return fail(err.msg);
 	if (wait_s)

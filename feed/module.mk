@@ -4,5 +4,5 @@ feed_SRCS := $(filter-out feed/main.c,$(wildcard feed/*.c))
 feed_PKGS := libcurl
 PROGS += vpcwire-feed
 vpcwire-feed_SRCS := feed/main.c
-vpcwire-feed_LIBS := feed crypto json base
+vpcwire-feed_LIBS := feed rpc crypto json base
 vpcwire-feed_INSTALL := $(SBINDIR)

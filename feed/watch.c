@@ -41,7 +41,9 @@ struct feed_watch {
 	struct feed_call call;
 	bool watching, busy, listed, absent, again;     /* again: this request's data say that a list is needed */
 	uint64_t due_ms, begun_ms;                      /* of the next request, of this one */
+	uint64_t heard_ms;
 	unsigned int failures;
+	char why[192];                                  /* of the last failure, until it is heard again */
 	struct vw_buf in;
 	struct feed_names seen;
 	char version[128], next[2048];                  /* resourceVersion; the list's `continue`, "" on its first page */
@@ -54,6 +56,12 @@ static void list_anew(struct feed_watch *w)
 	feed_names_done(&w->seen);
 }
 
+static void heard(struct feed_watch *w)
+{
+	w->heard_ms = vw_mono_ms();
+	w->why[0] = 0;
+}
+
 static void fail(struct feed_watch *w, const char *why)
 {
 	uint64_t ms = w->opt->retry_ms << w->failures;
@@ -62,6 +70,7 @@ static void fail(struct feed_watch *w, const char *why)
 		w->failures++;
 	ms += (uint64_t)random() % (ms / 2 + 1);
 	w->due_ms = vw_mono_ms() + ms;
+	(void)!vw_fmt(w->why, sizeof(w->why), "%s: %.140s", w->kind->name, why);
 	vw_warn("the API server does not say what there is, retrying", "kind=%s retry_ms=%llu err=\"%s\"", w->kind->name, (unsigned long long)ms, why);
 }
 
@@ -144,6 +153,15 @@ static int on_event(struct feed_watch *w, const char *line, size_t len, struct v
 	return r < 0 ? r : take_version(w, vw_json_get(obj, "metadata"), err);
 }
 
+/* a watch that is accepted is a word, though nothing may come for a while; a list is one when it is understood */
+static void on_begin(void *arg)
+{
+	struct feed_watch *w = arg;
+
+	if (w->watching)
+		heard(w);
+}
+
 static bool on_data(void *arg, const char *part, size_t len)
 {
 	struct feed_watch *w = arg;
@@ -170,6 +188,7 @@ static bool on_data(void *arg, const char *part, size_t len)
 			return false;
 		}
 		w->failures = 0;
+		heard(w);
 		start = end + 1;
 	}
 	rest = (size_t)(w->in.data + w->in.len - start);
@@ -220,6 +239,7 @@ static void listed(struct feed_watch *w, long status, const char *why)
 		if (on_page(w, &err) == 0) {
 			w->failures = 0;
 			w->absent = false;
+			heard(w);
 			return;
 		}
 		list_anew(w);
@@ -234,6 +254,7 @@ static void listed(struct feed_watch *w, long status, const char *why)
 		}
 		if (!w->absent)
 			vw_info("the cluster does not have this kind", "kind=%s", w->kind->name);
+		heard(w);
 		w->listed = w->absent = true;
 		w->failures = 0;
 		w->due_ms = vw_mono_ms() + ABSENT_RETRIES * w->opt->retry_ms;
@@ -313,7 +334,8 @@ int feed_watch_new(const struct feed_kind *kind, const struct feed_options *opt,
 	w->opt = opt;
 	w->http = http;
 	w->in = (struct vw_buf)VW_BUF_INIT_MAX(ANSWER_MAX_BYTES);
-	w->call = (struct feed_call){ .arg = w, .data = on_data, .end = on_end };
+	w->heard_ms = vw_mono_ms();
+	w->call = (struct feed_call){ .arg = w, .begin = on_begin, .data = on_data, .end = on_end };
 	*ret_watch = w;
 	return 0;
 }
@@ -330,4 +352,14 @@ void feed_watch_free(struct feed_watch *w)
 bool feed_watch_listed(const struct feed_watch *w)
 {
 	return w->listed;
+}
+
+uint64_t feed_watch_heard_ms(const struct feed_watch *w)
+{
+	return w->heard_ms;
+}
+
+const char *feed_watch_why(const struct feed_watch *w)
+{
+	return w->why;
 }

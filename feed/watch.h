@@ -31,3 +31,7 @@ void feed_watch_free(struct feed_watch *w);
 uint64_t feed_watch_step(struct feed_watch *w, uint64_t now_ms);
 /** feed_watch_listed() - the folder has been brought to what a whole list said at least once. */
 bool feed_watch_listed(const struct feed_watch *w);
+/** feed_watch_heard_ms() - when the server last said something of this kind (vw_mono_ms()); before it ever has: when this began. */
+uint64_t feed_watch_heard_ms(const struct feed_watch *w);
+/** feed_watch_why() - "pods: HTTP status 503": what went wrong since it was last heard; "" = nothing. Borrowed. */
+const char *feed_watch_why(const struct feed_watch *w);

@@ -80,7 +80,7 @@ def main():
         "feed": table({"enabled": {"type": "boolean"}, "waitSeconds": {"type": "integer", "minimum": 1, "maximum": 86400},
                        "kinds": {"type": "array", "minItems": 1, "uniqueItems": True, "items": {"enum": kinds()}}}),
         "rbac": table({"create": {"type": "boolean"}}),
-        "probes": table({"startup": PROBE, "liveness": PROBE, "readiness": PROBE}),
+        "probes": table({"startup": PROBE, "liveness": PROBE, "readiness": PROBE, "feedLiveness": PROBE, "feedReadiness": PROBE}),
         "updateStrategy": table({"type": {"enum": ["RollingUpdate", "OnDelete"]}, "rollingUpdate": FREE}),
         "terminationGracePeriodSeconds": {"type": "integer", "minimum": 0},
         "priorityClassName": TEXT,

@@ -144,7 +144,7 @@ def test_the_values_reach_the_objects(rendered, tmp_path):
         "feed": {"enabled": True, "waitSeconds": 7, "kinds": ["pods", "aws-policyendpoints"]}, "rbac": {"create": True},
         "env": [{"name": "AWS_REGION", "value": "eu-west-1"}],
         "resources": {"vpcwired": {"limits": {"memory": "256Mi"}}},
-        "probes": {"liveness": {"periodSeconds": 31}},
+        "probes": {"liveness": {"periodSeconds": 31}, "feedReadiness": {"periodSeconds": 32}},
         "updateStrategy": {"type": "OnDelete", "rollingUpdate": None},
         "terminationGracePeriodSeconds": 20, "priorityClassName": "urgent", "nodeSelector": {"pool": "a"},
         "tolerations": [{"key": "k", "operator": "Exists"}], "affinity": {"nodeAffinity": {}}, "podAnnotations": {"a": "b"}, "podLabels": {"c": "d"}}
@@ -173,6 +173,8 @@ def test_the_values_reach_the_objects(rendered, tmp_path):
     assert install["command"][-1] == "/config/05-mine.conflist"
     assert daemon["env"][-1] == values["env"][0]
     assert daemon["resources"] == {"requests": VALUES["resources"]["vpcwired"]["requests"], "limits": {"memory": "256Mi"}}
+    assert feed["livenessProbe"] == {**VALUES["probes"]["feedLiveness"], "exec": {"command": ["/usr/sbin/vpcwire-feed", "--probe", "alive"]}}
+    assert feed["readinessProbe"] == {**VALUES["probes"]["feedReadiness"], "periodSeconds": 32, "exec": {"command": ["/usr/sbin/vpcwire-feed", "--probe", "ready"]}}
     assert daemon["livenessProbe"] == {**VALUES["probes"]["liveness"], "periodSeconds": 31, "exec": daemon["readinessProbe"]["exec"]}
     assert {v["name"]: v["hostPath"]["path"] for v in pod["volumes"] if "hostPath" in v} == {
         "run": "/run/vpcwire", "policies": "/run/vpcwire/policy.d", "bpf": "/sys/fs/bpf", "cni-bin": "/var/lib/cni/bin", "cni-conf": "/var/lib/cni/net.d"}

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import subprocess
+import time
 
 import pytest
 
@@ -289,7 +290,75 @@ def test_the_token_is_read_anew_and_sent_to_nobody_else(folder, tmp_path, certif
     assert done.returncode == 1 and "no https" in done.stderr
 
 
-@pytest.mark.parametrize("words", [["--kinds", "pods,secrets"], ["--kinds", ""], ["--wait", "3"], ["--retry-ms", "0"], ["x"], ["--log-level", "loud"]])
+# --- what it says of itself
+
+STATE = ".vpcwire-feed.json"
+
+
+def now_ms():
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1_000_000
+
+
+def state(folder):
+    return json.loads((folder / STATE).read_text()) if (folder / STATE).exists() else {}
+
+
+def probe(folder, what):
+    """-> the sentence, "" when all is well."""
+    done = proc.run([FEED, "--dir", folder, "--probe", what], check=False)
+    assert (done.returncode, bool(done.stderr)) in ((0, False), (1, True)) and not done.stdout, done
+    return done.stderr
+
+
+def test_its_state_follows_the_api_server(server, folder):
+    began = now_ms()
+    assert "No such file" in probe(folder, "alive") and "No such file" in probe(folder, "ready")
+    server.put(pod("a"))
+    with Feed(folder, server.url) as feed:
+        # all is listed, and each kind has a watch that was accepted
+        proc.wait_until(lambda: state(folder).get("listed") and not state(folder)["why"] and server.open == 3, lambda: f"all to be well: {state(folder)}")
+        assert began <= state(folder)["heard_ms"] <= state(folder)["written_ms"] <= now_ms()
+        assert probe(folder, "alive") == probe(folder, "ready") == ""
+        server.fault("NetworkPolicy", 403, times=1000)
+        server.forget()
+        proc.wait_until(lambda: state(folder)["why"] == "networkpolicies: HTTP status 403", lambda: f"the kind that fails: {state(folder)}")
+        server.mend()
+        server.bookmark("Pod")
+        proc.wait_until(lambda: not state(folder)["why"], lambda: f"it to be heard again: {state(folder)}")
+        heard = state(folder)["heard_ms"]
+        server.close()
+        proc.wait_until(lambda: state(folder)["why"], lambda: f"silence to be noticed: {state(folder)}")
+        assert state(folder)["heard_ms"] >= heard and state(folder)["listed"] and probe(folder, "alive") == ""
+        assert feed.has() == {"pods_blue_a.json": feed.has()["pods_blue_a.json"]}
+
+
+def test_what_is_no_answer_is_not_heard(server, folder):
+    """A proxy's page with status 200."""
+    server.fault("Pod", b"<html>\n", times=1000)
+    with Feed(folder, server.url):
+        proc.wait_until(lambda: state(folder).get("why", "").startswith("pods: the list is not valid JSON"), lambda: f"{state(folder)}")
+        first = state(folder)["heard_ms"]
+        asked = len(server.asked("Pod", limit="500"))
+        proc.wait_until(lambda: len(server.asked("Pod", limit="500")) > asked + 1, "more answers of that kind")
+        assert state(folder)["heard_ms"] == first and "not all is listed yet: pods: the list" in probe(folder, "ready") and not probe(folder, "alive")
+
+
+def test_once_leaves_no_state(server, folder):
+    Feed(folder, server.url).once()
+    assert not state(folder)
+
+
+@pytest.mark.parametrize("written, heard, why, alive, ready", [
+    (0, 0, "", "", ""), (61, 0, "", "does not run: not for 61 s", "does not run: not for 61 s"), (0, 61, "", "", ""),
+    (0, 61, "pods: HTTP status 503", "", "has not been heard for 61 s: pods: HTTP status 503"), (0, 421, "", "", "has not been heard for 421 s"),
+    (-3600, -3600, "", "not since this machine was started", "not since this machine was started")])
+def test_what_probes_say(folder, written, heard, why, alive, ready):
+    (folder / STATE).write_text(json.dumps({"written_ms": now_ms() - written * 1000, "heard_ms": now_ms() - heard * 1000, "listed": True, "why": why}))
+    for what, wanted in (("alive", alive), ("ready", ready)):
+        assert wanted in probe(folder, what) and bool(wanted) == bool(probe(folder, what))
+
+
+@pytest.mark.parametrize("words", [["--probe", "well"], ["--kinds", "pods,secrets"], ["--kinds", ""], ["--wait", "3"], ["--retry-ms", "0"], ["x"], ["--log-level", "loud"]])
 def test_options_that_are_wrong(words):
     done = proc.run([FEED, "--server", "http://127.0.0.1:1", *words], check=False)
     assert done.returncode == 2 and done.stderr.startswith("vpcwire-feed: ") and not done.stdout

@@ -141,9 +141,12 @@ def test_a_node_gets_all_it_needs_from_the_image(images, pod, make_lab, tmp_path
         with contextlib.closing(apiserver.Server()) as server:
             server.put(copy.deepcopy(POLICY))
             # with the node's folders, and the network that the test's API server is in
-            here = ["nsenter", "--target", a_process(lab, node), "--mount", "--pid", *images.argv("run", *kubelet.words(feed), "--server", server.url)]
-            with running(here, node, logs / "image-feed.log"):
+            here = ["nsenter", "--target", a_process(lab, node), "--mount", "--pid"]
+            run = images.argv("run", *kubelet.words(feed), "--server", server.url)
+            with running([*here, *run], node, logs / "image-feed.log"):
                 proc.wait_until(lambda: isolated() == [True], lambda: "the policy: " + (logs / "image-feed.log").read_text())
+                for probe in ("livenessProbe", "readinessProbe"):
+                    proc.run([*here, *images.argv("exec", "feed", *feed[probe]["exec"]["command"])])
                 kubelet.podman("stop", "--time", "10", "feed")
         one.delete()
         one.remove()

@@ -5,12 +5,14 @@ import copy
 import json
 import os
 import re
+import signal
 import subprocess
 
 import pytest
 import yaml
 
 from tests.harness import apiserver, proc
+from tests.harness.symptoms import operator_sees, quoted
 
 MANIFEST = proc.TOP / "deploy/kubernetes/vpcwire.yaml"
 INSTALL = proc.TOP / "deploy/container/install-node"
@@ -146,6 +148,55 @@ def test_a_policy_of_the_api_server_is_in_force_and_goes(objects, make_lab, tmp_
                 feed.terminate()
     one.delete()
     one.remove()
+
+
+def test_a_feed_that_hears_nothing_or_has_died_is_trouble(make_lab, tmp_path):
+    """Its file is put back in time instead of waiting; while it does not go on itself, nothing else writes to it."""
+    folder = tmp_path / "policy.d"
+    folder.mkdir()
+    node = make_lab(daemon_config={"policy_dir": str(folder)}).nodes[0]
+    state = folder / ".vpcwire-feed.json"
+
+    def status():
+        return json.loads(node.run(proc.BIN / "vpcwirectl", "--json", "status", check=False).stdout)
+
+    def figures():
+        page = node.rpc("query", what="metrics")["result"]["text"]
+        return {name: int(value) for name, value in re.findall(r"^vpcwire_feed_(\w+) (\d+)$", page, re.M)}
+
+    def earlier(**seconds):
+        said = json.loads(state.read_text())
+        new = state.with_suffix(".new")
+        new.write_text(json.dumps({**said, **{f"{what}_ms": said[f"{what}_ms"] - s * 1000 for what, s in seconds.items()}}))
+        new.rename(state)
+
+    proc.wait_until(node.serves, "the daemon to serve")
+    assert "feed" not in status() and figures() == {}, "there is none"
+    with contextlib.closing(apiserver.Server()) as server:
+        feed = subprocess.Popen([proc.BIN / "vpcwire-feed", "--kinds", "pods", "--dir", folder, "--server", server.url, "--retry-ms", "5"],
+                                stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            proc.wait_until(lambda: status().get("feed", {}).get("listed"), "all to be listed")
+            assert status()["troubles"] == [] and figures()["up"] == 1 and figures()["listed"] == 1 and figures()["silence_seconds"] < 60
+            assert quoted("API server: heard 12 s ago").search(node.run(proc.BIN / "vpcwirectl", "status", check=False).stdout)
+            server.fault("Pod", 403, times=100000)
+            server.forget()
+            proc.wait_until(lambda: status()["feed"].get("why") == "pods: HTTP status 403", lambda: f"it to be refused: {status()['feed']}")
+            feed.send_signal(signal.SIGSTOP)
+            earlier(heard=70)
+            operator_sees(node, "the API server has not been heard")
+            assert status()["troubles"][0]["what"].endswith(" s: pods: HTTP status 403") and 70 <= figures()["silence_seconds"] < 130
+            assert status()["cni"] == 0, "pods are served as before"
+        finally:
+            feed.kill()
+            feed.wait()
+    earlier(written=70)
+    operator_sees(node, "vpcwire-feed does not run")
+    assert figures()["up"] == 0 and not status()["feed"]["runs"]
+    state.write_text("{")
+    proc.wait_until(lambda: ["feed's state cannot be read" in t["what"] for t in status()["troubles"]] == [True], lambda: f"{status()['troubles']}")
+    state.unlink()
+    assert status()["troubles"] == [] and "feed" not in status()
 
 
 # --- the init container's program

@@ -90,10 +90,15 @@ class Server:
             self.epoch += 1
             self.lock.notify_all()
 
-    def fault(self, kind, what):
-        """The next request for `kind` is answered so: a status, or bytes after which the connection ends."""
+    def fault(self, kind, what, times=1):
+        """The next request for `kind`, or so many, is answered so: a status, or bytes after which the connection ends."""
         with self.lock:
-            self.faults.append((PATHS[kind], what))
+            self.faults += [(PATHS[kind], what)] * times
+
+    def mend(self):
+        """No faults any more."""
+        with self.lock:
+            self.faults.clear()
 
     def asked(self, kind, **query):
         """Requests for `kind` whose query has these values."""

@@ -36,6 +36,8 @@ test_httpd_LIBS := daemon json base
 test_httpd_SRCS := tests/unit/scarce.c
 test_crypto_LIBS := crypto
 test_rpc_LIBS := rpc json base
+test_feed_state_LIBS := rpc json base
+test_loop_dir_LIBS := daemon json base
 test_rpc_server_LIBS := daemon rpc json base
 test_rpc_server_SRCS := tests/unit/scarce.c
 test_rpc_server_LDFLAGS := -Wl,--wrap=calloc
