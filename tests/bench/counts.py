@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one ADD and one DEL of a warm node cost, in things that can be counted: no figure depends on the machine's speed.
+"""What one ADD and one DEL of a warm node cost, and one `vpcwirectl status`, in things that can be counted: no figure depends on the machine's speed.
 
 collect() makes them on a lab; tests/e2e/test_counts.py compares them with counts.json. The subject is the plain case: one interface, IPv4,
 an address in the pool, programs by clsact, no policies.
@@ -23,8 +23,11 @@ READY = 16 + 2 * ROUNDS + 4
 # how long somebody waits and is woken, not what is done
 WAITS = {"futex", "epoll_wait", "restart_syscall"}
 CALL = re.compile(r"^(\d+)\s+(\w+)\((.*)$")
-TOLERANCE = {"instructions": 0.02}
-PARTS_OF_GCC = "instructions of the plugin",      # another compiler, or another kind of processor, has its own
+TOLERANCE = {"instructions": 0.02, "bytes": 0.02, "a pod": 0.1}
+# another compiler, or another kind of processor, has its own
+PARTS_OF_GCC = "instructions of the plugin", "instructions of vpcwirectl", "instructions of vpcwirectl, more for each pod"
+STATUS = {"status": ["status"], "status --json": ["--json", "status"]}
+STEPS, STEP = 3, 6      # pods: 1, 7, 13
 # libc chooses its string functions by what the processor has: here the same ones on each
 PLAIN_CPU = "GLIBC_TUNABLES=glibc.cpu.hwcaps=-AVX2,-AVX,-SSE4_2,-SSE4_1,-SSSE3,-ERMS,-FSRM,-BMI2,-BMI1,-LZCNT,-MOVBE"
 
@@ -212,6 +215,62 @@ def allocations(node):
             for command, calls in found.items()}
 
 
+# --- vpcwirectl status
+
+def ctl(node, words, wrap=()):
+    return node.run(*wrap, proc.BIN / "vpcwirectl", "--socket", node.socket, *words)
+
+
+def received_bytes(path):
+    """Of the daemon's answer: what recvmsg() and recvfrom() of the SEQPACKET socket brought."""
+    sockets, n = set(), 0
+    for _, name, rest in calls_of(trace.Trace(path).lines):
+        made = re.match(r"AF_UNIX, SOCK_SEQPACKET.*= (\d+)$", rest)
+        fd, got = re.match(r"(\d+)[,)]", rest), re.search(r"= (\d+)$", rest)
+        if name == "socket" and made:
+            sockets.add(made[1])
+        elif name.startswith("recv") and fd and fd[1] in sockets and got and "MSG_PEEK" not in rest:
+            n += int(got[1])
+    return n
+
+
+def traced_status(node, words, name):
+    rounds = []
+    for i in range(ROUNDS):
+        one = Traced(node, node.daemon_pid(), f"{name}{i}", lambda wrap: ctl(node, words, wrap)).counts
+        path = pathlib.Path(node.lab.dir.name) / f"{name}{i}.plugin"
+        own = [call for _, call, _ in calls_of(trace.Trace(path).lines)]
+        del one["netlink messages of the plugin"], one["system calls of the plugin"]        # it has no netlink; what ld.so does is not its own
+        rounds.append({**one, "system calls of vpcwirectl, from its socket on": by_name(own[own.index("socket"):]),
+                       "bytes of the answer": {"bytes": received_bytes(path)}})
+    return least(rounds)
+
+
+def status_instructions(node, words):
+    found = []
+    for i in range(3):
+        path = pathlib.Path(node.lab.dir.name) / f"callgrind.status.{i}"
+        ctl(node, words, ("env", PLAIN_CPU, "valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={path}", "--toggle-collect=main", "--log-file=/dev/null"))
+        found.append(callgrind(path)[0])
+    return min(found)
+
+
+def status(node):
+    """-> {command: counts with one pod, and what each further pod adds}, {command: [instructions with 1, 1 + STEP, ... pods]}"""
+    counted = {command: traced_status(node, words, command.replace(" ", "")) for command, words in STATUS.items()}
+    curves = {command: [] for command in STATUS}
+    for step in range(STEPS):
+        for pod in node.pods(STEP if step else 0):
+            pod.add()
+        for command, words in STATUS.items():
+            curves[command].append(status_instructions(node, words))
+    for command, curve in curves.items():
+        counted[command]["instructions of vpcwirectl"] = {"instructions": curve[0]}
+    for command in ("status --json",):          # the other one has none of the pods
+        counted[command]["instructions of vpcwirectl, more for each pod"] = {"a pod": round((curves[command][-1] - curves[command][0]) / STEP / (STEPS - 1))}
+    return counted, curves
+
+
 def warm(node):
     """A pool that needs no growth for as many pods as come, and a pod so that the node is not empty."""
     node.pod().add()
@@ -220,12 +279,15 @@ def warm(node):
 
 
 def collect():
-    """-> {"ADD": {part: {name: n}}, "DEL": ...}"""
+    """-> {"ADD": {part: {name: n}}, "DEL": ..., "status": ...}, and how the instructions of each status grow with the number of pods"""
     with Lab(**LAB) as lab:
         node = lab.nodes[0]
         warm(node)
         parts = [traced_rounds(node), objects_made(node), instructions(node), allocations(node)]
-    return {command: {k: v for part in parts for k, v in part[command].items()} for command in ("ADD", "DEL")}
+    with Lab(**LAB) as lab:
+        warm(lab.nodes[0])
+        of_status, curves = status(lab.nodes[0])
+    return {**{command: {k: v for part in parts for k, v in part[command].items()} for command in ("ADD", "DEL")}, **of_status}, curves
 
 
 # --- comparison

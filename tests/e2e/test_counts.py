@@ -12,15 +12,19 @@ HOW = """If this change is wanted, take the new counts into the file, and look a
     VPCWIRE_ACCEPT=1 make e2e K=test_counts && git diff tests/bench/counts.json"""
 
 
-@pytest.mark.limit(180)
+@pytest.mark.limit(300)
 @pytest.mark.skipif(proc.SANITIZED, reason="a sanitized program makes calls of its own")
 @pytest.mark.skipif(not shutil.which("valgrind"), reason="valgrind is not installed: make deps")
-def test_what_add_and_del_cost():
-    now = counts.collect()
+def test_what_add_del_and_status_cost():
+    now, curves = counts.collect()
     if os.environ.get("VPCWIRE_ACCEPT"):
         counts.accept(now)
     changed = counts.differences(counts.comparable(counts.baseline()), counts.comparable(now))
     assert not changed, "\n".join([f"{len(changed)} counts are not those of {counts.BASELINE.name}:", *changed, HOW])
+    # each pod costs what the one before it did, and of the picture nothing
+    (first, second, third), whole = curves["status --json"], curves["status"]
+    assert first < second < third and third - second <= (second - first) * 1.1, curves
+    assert max(whole) <= min(whole) * 1.02, curves
 
 
 def test_the_comparison_sees_more_less_new_and_gone():
