@@ -11,12 +11,20 @@
 #include <errno.h>
 #include <libgen.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
+
+/* what an exit handler looks at, which cannot be taken back: it stays when the loop goes */
+struct at_exit {
+	bool running;
+};
 
 struct loop {
 	uv_loop_t uv;
+	struct at_exit *at_exit;
 	struct loop_timer *rest;        /* loop_rest() */
 	uint64_t rest_ms;
 	void (*rest_fn)(void *arg);
@@ -64,6 +72,30 @@ static void close_free(uv_handle_t *h)
 	free(h);
 }
 
+/*
+ * Libraries end the program when they have no memory (libnftables, jansson). libuv's destructor then waits for all jobs, whatever they wait
+ * for, so that a daemon which serves nobody any more would keep its socket from the next one.
+ */
+static void leave(int status, void *arg)
+{
+	const struct at_exit *x = arg;
+
+	if (x->running)
+		_exit(status);
+}
+
+static int watch_exit(struct loop *l)
+{
+	struct at_exit *x = calloc(1, sizeof(*x));
+
+	if (!x || on_exit(leave, x) != 0) {
+		free(x);
+		return -ENOMEM;
+	}
+	l->at_exit = x;
+	return 0;
+}
+
 int loop_new(struct loop **ret_loop, struct vw_err *err)
 {
 	struct loop *l = calloc(1, sizeof(*l));
@@ -72,6 +104,11 @@ int loop_new(struct loop **ret_loop, struct vw_err *err)
 	if (!l)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the event loop");
 	r = uv_loop_init(&l->uv);
+	if (r == 0) {
+		r = watch_exit(l);
+		if (r < 0)
+			uv_loop_close(&l->uv);
+	}
 	if (r < 0) {
 		free(l);
 		return vw_err_sys(err, r, 0, "starting the event loop");
@@ -100,8 +137,11 @@ void loop_free(struct loop *l)
 
 int loop_run(struct loop *l, struct vw_err *err)
 {
-	int r = uv_run(&l->uv, UV_RUN_DEFAULT);
+	int r;
 
+	l->at_exit->running = true;
+	r = uv_run(&l->uv, UV_RUN_DEFAULT);
+	l->at_exit->running = false;
 	return r < 0 ? vw_err_sys(err, r, 0, "event loop") : 0;
 }
 

@@ -18,7 +18,7 @@ struct loop_timer;
 int loop_new(struct loop **ret_loop, struct vw_err *err);
 /** loop_free() - close what is still open, wait for running jobs (their @done is called), free. NULL is fine. */
 void loop_free(struct loop *l);
-/** loop_run() - until loop_stop(). */
+/** loop_run() - until loop_stop(). Who calls exit() meanwhile, a library without memory, ends the process at once: jobs are not waited for. */
 int loop_run(struct loop *l, struct vw_err *err);
 void loop_stop(struct loop *l);
 

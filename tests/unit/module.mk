@@ -34,6 +34,7 @@ test_confine_LIBS := daemon json base
 test_advice_LIBS := daemon base
 test_httpd_LIBS := daemon json base
 test_httpd_SRCS := tests/unit/scarce.c
+test_loop_LIBS := daemon base
 test_crypto_LIBS := crypto
 test_rpc_LIBS := rpc json base
 test_feed_state_LIBS := rpc json base
