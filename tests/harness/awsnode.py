@@ -189,6 +189,13 @@ class AwsNode:
         self.allocations = [a for a in self.allocations if a[self.KEY] != address]
         self.write()
 
+    def again(self):
+        """What --from-aws-node-done takes away is there once more."""
+        for pod in self.pods:
+            self.sh(self.routes(pod))
+        for eni in self.enis[1:]:
+            self.sh(f"ip rule add pref 32765 from {eni['address']} lookup {eni['table']}")
+
     def write(self):
         text = json.dumps({"version": "vpc-cni-ipam/1", "allocations": self.allocations})
         self.node.run("sh", "-ec", f"mkdir -p /var/run/aws-node; cat > {CHECKPOINT}", input=text)
