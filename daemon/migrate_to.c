@@ -122,7 +122,7 @@ static int put_eni(const struct store_eni *e, void *arg)
 		return 0;
 	for (size_t i = 0; i < j->n; i++)
 		if (eni_has(e, &j->allocs[i].addr)) {
-			(void)vw_rule_add(&j->batch, &(struct vw_rule){ .family = AF_INET, .protocol = RTPROT_BOOT, .priority = MIGRATE_PRIO_FROM,
+			(void)vw_rule_add(&j->batch, &(struct vw_rule){ .family = AF_INET, .unmarked = true, .priority = MIGRATE_PRIO_FROM,
 									.from = vw_cidr_host(&j->allocs[i].addr), .table = table });
 			vw_nl_tolerate(&j->batch, VW_NL_OK_EXISTS);
 		}
@@ -142,7 +142,7 @@ static int put_pods(struct migrate_job *j, struct vw_err *err)
 		(void)vw_route_replace(&j->batch, &(struct vw_route){ .dst = addr, .table = RT_TABLE_MAIN, .protocol = RTPROT_BOOT,
 								      .scope = addr.ip.family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
 								      .ifindex = j->links[i].ifindex, .dev = j->links[i].name });
-		(void)vw_rule_add(&j->batch, &(struct vw_rule){ .family = addr.ip.family, .protocol = RTPROT_BOOT, .priority = HOSTNET_PRIO_PODS,
+		(void)vw_rule_add(&j->batch, &(struct vw_rule){ .family = addr.ip.family, .unmarked = true, .priority = HOSTNET_PRIO_PODS,
 								.to = addr, .table = RT_TABLE_MAIN });
 		vw_nl_tolerate(&j->batch, VW_NL_OK_EXISTS);
 	}
@@ -208,6 +208,25 @@ static int check_given(struct vw_nl *nl, size_t *ret_n, struct vw_err *err)
 	return r;
 }
 
+/* of ENIs that our rules lead to, the tables are aws-node's: else what their pods send would have no way any more */
+static int check_tables(struct vw_nl *nl, struct vw_err *err)
+{
+	vw_auto_free struct vw_rule *rules = NULL;
+	int n = vw_rule_list(nl, AF_INET, &rules, err), r = 0;
+
+	for (int i = 0; r == 0 && i < n; i++) {
+		vw_auto_free struct vw_route *ours = NULL;
+
+		if (rules[i].protocol != VW_RTPROT || rules[i].fwmask != HOSTNET_MARK_ENI_MASK)
+			continue;
+		r = vw_route_list(nl, AF_INET, rules[i].table, 0, VW_RTPROT, &ours, err);
+		if (r > 0)
+			r = vw_err_set(err, EBUSY, 0, "only vpcwire's routes are in table %u, of a secondary ENI: vpcwired --to-aws-node comes first; "
+				       "nothing was changed", rules[i].table);
+	}
+	return n < 0 ? n : r;
+}
+
 int migrate_to_done(const struct vwired_config *cfg, struct migrate_report *ret, struct vw_err *err)
 {
 	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
@@ -216,5 +235,7 @@ int migrate_to_done(const struct vwired_config *cfg, struct migrate_report *ret,
 	*ret = (struct migrate_report){ 0 };
 	if (r == 0)
 		r = check_given(&nl, &ret->done, err);
+	if (r == 0)
+		r = check_tables(&nl, err);
 	return r == 0 ? cleanup_but_pods(cfg, err) : r;
 }

@@ -49,7 +49,7 @@ static int rule_op(struct vw_nl_batch *b, uint16_t type, uint16_t flags, const s
 		.table = r->table < 256 ? (uint8_t)r->table : RT_TABLE_UNSPEC,
 		.action = FR_ACT_TO_TBL,
 	};
-	uint8_t protocol = r->protocol || del ? r->protocol : VW_RTPROT;
+	uint8_t protocol = r->protocol || r->unmarked || del ? r->protocol : VW_RTPROT;
 	struct nlmsghdr *nlh;
 	char text[VW_RULE_STRLEN];
 

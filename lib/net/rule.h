@@ -16,13 +16,15 @@ struct vw_nl_batch;
  * @family:   AF_INET or AF_INET6.
  * @from, @to: family 0 = any. @iif: "" = any.
  * @fwmark, @fwmask: @fwmask 0 = any mark.
- * @protocol: who made it; 0 = VW_RTPROT when adding, any when deleting.
+ * @protocol: who made it; 0 = VW_RTPROT when adding, any when deleting. @unmarked: 0 when adding, too (RTPROT_UNSPEC), as of a maker who
+ *            says nothing: to the kernel a rule of another maker is another rule.
  * @action:   FR_ACT_* as read; ignored when adding (always "lookup @table").
  */
 struct vw_rule {
 	uint8_t family;
 	uint8_t protocol;
 	uint8_t action;
+	bool unmarked;
 	uint32_t priority;
 	uint32_t fwmark, fwmask;
 	struct vw_cidr from, to;

@@ -50,6 +50,29 @@ def test_there_and_back_with_prefixes(make_lab):
     there_and_back(lab, with_four(aws))
 
 
+@pytest.mark.limit(240)
+@pytest.mark.parametrize("served", [False, True])
+def test_turning_back_half_way(lab, aws, served):
+    """aws-node's routes and rules are still there, and it takes its pods back by the same two commands."""
+    node = aws.node
+    one, _, three, four = aws.pods
+    before, known = aws.leavings(), aws.checkpoint()
+    with pings({"primary to the internet": (one, INTERNET), "secondary to the internet": (three, INTERNET), "beside": (four, one.address)}):
+        vpcwired(node, "--from-aws-node")
+        if served:
+            serving(lab, node)
+            lab.stop_daemon(node.name)
+            early = vpcwired(node, "--to-aws-node-done", ok=False)
+            assert early.returncode == 1 and f"only vpcwire's routes are in table {three.eni['table']}" in early.stderr
+        vpcwired(node, "--to-aws-node")
+        aws.start()
+        vpcwired(node, "--to-aws-node-done")
+    assert aws.leavings() == before
+    assert [(a["containerID"], a["ipv4"]) for a in aws.checkpoint()] == [(a["containerID"], a["ipv4"]) for a in known]
+    links = node.json("ip", "-d", "-j", "link")
+    assert not [l for l in links if l.get("ifalias", "").startswith("vpcwire")]
+
+
 def there_and_back(lab, aws):
     node, other = aws.node, lab.nodes[1].pod("other")
     other.add()
