@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct vw_buf;
 struct vw_err;
 
 /**
@@ -33,8 +34,12 @@ struct vw_feed_state {
 	char why[192];
 };
 
+/** vw_feed_state_print() - append the file's text. Return: 0, -ENOMEM. */
+int vw_feed_state_print(const struct vw_feed_state *st, struct vw_buf *buf, struct vw_err *err);
 /** vw_feed_state_write() - by rename, readable for all. */
 int vw_feed_state_write(const char *dir, const struct vw_feed_state *st, struct vw_err *err);
+/** vw_feed_state_parse() - the file's text. Return: 0, -EBADMSG; @ret is filled when it is 0 only. */
+int vw_feed_state_parse(const char *text, size_t len, struct vw_feed_state *ret, struct vw_err *err);
 /** vw_feed_state_read() - Return: 0; -ENOENT: no vpcwire-feed has written to @dir; -EBADMSG, -errno. */
 int vw_feed_state_read(const char *dir, struct vw_feed_state *ret, struct vw_err *err);
 

@@ -99,28 +99,23 @@ def test_metadata_that_does_not_answer(clean, lab):
         lab.clear_faults()
 
 
-# bpf(2): BPF_PROG_LOAD of an XDP program that passes all, BPF_OBJ_PIN
-XDP = """import ctypes, platform, struct, sys
+# bpf(2) by hand: iproute2 and bpftool of Debian 12 know no tcx
+BPF = """import ctypes, platform, socket, struct, sys
 def bpf(cmd, attr):
     buf = ctypes.create_string_buffer(attr + bytes(128 - len(attr)))
     r = ctypes.CDLL(None, use_errno=True).syscall({"x86_64": 321, "aarch64": 280}[platform.machine()], cmd, buf, 128)
     if r < 0:
         sys.exit(f"bpf({cmd}): errno {ctypes.get_errno()}")
     return r
-code = ctypes.create_string_buffer(bytes([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]), 16)
+"""
+# BPF_PROG_LOAD of an XDP program that passes all, BPF_OBJ_PIN
+XDP = BPF + """code = ctypes.create_string_buffer(bytes([0xb7, 0, 0, 0, 2, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0]), 16)
 words = ctypes.create_string_buffer(b"GPL"), ctypes.create_string_buffer(sys.argv[1].encode())
 fd = bpf(5, struct.pack("IIQQ", 6, 2, ctypes.addressof(code), ctypes.addressof(words[0])))
 bpf(6, struct.pack("QI", ctypes.addressof(words[1]), fd))
 """
-# bpf(2): BPF_OBJ_GET, then BPF_PROG_ATTACH or _DETACH as BPF_TCX_INGRESS; iproute2 and bpftool of Debian 12 know no tcx
-TCX = """import ctypes, platform, socket, struct, sys
-def bpf(cmd, attr):
-    buf = ctypes.create_string_buffer(attr + bytes(128 - len(attr)))
-    r = ctypes.CDLL(None, use_errno=True).syscall({"x86_64": 321, "aarch64": 280}[platform.machine()], cmd, buf, 128)
-    if r < 0:
-        sys.exit(f"bpf({cmd}): errno {ctypes.get_errno()}")
-    return r
-path = ctypes.create_string_buffer(sys.argv[2].encode())
+# BPF_OBJ_GET, then BPF_PROG_ATTACH or _DETACH as BPF_TCX_INGRESS
+TCX = BPF + """path = ctypes.create_string_buffer(sys.argv[2].encode())
 fd = bpf(7, struct.pack("Q", ctypes.addressof(path)))
 bpf({"attach": 8, "detach": 9}[sys.argv[1]], struct.pack("IIII", socket.if_nametoindex("eth0"), fd, 46, 0))
 """

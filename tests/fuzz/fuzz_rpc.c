@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Packets: any bytes as a request and as each kind of reply. What is accepted is written the same again. */
+/* Packets: any bytes as a request and as each kind of reply, and as what vpcwire-feed says of itself. What is accepted is written the same again. */
 #include "lib/base/buf.h"
 #include "lib/base/err.h"
 #include "lib/json/json.h"
+#include "lib/rpc/feed_state.h"
 #include "lib/rpc/rpc.h"
 
 #include <errno.h>
@@ -48,6 +49,27 @@ static void wiring(const struct vw_json *j)
 		abort();
 }
 
+static void feed(const char *text, size_t len)
+{
+	static const uint64_t moments[] = { 0, VW_FEED_DEAD_MS, VW_FEED_SILENT_MS, INT64_MAX, UINT64_MAX };
+	vw_auto_buf struct vw_buf b = VW_BUF_INIT;
+	struct vw_feed_state one, two;
+	struct vw_err err;
+
+	if (vw_feed_state_parse(text, len, &one, &err) < 0)
+		return;
+	for (size_t i = 0; i < sizeof(moments) / sizeof(moments[0]); i++) {
+		char said[64] = "";
+
+		/* a sentence (none where it does not fit) exactly when something is wrong */
+		if (vw_feed_explain(&one, moments[i], said, sizeof(said)) != (!vw_feed_runs(&one, moments[i]) || !vw_feed_hears(&one, moments[i])))
+			abort();
+	}
+	if (vw_feed_state_print(&one, &b, &err) < 0 || vw_feed_state_parse(vw_buf_str(&b), b.len, &two, &err) < 0 || one.written_ms != two.written_ms ||
+	    one.heard_ms != two.heard_ms || one.listed != two.listed || strcmp(one.why, two.why))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	vw_auto_json struct vw_json *reply = NULL;
@@ -55,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct vw_err err;
 
 	request((const char *)data, size);
+	feed((const char *)data, size);
 	if (vw_rpc_reply_decode((const char *)data, size, &reply, &err) < 0)
 		return 0;
 	wiring(reply);
