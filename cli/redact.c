@@ -135,6 +135,9 @@ static size_t nested_len(const char *t, size_t len, size_t slashes)
 			n += quote(t + n, len - n);
 			continue;
 		}
+		/* none of them stands before a quote: it need not be asked again of each */
+		while (n + 1 < len && t[n] == '\\' && t[n + 1] == '\\')
+			n++;
 		open += t[n] == '[' || t[n] == '{';
 		open -= t[n] == ']' || t[n] == '}';
 		n++;
