@@ -64,6 +64,7 @@ def test_turning_back_half_way(lab, aws, served):
             lab.stop_daemon(node.name)
             early = vpcwired(node, "--to-aws-node-done", ok=False)
             assert early.returncode == 1 and f"only vpcwire's routes are in table {three.eni['table']}" in early.stderr
+            assert quoted("only vpcwire's routes are in table ...").search(early.stderr)
         vpcwired(node, "--to-aws-node")
         aws.start()
         vpcwired(node, "--to-aws-node-done")
