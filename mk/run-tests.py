@@ -79,6 +79,7 @@ class Suite:
 
 
 running = set()                     # process groups of ours
+starting = threading.Lock()         # held for good once all is to end
 
 
 def end(group):
@@ -91,10 +92,11 @@ def end(group):
 
 def run(argv, limit_s, env=None, live=False):
     """Run one program in its own process group; a hang ends the group. -> (exit code or None, output)"""
-    proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=None if live else subprocess.PIPE,
-                            stderr=None if live else subprocess.STDOUT, env={**os.environ, **(env or {})}, cwd=TOP,
-                            start_new_session=True, errors="replace", text=True)
-    running.add(proc.pid)
+    with starting:
+        proc = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=None if live else subprocess.PIPE,
+                                stderr=None if live else subprocess.STDOUT, env={**os.environ, **(env or {})}, cwd=TOP,
+                                start_new_session=True, errors="replace", text=True)
+        running.add(proc.pid)
     try:
         out, _ = proc.communicate(timeout=limit_s)
         return proc.returncode, out or ""
@@ -280,7 +282,8 @@ def lane(waiting, mouth):
 
 
 def interrupted(_signal, _frame):
-    """Each program that runs ends as if Ctrl-C had reached it."""
+    """Each program that runs ends as if Ctrl-C had reached it, and no other begins."""
+    starting.acquire(timeout=1)         # in vain only where this thread itself was starting one
     for group in list(running):
         end(group)
     deadline = time.monotonic() + END_S

@@ -89,9 +89,10 @@ def test_an_unknown_suite_is_refused_before_anything_runs(suites):
 
 
 def test_an_interrupt_ends_what_runs_and_lets_it_clean_up(suites, tmp_path):
-    """Both lanes; each program gets SIGINT once, and is waited for."""
+    """Both lanes; each program gets SIGINT once, and is waited for; the next ones do not begin."""
     script = f"trap 'kill $!; echo cleaned >> {tmp_path}/cleaned; exit 1' INT; echo up >> {tmp_path}/up; sleep 60 & wait"
-    started = suites.start("unit", suites.program("a", script), "--", "policy", suites.program("b", script))
+    never = suites.program("never", f"echo never >> {tmp_path}/cleaned")
+    started = suites.start("unit", suites.program("a", script), never, "--", "policy", suites.program("b", script), never)
     lanes = min(2, os.cpu_count())
     proc.wait_until(lambda: (tmp_path / "up").exists() and len((tmp_path / "up").read_text().split()) == lanes, "both to run", 20)
     started.send_signal(signal.SIGINT)
