@@ -78,6 +78,13 @@ int migrate_job_open(struct migrate_job *j, const struct vwired_config *cfg, str
 	return r == -ENOMEM ? vw_err_set(err, ENOMEM, 0, "no memory for the pods of '%s'", path) : r;
 }
 
+int migrate_link(struct migrate_job *j, const struct store_attachment *k, struct vw_link *ret, struct vw_err *err)
+{
+	int r = vw_link_get(&j->nl, k->adopted.ifindex ? k->adopted.ifindex : VW_IFINDEX_BASE + k->slot, ret, err);
+
+	return r == 0 && strcmp(ret->name, k->host_ifname) ? vw_err_set(err, ENODEV, 0, "interface %s is gone", k->host_ifname) : r;
+}
+
 int migrate_commit(struct migrate_job *j, struct vw_err *err)
 {
 	int r = vw_nl_commit(&j->nl, &j->batch, err);
@@ -132,12 +139,50 @@ static bool has_addr(const struct store_attachment *k, const struct vw_ip *ip)
 	return vw_ip_eq(&k->addr, ip) || vw_ip_eq(&k->addr6, ip);
 }
 
+static bool claims(const struct store_attachment *k, const struct aws_alloc *a)
+{
+	return !strcmp(k->key.container_id, a->key.container_id) || has_addr(k, &a->addr);
+}
+
 static const struct store_attachment *known(const struct migrate_job *j, const struct aws_alloc *a)
 {
 	for (size_t i = 0; i < j->n_known; i++)
-		if (!strcmp(j->known[i].key.container_id, a->key.container_id) || has_addr(&j->known[i], &a->addr))
+		if (claims(&j->known[i], a))
 			return &j->known[i];
 	return NULL;
+}
+
+/*
+ * Rows of other pods with @a's address or name: of a former --from-aws-node that was given up, after which aws-node went on, or its checkpoint
+ * is an old one. The interface tells: a pod without one has ended.
+ */
+static int set_stale_aside(struct migrate_job *j, const struct aws_alloc *a, struct vw_err *err)
+{
+	char ip[VW_IP_STRLEN];
+	size_t i = 0;
+
+	while (i < j->n_known) {
+		const struct store_attachment k = j->known[i];
+		struct vw_link l;
+		int r;
+
+		if (!claims(&k, a) || (!strcmp(k.key.container_id, a->key.container_id) && has_addr(&k, &a->addr))) {
+			i++;
+			continue;
+		}
+		r = migrate_link(j, &k, &l, err);
+		if (r == 0)
+			return vw_err_set(err, EEXIST, 0, "address %s or container %.80s is another pod's of vpcwire's; nothing was changed",
+					  vw_ip_str(&a->addr, ip), a->key.container_id);
+		if (r != -ENODEV)
+			return r;
+		if (k.slot < NP_SLOTS)
+			j->used[k.slot] = false;
+		j->known[i] = j->known[--j->n_known];
+		j->known[j->n_known] = k;
+		j->n_stale++;
+	}
+	return 0;
 }
 
 static int host_link(struct migrate_job *j, size_t i, struct vw_err *err)
@@ -196,15 +241,10 @@ static int check_family(const struct migrate_job *j, const struct aws_alloc *a, 
 static int check_one(struct migrate_job *j, size_t i, struct vw_err *err)
 {
 	const struct aws_alloc *a = &j->allocs[i];
-	const struct store_attachment *k = known(j, a);
-	char ip[VW_IP_STRLEN];
 
-	if (check_family(j, a, err) < 0 || host_link(j, i, err) < 0)
+	if (check_family(j, a, err) < 0 || host_link(j, i, err) < 0 || set_stale_aside(j, a, err) < 0)
 		return -err->eno;
-	if (k && (strcmp(k->key.container_id, a->key.container_id) || !has_addr(k, &a->addr)))
-		return vw_err_set(err, EEXIST, 0, "address %s or container %.80s is another pod's of vpcwire's; nothing was changed",
-				  vw_ip_str(&a->addr, ip), a->key.container_id);
-	return !k && j->links[i].ifindex;
+	return !known(j, a) && j->links[i].ifindex;
 }
 
 /* all that can be known before anything is changed */
@@ -268,6 +308,8 @@ static int take_over(struct migrate_job *j, struct vw_err *err)
 {
 	int r = j->n ? store_adopting(j->store, err) : 0;
 
+	for (size_t i = 0; r == 0 && i < j->n_stale; i++)
+		r = store_attach_del(j->store, &j->known[j->n_known + i], 0, err);
 	for (size_t i = 0; r == 0 && i < j->n; i++) {
 		const struct store_attachment *k = known(j, &j->allocs[i]);
 

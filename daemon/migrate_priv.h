@@ -23,7 +23,8 @@ struct vwired_config;
 /**
  * struct migrate_job - one call of migrate_from() or migrate_to(); start with MIGRATE_JOB_INIT, end with migrate_job_done().
  * @lock, @listening: so that no vpcwired runs meanwhile. @links: of @allocs, which are @n; ifindex 0: it has none.
- * @known: what the store has, @n_known of them. @used: their slots.
+ * @known: what the store has, @n_known of them; behind them @n_stale of pods that have ended, whose addresses others have since. @used: slots of
+ * @n_known.
  */
 struct migrate_job {
 	const struct vwired_config *cfg;
@@ -36,7 +37,7 @@ struct migrate_job {
 	struct vw_link *links;
 	bool used[NP_SLOTS];
 	struct store_attachment *known;
-	size_t n_known;
+	size_t n_known, n_stale;
 	struct migrate_report *report;
 };
 #define MIGRATE_JOB_INIT { .nl = VW_NL_INIT, .batch = VW_NL_BATCH_INIT, .lock = -EBADF, .listening = -EBADF }
@@ -44,6 +45,8 @@ struct migrate_job {
 /** migrate_job_open() - the lock, and the store with its attachments. Return: 0, -EADDRINUSE, -errno. */
 int migrate_job_open(struct migrate_job *j, const struct vwired_config *cfg, struct vw_err *err);
 void migrate_job_done(struct migrate_job *j);
+/** migrate_link() - of a pod that the store has. Return: 0; -ENODEV: gone, or its index and name are another's by now; -errno. */
+int migrate_link(struct migrate_job *j, const struct store_attachment *k, struct vw_link *ret, struct vw_err *err);
 /** migrate_commit() - send the job's batch and empty it. */
 int migrate_commit(struct migrate_job *j, struct vw_err *err);
 /** migrate_rest_until() - wait until @until_ms (vw_mono_ms() scale): addresses of pods that have ended rest so long. Says so where it waits. */

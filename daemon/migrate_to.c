@@ -64,8 +64,8 @@ static int check_to(struct migrate_job *j, struct vw_err *err)
 		struct aws_alloc *a = &j->allocs[j->n];
 		const char *why = no_pod_of_theirs(k, &block6);
 
-		r = vw_link_get(&j->nl, k->adopted.ifindex ? k->adopted.ifindex : VW_IFINDEX_BASE + k->slot, &j->links[j->n], err);
-		if (r == -ENODEV || (r == 0 && strcmp(j->links[j->n].name, k->host_ifname))) {
+		r = migrate_link(j, k, &j->links[j->n], err);
+		if (r == -ENODEV) {
 			j->report->gone++;
 			r = 0;
 			continue;

@@ -230,6 +230,21 @@ def test_what_cannot_be_taken_over_changes_nothing(aws):
     assert done.returncode == 1 and quoted("is another pod's of vpcwire's").search(done.stderr), done.stderr
 
 
+def test_a_migration_that_was_given_up_may_begin_again_with_other_pods(lab, aws):
+    """aws-node went on after --from-aws-node: it ended a pod, and its address is another pod's now."""
+    node = aws.node
+    vpcwired(node, "--from-aws-node")
+    gone = aws.pods.pop(0)
+    aws.delete(next(a for a in aws.allocations if a["ipv4"] == gone.address))
+    node.run("ip", "netns", "del", gone.name)
+    proc.wait_until(lambda: gone.host not in [l["ifname"] for l in node.json("ip", "-j", "link")], "its interface to go with its namespace")
+    assert aws.add("later", gone.eni).address == gone.address
+    said = vpcwired(node, "--from-aws-node").stdout
+    assert said == f"1 pods taken over, {len(aws.pods) - 1} were before, 0 left out: they have no interface\n"
+    serving(lab, node)
+    assert {p["container_id"] for p in node.info()["pods"]} == {p.container_id for p in aws.pods}
+
+
 # --- IPv6 clusters
 
 SIX = {"nodes": 2, "instance_type": "t3.small", "daemon_config": {"enable_ipv4": False, "enable_ipv6": True, "ip_cooldown_s": REST_S}}
