@@ -5,7 +5,7 @@
   run.py [--minutes N] [--seed N] [--pods N]
 
 On one node of a lab, dual stack: three pods stand, with flows whose every packet is waited for (polflows.c: numbered payloads, counted
-losses) and with packets of a stranger that policy must stop; others come and go in waves: many until an ENI has come, few until one has gone;
+losses) and with packets of a stranger that policy must stop; others come and go in waves: many until all ENIs are there, few until one has gone;
 the policy of those that stand is changed several times a second, always to one that says the same of them; EC2 fails in the simulator's ways; the
 daemon is killed, and stopped, and comes back. Then all faults end, the pods that came go, and the sheet is drawn up: exit 0 when each line
 balances, 1 when one does not. ^C ends it early, with the sheet. A seed gives the same faults in the same order, not at the same instants.
@@ -32,8 +32,8 @@ from tests.harness.policy import Policies, network_policy  # noqa: E402
 FLOWS = 400
 # 3 ENIs of 6 addresses: 15 pods, of which 3 stand
 LAB = {"instance_type": "t3.medium", "daemon_config": {"ip_cooldown_s": 1, "warm_ip_target": 2, "add_wait_ms": 5000}}
-ROOM = 12
-# a wave: many pods for so long and until an ENI has come; then few until one has gone. While they are few the daemon lives, for an ENI must be a
+ROOM, ENIS = 12, 3
+# a wave: many pods for so long and until all ENIs are there; then few until one has gone. While they are few the daemon lives, for an ENI must be a
 # minute old to go, and each start counts anew
 MANY_S = 60
 WHOLE_MINUTES = 5
@@ -103,20 +103,22 @@ class Soak:
 
     def waves(self):
         while not self.end.is_set():
-            began, came = time.monotonic(), self.enis()["created"]
-            while not self.end.wait(1) and (time.monotonic() - began < MANY_S or self.enis()["created"] == came):
+            began = time.monotonic()
+            while not self.end.wait(1) and (time.monotonic() - began < MANY_S or self.attached() < ENIS):
                 pass
             self.clear_faults()         # what is given back is not throttled from now on: it would be left alone for minutes
-            self.many, went = False, self.enis()["deleted"]
-            while not self.end.wait(1) and self.enis()["deleted"] == went:
+            self.many = False
+            while not self.end.wait(1) and self.attached() == ENIS:
                 pass
             if not self.end.is_set():
                 self.ledger.count("waves")
                 self.memory.append(dirty_kib(self.node))
                 self.many = True
 
-    def enis(self):
-        return self.lab.control("counters")["enis"]
+    def attached(self):
+        """How many ENIs the node has. Not how many were made: one whose attaching failed is deleted without having been there."""
+        changes = self.lab.control("counters")["enis"]
+        return changes["attached"] - changes["detached"]
 
     def worker(self, index):
         rand, serial = random.Random(index), 0
