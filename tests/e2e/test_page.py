@@ -172,15 +172,23 @@ def test_drops_agree_with_the_kernels_map(node):
     assert row[2] == "ingress" and a.address in row[3] and row[4] == "TCP 81" and row[5].startswith("default/shut") and int(row[7]) >= 1
     pin = next(p for p in node.run("sh", "-c", "ls -d /sys/fs/bpf/vpcwire/*/np_drops /sys/fs/bpf/*/vpcwire/*/np_drops 2>/dev/null || "
                                    "find /sys/fs/bpf -name np_drops").stdout.split())
-    dump = json.loads(node.run("bpftool", "-j", "map", "dump", "pinned", pin).stdout)
-    in_kernel = sum(v.get("value", 0) if isinstance(v.get("value"), int) else int.from_bytes(bytes(int(x, 16) for x in v["value"]), "little")
-                    for entry in dump for v in entry.get("values", []))
-    page = scrape(node)
+
+    def in_kernel():
+        dump = json.loads(node.run("bpftool", "-j", "map", "dump", "pinned", pin).stdout)
+        return sum(v.get("value", 0) if isinstance(v.get("value"), int) else int.from_bytes(bytes(int(x, 16) for x in v["value"]), "little")
+                   for entry in dump for v in entry.get("values", []))
+
+    def both():
+        """The kernel's sum and the page, when nothing was dropped meanwhile: pods say things by themselves (IPv6)."""
+        before, page = in_kernel(), scrape(node)
+        return (before, page) if in_kernel() == before else None
+
+    dropped, page = proc.wait_until(both, "a moment in which nothing is dropped")
     by_policy = {k[1]: v for k, v in page.items() if k[0] == "vpcwire_policy_denied_packets_total"}
     shut = [n for labels, n in by_policy.items() if dict(labels)["policy"] == "default/shut" and dict(labels)["dir"] == "ingress"]
     status = next(r for r in folder.status()["rules"] if r["policy"] == "default/shut" and r["action"] == "deny")
     assert shut == [status["packets"]] and shut[0] >= 1
-    assert in_kernel == sum(v for k, v in page.items() if k[0] == "vpcwire_dropped_packets_total") > 0
+    assert dropped == sum(v for k, v in page.items() if k[0] == "vpcwire_dropped_packets_total") > 0
     folder.take("shut.json")
     for pod in (a, b):
         pod.delete()
