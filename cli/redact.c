@@ -21,6 +21,8 @@
 #define JWT_MIN 40
 #define WORD_MAX 160            /* session tokens have several hundred */
 #define KEY_MAX 1024            /* of several words, from the one that counts */
+#define LOOK_AGAIN 65536        /* bytes of values of names inside what goes, and so many times its own */
+#define LOOK_AGAIN_TIMES 8
 #define MAX_INSIDE 8            /* JSON in a string of JSON in a string ... */
 
 /* --- what is a secret */
@@ -226,6 +228,44 @@ static struct value value_of_name(const char *t, size_t len)
 	return v;
 }
 
+/* "://user:password@": bytes up to the '@'; 0: nobody is named */
+static size_t user_len(const char *t, size_t len)
+{
+	size_t n = bare_len(t, len, "@/?# \t\r\n\"'\\");
+
+	return n < len && t[n] == '@' ? n : 0;
+}
+
+/*
+ * What goes, up to @end, may hold other names, whose values go on beyond it: they would be left with nothing before them that tells. Return: where
+ * it ends with those. Names in names are looked at again and again, so there is a limit, from which on all of the rest goes.
+ */
+static size_t with_values_inside(const char *t, size_t at, size_t end, size_t len)
+{
+	size_t left = LOOK_AGAIN + LOOK_AGAIN_TIMES * (end - at);
+
+	while (at < end && end < len) {
+		size_t n = 0, reach = at, from;
+
+		while (at + n < len && is_word(t[at + n]))
+			n++;
+		from = at + (n ? n : 1);
+		if (n && names_secret(t + at, n)) {
+			const struct value key = value_of_key(t + from, len - from), name = value_of_name(t + from, len - from);
+
+			reach = from + (key.gap + key.len > name.gap + name.len ? key.gap + key.len : name.gap + name.len);
+		} else if (!n && len - at > 3 && !strncmp(t + at, "://", 3)) {
+			reach = at + 3 + user_len(t + at + 3, len - at - 3);
+		}
+		if (reach - at > left)
+			return len;
+		left -= reach - at;
+		end = reach > end ? reach : end;
+		at = from;
+	}
+	return end;
+}
+
 static struct value value_behind(const char *t, size_t len)
 {
 	const struct value key = value_of_key(t, len), name = value_of_name(t, len);
@@ -233,7 +273,7 @@ static struct value value_behind(const char *t, size_t len)
 
 	/* `token="a": b` may be either: all of it goes */
 	if (key.gap && name.gap)
-		return (struct value){ .gap = name.gap, .len = end - name.gap };
+		return (struct value){ .gap = name.gap, .len = with_values_inside(t, name.gap, end, len) - name.gap };
 	return key.gap ? key : name;
 }
 
@@ -245,14 +285,6 @@ static void put_removed(struct vw_buf *out, const struct value *v)
 		vw_buf_puts(out, v->quoted ? "\"" : "");
 		vw_buf_puts(out, side ? "" : REMOVED);
 	}
-}
-
-/* "://user:password@": bytes up to the '@'; 0: nobody is named */
-static size_t user_len(const char *t, size_t len)
-{
-	size_t n = bare_len(t, len, "@/?# \t\r\n\"'\\");
-
-	return n < len && t[n] == '@' ? n : 0;
 }
 
 void redact(const char *text, size_t len, struct vw_buf *out)

@@ -31,6 +31,9 @@ static void redacts(void **state)
 		{ "{\"token of mine\": 7}", "{\"token of mine\": \"(removed)\"}" },
 		{ "id=AKIAIOSFODNN7EXAMPLE key=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "id=(removed) key=(removed)" },
 		{ "GET https://me:pw@host/a@b", "GET https://(removed)@host/a@b" },
+		/* which of it is whose value cannot be said: a name in what goes takes its own with it */
+		{ "password:a\":[b\nprivate_key: Bearer c]d\nn=1", "password:(removed)\nn=1" },
+		{ "password:a\":[b\nhttps://me]:pw@host", "password:(removed)@host" },
 		{ "{\"part\": \"credentials\", \"what\": \"role\"}", "{\"part\": \"credentials\", \"what\": \"role\"}" },
 		{ "secret", "secret" },
 		{ "secret:", "secret:" },
