@@ -22,8 +22,9 @@ A program that crashes, hangs, exits non-zero without saying why, or runs nothin
 Several suites take two lanes where there are two processors, since most of them mostly wait: a lane that is free takes the next suite, in the order
 that they are given in, so the longest goes first. What a suite has to say is then printed when it has ended. One suite alone is shown as it goes.
 
-When at most three tests of a pytest run fail, their whole files are run once more, when all suites have ended. If all of those pass then, they are
-no failures, but named as UNSTABLE before the last line, and the first output stands where they failed: a race in the product or in the test, to be mended.
+When tests in at most three files of a pytest run fail, these files are run once more, when all suites have ended. (Files, because what a failure leaves
+in a lab lets the next tests of its file fail.) If all of those pass then, they are no failures, but named as UNSTABLE before the last line, and the
+first output stands where they failed: a race in the product or in the test, to be mended.
 """
 import os
 import pathlib
@@ -38,7 +39,7 @@ import traceback
 from xml.etree import ElementTree
 
 LANES = min(2, os.cpu_count() or 1)
-MAX_AGAIN = 3                   # failures of a pytest run that are worth a second look: more are no accident
+MAX_AGAIN = 3                   # files of a pytest run with failures that are worth a second look: more are no accident
 PROGRAM_LIMIT_S = 600           # the model test takes 45 s alone on two cores
 PYTEST_LIMIT_S = 3600
 END_S = 60                      # to take labs down
@@ -245,9 +246,9 @@ def run_pytest(suite):
 
 def run_again(suite):
     """The files of a pytest run's few failures once more, alone. -> the tests that passed now: they are no failures any more"""
-    if not 0 < len(suite.bad) <= MAX_AGAIN:
-        return []
     files = sorted({name.partition("::")[0] for name in suite.bad})
+    if not 0 < len(files) <= MAX_AGAIN:
+        return []
     suite.alone = True
     suite.say(f"  AGAIN   {' '.join(files)}")
     _, again = pytest_once(suite, [*files, *suite.args[1:]], report_of(suite).with_suffix(".again.xml"))
