@@ -228,12 +228,23 @@ static struct value value_of_name(const char *t, size_t len)
 	return v;
 }
 
-/* "://user:password@": bytes up to the '@'; 0: nobody is named */
+/* where what follows a name ends, whichever of both it is; 0: neither */
+static size_t further_end(const struct value *key, const struct value *name)
+{
+	size_t a = key->gap + key->len, b = name->gap + name->len;
+
+	return a > b ? a : b;
+}
+
+/* "://user:password@" at @t: bytes between "://" and '@'; 0: it is none, or nobody is named */
 static size_t user_len(const char *t, size_t len)
 {
-	size_t n = bare_len(t, len, "@/?# \t\r\n\"'\\");
+	size_t n;
 
-	return n < len && t[n] == '@' ? n : 0;
+	if (len <= 3 || strncmp(t, "://", 3))
+		return 0;
+	n = bare_len(t + 3, len - 3, "@/?# \t\r\n\"'\\");
+	return n < len - 3 && t[3 + n] == '@' ? n : 0;
 }
 
 /*
@@ -245,7 +256,7 @@ static size_t with_values_inside(const char *t, size_t at, size_t end, size_t le
 	size_t left = LOOK_AGAIN + LOOK_AGAIN_TIMES * (end - at);
 
 	while (at < end && end < len) {
-		size_t n = 0, reach = at, from;
+		size_t n = 0, user = user_len(t + at, len - at), reach = user ? at + 3 + user : at, from;
 
 		while (at + n < len && is_word(t[at + n]))
 			n++;
@@ -253,9 +264,7 @@ static size_t with_values_inside(const char *t, size_t at, size_t end, size_t le
 		if (n && names_secret(t + at, n)) {
 			const struct value key = value_of_key(t + from, len - from), name = value_of_name(t + from, len - from);
 
-			reach = from + (key.gap + key.len > name.gap + name.len ? key.gap + key.len : name.gap + name.len);
-		} else if (!n && len - at > 3 && !strncmp(t + at, "://", 3)) {
-			reach = at + 3 + user_len(t + at + 3, len - at - 3);
+			reach = from + further_end(&key, &name);
 		}
 		if (reach - at > left)
 			return len;
@@ -269,11 +278,10 @@ static size_t with_values_inside(const char *t, size_t at, size_t end, size_t le
 static struct value value_behind(const char *t, size_t len)
 {
 	const struct value key = value_of_key(t, len), name = value_of_name(t, len);
-	size_t end = key.gap + key.len > name.gap + name.len ? key.gap + key.len : name.gap + name.len;
 
 	/* `token="a": b` may be either: all of it goes */
 	if (key.gap && name.gap)
-		return (struct value){ .gap = name.gap, .len = with_values_inside(t, name.gap, end, len) - name.gap };
+		return (struct value){ .gap = name.gap, .len = with_values_inside(t, name.gap, further_end(&key, &name), len) - name.gap };
 	return key.gap ? key : name;
 }
 
@@ -295,12 +303,11 @@ void redact(const char *text, size_t len, struct vw_buf *out)
 		for (n = 0; i + n < len && is_word(text[i + n]); n++)
 			;
 		if (!n) {
+			size_t user = user_len(text + i, len - i);
+
 			vw_buf_putc(out, text[i]);
-			n = 1;
-			if (text[i] == ':' && len - i > 3 && !strncmp(text + i, "://", 3) && user_len(text + i + 3, len - i - 3)) {
-				vw_buf_puts(out, "//" REMOVED);
-				n = 3 + user_len(text + i + 3, len - i - 3);
-			}
+			vw_buf_puts(out, user ? "//" REMOVED : "");
+			n = user ? 3 + user : 1;
 			continue;
 		}
 		if (is_secret(text + i, n))
