@@ -20,36 +20,32 @@ static uint64_t silent_s(const struct vw_feed_state *st, uint64_t now_ms)
 	return (ms == UINT64_MAX ? now_ms : ms) / 1000;
 }
 
-bool feed_trouble(const struct daemon *d, struct vw_err *err)
+static struct vw_json *state_json(const struct vw_feed_state *st, uint64_t now_ms)
 {
+	struct vw_json *o = vw_json_new_object();
+
+	return vw_json_whole(o, vw_json_set_bool(o, "runs", vw_feed_runs(st, now_ms)) < 0 || vw_json_set_bool(o, "listed", st->listed) < 0 ||
+				vw_json_set_int(o, "heard_s", (int64_t)silent_s(st, now_ms)) < 0 || vw_json_set_str(o, "why", *st->why ? st->why : NULL) < 0);
+}
+
+bool feed_look(const struct daemon *d, struct vw_json **ret_json, struct vw_err *err)
+{
+	uint64_t now = vw_mono_ms();
 	struct vw_feed_state st;
 	struct vw_err why;
 	char text[320];
 	int r = vw_feed_state_read(d->cfg->policy_dir, &st, &why);
 
+	*ret_json = r < 0 ? NULL : state_json(&st, now);
 	if (r == -ENOENT)
 		return false;
 	if (r < 0)
 		vw_err_set(err, -r, 0, "vpcwire-feed's state cannot be read: %s", why.msg);
-	else if (vw_feed_explain(&st, vw_mono_ms(), text, sizeof(text)))
+	else if (vw_feed_explain(&st, now, text, sizeof(text)))
 		vw_err_set(err, ETIMEDOUT, 0, "%s", text);
 	else
 		return false;
 	return true;
-}
-
-struct vw_json *feed_json(const struct daemon *d)
-{
-	uint64_t now = vw_mono_ms();
-	struct vw_feed_state st;
-	struct vw_json *o;
-	struct vw_err err;
-
-	if (vw_feed_state_read(d->cfg->policy_dir, &st, &err) < 0)
-		return NULL;
-	o = vw_json_new_object();
-	return vw_json_whole(o, vw_json_set_bool(o, "runs", vw_feed_runs(&st, now)) < 0 || vw_json_set_bool(o, "listed", st.listed) < 0 ||
-				vw_json_set_int(o, "heard_s", (int64_t)silent_s(&st, now)) < 0 || vw_json_set_str(o, "why", *st.why ? st.why : NULL) < 0);
 }
 
 void feed_metrics(const struct daemon *d, struct vw_buf *b)

@@ -32,16 +32,17 @@ static int add_trouble(struct vw_json *arr, const char *what)
 	return vw_json_append(arr, o);
 }
 
-static int add_troubles(struct daemon *d, struct vw_json *root, const struct vw_rpc_status *st)
+/* @feed: NULL: there is none of it */
+static int add_troubles(struct daemon *d, struct vw_json *root, const struct vw_rpc_status *st, const struct vw_err *feed)
 {
 	const struct place *p = placement(d);
 	struct vw_json *arr = vw_json_new_array();
-	struct vw_err orphaned, refused, feed;
+	struct vw_err orphaned, refused;
 
 	vw_err_set(&refused, EINVAL, 0, "the configuration is not valid, the running one stays in force: %s", d->config_refused.msg);
 	if ((st->cni && add_trouble(arr, st->msg) < 0) || (info_orphaned(d, &orphaned) && add_trouble(arr, orphaned.msg) < 0) ||
 	    (d->trouble.eno && add_trouble(arr, d->trouble.msg) < 0) || (p->why.eno && add_trouble(arr, p->why.msg) < 0) ||
-	    (d->config_refused.eno && add_trouble(arr, refused.msg) < 0) || (feed_trouble(d, &feed) && add_trouble(arr, feed.msg) < 0)) {
+	    (d->config_refused.eno && add_trouble(arr, refused.msg) < 0) || (feed && add_trouble(arr, feed->msg) < 0)) {
 		vw_json_free(arr);
 		return -ENOMEM;
 	}
@@ -50,21 +51,21 @@ static int add_troubles(struct daemon *d, struct vw_json *root, const struct vw_
 
 int info_query_node(struct daemon *d, const struct vw_json *args, struct vw_json **ret, struct vw_err *err)
 {
-	vw_auto_json struct vw_json *root = vw_json_new_object();
-	bool with_pods = true;
+	vw_auto_json struct vw_json *root = vw_json_new_object(), *feed = NULL;
+	bool with_pods = true, feed_ails;
 	struct vw_rpc_status st;
-	struct vw_json *feed;
+	struct vw_err why;
 
 	if (vw_json_get_bool(args, "pods", &with_pods, err) < 0)
 		return -err->eno;
 	info_status(d, &st);
+	feed_ails = feed_look(d, &feed, &why);
 	if (info_fill(d, root, true, with_pods) < 0 || vw_json_set_int(root, "cni", st.cni) < 0 ||
 	    vw_json_set_str(root, "why", st.cni ? st.msg : NULL) < 0 ||
-	    vw_json_set(root, "confinement", confine_json(d->cfg->system_calls)) < 0 || add_troubles(d, root, &st) < 0 ||
+	    vw_json_set(root, "confinement", confine_json(d->cfg->system_calls)) < 0 || add_troubles(d, root, &st, feed_ails ? &why : NULL) < 0 ||
 	    vw_json_set(root, "policy", policy_brief(d)) < 0 || vw_json_set(root, "errors", events_errors_json(d->events)) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
-	feed = feed_json(d);
-	if (feed && vw_json_set(root, "feed", feed) < 0)
+	if (feed && vw_json_set(root, "feed", VW_TAKE_PTR(feed)) < 0)
 		return vw_err_set(err, ENOMEM, 0, "no memory for the node's state");
 	*ret = VW_TAKE_PTR(root);
 	return 0;
