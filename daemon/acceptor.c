@@ -6,6 +6,7 @@
 #include "daemon/acceptor.h"
 
 #include "daemon/loop.h"
+#include "lib/base/accept.h"
 #include "lib/base/log.h"
 
 #include <errno.h>
@@ -52,7 +53,7 @@ static void run_short(struct acceptor *a, int eno)
 		vw_warn("a connection cannot be taken, retrying until it can", "of=\"%s\" err=\"%s\"", a->what, strerror(eno));
 	a->is_short = true;
 	pause_accepting(a);
-	loop_timer_set(a->retry, ACCEPTOR_RETRY_MS);
+	loop_timer_set(a->retry, VW_ACCEPT_RETRY_MS);
 }
 
 static void on_acceptable(void *arg)
@@ -61,18 +62,17 @@ static void on_acceptable(void *arg)
 	struct sockaddr_storage ss;
 
 	for (int i = 0; i < PER_TURN; i++) {
-		socklen_t len = sizeof(ss);
+		socklen_t len;
 		int fd;
 
 		if (!a->ops->has_place(a->arg)) {
 			pause_accepting(a);
 			return;
 		}
-		fd = accept4(a->listen_fd, (struct sockaddr *)&ss, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		fd = vw_accept(a->listen_fd, &ss, &len);
 		if (fd < 0) {
-			/* EMFILE, ENFILE, ENOBUFS, ENOMEM: the connection stays where it is */
-			if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED)
-				run_short(a, errno);
+			if (fd != -EAGAIN)
+				run_short(a, -fd);
 			return;
 		}
 		a->is_short = false;

@@ -10,10 +10,8 @@ struct loop;
  *
  * What a listening socket of the daemon has waiting becomes connections, a few in each turn of the loop. As long as there is no place for
  * another one, none is taken and they wait in the kernel's backlog; so do they when the process has no descriptor left, or the machine
- * no memory. The socket stays readable then, so it is not watched until acceptor_resume(), or until ACCEPTOR_RETRY_MS have passed:
- * a descriptor that somebody else gives back tells nobody.
+ * no memory: then it is not watched until acceptor_resume(), or until VW_ACCEPT_RETRY_MS have passed (lib/base/accept.h).
  */
-#define ACCEPTOR_RETRY_MS 200
 
 struct acceptor;
 

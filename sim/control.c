@@ -19,6 +19,7 @@
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
 #include "lib/json/json.h"
+#include "sim/acceptor.h"
 #include "sim/cloud.h"
 #include "sim/config_util.h"
 #include "sim/loop.h"
@@ -46,6 +47,7 @@ struct table {
 struct sim_control {
 	struct sim_loop *loop;
 	int fd;
+	struct sim_acceptor acceptor;
 	char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	struct clients clients;
 	size_t n_clients;
@@ -101,6 +103,7 @@ static void client_free(struct client *k)
 	vw_close_fd(&k->fd);
 	TAILQ_REMOVE(&k->c->clients, k, link);
 	k->c->n_clients--;
+	sim_acceptor_resume(&k->c->acceptor);
 	vw_buf_done(&k->in);
 	vw_buf_done(&k->out);
 	free(k);
@@ -239,15 +242,19 @@ static void on_client(void *arg, uint32_t events)
 		client_free(k);
 }
 
-static void on_accept(void *arg, uint32_t events)
+static bool has_place(void *arg)
+{
+	const struct sim_control *c = arg;
+
+	return c->n_clients < MAX_CLIENTS;
+}
+
+static void on_accepted(int take_fd, const struct sockaddr *sa, socklen_t len, void *arg)
 {
 	struct sim_control *c = arg;
-	vw_auto_close int fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct client *k;
+	vw_auto_close int fd = take_fd;
+	struct client *k = calloc(1, sizeof(*k));
 
-	if (fd < 0 || c->n_clients >= MAX_CLIENTS)
-		return;
-	k = calloc(1, sizeof(*k));
 	if (!k || sim_loop_watch(c->loop, fd, EPOLLIN, on_client, k) < 0) {
 		free(k);
 		return;
@@ -257,6 +264,8 @@ static void on_accept(void *arg, uint32_t events)
 	TAILQ_INSERT_TAIL(&c->clients, k, link);
 	c->n_clients++;
 }
+
+static const struct sim_acceptor_ops accepting = { has_place, on_accepted };
 
 /* A socket file without anybody behind it is left over from a crash. */
 static bool somebody_answers(const struct sockaddr_un *sa)
@@ -285,7 +294,7 @@ int sim_control_listen(struct sim_control *c, const char *path, struct vw_err *e
 	r = bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 8) < 0 ? -errno : 0;
 	umask(old);
 	if (r == 0)
-		r = sim_loop_watch(c->loop, fd, EPOLLIN, on_accept, c);
+		r = sim_acceptor_start(&c->acceptor, c->loop, fd, &accepting, c);
 	if (r < 0)
 		return vw_err_sys(err, r, 0, "opening the control socket '%s'", path);
 	memcpy(c->path, sa.sun_path, sizeof(c->path));
@@ -297,9 +306,9 @@ void sim_control_free(struct sim_control *c)
 {
 	if (!c)
 		return;
+	sim_acceptor_stop(&c->acceptor);
 	while (!TAILQ_EMPTY(&c->clients))
 		client_free(TAILQ_FIRST(&c->clients));
-	sim_loop_unwatch(c->loop, c->fd);
 	if (c->fd >= 0)
 		unlink(c->path);
 	vw_close_fd(&c->fd);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The only file that knows libmicrohttpd. Each daemon runs with its own epoll fd (external mode), which the
- * loop watches; after every MHD_run() its next timeout becomes a timer of ours.
+ * loop watches; after every MHD_run() its next timeout becomes a timer of ours. Connections are taken by us
+ * (acceptor.h) and given to it: it would wait for a descriptor by asking again and again.
  *
  * A request: uri callback makes it -> body chunks are collected -> handler fills resp -> answered at once, or
  * the connection is suspended. A suspended one is woken by its timer, or by the client closing (watched on a
@@ -20,6 +21,8 @@
 #include <sys/queue.h>
 
 #include "lib/base/cleanup.h"
+#include "lib/base/log.h"
+#include "sim/acceptor.h"
 #include "sim/loop.h"
 
 #define IDLE_TIMEOUT_S  60
@@ -42,7 +45,9 @@ TAILQ_HEAD(requests, request);
 struct sim_http {
 	struct sim_loop *loop;
 	struct MHD_Daemon *d;
-	int epfd;
+	int listen_fd, epfd;
+	struct sim_acceptor acceptor;
+	unsigned int n_conns;
 	sim_http_fn *fn;
 	void *arg;
 	struct requests requests;
@@ -258,6 +263,37 @@ const char *sim_http_header(const struct sim_http_req *req, const char *name)
 	return MHD_lookup_connection_value(req->conn, MHD_HEADER_KIND, name);
 }
 
+static void on_connection(void *cls, struct MHD_Connection *conn, void **socket_context, enum MHD_ConnectionNotificationCode what)
+{
+	struct sim_http *h = cls;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		h->n_conns++;
+		return;
+	}
+	h->n_conns--;
+	sim_acceptor_resume(&h->acceptor);
+}
+
+static bool has_place(void *arg)
+{
+	const struct sim_http *h = arg;
+
+	return h->n_conns < MAX_CONNECTIONS;
+}
+
+static void on_accepted(int take_fd, const struct sockaddr *sa, socklen_t len, void *arg)
+{
+	struct sim_http *h = arg;
+
+	/* closes it itself where it cannot take it */
+	if (MHD_add_connection(h->d, take_fd, sa, len) != MHD_YES)
+		vw_warn("no memory for an HTTP connection, dropping it");
+	run(h);
+}
+
+static const struct sim_acceptor_ops accepting = { has_place, on_accepted };
+
 int sim_http_new(struct sim_loop *loop, int take_fd, sim_http_fn *fn, void *arg, struct sim_http **ret_http)
 {
 	struct sim_http *h = calloc(1, sizeof(*h));
@@ -268,23 +304,26 @@ int sim_http_new(struct sim_loop *loop, int take_fd, sim_http_fn *fn, void *arg,
 		vw_close_fd(&take_fd);
 		return -ENOMEM;
 	}
+	h->listen_fd = take_fd;
 	h->loop = loop;
 	h->fn = fn;
 	h->arg = arg;
 	TAILQ_INIT(&h->requests);
-	h->d = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h,
-				MHD_OPTION_LISTEN_SOCKET, take_fd, MHD_OPTION_URI_LOG_CALLBACK, on_uri, h,
+	h->d = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, h,
+				MHD_OPTION_URI_LOG_CALLBACK, on_uri, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
 				MHD_OPTION_NOTIFY_COMPLETED, on_completed, h, MHD_OPTION_CONNECTION_LIMIT,
 				(unsigned int)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT,
 				(unsigned int)IDLE_TIMEOUT_S, MHD_OPTION_END);
 	if (!h->d) {
-		vw_close_fd(&take_fd);
+		vw_close_fd(&h->listen_fd);
 		free(h);
 		return -EIO;
 	}
 	info = MHD_get_daemon_info(h->d, MHD_DAEMON_INFO_EPOLL_FD);
 	h->epfd = info ? info->epoll_fd : -EBADF;
 	r = sim_loop_watch(loop, h->epfd, EPOLLIN, ready, h);
+	if (r == 0)
+		r = sim_acceptor_start(&h->acceptor, loop, h->listen_fd, &accepting, h);
 	if (r < 0) {
 		sim_http_free(h);
 		return r;
@@ -300,6 +339,8 @@ void sim_http_free(struct sim_http *h)
 
 	if (!h)
 		return;
+	sim_acceptor_stop(&h->acceptor);
+	vw_close_fd(&h->listen_fd);
 	sim_loop_unwatch(h->loop, h->epfd);
 	sim_timer_clear(&h->timer);
 	/* MHD_stop_daemon() wants no connection suspended */

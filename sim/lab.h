@@ -94,6 +94,6 @@ int lab_daemon_wait(const char *socket_path, uint64_t deadline_ms, int wake_fd, 
  */
 int lab_send(int fd, const struct vw_json *msg, const int *fds, size_t n_fds, struct vw_err *err);
 int lab_recv(int fd, struct vw_json **ret_msg, int *fds, size_t n_fds, struct vw_err *err);
-/** lab_bind() - a listening SOCK_SEQPACKET socket, mode 0600. lab_connect() - to one. Return: fd, -errno. */
+/** lab_bind() - a listening SOCK_SEQPACKET socket, nonblocking, mode 0600. lab_connect() - to one. Return: fd, -errno. */
 int lab_bind(const char *path, struct vw_err *err);
 int lab_connect(const char *path, struct vw_err *err);

@@ -25,21 +25,21 @@
 #define LAB_MAX_FDS SIM_N_NS
 #define ANSWER_S 20             /* how long a lab may take to answer */
 
-static int unix_socket(const char *path, struct sockaddr_un *ret_sa, struct vw_err *err)
+static int unix_socket(const char *path, int flags, struct sockaddr_un *ret_sa, struct vw_err *err)
 {
 	int fd;
 
 	*ret_sa = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	if (vw_fmt(ret_sa->sun_path, sizeof(ret_sa->sun_path), "%s", path) < 0)
 		return vw_err_set(err, ENAMETOOLONG, 0, "socket path '%s' is too long", path);
-	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
 	return fd < 0 ? vw_err_sys(err, errno, 0, "making a socket") : fd;
 }
 
 int lab_bind(const char *path, struct vw_err *err)
 {
 	struct sockaddr_un sa;
-	vw_auto_close int fd = unix_socket(path, &sa, err);
+	vw_auto_close int fd = unix_socket(path, SOCK_NONBLOCK, &sa, err);
 	mode_t old;
 	int r;
 
@@ -57,7 +57,7 @@ int lab_connect(const char *path, struct vw_err *err)
 {
 	struct timeval limit = { .tv_sec = ANSWER_S };
 	struct sockaddr_un sa;
-	vw_auto_close int fd = unix_socket(path, &sa, err);
+	vw_auto_close int fd = unix_socket(path, 0, &sa, err);
 
 	if (fd < 0)
 		return fd;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "lib/base/ip.h"
+#include "sim/acceptor.h"
 #include "sim/fabric.h"
 #include "sim/lab.h"
 #include "sim/loop.h"
@@ -53,6 +54,7 @@ struct lab {
 	size_t n_nodes;
 	struct sim_nsfds ns;            /* the init's own, for programs in the places */
 	int life_fd, signal_fd, exec_fd;
+	struct sim_acceptor exec_acceptor;
 	struct sim_timer stop_timer;
 	bool kept, serving, stopping;
 	int result;

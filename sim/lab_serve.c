@@ -207,19 +207,20 @@ static void answer(struct lab *lab, int conn)
 		vw_debug("an exec client went away", "err=\"%s\"", err.msg);
 }
 
-static void on_exec(void *arg, uint32_t events)
+static void on_exec(int take_fd, const struct sockaddr *sa, socklen_t len, void *arg)
 {
 	struct timeval limit = { .tv_sec = 1 };
-	struct lab *lab = arg;
-	vw_auto_close int conn = accept4(lab->exec_fd, NULL, NULL, SOCK_CLOEXEC);
+	vw_auto_close int conn = take_fd;
 
 	/* A client sends its request together with connecting; one that does not is not waited for long. */
-	if (conn < 0 || !vw_rpc_peer_is_root(conn) ||
+	if (!vw_rpc_peer_is_root(conn) || fcntl(conn, F_SETFL, 0) < 0 ||
 	    setsockopt(conn, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
 	    setsockopt(conn, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
 		return;
-	answer(lab, conn);
+	answer(arg, conn);
 }
+
+static const struct sim_acceptor_ops accepting = { .take = on_exec };
 
 static const struct sim_ctl_cmd commands[] = {
 	{ "nodes", cmd_nodes },
@@ -238,7 +239,7 @@ int lab_serve_start(struct lab *lab, struct vw_err *err)
 	lab->exec_fd = lab_bind(path, err);
 	if (lab->exec_fd < 0)
 		return lab->exec_fd;
-	r = sim_loop_watch(lab->loop, lab->exec_fd, EPOLLIN, on_exec, lab);
+	r = sim_acceptor_start(&lab->exec_acceptor, lab->loop, lab->exec_fd, &accepting, lab);
 	return r < 0 ? vw_err_sys(err, -r, 0, "watching the exec socket") : 0;
 }
 
@@ -246,6 +247,6 @@ void lab_serve_stop(struct lab *lab)
 {
 	if (lab->exec_fd < 0)
 		return;
-	sim_loop_unwatch(lab->loop, lab->exec_fd);
+	sim_acceptor_stop(&lab->exec_acceptor);
 	vw_close_fd(&lab->exec_fd);
 }

@@ -218,7 +218,7 @@ def test_two_daemons(served):
 
 # --- descriptors
 
-RETRY_S = 0.2       # ACCEPTOR_RETRY_MS
+RETRY_S = 0.2       # VW_ACCEPT_RETRY_MS
 
 
 @pytest.mark.limit(60)

@@ -33,14 +33,14 @@ test_trim_LIBS := daemon base
 test_confine_LIBS := daemon json base
 test_advice_LIBS := daemon base
 test_httpd_LIBS := daemon json base
-test_httpd_SRCS := tests/unit/scarce.c
+test_httpd_SRCS := tests/unit/scarce.c tests/unit/loop_turn.c
 test_loop_LIBS := daemon base
 test_crypto_LIBS := crypto
 test_rpc_LIBS := rpc json base
 test_feed_state_LIBS := rpc json base
 test_loop_dir_LIBS := daemon json base
 test_rpc_server_LIBS := daemon rpc json base
-test_rpc_server_SRCS := tests/unit/scarce.c
+test_rpc_server_SRCS := tests/unit/scarce.c tests/unit/loop_turn.c
 test_rpc_server_LDFLAGS := -Wl,--wrap=calloc
 test_net_LIBS := net base
 test_net_PKGS := libmnl
@@ -67,6 +67,8 @@ test_cloud_sim_LIBS := daemon crypto json base
 # it talks to the simulator that stands beside it
 $(B)/tests/unit/test_cloud_sim: | $(B)/bin/vpcwire-sim
 test_sim_state_LIBS := sim netview net rpc crypto json base
+test_sim_acceptor_LIBS := sim netview net rpc crypto json base
+test_sim_acceptor_SRCS := tests/unit/scarce.c
 test_sim_sigv4_LIBS := sim netview net rpc crypto json base
 test_mnl_LIBS := mnl
 test_manifest_LIBS := daemon k8s yaml json base

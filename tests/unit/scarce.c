@@ -2,10 +2,8 @@
 /* No descriptor is left: how often is it asked for one? Counted in turns of the loop, so that a slow machine changes nothing. */
 #include "tests/unit/scarce.h"
 
-#include "daemon/acceptor.h"
-#include "daemon/loop.h"
+#include "lib/base/accept.h"
 #include "lib/base/clock.h"
-#include "lib/base/err.h"
 #include "tests/unit/cm.h"
 
 #include <fcntl.h>
@@ -42,23 +40,12 @@ void scarce_end(const struct rlimit *was)
 	assert_int_equal(setrlimit(RLIMIT_NOFILE, was), 0);
 }
 
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
-void scarce_turns(struct loop *loop)
+void scarce_turns(void (*turn)(void *arg), void *arg)
 {
 	uint64_t begin_ms = vw_mono_ms();
-	struct loop_timer *now;
-	struct vw_err err;
 
 	accepts = 0;
-	assert_int_equal(loop_timer_new(loop, stop, loop, &now), 0);
-	for (int i = 0; i < TURNS; i++) {
-		loop_timer_set(now, 0);
-		assert_int_equal(loop_run(loop, &err), 0);
-	}
-	loop_timer_free(now);
-	assert_in_range(accepts, 0, 2 + (vw_mono_ms() - begin_ms) / ACCEPTOR_RETRY_MS);
+	for (int i = 0; i < TURNS; i++)
+		turn(arg);
+	assert_in_range(accepts, 0, 2 + (vw_mono_ms() - begin_ms) / VW_ACCEPT_RETRY_MS);
 }

@@ -9,10 +9,8 @@
 void scarce_begin(struct rlimit *ret_was);
 void scarce_end(const struct rlimit *was);
 
-struct loop;
-
 /**
- * scarce_turns() - many turns of the loop while a connection waits for which there is no descriptor. Fails when accept4() was called more often
- * than once and after each pause of the acceptor's, which is what a loop that spins does.
+ * scarce_turns() - many turns of a loop, each one call of @turn, while a connection waits for which there is no descriptor. Fails when accept4()
+ * was called more often than once and after each pause of the acceptor's, which is what a loop that spins does.
  */
-void scarce_turns(struct loop *loop);
+void scarce_turns(void (*turn)(void *arg), void *arg);

@@ -7,6 +7,7 @@
 #include "lib/base/err.h"
 #include "lib/base/parse.h"
 #include "tests/unit/cm.h"
+#include "tests/unit/loop_turn.h"
 #include "tests/unit/scarce.h"
 
 #include <errno.h>
@@ -210,7 +211,7 @@ static void test_no_descriptor_is_left(void **state)
 	new_client(r);
 	scarce_begin(&was);
 	say(r, request, sizeof(request) - 1);
-	scarce_turns(r->loop);
+	scarce_turns(loop_turn, r->loop);
 	assert_int_equal(r->prints, 0);
 	close(spare);
 	assert_starts(hear(r), "HTTP/1.1 200 ");

@@ -6,6 +6,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "tests/unit/cm.h"
+#include "tests/unit/loop_turn.h"
 #include "tests/unit/scarce.h"
 
 #include <stdbool.h>
@@ -71,23 +72,6 @@ static bool hears(struct world *w, size_t n)
 	assert_int_equal(loop_run(w->loop, &err), 0);
 	loop_timer_free(patience);
 	return w->n_held >= n;
-}
-
-static void stop(void *arg)
-{
-	loop_stop(arg);
-}
-
-/* what is there to be done now is done */
-static void a_turn(struct world *w)
-{
-	struct loop_timer *now;
-	struct vw_err err;
-
-	assert_int_equal(loop_timer_new(w->loop, stop, w->loop, &now), 0);
-	loop_timer_set(now, 0);
-	assert_int_equal(loop_run(w->loop, &err), 0);
-	loop_timer_free(now);
 }
 
 static int peer(void)
@@ -165,8 +149,8 @@ static void test_full_and_without_memory(void **state)
 	}
 	/* one more waits, and the server has seen that it does */
 	peers[RPC_SERVER_MAX_CONNS] = ask(&w);
-	a_turn(&w);
-	a_turn(&w);
+	loop_turn(w.loop);
+	loop_turn(w.loop);
 	assert_int_equal(w.n_held, RPC_SERVER_MAX_CONNS);
 	no_memory = true;
 	assert_int_equal(rpc_conn_reply(w.held[0], &w.reply), 0);
@@ -194,13 +178,13 @@ static void test_no_descriptor_is_left(void **state)
 	spare = peer();
 	scarce_begin(&was);
 	ask_by(&w, second);
-	scarce_turns(w.loop);
+	scarce_turns(loop_turn, w.loop);
 	assert_int_equal(w.n_held, 1);
 	assert_int_equal(rpc_conn_reply(w.held[0], &w.reply), 0);
 	assert_true(hears(&w, 2));
 
 	ask_by(&w, third);
-	scarce_turns(w.loop);
+	scarce_turns(loop_turn, w.loop);
 	assert_int_equal(w.n_held, 2);
 	close(spare);
 	assert_true(hears(&w, 3));
