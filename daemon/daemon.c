@@ -526,6 +526,8 @@ static int restore_local(struct daemon *d, struct vw_err *err)
 	if (r == 0)
 		r = store_eni_each(d->store, restore_eni, &local, err);
 	if (r == 0)
+		r = foreign_restore(d, err);
+	if (r == 0)
 		r = attach_restore(d, &local.scan, err);
 	if (r == 0)
 		r = sgp_start(d, err);

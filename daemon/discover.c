@@ -134,17 +134,6 @@ static void facts6_of(struct store_eni *row, const struct ec2_eni *e, const stru
 			row->block6 = prefixes[k];
 }
 
-static enum place_use use_of(const struct daemon *d, const struct ec2_eni *e)
-{
-	const struct place_rules rules = {
-		.instance_id = d->node.instance_id,
-		.manage_untagged = d->cfg->manage_untagged_eni,
-		.multi_nic = d->cfg->multi_nic,
-	};
-
-	return place_use(e, &rules);
-}
-
 static int facts_of(struct store_eni *row, const struct ec2_eni *e, const struct imds_eni *i)
 {
 	*row = (struct store_eni){ 0 };
@@ -278,35 +267,6 @@ static bool take_eni(struct daemon *d, const struct survey *s, const struct ec2_
 	return whole && settled;
 }
 
-static void count_unmanaged(struct daemon *d, const struct survey *s)
-{
-	const struct cards before = d->enis.unmanaged;
-
-	d->enis.n_unmanaged = 0;
-	d->enis.trunk_mac = (struct vw_mac){ 0 };
-	d->enis.unmanaged = (struct cards){ 0 };
-	for (size_t i = 0; i < s->ec2_enis.n; i++) {
-		const struct ec2_eni *e = &s->ec2_enis.v[i];
-		uint32_t card = e->attachment.card;
-		enum place_use use = use_of(d, e);
-
-		if (use == PLACE_OURS)
-			continue;
-		if (use == PLACE_TRUNK)
-			d->enis.trunk_mac = e->mac;
-		eni_leave_alone(d, e->id);
-		/* one that pods still use is in the pool, and counted there */
-		if (eni_by_id(d, e->id))
-			continue;
-		/* a card that is not used has limits of its own */
-		d->enis.n_unmanaged += use != PLACE_OTHER_CARD && (!card || d->cfg->multi_nic);
-		cards_take(&d->enis.unmanaged, card, e->attachment.device);
-		if (card >= EC2_MAX_CARDS || d->enis.unmanaged.taken[card] & ~before.taken[card])
-			vw_info("an ENI is not ours to use", "eni=%s card=%u device=%u why=\"%s\"", e->id, card,
-				e->attachment.device, place_use_str(use));
-	}
-}
-
 static bool is_primary(uint32_t card, uint32_t device)
 {
 	return card == 0 && device == 0;
@@ -355,19 +315,20 @@ static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop, u
 {
 	bool whole = true;
 
-	count_unmanaged(d, s);
+	if (s->ec2_ok)
+		foreign_told(d, s);
 	/* the primary first: NAT and the main table stand on it */
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < s->ec2_enis.n; i++) {
 			const struct ec2_eni *e = &s->ec2_enis.v[i];
 
-			if (is_primary(e->attachment.card, e->attachment.device) != (pass == 0) || use_of(d, e) != PLACE_OURS ||
+			if (is_primary(e->attachment.card, e->attachment.device) != (pass == 0) || foreign_shows(d, e) ||
 			    e->attachment.status == EC2_DETACHING || e->attachment.status == EC2_DETACHED)
 				continue;
 			whole &= take_eni(d, s, e, imds_by_id(s, e->id), may_drop, asked_ms);
 		}
 		for (size_t i = 0; !s->ec2_ok && i < s->n_imds_enis; i++)
-			if (is_primary(s->imds_enis[i].card, s->imds_enis[i].device) == (pass == 0) &&
+			if (is_primary(s->imds_enis[i].card, s->imds_enis[i].device) == (pass == 0) && !foreign_is(d, s->imds_enis[i].id) &&
 			    s->imds_enis[i].n_ipv4 > 0 && (!s->imds_enis[i].card || d->cfg->multi_nic))
 				whole &= take_eni(d, s, NULL, &s->imds_enis[i], false, asked_ms);
 	}

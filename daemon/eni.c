@@ -497,4 +497,5 @@ void eni_table_done(struct daemon *d)
 	for (size_t i = 0; i < d->enis.n; i++)
 		free(d->enis.v[i].row.slots);
 	d->enis.n = 0;
+	foreign_done(&d->enis.foreign);
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "daemon/cards.h"
+#include "daemon/foreign.h"
 #include "daemon/store.h"
 
 #include <net/if.h>
@@ -43,10 +44,11 @@ struct eni {
 	uint64_t lost_ms, grown_ms, recalled_ms;
 };
 
-/** struct eni_table - @unmanaged: what is taken by ENIs that are not ours to use. @n_unmanaged: of them, on cards in use. */
+/** struct eni_table - @foreign: ENIs that are not ours to use. @unmanaged: what is taken by them. @n_unmanaged: of them, on cards in use. */
 struct eni_table {
 	struct eni v[ENI_MAX];
 	size_t n;
+	struct foreign foreign;
 	unsigned int n_unmanaged;
 	struct vw_mac trunk_mac; /* zero = none, or not known yet */
 	struct cards unmanaged;

@@ -163,6 +163,33 @@ def test_enis_of_others_are_left_alone_and_counted(make_lab, wait_until, setting
     assert next(e for e in enis(lab) if e["id"] == theirs) == before
 
 
+@pytest.mark.parametrize("restart", [False, True], ids=["", "over a restart"])
+@pytest.mark.parametrize("tags, eni_type", [({"node.k8s.amazonaws.com/no_manage": "true"}, None), (None, "trunk")], ids=["no_manage", "trunk"])
+def test_enis_of_others_are_left_alone_while_ec2_does_not_answer(make_lab, wait_until, tags, eni_type, restart):
+    """Metadata shows them like any other; what EC2 said of them before still counts."""
+    lab = make_lab("--no-daemon", config=vpc(), daemon_config={"add_wait_ms": 1000})
+    node = lab.nodes[0]
+    theirs = attach(lab, node, 2, eni_type, tags)
+    if not eni_type:
+        node.ec2("assign-private-ip-addresses", "--network-interface-id", theirs, "--secondary-private-ip-address-count", "3")
+    before = next(e for e in enis(lab) if e["id"] == theirs)
+    start(node, wait_until)
+    lab.fault("*", "InternalError")
+    if restart:
+        lab.stop_daemon(node.name)
+        start(node, wait_until)
+    else:
+        configure(node, add_wait_ms=1000, log_level="info")     # a reload looks again
+    wait_until(lambda: logged(node, "EC2 did not answer, going on with what IMDS says") and not node.info()["surveying"], "the survey",
+               timeout=60)
+    assert theirs not in [e["id"] for e in node.info()["enis"]], node.daemon_log()
+    pods, _ = add_until_full(node, 3 * SLOTS)
+    assert not {p.result.address for p in pods} & {ipaddress.ip_address(a.split("/")[0]) for a in before["v4"]}
+    lab.clear_faults()
+    wait_until(lambda: len(enis(lab)) == 3 and len(node.info()["enis"]) == 2, "the other place to be used", timeout=60)
+    assert next(e for e in enis(lab) if e["id"] == theirs) == before
+
+
 def test_max_eni_counts_enis_of_others(make_lab, wait_until):
     lab = make_lab("--no-daemon", config=vpc(), daemon_config={"add_wait_ms": WAIT_MS, "max_eni": 2})
     node = lab.nodes[0]
