@@ -240,9 +240,15 @@ int post6(struct __sk_buff *skb)
 /* --- what a pod is sent */
 
 /** from_here() - sent by this node, or (@sender) by the pod to a service that is itself. */
-static __always_inline int from_here(const struct __sk_buff *skb, __u32 sender)
+static __always_inline int from_here(struct __sk_buff *skb, __u32 sender)
 {
-	return skb->ingress_ifindex == 0 || sender == slot_of(skb->ifindex);
+	const struct ipv6hdr *ip;
+
+	if (sender == slot_of(skb->ifindex))
+		return 1;
+	if (unlikely(made_anew(skb)) && (!NP_AT(skb, ip, NP_L2) || is_ext6(ip->nexthdr)))
+		return 0;
+	return skb->ingress_ifindex == 0;
 }
 
 /** is_answer() - may it be a DNS answer to a question of the pod? By TCP it is none that can be read: told when that begins. */

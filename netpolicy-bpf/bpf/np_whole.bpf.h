@@ -65,12 +65,22 @@ static __always_inline int complete(struct __sk_buff *skb, const struct np_side 
 	return r;
 }
 
+/**
+ * made_anew() - IPv6 that says that it came in nowhere and is of no socket. What the node sends is of one, but for resets and errors that
+ * the kernel makes by itself. And conntrack puts fragments together; where they cannot leave as they came, ip6_fragment() makes new ones,
+ * to which ip6_copy_metadata() gives the mark but not skb_iif (IPv4's ip_copy_metadata() does). They begin with an extension header.
+ */
+static __always_inline int made_anew(const struct __sk_buff *skb)
+{
+	return !skb->ingress_ifindex && skb->protocol == bpf_htons(ETH_P_IPV6) && !skb->sk;
+}
+
 /** sender_of() - the slot that a pending packet comes from, or NP_SLOTS: the mark is not ours. Its veth is where it came in. */
 static __always_inline __u32 sender_of(const struct __sk_buff *skb)
 {
 	__u32 mark = skb->mark, index = (mark & NP_MARK_SLOT_MASK) >> NP_MARK_SLOT_SHIFT;
 
-	if (likely(!(mark & NP_MARK_PENDING)) || slot_of(skb->ingress_ifindex) != index)
+	if (likely(!(mark & NP_MARK_PENDING)) || (slot_of(skb->ingress_ifindex) != index && !made_anew(skb)))
 		return NP_SLOTS;
 	return index;
 }

@@ -113,3 +113,53 @@ def test_ingress_behind_a_service_sees_who_asks(places, pods, services, folders,
     assert reached(places, services, "other") == rest | those([backend], ["udp"])
     folder.take("p.json")
     assert reached(places, services, "other") == those()
+
+
+# A question to a UDP server in two fragments, of which the first has a header more in front of its fragment header: conntrack puts them
+# together, and the kernel cannot take them apart again as they were.
+FRAGMENTS = """
+import json, socket, struct, sys
+own, to, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.bind((own, 0))
+s.settimeout(1)
+src, dst = (socket.inet_pton(socket.AF_INET6, a) for a in (own, to))
+data = json.dumps({"send": 1000, "want": 0}).encode() + b"\\n" + b"." * 1000
+udp = struct.pack("!HHHH", s.getsockname()[1], port, 8 + len(data), 0) + data
+words = src + dst + struct.pack("!II", len(udp), 17) + udp + b"\\0" * (len(udp) % 2)
+total = sum(struct.unpack(f"!{len(words) // 2}H", words))
+while total >> 16:
+    total = (total & 0xffff) + (total >> 16)
+udp = udp[:6] + struct.pack("!H", ~total & 0xffff or 0xffff) + udp[8:]
+raw = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_RAW)
+options = bytes([44, 0, 1, 4, 0, 0, 0, 0])
+for head, at, part, more in ((options, 0, udp[:512], 1), (b"", 512, udp[512:], 0)):
+    rest = head + struct.pack("!BBHI", 17, 0, at | more, 7) + part
+    raw.sendto(struct.pack("!IHBB", 6 << 28, len(rest), 60 if head else 44, 64) + src + dst + rest, (to, 0))
+try:
+    print(json.loads(s.recv(4096).split(b"\\n")[0])["size"] == len(data))
+except TimeoutError:
+    print(False)
+"""
+
+
+def reaches_in_fragments(source, to, port):
+    return source.run("/usr/bin/python3", "-c", FRAGMENTS, source.address6, to, port).stdout.strip() == "True"
+
+
+@pytest.mark.parametrize("services", ["nftables"], indirect=True)
+def test_what_conntrack_put_together_is_not_taken_for_the_nodes_own(places, pods, services, folders):
+    """The kernel forgets where IPv6 came in when it makes fragments anew: they look like what the node sends, or like nobody's."""
+    folder = folders[pods["client"].node.name]
+    here, there = places["here"].address6, services["there"]
+    ways = {"a pod": ("other", here, PORT), "the other node": ("there", here, PORT), "a service": ("client", there.vip6, there.port)}
+
+    def reached():
+        return {way for way, (source, to, port) in ways.items() if reaches_in_fragments(places[source], to, port)}
+    assert reached() == set(ways)
+    folder.put("p.json", network_policy("in", {"app": "here"}, policyTypes=["Ingress"]),
+               network_policy("out", {"app": "client"}, policyTypes=["Egress"], egress=[to_pods(app="here")]))
+    assert reached() == set()
+    folder.put("p.json", network_policy("in", {"app": "here"}, ingress=[{"ports": [{"port": PORT, "protocol": "UDP"}]}]),
+               network_policy("out", {"app": "client"}, policyTypes=["Egress"], egress=[to_pods(app="there")]))
+    assert reached() == set(ways)
