@@ -231,7 +231,13 @@ static __always_inline int skip_ext6(struct __sk_buff *skb, struct np_pkt *p)
 	return NP_DROP_HEADERS;
 }
 
-/** icmp_kind() - of @type. */
+/** link6() - an address that no router sends on: link-local, or multicast of that scope. */
+static __always_inline int link6(const __u32 *a)
+{
+	return (a[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000) || (a[0] & bpf_htonl(0xff0f0000)) == bpf_htonl(0xff020000);
+}
+
+/** icmp_kind() - of @type. Discovery and listeners are what they say only between addresses of the link; else anybody could write to anybody by them. */
 static __always_inline __u16 icmp_kind(const struct np_pkt *p, __u8 type, const int family)
 {
 	if (family == 4) {
@@ -251,10 +257,11 @@ static __always_inline __u16 icmp_kind(const struct np_pkt *p, __u8 type, const 
 		return NP_L4_ANSWER;
 	if (type >= ICMP6_UNREACH && type <= ICMP6_PARAM)
 		return NP_L4_ERROR;
-	if (p->fragment == NP_WHOLE && type >= ND_ROUTER_SOLICIT && type <= ND_REDIRECT && p->hops == 255)
+	if (p->fragment != NP_WHOLE || (!link6(p->src) && !link6(p->dst)))
+		return NP_L4_PLAIN;
+	if (type >= ND_ROUTER_SOLICIT && type <= ND_REDIRECT && p->hops == 255)
 		return NP_L4_ALWAYS;
-	if (p->fragment == NP_WHOLE && p->hops == 1 &&
-	    ((type >= ICMP6_MLD_QUERY && type <= ICMP6_MLD_DONE) || type == ICMP6_MLD2_REPORT))
+	if (p->hops == 1 && ((type >= ICMP6_MLD_QUERY && type <= ICMP6_MLD_DONE) || type == ICMP6_MLD2_REPORT))
 		return NP_L4_ALWAYS;
 	return NP_L4_PLAIN;
 }

@@ -236,6 +236,11 @@ static int read6(struct asked *q, const uint8_t *b, size_t len)
 	return 0;
 }
 
+static bool of_link(const uint8_t ip[16])
+{
+	return (ip[0] == 0xfe && ip[1] >= 0x80 && ip[1] <= 0xbf) || (ip[0] == 0xff && (ip[1] & 15) == 2);
+}
+
 static int read_l4(struct asked *q)
 {
 	const uint8_t icmp = q->family == 4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
@@ -249,8 +254,9 @@ static int read_l4(struct asked *q)
 	} else if (q->proto == IPPROTO_ICMPV6 && q->family == 6) {
 		uint8_t type = q->at[0];
 
-		q->always = (type >= 133 && type <= 137 && q->hops == 255) ||
-			    (((type >= 130 && type <= 132) || type == 143) && q->hops == 1);
+		q->always = (of_link(q->src) || of_link(q->dst)) &&
+			    ((type >= 133 && type <= 137 && q->hops == 255) ||
+			     (((type >= 130 && type <= 132) || type == 143) && q->hops == 1));
 	}
 	return 0;
 }

@@ -4,6 +4,7 @@
  */
 #include "tests/bpf/np_rig.h"
 
+#include <arpa/inet.h>
 #include <linux/if_ether.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -224,7 +225,17 @@ static void test_fragments6(void **state)
 	assert_int_equal(rig_run(r, FROM_POD, SLOT_A, &first), NP_DROP_HEADERS);
 }
 
-/* A4: neighbour discovery and listeners on this link always; the rest of ICMP by the policy. */
+/* Between pod A and an address of its link. Return: as rig_run(). */
+static int icmp6_on_link(struct rig *r, enum hook hook, const char *link, uint8_t type, uint8_t hops)
+{
+	const enum who src = hook == FROM_POD ? POD_A : FOE, dst = hook == FROM_POD ? FOE : POD_A;
+	struct pkt p = pkt_of(6, &(struct spec){ .src = src, .dst = dst, .proto = IPPROTO_ICMPV6, .flags = ICMP(type, 0), .hops = hops, .payload = 24 });
+
+	assert_int_equal(inet_pton(AF_INET6, link, p.b + ETH_HLEN + (hook == FROM_POD ? 24 : 8)), 1);
+	return rig_run(r, hook, SLOT_A, &p);
+}
+
+/* A4: neighbour discovery and listeners on this link always; the rest of ICMP, and these types to and from elsewhere, by the policy. */
 static void test_icmp6(void **state)
 {
 	static const struct {
@@ -240,10 +251,12 @@ static void test_icmp6(void **state)
 	RIG_OR_SKIP(state);
 	r->family = 6;
 	for (size_t i = 0; i < VW_ARRAY_SIZE(rows); i++) {
-		EXPECT(r, rows[i].always ? PASS : NP_DROP_EGRESS,
-		       OUT(FOE, IPPROTO_ICMPV6, 0), .flags = ICMP(rows[i].type, 0), .hops = rows[i].hops, .payload = 24);
-		EXPECT(r, rows[i].always ? PASS : NP_DROP_INGRESS,
-		       IN(FOE, IPPROTO_ICMPV6, 0), .flags = ICMP(rows[i].type, 0), .hops = rows[i].hops, .payload = 24);
+		EXPECT(r, NP_DROP_EGRESS, OUT(FOE, IPPROTO_ICMPV6, 0), .flags = ICMP(rows[i].type, 0), .hops = rows[i].hops, .payload = 24);
+		EXPECT(r, NP_DROP_INGRESS, IN(FOE, IPPROTO_ICMPV6, 0), .flags = ICMP(rows[i].type, 0), .hops = rows[i].hops, .payload = 24);
+		assert_int_equal(icmp6_on_link(r, FROM_POD, "fe80::1", rows[i].type, rows[i].hops), rows[i].always ? PASS : NP_DROP_EGRESS);
+		assert_int_equal(icmp6_on_link(r, FROM_POD, "ff02::1:ff00:1", rows[i].type, rows[i].hops), rows[i].always ? PASS : NP_DROP_EGRESS);
+		assert_int_equal(icmp6_on_link(r, FROM_POD, "ff05::2", rows[i].type, rows[i].hops), NP_DROP_EGRESS);
+		assert_int_equal(icmp6_on_link(r, TO_POD, "fe80::1", rows[i].type, rows[i].hops), rows[i].always ? PASS : NP_DROP_INGRESS);
 	}
 	assert_int_equal(rig_flows(r), 0);
 	/* in IPv4 the same protocol number is nothing special, nor is ICMP in IPv6 */
