@@ -4,7 +4,7 @@
 #include "netpolicy-bpf/bpf/np_ct.bpf.h"
 #include "netpolicy-bpf/bpf/np_guard.bpf.h"
 
-/* ICMP errors belong to the flow of the packet that they quote. */
+/* ICMP errors belong to the flow of the packet that they quote, when they go to who sent that. */
 
 /** inner4() - what is quoted at offset @off. Return: 0, or -1: not to be told. */
 static __always_inline int inner4(struct __sk_buff *skb, __u32 off, struct np_pkt *in)
@@ -58,6 +58,9 @@ static __always_inline int related_key(struct __sk_buff *skb, const struct np_si
 		return 0;
 	own = dir == NP_EGRESS ? in->src : in->dst;
 	if (family == 4 ? own[0] != s->slot->ip4 : !same6(own, s->slot->ip6))
+		return 0;
+	/* who sent it is told; else a pod could write to anybody as long as it talks to somebody */
+	if (family == 4 ? in->src[0] != p->dst[0] : !same6(in->src, (const __u8 *)p->dst))
 		return 0;
 	in->what = 0;
 	in->fragment = NP_WHOLE;

@@ -470,6 +470,8 @@ static void test_related(void **state)
 		EXPECT(r, PASS, IN(STRANGER, IPPROTO_ICMP, 0), .flags = too_big, .inner = &sent);
 		/* the pod's own: port unreachable about what it was sent */
 		EXPECT(r, PASS, OUT(FRIEND, IPPROTO_ICMP, 0), .flags = r->family == 4 ? ICMP(3, 3) : ICMP(1, 4), .inner = &got);
+		/* only to who sent what it quotes: a pod that talks to anybody could write to everybody else */
+		EXPECT(r, NP_DROP_EGRESS, OUT(STRANGER, IPPROTO_ICMP, 0), .flags = r->family == 4 ? ICMP(3, 3) : ICMP(1, 4), .inner = &got);
 		assert_int_equal(rig_stat(r, NP_STAT_RELATED), before + 2);
 		/* about a packet that the pod did not send, of another flow, of another pod, or none */
 		EXPECT(r, NP_DROP_INGRESS, IN(STRANGER, IPPROTO_ICMP, 0), .flags = too_big, .inner = &got);
