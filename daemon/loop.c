@@ -30,6 +30,7 @@ struct loop {
 	void (*rest_fn)(void *arg);
 	void *rest_arg;
 	unsigned int n_jobs;
+	struct loop_timer *ended;       /* closed by loop_free(), freed last */
 };
 
 struct loop_fd {
@@ -42,6 +43,7 @@ struct loop_timer {
 	uv_timer_t uv;
 	void (*fn)(void *arg);
 	void *arg;
+	struct loop_timer *next_ended;
 };
 
 struct loop_signal_watch {
@@ -117,11 +119,21 @@ int loop_new(struct loop **ret_loop, struct vw_err *err)
 	return 0;
 }
 
+/* jobs that are still under way end after the timers are closed, and what takes their results in may look at one, or set it, in vain */
+static void close_keep(uv_handle_t *h)
+{
+	struct loop *l = (struct loop *)h->loop;
+	struct loop_timer *t = (struct loop_timer *)h;
+
+	t->next_ended = l->ended;
+	l->ended = t;
+}
+
 static void close_walk(uv_handle_t *h, void *arg)
 {
 	(void)arg;
 	if (!uv_is_closing(h))
-		uv_close(h, close_free);
+		uv_close(h, uv_handle_get_type(h) == UV_TIMER ? close_keep : close_free);
 }
 
 void loop_free(struct loop *l)
@@ -132,6 +144,10 @@ void loop_free(struct loop *l)
 	uv_walk(&l->uv, close_walk, NULL);
 	uv_run(&l->uv, UV_RUN_DEFAULT);
 	uv_loop_close(&l->uv);
+	for (struct loop_timer *t = l->ended, *next; t; t = next) {
+		next = t->next_ended;
+		free(t);
+	}
 	free(l);
 }
 
@@ -240,7 +256,7 @@ int loop_timer_active(const struct loop_timer *t)
 
 void loop_timer_free(struct loop_timer *t)
 {
-	if (t)
+	if (t && !uv_is_closing((uv_handle_t *)&t->uv))
 		uv_close((uv_handle_t *)&t->uv, close_free);
 }
 

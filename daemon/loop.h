@@ -16,7 +16,10 @@ struct loop_timer;
 
 /** loop_new() - Return: 0, -ENOMEM or what the kernel says. */
 int loop_new(struct loop **ret_loop, struct vw_err *err);
-/** loop_free() - close what is still open, wait for running jobs (their @done is called), free. NULL is fine. */
+/**
+ * loop_free() - close what is still open, wait for running jobs (their @done is called), free. NULL is fine. Timers can still be named by these
+ * @done; they do not fire any more.
+ */
 void loop_free(struct loop *l);
 /** loop_run() - until loop_stop(). Who calls exit() meanwhile, a library without memory, ends the process at once: jobs are not waited for. */
 int loop_run(struct loop *l, struct vw_err *err);
