@@ -282,6 +282,19 @@ static bool others_agree(struct daemon *d, const struct survey *s, const struct 
 	return s->ec2_ok ? !link || (!imds && !young) : !link && !imds;
 }
 
+static bool is_leaving(const struct ec2_eni *e)
+{
+	return e->attachment.status == EC2_DETACHING || e->attachment.status == EC2_DETACHED;
+}
+
+/* its link may be there for minutes, and who got an address of it would lose it with the link */
+static void leaves(struct daemon *d, const struct eni *e)
+{
+	if (!e->gone)
+		vw_info("EC2 is detaching an ENI: no address of it is given out, looking again", "eni=%s", e->row.id);
+	eni_gone(d, e->row.id);
+}
+
 /* false: what the witnesses say is not the same yet */
 static bool drop_enis(struct daemon *d, const struct survey *s, bool may_drop)
 {
@@ -289,12 +302,20 @@ static bool drop_enis(struct daemon *d, const struct survey *s, bool may_drop)
 
 	for (size_t i = d->enis.n; (s->ec2_ok || s->imds_only) && i-- > 0;) {
 		struct eni *e = &d->enis.v[i];
+		const struct ec2_eni *shown = ec2_by_id(s, e->row.id);
 		char id[sizeof(e->row.id)];
 		struct vw_err err;
 
-		e->at_ec2 = ec2_by_id(s, e->row.id) != NULL;
+		e->at_ec2 = shown && !is_leaving(shown);
 		if (e->at_ec2 || (s->imds_only && imds_by_id(s, e->row.id)))
 			continue;
+		if (shown && grow_has_token(d, e->row.id))
+			continue;       /* our own doing, which is under way */
+		if (shown) {
+			leaves(d, e);
+			whole = false;
+			continue;
+		}
 		if (!may_drop || !others_agree(d, s, e)) {
 			whole = false;
 			continue;
@@ -322,8 +343,7 @@ static bool take_enis(struct daemon *d, const struct survey *s, bool may_drop, u
 		for (size_t i = 0; i < s->ec2_enis.n; i++) {
 			const struct ec2_eni *e = &s->ec2_enis.v[i];
 
-			if (is_primary(e->attachment.card, e->attachment.device) != (pass == 0) || foreign_shows(d, e) ||
-			    e->attachment.status == EC2_DETACHING || e->attachment.status == EC2_DETACHED)
+			if (is_primary(e->attachment.card, e->attachment.device) != (pass == 0) || foreign_shows(d, e) || is_leaving(e))
 				continue;
 			whole &= take_eni(d, s, e, imds_by_id(s, e->id), may_drop, asked_ms);
 		}

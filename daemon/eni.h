@@ -28,7 +28,7 @@ struct vw_err;
  * @ifindex: 0 while its link has not been seen.
  * @wired:   address, table and rules are set up.
  * @at_ec2:  EC2 showed it attached when last asked.
- * @gone:    detached, by the word of two witnesses, and kept only because pods use it. @unrouted: its link is gone too, and its
+ * @gone:    detached, by the word of two witnesses, and kept only because pods use it; or EC2 is at it. @unrouted: its link is gone too, and its
  *           rules and table with it: another ENI may have its device index. @gone_asked: no pod uses it any more, and a survey
  *           was asked for to forget it.
  * @lost_ms: when its link went away, 0 = it has not.
@@ -103,7 +103,7 @@ int eni_forget(struct daemon *d, const char *id, struct vw_err *err);
 void eni_refresh(struct daemon *d);
 /** eni_relink() - the link of @e is now @link: it is set up. NULL: it is gone, and no address of it is given out until it is back. */
 int eni_relink(struct daemon *d, struct eni *e, const struct eni_link *link, struct vw_err *err);
-/** eni_gone() - @id is detached, and pods use it: it gives out nothing more, and goes when the last of them does. */
+/** eni_gone() - @id is detached, or being detached, and pods may use it: it gives out nothing more, and goes when the last of them does. */
 void eni_gone(struct daemon *d, const char *id);
 /** eni_gone_unused() - Return: the last pod of an ENI that is gone has left: a survey is due. Says so once for each. */
 bool eni_gone_unused(struct daemon *d);

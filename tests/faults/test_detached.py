@@ -92,3 +92,29 @@ def test_a_link_that_is_renamed_stays_the_same(two, wait_until):
     assert on[0].pings(others[0].result.address)
     assert not logged(node, "level=error")
     whole(lab, node, on + others)
+
+
+@pytest.mark.parametrize("restart", [True, False], ids=["over a restart", ""])
+def test_an_eni_on_its_way_out_is_not_served_from(make_lab, wait_until, restart):
+    """EC2 shows it until its detach is over, which takes long, and its link is there as well: nobody gets an address of it."""
+    lab = make_lab(config=vpc(), daemon_config=SETTINGS)
+    node = lab.nodes[0]
+    wait_until(lambda: len(node.info()["enis"]) == 2 and node.info()["pool"]["available"] == 8, "the second ENI, and all addresses")
+    second = next(e for e in node.info()["enis"] if not e["primary"])
+    lab.control("delays", attach_ms=0, detach_ms=600000)
+    if not restart:
+        lab.fault("DetachNetworkInterface", kind="close")       # nobody says whether it was done
+    node.rpc("drain")
+    wait_until(lambda: [e for e in enis(lab) if e["id"] == second["id"] and e["status"] == "detaching"], "its detach to begin")
+    node.rpc("drain", off=True)
+    if restart:
+        lab.kill_daemon(node.name)
+        lab.start_daemon(node.name)
+        wait_until(node.serves, "the daemon")
+    wait_until(lambda: logged(node, "EC2 is detaching an ENI") and not node.info()["surveying"], "a survey that shows it", timeout=60)
+    got, _ = fill(node, 8)
+    assert not {f"{p.result.address}/32" for p in got} & set(second["slots"])
+    lab.clear_faults()
+    lab.control("detach-eni", eni=second["id"])         # the end of it
+    wait_until(lambda: second["id"] not in [e["id"] for e in lab.control("state")["state"]["enis"]], "it to be deleted", timeout=60)
+    whole(lab, node, got)
