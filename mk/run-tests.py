@@ -17,7 +17,7 @@ VPCWIRE_EMULATOR in the environment is a command with arguments that the program
 
 Only failures are shown in full; every suite's whole output is kept in the log folder. The last line is
 `N passed, N failed` (with `, N skipped` when some were), and the exit code is non-zero when any failed or none ran.
-A program that crashes, hangs, exits non-zero without saying why, or runs nothing, is a failure.
+A program that crashes, hangs, exits non-zero without saying why, or runs nothing, is a failure, and so is a pytest run that does.
 
 Several suites take two lanes where there are two processors, since most of them mostly wait: a lane that is free takes the next suite, in the order
 that they are given in, so the longest goes first. What a suite has to say is then printed when it has ended. One suite alone is shown as it goes.
@@ -29,6 +29,7 @@ first output stands where they failed: a race in the product or in the test, to 
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -81,6 +82,12 @@ class Suite:
 
 running = set()                     # process groups of ours
 starting = threading.Lock()         # held for good once all is to end
+folders = set()                     # what tests write to, to be removed
+
+
+def remove(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    folders.discard(folder)
 
 
 def end(group):
@@ -113,9 +120,9 @@ def run(argv, limit_s, env=None, live=False):
         running.discard(proc.pid)
 
 
-def verdict(code):
+def verdict(code, limit_s=PROGRAM_LIMIT_S):
     if code is None:
-        return f"did not end within {PROGRAM_LIMIT_S} s"
+        return f"did not end within {limit_s} s"
     if code < 0:
         return f"was killed by {signal.Signals(-code).name}"
     return f"exited with {code}"
@@ -217,20 +224,26 @@ def pytest_once(suite, args, report):
     report.unlink(missing_ok=True)
     env = {"PYTHONDONTWRITEBYTECODE": "1", **({"VPCWIRE_BUILD": str(TOP / suite.build)} if suite.build else {})}
     # pytest would keep the last runs' files in /tmp; a short path, because sockets are made in it
-    with tempfile.TemporaryDirectory(prefix="vpcwire-test-") as scratch:
-        argv = ["/usr/bin/python3", "-m", "pytest", f"--junitxml={report}", f"--basetemp={scratch}/t", *args]
-        code, out = run(argv, PYTEST_LIMIT_S, env, live=suite.alone)
+    scratch = tempfile.mkdtemp(prefix="vpcwire-test-")
+    folders.add(scratch)
+    argv = ["/usr/bin/python3", "-m", "pytest", f"--junitxml={report}", f"--basetemp={scratch}/t", *args]
+    code, out = run(argv, PYTEST_LIMIT_S, env, live=suite.alone)
+    remove(scratch)
     if not suite.alone:
         report.with_suffix(".log").write_text(out)
         suite.say(out.rstrip("\n"))
     totals, bad = Totals(), []
     if report.exists():
-        cases = {node_id(case): case for case in ElementTree.parse(report).iter("testcase")}
+        # one without a name is the test in which the run was interrupted
+        cases = {node_id(case): case for case in ElementTree.parse(report).iter("testcase") if case.get("name")}
         skipped = [name for name, case in cases.items() if case.find("skipped") is not None]
         bad = [name for name, case in cases.items() if case.find("failure") is not None or case.find("error") is not None]
         totals.add(len(cases) - len(bad) - len(skipped), len(bad), len(skipped))
-    if code not in (0, 5) and not totals.failed:
+    # 1 says that tests failed, which the report names. All else is not theirs, and stays when they pass the second time: none was found, or what
+    # comes behind an end before the end was not run
+    if code not in (0, 1) or code == 1 and not totals.failed:
         totals.add(failed=1)
+        suite.say(f"  FAIL    pytest {verdict(code, PYTEST_LIMIT_S)}: not all of its tests have been run")
     return bad, totals
 
 
@@ -290,6 +303,8 @@ def interrupted(_signal, _frame):
     deadline = time.monotonic() + END_S
     while running and time.monotonic() < deadline:
         time.sleep(0.1)
+    for folder in list(folders):
+        remove(folder)
     os._exit(130)
 
 
@@ -314,7 +329,7 @@ def main():
     lanes = min(LANES, len(words))
     suites = [Suite(w, logs, alone=lanes == 1) for w in words]
     waiting, mouth = list(suites), threading.Lock()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupted)
     threads = [threading.Thread(target=lane, args=(waiting, mouth), daemon=True) for _ in range(lanes)]
     for thread in threads:

@@ -83,9 +83,23 @@ def test_failures_in_four_files_are_no_accident(suites, files, last, tmp_path):
     assert lines[-1] == last and (status == 0) == (files == 1), lines
 
 
+def test_a_run_that_did_not_come_to_its_end_is_no_success(suites, tmp_path):
+    """What fails in it passes the second time, but the tests behind its end were never run."""
+    words = suites.tests("ends", FLAKY)
+    (tmp_path / "ends" / "test_later.py").write_text("def test_ends():\n    raise KeyboardInterrupt\n" + PASSES)
+    status, lines = suites.run(*words)
+    assert status == 1 and lines[-1] == "1 passed, 1 failed", lines
+
+
+def test_a_suite_of_which_nothing_is_chosen_fails(suites):
+    """... beside one that passes: an expression that names a test of former times must not pass for ever."""
+    status, lines = suites.run(*suites.tests("none", PASSES), "-k", "of_former_times", "--", "unit", suites.program("b", "echo ok 1 - b"))
+    assert status == 1 and lines[-1] == "1 passed, 1 failed", lines
+
+
 def test_a_folder_without_tests_or_that_cannot_be_read_fails(suites):
     status, lines = suites.run(*suites.tests("broken", "import nothing_of_this_name\n"), "--", "unit", suites.program("b", "echo ok 1 - b"))
-    assert status == 1 and lines[-1] == "1 passed, 1 failed", lines
+    assert status == 1 and lines[-1] == "1 passed, 2 failed", lines      # the file, and what would have come behind it
 
 
 def test_an_unknown_suite_is_refused_before_anything_runs(suites):
@@ -93,13 +107,17 @@ def test_an_unknown_suite_is_refused_before_anything_runs(suites):
     assert status == 1 and lines == ["unknown suite nonsense"]
 
 
-def test_an_interrupt_ends_what_runs_and_lets_it_clean_up(suites, tmp_path):
-    """Both lanes; each program gets SIGINT once, and is waited for; the next ones do not begin."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+def test_an_interrupt_ends_what_runs_and_lets_it_clean_up(suites, tmp_path, number):
+    """Both lanes; each program gets SIGINT once, and is waited for; the next ones do not begin. No folder is left."""
     script = f"trap 'kill $!; echo cleaned >> {tmp_path}/cleaned; exit 1' INT; echo up >> {tmp_path}/up; sleep 60 & wait"
     never = suites.program("never", f"echo never >> {tmp_path}/cleaned")
-    started = suites.start("unit", suites.program("a", script), never, "--", "policy", suites.program("b", script), never)
+    # one that keeps its folder to itself, as long as the runner that made it lives
+    waits = f"import signal\n\n\ndef test_waits(tmp_path):\n    with open('{tmp_path}/up', 'a') as up:\n        print(tmp_path, file=up)\n    signal.pause()\n"
+    started = suites.start("unit", suites.program("a", script), never, "--", *suites.tests("waits", waits), "--", "unit", never)
     lanes = min(2, os.cpu_count())
-    proc.wait_until(lambda: (tmp_path / "up").exists() and len((tmp_path / "up").read_text().split()) == lanes, "both to run", 20)
-    started.send_signal(signal.SIGINT)
+    proc.wait_until(lambda: (tmp_path / "up").exists() and (tmp_path / "up").read_text().count("\n") == lanes, "both to run", 20)
+    started.send_signal(number)
     assert started.wait(60) == 130
-    assert (tmp_path / "cleaned").read_text().split() == ["cleaned"] * lanes
+    assert (tmp_path / "cleaned").read_text().split() == ["cleaned"]
+    assert not [folder for folder in (tmp_path / "up").read_text().split() if os.path.exists(folder)]
