@@ -3,6 +3,7 @@
 import pytest
 
 from tests.faults.world import TYPE, configure, enis, refused, vpc, whole
+from tests.harness import proc
 
 SETTINGS = {"warm_ip_target": 0, "minimum_ip_target": 1, "ip_cooldown_s": 0, "add_wait_ms": 20000, "disable_leaked_eni_cleanup": True}
 WIDE = {**TYPE, "name": "pods.wide", "max_enis": 30, "ipv4_per_eni": 2}
@@ -16,10 +17,15 @@ def lose(lab, action, how):
     lab.control("fault", action=action, **LOST[how])
 
 
+def lost(lab):
+    """The answer has been lost: a fault that has struck is on the list no more."""
+    return not lab.control("faults")["faults"]
+
+
 @pytest.mark.parametrize("how", LOST)
 @pytest.mark.parametrize("action", ["CreateNetworkInterface", "AttachNetworkInterface", "ModifyNetworkInterfaceAttribute"])
 def test_a_new_eni(lab, node, action, how):
-    """The token finds what was created, a describe what was attached."""
+    """The token finds what was created, a describe what was attached and tied to the instance."""
     def ids():
         return {e["id"] for e in enis(lab)}
 
@@ -29,6 +35,8 @@ def test_a_new_eni(lab, node, action, how):
         said = refused(node.pod())
         assert said is None, said
     assert len(ids() - before) == 1
+    # no pod waits for the last of the three
+    proc.wait_until(lambda: lost(lab) and all(e["delete_on_termination"] for e in enis(lab) if e["id"] not in before), "the answer to be lost", 30)
 
 
 @pytest.mark.parametrize("how", LOST)
@@ -43,7 +51,7 @@ def test_more_for_an_eni(make_lab, wait_until, settings, how):
     configure(node, **{**SETTINGS, **settings, "minimum_ip_target": total + 1})
     wait_until(lambda: node.info()["pool"]["total"] > total, "more")
     assert node.info()["pool"]["total"] == total + (16 if settings else 1)
-    assert lab.ec2_calls()["AssignPrivateIpAddresses"] == 1       # the describe told; it was not sent again
+    assert lost(lab) and lab.ec2_calls()["AssignPrivateIpAddresses"] == 1       # the describe told; it was not sent again
     whole(lab, node)
 
 
@@ -62,7 +70,7 @@ def test_an_ipv6_prefix(make_lab, wait_until, how):
     assert [c for c in eni["v6"] if c.endswith("/80")] == [node.info()["enis"][0]["ipv6_prefix"]]
     pod = node.pod()
     wait_until(lambda: refused(pod) is None, "an address of each family")
-    assert lab.ec2_calls()["AssignIpv6Addresses"] == 1
+    assert lost(lab) and lab.ec2_calls()["AssignIpv6Addresses"] == 1
     pod.delete()
 
 
@@ -82,5 +90,6 @@ def test_answers_that_never_come(make_lab, wait_until):
         configure(node, **{**SETTINGS, "minimum_ip_target": 2})
     for node in lab.nodes:
         wait_until(lambda n=node: n.info()["pool"]["total"] == 2, "an ENI", timeout=60)
+    wait_until(lambda: lost(lab), "silence upon each of the actions")
     state = lab.control("state")["state"]["enis"]
     assert sorted(e["node"] for e in state) == sorted(2 * names), "an ENI was leaked or made twice"
