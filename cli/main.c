@@ -30,7 +30,7 @@ static const struct {
 	  cli_drain },
 	{ "dump", "[--output FILE]", "one archive for a bug report, without secrets", cli_dump },
 	{ "policy status", "", "network policy: what is in force, what was refused, how full the tables are", cli_policy_status },
-	{ "policy explain", "--from POD|IP --to POD|IP [--port N/PROTO] [--name DNS]",
+	{ "policy explain", "--from POD|IP|node --to POD|IP|node [--port N/PROTO] [--name DNS]",
 	  "why a connection is allowed or denied, policy by policy", cli_policy_explain },
 	{ "policy simulate", "--with FILE [--with FILE ...]", "which connections would change if these manifests were there too",
 	  cli_policy_simulate },
@@ -38,11 +38,13 @@ static const struct {
 
 static void help(FILE *to)
 {
-	fputs("usage: vpcwirectl [--socket PATH] [--json] [--timeout SECONDS] COMMAND [ARGUMENTS]\n\n", to);
+	fputs("usage: vpcwirectl [--socket PATH] [--json] [--timeout SECONDS] COMMAND [ARGUMENTS]\n"
+	      "       vpcwirectl --version | --help\n\n",
+	      to);
 	for (size_t i = 0; i < VW_ARRAY_SIZE(commands); i++)
 		fprintf(to, "  %s%s%s\n      %s\n", commands[i].words, *commands[i].args ? " " : "", commands[i].args,
 			commands[i].help);
-	fputs("\nPOD is NAMESPACE/NAME; PROTO is tcp, udp, sctp, icmp or icmpv6.\n"
+	fputs("\nPOD is NAMESPACE/NAME, node this one; PROTO is tcp, udp, sctp, icmp or icmpv6; without --port it is icmp.\n"
 	      "Exit codes: 0 fine, 1 the daemon refused, 2 wrong usage, 3 no daemon answers, 4 something wants attention.\n",
 	      to);
 }

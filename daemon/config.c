@@ -750,7 +750,8 @@ int vwired_config_print_docs(struct vw_buf *b)
 		       "A changed file, or SIGHUP, is taken in at once; one that is not valid is refused with a message and the running\n"
 		       "configuration stays in force (INFO shows why, as `config.refused`). Numbers and booleans may also be written as strings. `vpcwired --check` reads the\n"
 		       "file and says what is wrong with it.\n\n"
-		       "[IPAM.md](IPAM.md) tells how the warm targets work and where they differ from the Amazon VPC CNI's.\n\n"
+		       "[IPAM.md](IPAM.md) tells how the warm targets work and where they differ from the Amazon VPC CNI's, [OPERATIONS.md](OPERATIONS.md#credentials)\n"
+		       "where credentials come from.\n\n"
 		       "| key | environment | default | values | effect |\n| --- | --- | --- | --- | --- |\n");
 	for (size_t i = 0; i < N_SETTINGS; i++) {
 		const struct setting *s = &settings[i];

@@ -43,3 +43,86 @@ def test_the_programs_need_no_btf_of_the_kernel(program, tmp_path):
     magic, _, _, header, *_, lines = struct.unpack_from("<HBBIIIII", data := section.read_bytes())
     relocations = struct.unpack_from("<I", data, 28)[0] if header >= 32 else 0
     assert magic == 0xeb9f and lines > 0 and relocations == 0
+
+
+PROSE = [proc.TOP / "README.md", *sorted((proc.TOP / "docs").glob("*.md")), proc.TOP / "tests/policy/README.md"]
+
+
+def anchors(page):
+    """As GitHub makes them of headings."""
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in re.findall(r"^#+ (.*)$", page.read_text(), re.M)}
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda p: p.relative_to(proc.TOP).as_posix())
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        path, _, anchor = link.partition("#")
+        to = (page.parent / path).resolve() if path else page
+        assert to.exists() and (not anchor or anchor in anchors(to)), link
+
+
+# what these pages call by a path from the top, with or without its ending; "tests/x.py" and "test_x" too
+FOLDERS = {"cli", "daemon", "deploy", "docs", "feed", "ipam", "lib", "mk", "netpolicy-bpf", "plugins", "sim", "tests"}
+
+
+@pytest.mark.parametrize("page", PROSE, ids=lambda p: p.relative_to(proc.TOP).as_posix())
+def test_files_and_tests_that_are_named_are_there(page):
+    words = {w.strip(",;:").removesuffix("/") for span in re.findall(r"`([^`\n]+)`", page.read_text()) for w in span.split()}
+    for word in words:
+        if word.split("/")[0] in FOLDERS and "/" in word and not re.search(r"[<>]", word):
+            assert list(proc.TOP.glob(word)) or list(proc.TOP.glob(word + ".[ch]")), word
+    everything = "\n".join(p.read_text() for p in (proc.TOP / "tests").rglob("*.*") if p.suffix in (".py", ".c"))
+    names = {p.stem for p in (proc.TOP / "tests").rglob("test_*") if p.suffix in (".py", ".c")}
+    for word in words:
+        stem = word.removesuffix(".py").removesuffix(".c").removeprefix("K=")
+        if re.fullmatch(r"test_\w+", stem):
+            assert stem in names or re.search(rf"\b(def|void) {stem}\(", everything), word
+
+
+def test_targets_of_make_that_are_named_are_there():
+    makefile = (proc.TOP / "Makefile").read_text()
+    targets = set(re.findall(r"^([\w-]+):", makefile, re.M))
+    for page in PROSE:
+        for span in re.findall(r"`(?:sudo |[A-Z_]+=\S+ )*(make [^`\n]+)`", page.read_text()):
+            for word in span.split()[1:]:
+                if re.fullmatch(r"[a-z][\w-]*", word):
+                    assert word in targets, (page.name, span)
+
+
+def options(text):
+    return set(re.findall(r"--[a-z][a-z-]*", text))
+
+
+SUBCOMMANDS = {"vpcwire-sim": ["lab", "exec", "daemon", "serve", "ctl"]}
+
+
+@pytest.mark.parametrize("program", ["vpcwired", "vpcwirectl", "vpcwire-feed", "vpcwire-sim"])
+def test_man_pages_have_the_options_that_programs_have(program):
+    said = "".join(proc.run([proc.BIN / program, *words, "--help"]).stdout for words in [[], *([c] for c in SUBCOMMANDS.get(program, []))])
+    page = (proc.TOP / "docs/man" / f"{program}.8").read_text()
+    assert options(said) | {"--version"} == {f"-{o}" for o in re.findall(r"Fl (-[a-z][a-z-]*)", page)}
+
+
+def test_each_variable_of_the_environment_is_documented():
+    """Settings' own are in CONFIG.md, which is made of their table (unit/test_config)."""
+    asked = {"PATH", "SHELL"}       # what everybody's programs ask
+    said = set(re.findall(r"\b[A-Z][A-Za-z0-9_]{3,}\b", "".join(p.read_text() for p in [*PROSE, *(proc.TOP / "docs/man").iterdir()])))
+    for folder in ("cli", "daemon", "feed", "lib", "plugins", "sim"):
+        for path in (proc.TOP / folder).rglob("*.c"):
+            text = path.read_text()
+            for name in re.findall(r'getenv\("(\w+)"\)', text) + re.findall(r'"((?:AWS|VPCWIRE)_[A-Z0-9_]+)"', text):
+                assert name in said | asked, f"{path.relative_to(proc.TOP)}: {name}"
+
+
+def test_the_version_of_the_pins_is_right_in_examples():
+    now = re.search(r"define NP_ABI (\d+)", (proc.TOP / "netpolicy-bpf/abi/np_abi.h").read_text())[1]
+    for page in PROSE:
+        assert set(re.findall(r"/sys/fs/bpf/vpcwire/v(\d+)", page.read_text())) <= {now}, page.name
+
+
+def test_the_table_of_fuzzers_is_whole():
+    page = (proc.TOP / "docs/TESTING.md").read_text()
+    table = page[page.index("| bytes from | fuzzers |"):]
+    table = table[:table.index("\n\n")]
+    named = {word for row in table.splitlines()[2:] for word in re.findall(r"`(\w+)`", row.rsplit("|", 2)[1])}
+    assert named - {"test_np_dns"} == {p.stem.removeprefix("fuzz_") for p in (proc.TOP / "tests/fuzz").glob("fuzz_*.c")}
