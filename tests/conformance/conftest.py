@@ -2,6 +2,7 @@
 """What the rows and the plugins' own tests are run on: `subject` is a node of a lab, with vpcwired; `bare_subject` and `node` are
 network namespaces of the test's own process, with a scripted daemon. Pods are further namespaces.
 """
+import contextlib
 import ctypes
 import os
 import pathlib
@@ -69,19 +70,18 @@ def plugin(request):
 @pytest.fixture(scope="session")
 def labs(private_mounts):       # noqa: F811
     """plugin -> its lab, started when a row first asks for it."""
-    up = {}
+    up, stack = {}, contextlib.ExitStack()
 
     def get(plugin):
         if plugin.name not in up:
             # rows 45 and 46 let the daemon's system calls fail by strace, which makes them calls of no number: no filter lets those pass
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("VPCWIRE_SYSTEM_CALLS", "off")
-                up[plugin.name] = Lab(**plugin.lab).start()
+                up[plugin.name] = stack.enter_context(Lab(**plugin.lab))
         return up[plugin.name]
 
-    yield get
-    for lab in up.values():
-        lab.__exit__()
+    with stack:
+        yield get
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 """Fixtures of the fabric's and the lab's tests: labs without daemons, and EC2 as boto3 sees it from inside a node."""
 import os
 import pathlib
-import signal
 import sys
 import tempfile
 
@@ -12,35 +11,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent.parent))
 
 from tests.harness import proc  # noqa: E402
 from tests.harness.ec2 import Ec2  # noqa: E402
-from tests.harness.lab import Lab  # noqa: E402
+from tests.harness.lab import Lab, made_labs  # noqa: E402
+from tests.harness.limits import pytest_collection_modifyitems, pytest_configure, pytest_runtest_call  # noqa: E402, F401 - hooks
 
 # Labs of other runs on this machine, and their cleaning up, are none of ours.
 LABS = tempfile.TemporaryDirectory(prefix="vpcwire-labs-")
 os.environ["VPCWIRE_LAB_DIR"] = LABS.name + "/labs"
-
-LIMIT_S = 60
-
-
-def pytest_collection_modifyitems(items):
-    if os.geteuid() != 0:
-        for item in items:
-            item.add_marker(pytest.mark.skip(reason="these tests make network namespaces: run as root"))
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_call(item):
-    """No test may hang."""
-    def too_long(_signal, _frame):
-        raise AssertionError(f"the test did not end within {LIMIT_S} s")
-
-    old = signal.signal(signal.SIGALRM, too_long)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
-
 
 @pytest.fixture(scope="module")
 def vpc():
@@ -58,15 +34,8 @@ def ec2(vpc):
 
 @pytest.fixture
 def make_lab():
-    labs = []
-
-    def make(*args, **kwargs):
-        labs.append(Lab(*args, **kwargs))
-        return labs[-1].start()
-
-    yield make
-    for lab in labs:
-        lab.__exit__()
+    with made_labs() as (make, _):
+        yield make
 
 
 @pytest.fixture

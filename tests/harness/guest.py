@@ -13,15 +13,14 @@ import select
 import struct
 import subprocess
 import sys
-import tempfile
 
 TUNSETIFF, IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x400454CA, 0x0002, 0x1000, 0x4000
 VNET_HDR, KIND = bytes(10), 0x88B5      # IEEE 802: local experiments
 
 
 def device_of(ifname):
-    """A macvtap's device node, made here: nothing in a test's namespace makes them. The process has mounts of its own."""
-    where = tempfile.mkdtemp()
+    """A macvtap's device node, made here: nothing in a test's namespace makes them. The process has mounts of its own, so a /tmp as well."""
+    where = "/tmp"
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", where], check=True)
     os.mkdir(f"{where}/sys")
     subprocess.run(["mount", "-t", "sysfs", "sysfs", f"{where}/sys"], check=True)

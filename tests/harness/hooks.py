@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """usage: hooks.py INTERFACE: ids of the eBPF programs on both hooks of a link, by clsact and by tcx, as JSON
 
-Debian 12's bpftool does not know tcx; here bpf(2) is asked itself (BPF_PROG_QUERY, include/uapi/linux/bpf.h).
+Debian 12's bpftool does not know tcx; here bpf(2) is asked itself (include/uapi/linux/bpf.h).
 """
 import ctypes
 import json
@@ -16,14 +16,27 @@ PROG_QUERY = 16
 TCX = {"ingress": 46, "egress": 47}
 
 
+def bpf(command, *words):
+    """union bpf_attr as 32-bit words -> what the call returned, and the words then. OSError."""
+    attr = (ctypes.c_uint32 * 20)(*words)
+    done = ctypes.CDLL(None, use_errno=True).syscall(NR_BPF[platform.machine()], command, attr, ctypes.sizeof(attr))
+    if done < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return done, attr
+
+
+def pointer(to):
+    """A 64-bit member: two words, little-endian."""
+    return ctypes.addressof(to) & 0xffffffff, ctypes.addressof(to) >> 32
+
+
 def by_tcx(index, hook):
     ids = (ctypes.c_uint32 * 64)()
-    # struct { target, attach_type, query_flags, attach_flags; u64 prog_ids; u32 count, padding; ... }
-    attr = (ctypes.c_uint32 * 20)(index, TCX[hook], 0, 0, ctypes.addressof(ids) & 0xffffffff, ctypes.addressof(ids) >> 32, 64)
-    if ctypes.CDLL(None, use_errno=True).syscall(NR_BPF[platform.machine()], PROG_QUERY, attr, ctypes.sizeof(attr)) < 0:
-        if ctypes.get_errno() == 2:
-            return []
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    try:
+        # target, attach_type, query_flags, attach_flags; prog_ids; count, ...
+        _, attr = bpf(PROG_QUERY, index, TCX[hook], 0, 0, *pointer(ids), len(ids))
+    except FileNotFoundError:
+        return []
     return list(ids[:attr[6]])
 
 

@@ -147,6 +147,20 @@ class Lab:
         return {action: c["calls"] for action, c in counters.items() if not action.startswith("IMDS")}
 
 
+@contextlib.contextmanager
+def made_labs():
+    """-> (make, labs): make(...) is a lab as Lab(...), up. All of them are taken down at the end, whatever the others do then."""
+    labs = []
+
+    def make(*args, **kwargs):
+        labs.append(Lab(*args, **kwargs))
+        stack.push(labs[-1])
+        return labs[-1].start()
+
+    with contextlib.ExitStack() as stack:
+        yield make, labs
+
+
 class Node:
     """A node of a lab: programs run in its network and mount namespaces."""
 

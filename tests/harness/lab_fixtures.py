@@ -3,7 +3,7 @@
 import pytest
 
 from tests.harness import proc
-from tests.harness.lab import Lab
+from tests.harness.lab import Lab, made_labs
 from tests.harness.limits import (pytest_collection_modifyitems, pytest_configure,  # noqa: F401 - hooks
                                   pytest_runtest_call, pytest_runtest_makereport)
 
@@ -11,16 +11,9 @@ from tests.harness.limits import (pytest_collection_modifyitems, pytest_configur
 @pytest.fixture
 def make_lab():
     """Labs of a test's own: make_lab(nodes=2, ...) -> Lab, up. All are taken down at the end."""
-    labs = []
-
-    def make(*args, **kwargs):
-        labs.append(Lab(*args, **kwargs))
-        return labs[-1].start()
-
-    make.labs = labs        # whose logs stand beside a failure
-    yield make
-    for lab in labs:
-        lab.__exit__()
+    with made_labs() as (make, labs):
+        make.labs = labs        # whose logs stand beside a failure
+        yield make
 
 
 @pytest.fixture(scope="module")

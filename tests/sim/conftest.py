@@ -1,29 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A control-plane simulator per test, and isolation from whatever AWS settings the machine has."""
+import contextlib
 import os
-import signal
 
 import botocore.exceptions
 import pytest
 
+from tests.harness.limits import pytest_configure, pytest_runtest_call  # noqa: F401 - hooks
 from tests.harness.simcloud import CONFIG, Cloud
-
-LIMIT_S = 60
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_call(item):
-    """No test may hang."""
-    def too_long(_signal, _frame):
-        raise AssertionError(f"the test did not end within {LIMIT_S} s")
-
-    old = signal.signal(signal.SIGALRM, too_long)
-    signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
 
 
 @pytest.fixture(autouse=True)
@@ -39,15 +23,8 @@ def no_aws_settings(monkeypatch, tmp_path):
 
 @pytest.fixture
 def make_cloud():
-    clouds = []
-
-    def make(**changes):
-        clouds.append(Cloud({**CONFIG, **changes}))
-        return clouds[-1]
-
-    yield make
-    for c in clouds:
-        c.close()
+    with contextlib.ExitStack() as stack:
+        yield lambda **changes: stack.enter_context(contextlib.closing(Cloud({**CONFIG, **changes})))
 
 
 @pytest.fixture

@@ -381,6 +381,8 @@ class Sheet:
         for end, t in zip(("a to b", "b to a", "stranger to a", "stranger to b"), self.told):
             if t.lost or t.leaked or t.strays:
                 wrong.append(f"flows {end}: {t.lost} lost, {t.leaked} leaked, {t.strays} strays")
+            if end.startswith("stranger") and not t.fired:
+                wrong.append(f"flows {end}: nothing was sent that policy must stop")
         return wrong
 
     def draw(self):

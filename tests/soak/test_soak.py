@@ -70,3 +70,7 @@ def test_pods_and_packets_that_are_missing_are_told(counts, told):
     ledger.counts = collections.Counter(counts)
     assert not run.Sheet(run.Ledger(), books(), books(), [State(1, 0, 0, 0, 1)] * 4).errors()
     assert run.Sheet(ledger, books(), books(), [State(1, *told, 1)] * 4).errors()
+
+
+def test_strangers_that_sent_nothing_prove_nothing():
+    assert len(run.Sheet(run.Ledger(), books(), books(), [State(1, 0, 0, 0, 0)] * 4).errors()) == 2
