@@ -154,8 +154,8 @@ static unsigned int want_slots(const struct ipam_work *w, unsigned int slots, un
 	unsigned int n = (unsigned int)(w->left + per - 1) / per;
 	unsigned int room = w->plan->need.room, asked = w->plan->need.short_addrs - (unsigned int)w->left;
 
-	/* a call costs the same for more: as much again as is short, while the ENI is at it */
-	if (w->in->targets.adaptive && per == 1)
+	/* a call costs the same for more: as much again as is short, while the ENI is at it; not where each takes the place of a prefix */
+	if (w->in->targets.adaptive && w->in->targets.mode == IPAM_MODE_ADDRS)
 		n = min_u(n + w->in->targets.warm.fill, room == UINT32_MAX ? slots : room > asked ? room - asked : 0);
 	if (w->plan->need.whole_enis)
 		n = room == UINT32_MAX ? slots : room > asked ? room - asked : 0;
@@ -297,6 +297,11 @@ static void grow_new(struct ipam_work *w, bool prefix)
 		s = choose_subnet(w, prefix);
 		if (!s)
 			return;
+		if (probing(w, IPAM_ACT_CREATE_ENI)) {
+			w->left -= (long)w->in->limits.slots_per_eni * per;     /* its turn comes */
+			w->enis++;
+			continue;
+		}
 		n = want_slots(w, w->in->limits.slots_per_eni, per);
 		if (s->free4 != IPAM_FREE4_UNKNOWN && s->free4 > per)
 			n = min_u(n, (s->free4 - 1) / per);

@@ -13,6 +13,8 @@
 
 #define MAX_BLOCKS (IPAM_NUMBER_MAX + 1)
 #define LAST_NUMBER ((UINT64_C(1) << (128 - IPAM_V6_BLOCK_LEN)) - 1)
+/* No node counts as far as this: a number beyond it is one that somebody asked for. Behind it the count could come round at once, to what rests. */
+#define ASKED_FOR (UINT64_C(1) << 32)
 
 struct block {
 	char eni_id[IPAM_ID_MAX];
@@ -185,7 +187,7 @@ void ipam_v6_release(struct ipam_v6 *v, const struct vw_ip *ip)
 
 void ipam_v6_restore_cooling(struct ipam_v6 *v, const struct vw_ip *ip)
 {
-	if (ip->family == AF_INET6 && number_of(ip) > v->last)
+	if (ip->family == AF_INET6 && number_of(ip) > v->last && number_of(ip) < ASKED_FOR)
 		v->last = number_of(ip);
 }
 

@@ -9,7 +9,8 @@
  *
  * One /80 per ENI holds 2^48 addresses, so that there is nothing to plan and nothing to choose: the node counts, and an
  * address is its ENI's /80 plus the next number. A number comes again only after all others, so that an address
- * rests longer than any cool-down asks; after a restart counting goes on behind the highest number that is restored.
+ * rests longer than any cool-down asks; after a restart counting goes on behind the highest number that is restored, but for those
+ * from 2^32 on, which nobody gets who has not asked for them.
  * In here only: no I/O, no clock, no families but IPv6.
  */
 #define IPAM_V6_BLOCK_LEN 80    /* the only IPv6 prefix that EC2 delegates (EC2 User Guide, ec2-prefix-eni.html) */

@@ -233,6 +233,19 @@ static void test_no_prefixes_left(void **state)
 	is_action(&n, 0, IPAM_ACT_ASSIGN_PREFIXES, "eni-0", "subnet-a", 1, 0);
 }
 
+/* an ENI's slots may hold /28s again in two minutes: demand does not fill them with single addresses */
+static void test_no_prefixes_left_for_demand(void **state)
+{
+	NODE(IPAM_MODE_PREFIXES);
+	node_add_eni(&n, 0, "subnet-a");
+	n.in.targets.adaptive = true;
+	n.in.targets.warm = (struct ipam_warm){ .low = 8, .fill = 16, .keep = 31, .spare = 16 };
+	n.subnets[0].no_prefix_until_ms = 1060000;
+	n.in.waiting = 1;
+	plan(&n, 1);
+	is_action(&n, 0, IPAM_ACT_ASSIGN_ADDRS, "eni-0", "subnet-a", 0, 5);
+}
+
 static void test_no_addresses_left(void **state)
 {
 	NODE(IPAM_MODE_PREFIXES);
@@ -300,6 +313,30 @@ static void test_one_call_finds_out_whether_ec2_still_throttles(void **state)
 	is_action(&n, 0, IPAM_ACT_ASSIGN_ADDRS, "eni-0", "subnet-a", 0, 9);
 	/* another cause is no reason for that */
 	n.in.blocks[IPAM_ACT_ASSIGN_ADDRS].cause = IPAM_CAUSE_EC2;
+	plan(&n, 2);
+}
+
+/* the same of new ENIs, of which a burst needs several */
+static void test_one_new_eni_finds_out_whether_ec2_still_throttles(void **state)
+{
+	NODE(IPAM_MODE_ADDRS);
+	n.in.limits.max_enis = 6;
+	n.in.waiting = 20;
+	n.in.targets.warm_ip = 1;
+	plan(&n, 3);
+	n.in.blocks[IPAM_ACT_CREATE_ENI] = (struct ipam_why){ IPAM_CAUSE_THROTTLED, 1, "ec2:CreateNetworkInterface" };
+	plan(&n, 1);
+	is_action(&n, 0, IPAM_ACT_CREATE_ENI, "", "subnet-a", 0, 9);
+	assert_int_equal(n.plan.unmet, 0);
+	fly(&n, IPAM_ACT_CREATE_ENI, "", 0, 9);
+	plan(&n, 0);
+	why_is(&n, IPAM_CAUSE_UNDER_WAY, NULL);
+	/* what there is no place for is not waited for */
+	n.in.limits.max_enis = 2;
+	plan(&n, 0);
+	assert_int_equal(n.plan.unmet, 3);
+	n.in.limits.max_enis = 6;
+	n.in.blocks[IPAM_ACT_CREATE_ENI].cause = IPAM_CAUSE_NONE;
 	plan(&n, 2);
 }
 
@@ -468,10 +505,12 @@ int main(void)
 		cmocka_unit_test(test_eni_limits),
 		cmocka_unit_test(test_enis_not_for_pods),
 		cmocka_unit_test(test_no_prefixes_left),
+		cmocka_unit_test(test_no_prefixes_left_for_demand),
 		cmocka_unit_test(test_no_addresses_left),
 		cmocka_unit_test(test_stale_figures_only_order_subnets),
 		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_one_call_finds_out_whether_ec2_still_throttles),
+		cmocka_unit_test(test_one_new_eni_finds_out_whether_ec2_still_throttles),
 		cmocka_unit_test(test_pauses),
 		cmocka_unit_test(test_blocked_eni),
 		cmocka_unit_test(test_an_available_address_needs_no_cause),

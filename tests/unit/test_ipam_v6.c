@@ -107,6 +107,23 @@ static void test_wraps_around_what_is_in_use(void **state)
 	assert_next(v, "eni-a", "2001:db8:0:1:1::2");
 }
 
+/* a runtime may ask for any address (capability "ips"): those that others gave up a moment ago rest all the same */
+static void test_who_asks_for_a_high_one_does_not_turn_the_count_round(void **state)
+{
+	const struct vw_ip asked = ip("2001:db8:0:1:1:ffff:ffff:ffff");
+	struct ipam_v6 *v = *state;
+	struct vw_ip given;
+
+	put(v, "eni-a", "2001:db8:0:1:1::/80");
+	assert_int_equal(ipam_v6_assign(v, "eni-a", &given), 0);
+	ipam_v6_release(v, &given);
+	assert_int_equal(ipam_v6_restore(v, &asked), 0);
+	assert_next(v, "eni-a", "2001:db8:0:1:1::2");
+	ipam_v6_release(v, &asked);
+	ipam_v6_restore_cooling(v, &asked);     /* as a restart does */
+	assert_next(v, "eni-a", "2001:db8:0:1:1::3");
+}
+
 static void test_blocks(void **state)
 {
 	const struct vw_cidr a = cidr("2001:db8:0:1:1::/80"), b = cidr("2001:db8:0:1:2::/80");
@@ -194,6 +211,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_released_is_not_next, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_restart_goes_on_behind, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_wraps_around_what_is_in_use, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_who_asks_for_a_high_one_does_not_turn_the_count_round, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_blocks, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_random_lives, setup, teardown),
 	};
