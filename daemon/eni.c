@@ -23,6 +23,8 @@
 
 #define LINK_PATIENCE_MS 60000
 
+_Static_assert(ENI_MAX == IPAM_MAX_ENIS, "the planner creates as many as the pool has numbers for");
+
 struct eni *eni_by_id(struct daemon *d, const char *id)
 {
 	for (size_t i = 0; i < d->enis.n; i++)

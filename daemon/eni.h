@@ -20,7 +20,7 @@ struct vw_err;
  * pods' programs set and the rule priority, and stays the same as long as the ENI lives.
  */
 #define ENI_MAX_NUMBER 126      /* of 0x7f: 127 is left out, so that a mark of all ones stays recognisable as foreign */
-#define ENI_MAX 32              /* ENIs of one node: 15 on most types, 24 and more on those with several cards */
+#define ENI_MAX (ENI_MAX_NUMBER + 1)    /* ENIs of one node: 15 on most types, 60 and more on those with several cards */
 
 /**
  * struct eni - one of them.

@@ -20,7 +20,7 @@ struct vw_err;
 struct imds;
 
 #define IMDS_ID_LEN 64                  /* also the longest line of a list: an IPv6 block has 43 characters */
-#define IMDS_MAX_MACS 32                /* network interfaces of an instance; 15 on most large types */
+#define IMDS_MAX_MACS 128               /* network interfaces of an instance; 15 on most large types, 60 and more on those with several cards */
 #define IMDS_MAX_ADDRS 64               /* per interface: at most 50 addresses, or 49 prefixes */
 #define IMDS_MAX_CIDRS 32
 #define IMDS_MAX_GROUPS 16

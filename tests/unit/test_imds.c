@@ -276,10 +276,15 @@ static void test_lists(void **state)
 	assert_int_equal(imds_parse_macs("02:00:00:00:00/", macs, &n, &err), -EBADMSG);
 	assert_int_equal(n, 1);
 	assert_int_equal(imds_parse_macs("/", macs, &n, &err), -EBADMSG);
-	for (unsigned int i = 0; i <= IMDS_MAX_MACS; i++)
+	/* a p4d.24xlarge has 4 cards of 15 interfaces */
+	for (unsigned int i = 0; i < 60; i++)
+		vw_buf_printf(&many, "02:00:00:00:00:%02x/\n", i);
+	assert_int_equal(imds_parse_macs(vw_buf_str(&many), macs, &n, &err), 0);
+	assert_int_equal(n, 60);
+	for (unsigned int i = 60; i <= IMDS_MAX_MACS; i++)
 		vw_buf_printf(&many, "02:00:00:00:00:%02x/\n", i);
 	assert_int_equal(imds_parse_macs(vw_buf_str(&many), macs, &n, &err), -EBADMSG);
-	assert_non_null(strstr(err.msg, "more than 32 lines"));
+	assert_non_null(strstr(err.msg, "more than 128 lines"));
 
 	assert_int_equal(imds_parse_ips("10.0.0.1\r\n\n10.0.0.2\n", "x", AF_INET, ips, 2, &n, &err), 0);
 	assert_int_equal(n, 2);
