@@ -79,11 +79,14 @@ static void take_identity(struct daemon *d, const struct survey *s)
 		if (vw_mac_eq(&s->imds_enis[i].mac, &s->id.primary_mac))
 			primary = &s->imds_enis[i];
 	if (primary) {
-		n->n_vpc_cidrs = 0;
+		/* every VPC has a range and every ENI a group: where metadata shows none it is not whole, and what is known stands */
+		n->n_vpc_cidrs = primary->n_vpc4 ? 0 : n->n_vpc_cidrs;
 		for (size_t i = 0; i < primary->n_vpc4 && n->n_vpc_cidrs < VW_ARRAY_SIZE(n->vpc_cidrs); i++)
 			n->vpc_cidrs[n->n_vpc_cidrs++] = primary->vpc4[i];
-		memcpy(n->groups, primary->groups, sizeof(n->groups));
-		n->n_groups = primary->n_groups;
+		if (primary->n_groups) {
+			memcpy(n->groups, primary->groups, sizeof(n->groups));
+			n->n_groups = primary->n_groups;
+		}
 		(void)VW_COPY(n->subnet_id, primary->subnet_id);
 		(void)VW_COPY(n->vpc_id, primary->vpc_id);
 		(void)VW_COPY(d->account, primary->owner_id);

@@ -284,10 +284,12 @@ struct ec2_assign {
 /**
  * struct ec2_assigned - addresses as /32 or /128, prefixes as they are. May hold less than asked for after an
  * unknown outcome.
+ * @unsure: an answer was lost on the way, and the describe in its place may have been old: the interface may have got more than this.
  */
 struct ec2_assigned {
 	struct vw_cidr v[EC2_MAX_ADDRS];
 	size_t n;
+	bool unsure;
 };
 
 /** ec2_assign() - AssignPrivateIpAddresses or AssignIpv6Addresses. */

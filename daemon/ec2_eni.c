@@ -251,6 +251,7 @@ int ec2_assign(struct ec2 *e, uint64_t deadline_ms, const struct ec2_assign *wha
 {
 	vw_auto_query struct ec2_query q = { .fresh = true };
 	struct ec2_assigned a = { .n = 0 };
+	bool unsure = false;
 	int r;
 
 	assign_query(&q, what);
@@ -268,6 +269,7 @@ int ec2_assign(struct ec2 *e, uint64_t deadline_ms, const struct ec2_assign *wha
 			break;
 		if (!err->unknown || find_new(e, deadline_ms, what, &a, &look) < 0)
 			return r;
+		unsure = true;
 		if (a.n)
 			break;
 		if (round == MAX_ROUNDS) {
@@ -275,6 +277,7 @@ int ec2_assign(struct ec2 *e, uint64_t deadline_ms, const struct ec2_assign *wha
 			return r;
 		}
 	}
+	a.unsure = unsure;
 	*ret = a;
 	return 0;
 }
@@ -349,5 +352,12 @@ int ec2_unassign(struct ec2 *e, uint64_t deadline_ms, const char *eni_id, const 
 		return r;
 	if (left.n == 0)
 		return 0;
-	return left.n == n ? r : unassign_once(e, deadline_ms, eni_id, left.v, left.n, err);
+	if (left.n < n)
+		r = unassign_once(e, deadline_ms, eni_id, left.v, left.n, err);
+	/*
+	 * Refused, as one that was carried out is when it comes again; libcurl repeats by itself what it sent on a kept connection that was
+	 * closed then. And a describe that shows them all the same may be old.
+	 */
+	err->unknown |= r < 0;
+	return r;
 }

@@ -271,6 +271,7 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 		 struct vw_err *err)
 {
 	struct eni *e = eni_by_id(d, facts->id);
+	char attachment_id[sizeof(facts->attachment_id)];
 	struct vw_cidr *slots, block6;
 	struct vw_ip before6, now6;
 	size_t n_slots;
@@ -289,7 +290,9 @@ static int learn(struct daemon *d, const struct store_eni *facts, int number, co
 	number = (int)e->row.number;
 	block6 = merge_block6(d, &e->row.block6, &facts->block6);
 	before6 = own_addr6(d, e);
+	(void)VW_COPY(attachment_id, facts->attachment_id[0] ? facts->attachment_id : e->row.attachment_id);
 	e->row = *facts;
+	(void)VW_COPY(e->row.attachment_id, attachment_id);     /* metadata does not tell it */
 	e->row.number = (unsigned int)number;
 	e->row.slots = slots;
 	e->row.n_slots = n_slots;

@@ -276,6 +276,7 @@ static int start_create(struct daemon *d, const struct ipam_action *a)
 		.created_unix = (uint64_t)vw_unix_s(),
 	};
 	struct vw_err err;
+	int r;
 
 	make_token(d, i.token);
 	(void)!vw_fmt(i.subnet_id, sizeof(i.subnet_id), "%s", a->subnet_id);
@@ -284,7 +285,11 @@ static int start_create(struct daemon *d, const struct ipam_action *a)
 		return -EIO;
 	}
 	vw_info("creating an ENI", "subnet=%s prefixes=%u addresses=%u", i.subnet_id, i.n_prefixes, i.n_addrs);
-	return start_intent(d, &i, false);
+	r = start_intent(d, &i, false);
+	/* EC2 has not heard of it: the next survey must not finish what the planner asks for anew by then */
+	if (r < 0 && store_intent_del(d->store, i.token, &err) < 0)
+		vw_warn("a void intent could not be removed, the next survey carries it out", "err=\"%s\"", err.msg);
+	return r;
 }
 
 static int start_on_eni(struct daemon *d, const struct ipam_action *a, enum grow_kind kind)
@@ -294,7 +299,7 @@ static int start_on_eni(struct daemon *d, const struct ipam_action *a, enum grow
 	const struct vw_cidr *cidrs = kind == GROW_UNASSIGN ? a->cidrs : e ? e->row.slots : NULL;
 	size_t n = kind == GROW_UNASSIGN ? a->n_cidrs : e ? e->row.n_slots : 0;
 
-	if (!e || !j || !(j->known = calloc(n + 1, sizeof(*j->known)))) {
+	if (!e || !j || !(j->known = calloc(n + SETTLE_MAX, sizeof(*j->known)))) {
 		grow_job_free(j);
 		return -ENOMEM;
 	}
@@ -307,6 +312,9 @@ static int start_on_eni(struct daemon *d, const struct ipam_action *a, enum grow
 	(void)VW_COPY(j->attachment_id, e->row.attachment_id);
 	for (size_t i = 0; i < n; i++)
 		j->known[j->n_known++] = cidrs[i];
+	/* when the answer is lost, a describe that shows what was given back a moment ago is old, and not the answer */
+	if (kind == GROW_ASSIGN)
+		j->n_known += settle_list(&d->grow->given, vw_mono_ms(), &j->known[n]);
 	return grow_job_start(d, j);
 }
 
@@ -321,6 +329,7 @@ static int start_unassign(struct daemon *d, const struct ipam_action *a)
 		return 0;
 	while (i-- > 0)
 		(void)ipam_pool_slot_retire(d->pool, &a->cidrs[i], false);
+	(void)save_eni(d, a->eni_id);
 	return -EAGAIN;
 }
 

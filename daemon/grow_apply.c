@@ -23,7 +23,7 @@
 #define ENI_PAUSE_MS 10000
 #define FAIL_PAUSE_MIN_MS 1000
 #define FAIL_PAUSE_MAX_MS 60000
-#define TIE_PAUSE_MS 15000      /* before a survey ties what could not be tied at once */
+#define LOOK_PAUSE_MS 15000     /* before a survey ties what could not be tied at once, or finds what an answer that was lost said */
 
 /* --- failures */
 
@@ -181,7 +181,8 @@ void grow_failed(struct daemon *d, const struct grow_job *j)
 		placement_subnet_gone(d, j->subnet_id, &j->err.why);
 		return;
 	}
-	if (j->err.kind == EC2_ENI_IP_LIMIT)
+	/* of an ENI that was only to be made there is none to leave alone: the limits that we go by are wrong */
+	if (j->err.kind == EC2_ENI_IP_LIMIT && j->kind != GROW_CREATE_ENI)
 		block_eni(d, j->eni_id, now);
 	else
 		block(d, j, now);
@@ -272,7 +273,7 @@ static int take_in(struct daemon *d, const struct store_eni *row, const struct e
 static void look_later(struct daemon *d)
 {
 	if (!loop_timer_active(d->retry_timer))
-		loop_timer_set(d->retry_timer, TIE_PAUSE_MS);
+		loop_timer_set(d->retry_timer, LOOK_PAUSE_MS);
 }
 
 static void tie(struct daemon *d, const struct grow_job *created)
@@ -337,6 +338,8 @@ void grow_assigned(struct daemon *d, const struct grow_job *j)
 		d->grow->look_again = true;
 		return;
 	}
+	if (j->assigned.unsure)
+		look_later(d);
 	row = e->row;
 	placement_took(d, row.subnet_id, (unsigned int)j->assigned.n * (j->n_prefixes ? IPAM_PREFIX4_ADDRS : 1));
 	memcpy(slots, j->assigned.v, j->assigned.n * sizeof(*slots));

@@ -52,7 +52,7 @@ struct grow_job {
 	size_t n_groups;
 	char tag_text[GROW_MAX_TAGS][2][256];
 	size_t n_tags;
-	struct vw_cidr *known;          /* ASSIGN: what the ENI has; UNASSIGN: what to give back. Owned. */
+	struct vw_cidr *known;          /* ASSIGN: what the ENI has, or has had of late; UNASSIGN: what to give back. Owned. */
 	size_t n_known;
 
 	/* results */

@@ -25,3 +25,13 @@ bool settle_doubts(const struct settle *s, const struct vw_cidr *c, uint64_t ask
 			return asked_ms < s->v[i].at_ms + SETTLE_MS;
 	return false;
 }
+
+size_t settle_list(const struct settle *s, uint64_t now_ms, struct vw_cidr ret[SETTLE_MAX])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < VW_ARRAY_SIZE(s->v); i++)
+		if (s->v[i].cidr.ip.family && now_ms < s->v[i].at_ms + SETTLE_MS)
+			ret[n++] = s->v[i].cidr;
+	return n;
+}

@@ -29,5 +29,7 @@ struct settle {
 void settle_gave(struct settle *s, const struct vw_cidr *c, uint64_t now_ms);
 /** settle_got() - EC2 has just given @c, perhaps again. */
 void settle_got(struct settle *s, const struct vw_cidr *c);
+/** settle_list() - what EC2 may still show at @now_ms. Return: how many, at most SETTLE_MAX. */
+size_t settle_list(const struct settle *s, uint64_t now_ms, struct vw_cidr ret[SETTLE_MAX]);
 /** settle_doubts() - @c is shown by somebody who was asked at @asked_ms: it was given back shortly before, or after that. */
 bool settle_doubts(const struct settle *s, const struct vw_cidr *c, uint64_t asked_ms);

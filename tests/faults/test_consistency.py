@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What EC2 and metadata show may be old or not whole. Nothing in use is ever removed on one such word, nothing given back is used."""
+import json
+
 import pytest
 
 from tests.faults.world import configure, enis, fill, logged, slots_at_ec2, slots_of, vpc, whole
@@ -40,6 +42,12 @@ def untouched(lab, node, pods):
     assert {p["container_id"]: p["address"] for p in node.info()["pods"]} == {p.container_id: str(p.result.address) for p in pods}
     assert pods[0].pings(pods[-1].result.address) and pods[-1].pings(pods[0].result.address)
     assert not REMOVES & set(lab.ec2_calls()), lab.ec2_calls()
+
+
+def recorded(node, query):
+    """Rows of the daemon's store."""
+    code = "import json, sqlite3, sys; print(json.dumps(list(sqlite3.connect(f'file:{sys.argv[1]}?mode=ro', uri=True).execute(sys.argv[2]))))"
+    return json.loads(node.run("/usr/bin/python3", "-c", code, f"{node.run_dir}/state.db", query).stdout)
 
 
 def test_what_was_just_created_is_not_there_yet(small):
@@ -90,6 +98,31 @@ def test_a_describe_that_shows_what_was_given_back(small, wait_until):
     whole(lab, node, pods)
 
 
+def test_an_answer_is_lost_and_the_describe_in_its_place_is_old(small, wait_until):
+    """It shows what was given back a moment ago: that is not what was just given, and belongs to others."""
+    lab, node, pods = small
+    lab.control("fault", action="AssignPrivateIpAddresses", kind="close")       # so that this describe has been asked before
+    configure(node, **{**SETTINGS, "minimum_ip_target": 3})
+    wait_until(lambda: node.info()["pool"]["total"] == 3, "a third address")
+    configure(node, **{**SETTINGS, "minimum_ip_target": 2})
+    wait_until(lambda: len(slots_at_ec2(lab)) == 2, "it to be given back", timeout=40)
+    wait_until(lambda: len(slots_of(node)) == 2, "the daemon to hear of that")
+    # it is somebody else's from now on
+    other = node.ec2("create-network-interface", "--subnet-id", "subnet-0a")["NetworkInterface"]["NetworkInterfaceId"]
+    lab.control("fault", action="DescribeNetworkInterfaces", kind="stale", times=0)
+    lab.control("fault", action="AssignPrivateIpAddresses", kind="close")
+    configure(node, **{**SETTINGS, "minimum_ip_target": 3})
+    wait_until(lambda: node.info()["pool"]["total"] == 3, "another third address")
+    assert set(slots_of(node)) <= set(slots_at_ec2(lab))
+    pods += node.pods(3)
+    for pod in pods:
+        pod.add()
+    assert {f"{p.result.address}/32" for p in pods} <= set(slots_at_ec2(lab))
+    lab.clear_faults()
+    node.ec2("delete-network-interface", "--network-interface-id", other)
+    whole(lab, node, pods, timeout=60)      # and what the call that was lost brought is found
+
+
 @pytest.mark.parametrize("restart", [False, True], ids=["", "over a restart"])
 def test_metadata_is_an_hour_old_and_ec2_does_not_answer(small, restart):
     """Metadata knows nothing of the second ENI, and nobody else says anything."""
@@ -104,12 +137,14 @@ def test_metadata_is_an_hour_old_and_ec2_does_not_answer(small, restart):
     else:
         look_again(node)
     untouched(lab, node, pods)
+    assert all(a for [a] in recorded(node, "SELECT attachment_id FROM eni")), "by which an ENI is detached; metadata does not tell it"
     lab.clear_faults()
     lab.control("imds-lag", ms=0)
     whole(lab, node, pods, timeout=60)
 
 
-@pytest.mark.parametrize("hidden", ["subnet-ipv4-cidr-block", "local-ipv4s", "ipv4-prefix", "subnet-id", "vpc-ipv4-cidr-blocks"])
+@pytest.mark.parametrize("hidden", ["subnet-ipv4-cidr-block", "local-ipv4s", "ipv4-prefix", "subnet-id", "vpc-ipv4-cidr-blocks",
+                                    "security-group-ids"])
 def test_metadata_is_not_whole(make_lab, wait_until, hidden):
     """Keys of an ENI are missing, at a change, and at a start where EC2 says nothing: what is known goes on serving."""
     settings = {**SETTINGS, "prefix_delegation": True, "minimum_ip_target": 17}
@@ -128,7 +163,23 @@ def test_metadata_is_not_whole(make_lab, wait_until, hidden):
     wait_until(node.serves, "the daemon")
     wait_until(lambda: not node.info()["surveying"], "the survey", timeout=40)
     untouched(lab, node, pods)
+    assert "10.0.0.0/16" in node.run("nft", "list", "table", "ip", "vpcwire").stdout, "what stays in the VPC is not translated"
     lab.clear_faults()
     lab.control("imds-show")
     wait_until(lambda: node.info()["discovered"] and not node.info()["surveying"], "a survey", timeout=40)
     whole(lab, node, pods, timeout=40)
+
+
+@pytest.mark.limit(150)
+def test_more_changes_than_can_be_under_way(make_lab, wait_until):
+    """What could not be begun is planned anew, and nothing is created for it twice."""
+    many = {"name": "pods.many", "max_enis": 24, "ipv4_per_eni": 2, "nitro": True}
+    settings = {"minimum_ip_target": 20}
+    lab = make_lab(config=vpc(type=many), daemon_config={**SETTINGS, **settings})
+    node = lab.nodes[0]
+    wait_until(lambda: node.info()["pool"]["total"] == 20 and not node.info()["pool"]["actions_under_way"], "20 ENIs", timeout=90)
+    assert logged(node, "an action could not be started, retrying"), "there was room for all of them"
+    assert recorded(node, "SELECT * FROM intent") == []
+    look_again(node, **settings, log_level="info")     # what a survey finds open it goes on with
+    whole(lab, node)
+    assert len(enis(lab)) == 20
