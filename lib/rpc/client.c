@@ -139,6 +139,23 @@ static int decode_large(int fd, struct vw_json **ret_reply, struct vw_err *err)
 	return r;
 }
 
+/* What a daemon that is there says of others (EC2, the kernel) must not look as if there were none. Return: @r, or its place. */
+static int said(int r, struct vw_err *err)
+{
+	switch (-r) {
+	case ECONNREFUSED:
+	case ECONNRESET:
+	case EPIPE:
+	case ETIMEDOUT:
+	case EPERM:
+		err->cni = vw_err_cni(err);
+		err->eno = EREMOTEIO;
+		return -EREMOTEIO;
+	default:
+		return r;
+	}
+}
+
 int vw_rpc_call(const char *socket_path, const struct vw_rpc_req *req, uint64_t deadline_ms,
 		struct vw_json **ret_reply, struct vw_err *err)
 {
@@ -163,8 +180,7 @@ int vw_rpc_call(const char *socket_path, const struct vw_rpc_req *req, uint64_t 
 	n = await(fd, socket_path, deadline_ms, packet, &large, err);
 	if (n < 0)
 		return (int)n;
-	return large >= 0 ? decode_large(large, ret_reply, err)
-			  : vw_rpc_reply_decode(packet, (size_t)n, ret_reply, err);
+	return said(large >= 0 ? decode_large(large, ret_reply, err) : vw_rpc_reply_decode(packet, (size_t)n, ret_reply, err), err);
 }
 
 /* nobody there, or gone without a word: it may be between two lives */

@@ -164,7 +164,8 @@ int vw_rpc_reply_decode(const char *text, size_t len, struct vw_json **ret_reply
  * @deadline_ms: absolute, vw_mono_ms() scale, for everything together.
  * @ret_reply:   the decoded reply object (free it); a reply that holds "error" becomes @err with its errno and code.
  * Tells apart: daemon absent (ENOENT, ECONNREFUSED -> eno ECONNREFUSED, code 11, "is vpcwired running?"), busy or too
- * slow (ETIMEDOUT, 11), not ours (EPERM, EPROTO, 102).
+ * slow (ETIMEDOUT, 11), not ours (EPERM, EPROTO, 102). Where the daemon itself says ECONNREFUSED, ECONNRESET, EPIPE, ETIMEDOUT or EPERM
+ * (EC2 refused, a netlink request was not answered), errno is EREMOTEIO instead; its code and message stay.
  */
 int vw_rpc_call(const char *socket_path, const struct vw_rpc_req *req, uint64_t deadline_ms,
 		struct vw_json **ret_reply, struct vw_err *err);

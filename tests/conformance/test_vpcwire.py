@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """vpcwire's own business: what it asks the daemon, what it makes of its answers, how it hangs programs. The daemon is a scripted one."""
+import errno as errnos
 import json
 import os
 import re
@@ -247,6 +248,18 @@ def test_a_del_that_the_daemon_refuses_is_an_error(node):
     node.daemon.fail("del", 28, 5, "the store is full")
     error = refused(node.delete, node.pod())
     assert (error.code, error.msg) == (5, "the store is full") and tombstones(node) == []
+
+
+@pytest.mark.parametrize("errno", ["ECONNREFUSED", "ECONNRESET", "EPIPE", "ETIMEDOUT", "EPERM"])
+def test_what_the_daemon_says_of_others_is_not_its_absence(node, errno):
+    """EC2 that refuses connections, a kernel that does not answer: nothing is asked again, nothing noted for the next daemon."""
+    node.daemon.fail("add", getattr(errnos, errno), 11, "no free address, and the pool cannot grow: EC2 is away")
+    node.daemon.fail("del", getattr(errnos, errno), 101, "deleting route 10.0.0.5/32: the kernel did not answer")
+    pod = node.pod()
+    error = refused(node.add, pod)
+    assert (error.code, error.msg) == (11, "no free address, and the pool cannot grow: EC2 is away")
+    error = refused(node.delete, pod)
+    assert error.code == 101 and tombstones(node) == [] and node.daemon.ops() == ["add", "del"]
 
 
 def test_another_interface_of_that_name(node):
