@@ -180,9 +180,9 @@ static int make_pair(struct sim_fabric *f, const struct fab_node *node, struct f
 	struct vw_link_end far = {
 		.name = fe->node_ifname, .mtu = SIM_FABRIC_MTU, .netns_fd = node ? node->netns_fd : -1,
 	};
-	struct vw_link_set far_up = { .name = fe->node_ifname, .what = VW_LINK_NO_LL6 | VW_LINK_UP };
+	struct vw_link_set far_up = { .name = fe->node_ifname, .what = VW_LINK_UP };
 	struct vw_link_set set = {
-		.ifindex = fe->ifindex, .what = VW_LINK_ALIAS | VW_LINK_NO_LL6 | VW_LINK_UP, .alias = eni->id,
+		.ifindex = fe->ifindex, .what = VW_LINK_ALIAS | VW_LINK_UP, .alias = eni->id,
 	};
 	struct vw_neigh v4 = {
 		.ifindex = fe->ifindex, .ip = eni->v4.v[0].ip, .mac = eni->mac, .dev = fe->ifname,
@@ -197,8 +197,11 @@ static int make_pair(struct sim_fabric *f, const struct fab_node *node, struct f
 	if (node)
 		far.mac = eni->mac;
 	vw_link_add_veth(&b, &near, &far);
-	if (!node)
+	if (!node) {
+		vw_link_no_ll6(&b, 0, fe->node_ifname);
 		vw_link_set(&b, &far_up);
+	}
+	vw_link_no_ll6(&b, fe->ifindex, fe->ifname);
 	vw_link_set(&b, &set);
 	vw_neigh_replace(&b, &v4);
 	vw_neigh_replace(&b, &v6);

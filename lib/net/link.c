@@ -181,23 +181,12 @@ static const char *set_what(unsigned int what)
 		{VW_LINK_MAC, "setting the MAC of"},
 		{VW_LINK_GROUP, "setting the group of"},
 		{VW_LINK_ALIAS, "setting the alias of"},
-		{VW_LINK_NO_LL6, "setting addr_gen_mode of"},
 	};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (what & names[i].bit)
 			return names[i].text;
 	return "changing";
-}
-
-static void put_no_ll6(struct nlmsghdr *nlh)
-{
-	struct nlattr *spec = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
-	struct nlattr *inet6 = mnl_attr_nest_start(nlh, AF_INET6);
-
-	mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
-	mnl_attr_nest_end(nlh, inet6);
-	mnl_attr_nest_end(nlh, spec);
 }
 
 static bool set_ok(struct vw_nl_batch *b, const struct vw_link_set *set)
@@ -250,8 +239,6 @@ int vw_link_set(struct vw_nl_batch *b, const struct vw_link_set *set)
 		mnl_attr_put_str(nlh, IFLA_IFALIAS, set->alias);
 	if (set->what & VW_LINK_NETNS)
 		mnl_attr_put_u32(nlh, IFLA_NET_NS_FD, (uint32_t)set->netns_fd);
-	if (set->what & VW_LINK_NO_LL6)
-		put_no_ll6(nlh);
 	return vw_nl_end(b, nlh, "%s link %s", set_what(set->what),
 			 vw_dev_name(set->name, set->ifindex, dev));
 }
@@ -259,6 +246,31 @@ int vw_link_set(struct vw_nl_batch *b, const struct vw_link_set *set)
 int vw_link_set_up(struct vw_nl_batch *b, unsigned int ifindex, const char *name)
 {
 	return vw_link_set(b, &(struct vw_link_set){ .ifindex = ifindex, .name = name, .what = VW_LINK_UP });
+}
+
+int vw_link_no_ll6(struct vw_nl_batch *b, unsigned int ifindex, const char *name)
+{
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = (int)ifindex };
+	struct nlattr *spec, *inet6;
+	struct nlmsghdr *nlh;
+	char dev[16];
+	int r;
+
+	if (!ifindex && !name_ok(b, name))
+		return -EINVAL;
+	nlh = vw_nl_begin(b, RTM_SETLINK, 0, &ifi, sizeof(ifi));
+	if (!nlh)
+		return -b->sour_eno;
+	if (!ifindex)
+		mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
+	spec = mnl_attr_nest_start(nlh, IFLA_AF_SPEC);
+	inet6 = mnl_attr_nest_start(nlh, AF_INET6);
+	mnl_attr_put_u8(nlh, IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE);
+	mnl_attr_nest_end(nlh, inet6);
+	mnl_attr_nest_end(nlh, spec);
+	r = vw_nl_end(b, nlh, "setting addr_gen_mode of link %s", vw_dev_name(name, ifindex, dev));
+	vw_nl_tolerate(b, VW_NL_OK_NO_IPV6);
+	return r;
 }
 
 int vw_link_del(struct vw_nl_batch *b, unsigned int ifindex)

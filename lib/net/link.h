@@ -82,8 +82,7 @@ enum vw_link_set_what {
 	VW_LINK_ALIAS = 1 << 5,
 	VW_LINK_NAME = 1 << 6,
 	VW_LINK_NETNS = 1 << 7,
-	VW_LINK_NO_LL6 = 1 << 8,        /* no IPv6 link-local address of its own (addr_gen_mode none); before "up" */
-	VW_LINK_MASTER = 1 << 9,        /* 0 = leave the bridge */
+	VW_LINK_MASTER = 1 << 8,        /* 0 = leave the bridge */
 };
 
 /**
@@ -106,6 +105,11 @@ struct vw_link_set {
 int vw_link_set(struct vw_nl_batch *b, const struct vw_link_set *set);
 /** vw_link_set_up() - by index; @name is for messages only and may be NULL. */
 int vw_link_set_up(struct vw_nl_batch *b, unsigned int ifindex, const char *name);
+/**
+ * vw_link_no_ll6() - no IPv6 link-local address of its own (addr_gen_mode none); before it is up. By index, or where 0 by @name.
+ * One without IPv6 has none anyway: no error. A message of its own, for the kernel would refuse all of one that asks for more.
+ */
+int vw_link_no_ll6(struct vw_nl_batch *b, unsigned int ifindex, const char *name);
 
 int vw_link_del(struct vw_nl_batch *b, unsigned int ifindex);
 int vw_link_del_name(struct vw_nl_batch *b, const char *name);

@@ -264,6 +264,8 @@ static bool tolerated(unsigned int tolerate, int eno)
 		return tolerate & VW_NL_OK_EXISTS;
 	if (eno == ENOENT || eno == ESRCH || eno == ENODEV || eno == EADDRNOTAVAIL)
 		return tolerate & VW_NL_OK_GONE;
+	if (eno == EAFNOSUPPORT)
+		return tolerate & VW_NL_OK_NO_IPV6;
 	return false;
 }
 

@@ -58,6 +58,7 @@ enum vw_nl_outcome {
 enum vw_nl_tolerate {
 	VW_NL_OK_EXISTS = 1 << 0,       /* EEXIST */
 	VW_NL_OK_GONE = 1 << 1,         /* ENOENT, ESRCH, ENODEV, EADDRNOTAVAIL: what a delete of nothing answers */
+	VW_NL_OK_NO_IPV6 = 1 << 2,      /* EAFNOSUPPORT: kernel or interface (MTU below 1280) without IPv6 */
 };
 
 /**

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 
 #define LO_IFINDEX 1 /* in every namespace: LOOPBACK_IFINDEX, include/net/flow.h */
+#define IPV6_MIN_MTU 1280
 
 /* EC2 User Guide, instancedata-data-retrieval.html */
 static const struct vw_cidr metadata[VW_POD_METADATA] = {
@@ -120,14 +121,28 @@ static bool has_family(const struct vw_pod_net *net, uint8_t family)
 	return false;
 }
 
-static int enable_ipv6(const struct vw_pod_net *net, struct vw_err *err)
+int vw_pod_enable_ipv6(struct vw_nl *nl, unsigned int ifindex, const char *ifname, struct vw_err *err)
 {
-	int r = 0;
+	struct vw_link link;
+	int r = vw_sysctl_if_set(AF_INET6, ifname, "disable_ipv6", "0", err);
 
+	if (r != -ENOENT)
+		return r;
+	if (vw_link_get(nl, ifindex, &link, err) < 0)
+		return -err->eno;
+	if (link.mtu < IPV6_MIN_MTU)
+		return vw_err_set(err, EAFNOSUPPORT, VW_CNI_INVALID_CONFIG, "interface %s has an MTU of %u, IPv6 needs %d (RFC 8200)", ifname,
+				  link.mtu, IPV6_MIN_MTU);
+	return vw_err_set(err, EAFNOSUPPORT, VW_CNI_KERNEL, "interface %s has no IPv6: is this kernel without (ipv6.disable=1)?", ifname);
+}
+
+static int enable_ipv6(struct vw_nl *nl, const struct vw_pod_net *net, struct vw_err *err)
+{
 	if (!has_family(net, AF_INET6))
 		return 0;
-	r = vw_sysctl_if_set(AF_INET6, "lo", "disable_ipv6", "0", err);
-	return r < 0 ? r : vw_sysctl_if_set(AF_INET6, net->ifname, "disable_ipv6", "0", err);
+	if (vw_pod_enable_ipv6(nl, LO_IFINDEX, "lo", err) < 0)
+		return -err->eno;
+	return vw_pod_enable_ipv6(nl, net->ifindex, net->ifname, err);
 }
 
 /*
@@ -156,7 +171,7 @@ int vw_pod_configure(struct vw_nl *nl, const struct vw_pod_net *net, bool *ret_s
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 	bool second = false;
 
-	if ((net->block_metadata && block_metadata(nl, err) < 0) || enable_ipv6(net, err) < 0)
+	if ((net->block_metadata && block_metadata(nl, err) < 0) || enable_ipv6(nl, net, err) < 0)
 		return -err->eno;
 	vw_link_set_up(&b, LO_IFINDEX, "lo");
 	vw_link_set_up(&b, net->ifindex, net->ifname);

@@ -60,6 +60,8 @@ struct vw_pod_net {
  * @ret_second: another interface has the default route. Return: 0, -errno; what was done until then stays.
  */
 int vw_pod_configure(struct vw_nl *nl, const struct vw_pod_net *net, bool *ret_second, struct vw_err *err);
+/** vw_pod_enable_ipv6() - switch it on for one interface. Return: 0, -EAFNOSUPPORT (its MTU, code 7, or the kernel's doing), -errno. */
+int vw_pod_enable_ipv6(struct vw_nl *nl, unsigned int ifindex, const char *ifname, struct vw_err *err);
 
 /* --- CHECK: the first difference is the answer, with code VW_CNI_CHECK_FAILED */
 

@@ -25,8 +25,9 @@ static int join(struct vw_nl *pod, const char *name, const struct vw_tap_bridge 
 	if (vw_link_get_name(pod, name, &link, err) < 0)
 		return -err->eno;
 	set.ifindex = link.ifindex;
-	set.what = VW_LINK_ALIAS | VW_LINK_MTU | VW_LINK_NO_LL6 | (bridge ? VW_LINK_MASTER : 0);
+	set.what = VW_LINK_ALIAS | VW_LINK_MTU | (bridge ? VW_LINK_MASTER : 0);
 	vw_link_set(&b, &set);
+	vw_link_no_ll6(&b, link.ifindex, name);
 	vw_link_set_up(&b, link.ifindex, name);
 	return vw_nl_commit(pod, &b, err);
 }

@@ -118,13 +118,14 @@ static int finish(struct br *br, struct vw_nl *host, const struct br_link *l, co
 	struct vw_link_set mark = {
 		.ifindex = outer->ifindex,
 		.name = outer->name,
-		.what = VW_LINK_ALIAS | VW_LINK_NO_LL6,
+		.what = VW_LINK_ALIAS,
 		.alias = l->alias,
 	};
 	struct vw_filter f = filter_of(outer->ifindex, outer->name, BR_PROG_FROM_POD, br_from_pod_fd(br));
 	struct br_branch branch = {.trunk = l->trunk->ifindex, .vlan = l->vlan, .ifindex = outer->ifindex, .mac = l->mac};
 
 	vw_link_set(&b, &mark);
+	vw_link_no_ll6(&b, outer->ifindex, outer->name);
 	hang(&b, &f);
 	if (vw_nl_commit(host, &b, err) < 0)
 		return -err->eno;

@@ -115,8 +115,9 @@ static int join(struct br_place *p, const struct job *job, const struct vw_link 
 		return -err->eno;
 	br_host_end(&job->st->key, name, alias, &mac);
 	set.master = bridge.ifindex;
-	set.what = VW_LINK_ALIAS | VW_LINK_MASTER | VW_LINK_NO_LL6;
+	set.what = VW_LINK_ALIAS | VW_LINK_MASTER;
 	vw_link_set(&b, &set);
+	vw_link_no_ll6(&b, end->ifindex, end->name);
 	if (!job->st->stay_down)        /* the bridge before a tap would learn the guest's MAC from its own broadcasts, at the wrong port */
 		vw_link_hairpin(&b, end->ifindex, end->name);
 	vw_link_set_up(&b, end->ifindex, end->name);

@@ -153,17 +153,21 @@ static int set_sysctls(void *arg, struct vw_err *err)
 	/* proxy_arp: for whoever asks for the gateway */
 	static const struct setting on_bridge[] = {
 		{AF_INET, "forwarding", "1"}, {AF_INET, "proxy_arp", "1"}, {AF_INET, "rp_filter", "2"},
-		{AF_INET6, "disable_ipv6", "0"}, {AF_INET6, "accept_ra", "0"}, {AF_INET6, "accept_dad", "0"},
+		{AF_INET6, "accept_ra", "0"}, {AF_INET6, "accept_dad", "0"},
 	};
 	/*
 	 * rp_filter: answers of the internet come by an interface that main does not know as their way. accept_dad: the router is
 	 * asked for from a link-local address, which would be tentative for a second after the ENI has come up.
 	 */
 	static const struct setting on_eni[] = {
-		{AF_INET, "forwarding", "1"}, {AF_INET, "rp_filter", "2"}, {AF_INET6, "disable_ipv6", "0"}, {AF_INET6, "accept_dad", "0"},
+		{AF_INET, "forwarding", "1"}, {AF_INET, "rp_filter", "2"}, {AF_INET6, "accept_dad", "0"},
 	};
 	struct job *job = arg;
+	struct vw_nl *nl = &job->place->nl;
 
+	if (has_family(job->br, AF_INET6) && (vw_pod_enable_ipv6(nl, job->bridge.ifindex, job->bridge.name, err) < 0 ||
+					      vw_pod_enable_ipv6(nl, job->eni.ifindex, job->eni.name, err) < 0))
+		return -err->eno;
 	for (size_t f = 0; f < VW_ARRAY_SIZE(families); f++) {
 		if (!has_family(job->br, families[f]))
 			continue;

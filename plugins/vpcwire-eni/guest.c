@@ -67,7 +67,7 @@ int guest_refuse_taken_names(struct vw_nl *pod, const struct eni_state *st, stru
 static int make_macvtap(struct vw_nl *pod, const struct eni_state *st, const char *alias, struct vw_err *err)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
-	struct vw_link_set set = {.name = st->host_name, .what = VW_LINK_NO_LL6 | VW_LINK_ALIAS, .alias = alias};
+	struct vw_link_set set = {.name = st->host_name, .what = VW_LINK_ALIAS, .alias = alias};
 	struct vw_link parent;
 	int r;
 
@@ -82,9 +82,11 @@ static int make_macvtap(struct vw_nl *pod, const struct eni_state *st, const cha
 		return r;
 	vw_nl_batch_reset(&b);
 	vw_link_set(&b, &set);
-	vw_link_set(&b, &(struct vw_link_set){.name = st->host_name, .what = VW_LINK_UP});
+	vw_link_no_ll6(&b, 0, st->host_name);
+	vw_link_set_up(&b, parent.ifindex, st->host_name);
 	set.name = st->key.ifname;
 	vw_link_set(&b, &set);
+	vw_link_no_ll6(&b, 0, st->key.ifname);
 	return vw_nl_commit(pod, &b, err);
 }
 

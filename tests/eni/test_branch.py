@@ -143,6 +143,21 @@ def test_del_takes_all_away_and_repeats(node, trunk):
     assert node.state() == before and filters(node, "eth1") == []
 
 
+@pytest.mark.parametrize("kind", ["vlan", "tap", "macvtap"])
+def test_an_mtu_too_small_for_ipv6(node, trunk, kind):
+    """The kernel then has no IPv6 on the links (as one without it has on none): nothing is switched off there, and IPv4 works."""
+    pod = node.pod()
+    conf = keys(node, interfaceType=kind, mtu=1279, ipAddresses=["10.0.7.5/24"], gatewayIPAddresses=["10.0.7.1"])
+    result = node.add(pod, conf=conf)
+    assert result["interfaces"][0]["mtu"] == 1279
+    node.check(pod, conf=conf)
+    node.delete(pod, conf=conf)
+    assert set(pod.links()) == {"lo"}
+    if kind == "vlan":
+        error = refused(node.add, pod, conf=keys(node, mtu=1279))
+        assert error.code == 7 and "MTU of 1279, IPv6 needs 1280" in error.msg
+
+
 def take_away(node, pod, case):
     """What happens to a pod with tag 7, in some cases, before its DEL."""
     if case == "namespace gone":

@@ -152,6 +152,23 @@ def test_a_narrow_way_is_told_to_the_container(node, family, private):
     assert route["metrics"][0]["mtu"] == 1500
 
 
+FOUR = {"eniIPAddresses": ["10.0.1.5/24"], "gatewayIPAddresses": ["10.0.1.1"], "ipAddresses": ["10.0.1.20/24"]}
+
+
+@pytest.mark.parametrize("kind", ["veth", "tap"])
+def test_an_mtu_too_small_for_ipv6(node, kind):
+    """The kernel then has no IPv6 on the links (as one without it has on none): nothing is switched off there, and IPv4 works."""
+    pod = node.pod()
+    before = node.everything()
+    error = refused(add, node, pod, mtu=1279, interfaceType=kind)
+    assert error.code == 7 and "MTU of 1279, IPv6 needs 1280" in error.msg and node.everything() == before
+    add(node, pod, mtu=1279, interfaceType=kind, **FOUR)
+    node.check(pod)
+    if kind == "veth":
+        with node.outside():
+            assert seen(node.place(pod), OUTSIDE) == "10.0.1.20"
+
+
 # --- ports
 
 @FAMILIES

@@ -107,6 +107,34 @@ static void test_veth_into_netns(void **state)
 	assert_int_equal(vw_link_get_name(&pod, "eth0", &p, &err), -ENODEV);
 }
 
+/* Where there is no IPv6 (an MTU below 1280; a kernel without it answers alike) nothing has to be done, and that is no failure. */
+static void test_no_link_local_addresses(void **state)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	struct vw_link_end wide = { .name = "va", .netns_fd = -1 }, narrow = { .name = "vb", .mtu = 1279, .netns_fd = -1 };
+	const enum vw_nl_outcome wanted[] = { VW_NL_DONE, VW_NL_WAS_SO, VW_NL_DONE, VW_NL_DONE };
+	struct vw_addr *addrs = NULL;
+	struct vw_link l;
+	struct vw_err err;
+
+	NETNS_OR_SKIP(state);
+	ok(vw_nl_open(&nl, &err));
+	(void)vw_link_add_veth(&b, &wide, &narrow);
+	commit(&nl, &b);
+	ok(vw_link_get_name(&nl, "va", &l, &err));
+	(void)vw_link_no_ll6(&b, l.ifindex, NULL);
+	(void)vw_link_no_ll6(&b, 0, "vb");
+	(void)vw_link_set_up(&b, l.ifindex, NULL);
+	(void)vw_link_set(&b, &(struct vw_link_set){ .name = "vb", .what = VW_LINK_UP });
+	ok(vw_nl_commit(&nl, &b, &err));
+	for (size_t i = 0; i < b.n; i++)
+		assert_int_equal(b.ops[i].outcome, wanted[i]);
+	vw_nl_batch_reset(&b);
+	assert_int_equal(ok(vw_addr_list(&nl, l.ifindex, AF_INET6, &addrs, &err)), 0);
+	drop_link(&nl, "va");
+}
+
 static void test_link_changes(void **state)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
@@ -121,7 +149,7 @@ static void test_link_changes(void **state)
 	commit(&nl, &b);
 	ok(vw_link_get_name(&nl, "va", &l, &err));
 	set = (struct vw_link_set){ .ifindex = l.ifindex, .mtu = 1400, .group = 77, .mac = { { 2, 1, 1, 1, 1, 1 } },
-				    .what = VW_LINK_MTU | VW_LINK_GROUP | VW_LINK_MAC | VW_LINK_DOWN | VW_LINK_NO_LL6 };
+				    .what = VW_LINK_MTU | VW_LINK_GROUP | VW_LINK_MAC | VW_LINK_DOWN };
 	(void)vw_link_set(&b, &set);
 	(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = l.ifindex, .what = VW_LINK_NAME, .new_name = "vc" });
 	commit(&nl, &b);
@@ -238,7 +266,7 @@ static void test_addresses(void **state)
 	(void)vw_link_add_veth(&b, PAIR("va", "vb"));
 	commit(&nl, &b);
 	ok(vw_link_get_name(&nl, "va", &l, &err));
-	(void)vw_link_set(&b, &(struct vw_link_set){ .ifindex = l.ifindex, .what = VW_LINK_NO_LL6 });
+	(void)vw_link_no_ll6(&b, l.ifindex, NULL);
 	a4.ifindex = a6.ifindex = l.ifindex;
 	(void)vw_addr_add(&b, &a4);
 	(void)vw_addr_add(&b, &a6);
@@ -673,6 +701,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_veth_into_netns),
 		cmocka_unit_test(test_link_changes),
+		cmocka_unit_test(test_no_link_local_addresses),
 		cmocka_unit_test(test_failed_batch_is_exact),
 		cmocka_unit_test(test_many_messages),
 		cmocka_unit_test(test_addresses),
