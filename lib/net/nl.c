@@ -420,13 +420,13 @@ int vw_nl_ask(struct vw_nl *nl, struct nlmsghdr *req, vw_nl_parse_fn parse, void
 	}
 }
 
-/** dump_once() - Return: 1 = complete, 0 = interrupted, -errno. */
+/** dump_once() - Return: 1 = complete, 0 = interrupted, -errno. Without memory it is read to its end all the same: else the next one is EBUSY. */
 static int dump_once(struct vw_nl *nl, struct nlmsghdr *req, vw_nl_parse_fn parse, const void *arg,
 		     const char *what, struct vw_items *it, uint64_t deadline, struct vw_err *err)
 {
 	alignas(struct nlmsghdr) char buf[VW_NL_RECV_SIZE];
 	char text[160];
-	bool interrupted = false;
+	bool interrupted = false, full = false;
 	void *item;
 	int n, eno;
 
@@ -445,12 +445,13 @@ static int dump_once(struct vw_nl *nl, struct nlmsghdr *req, vw_nl_parse_fn pars
 			interrupted |= nlh->nlmsg_flags & NLM_F_DUMP_INTR;
 			if (nlh->nlmsg_type == NLMSG_ERROR || nlh->nlmsg_type == NLMSG_DONE) {
 				eno = ack_read(nlh, text, sizeof(text));
+				if (full)
+					return vw_err_set(err, ENOMEM, 0, "%s: out of memory", what);
 				return eno ? nl_fail(err, eno, what, text) : !interrupted;
 			}
-			item = vw_items_next(it);
-			if (!item)
-				return vw_err_set(err, ENOMEM, 0, "%s: out of memory", what);
-			if (parse(nlh, item, arg) > 0)
+			item = full ? NULL : vw_items_next(it);
+			full = !item;
+			if (item && parse(nlh, item, arg) > 0)
 				it->n++;
 		}
 	}

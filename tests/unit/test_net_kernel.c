@@ -135,6 +135,48 @@ static void test_no_link_local_addresses(void **state)
 	drop_link(&nl, "va");
 }
 
+static bool no_memory;
+
+/* of lib/net too: it is asked for when a list grows */
+void *reallocarray(void *p, size_t n, size_t size)
+{
+	size_t bytes;
+
+	if (no_memory || __builtin_mul_overflow(n, size, &bytes)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return realloc(p, bytes);
+}
+
+/* A list that found no memory is not in the way of the next one: the kernel answers EBUSY while a dump is not read to its end. */
+static void test_a_dump_without_memory(void **state)
+{
+	enum { PAIRS = 40 };    /* several datagrams */
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
+	struct vw_link *links = NULL;
+	char h[IFNAMSIZ], p[IFNAMSIZ];
+	struct vw_err err;
+
+	NETNS_OR_SKIP(state);
+	ok(vw_nl_open(&nl, &err));
+	for (int i = 0; i < PAIRS; i++) {
+		snprintf(h, sizeof(h), "ma%d", i);
+		snprintf(p, sizeof(p), "mb%d", i);
+		(void)vw_link_add_veth(&b, &(struct vw_link_end){ .name = h, .group = 78 }, &(struct vw_link_end){ .name = p });
+	}
+	commit(&nl, &b);
+	no_memory = true;
+	assert_int_equal(vw_link_list(&nl, &links, &err), -ENOMEM);
+	no_memory = false;
+	assert_null(links);
+	assert_in_range(ok(vw_link_list(&nl, &links, &err)), 2 * PAIRS + 1, 1000);
+	free(links);
+	(void)vw_link_del_group(&b, 78);
+	commit(&nl, &b);
+}
+
 static void test_link_changes(void **state)
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
@@ -700,6 +742,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_veth_into_netns),
+		cmocka_unit_test(test_a_dump_without_memory),
 		cmocka_unit_test(test_link_changes),
 		cmocka_unit_test(test_no_link_local_addresses),
 		cmocka_unit_test(test_failed_batch_is_exact),
