@@ -28,11 +28,15 @@ void eni_alias_make(const char *host_name, const struct vw_attach_key *key, char
 bool eni_alias_host_name(const char *alias, char ret[IFNAMSIZ])
 {
 	const char *name = alias + strlen(PREFIX);
+	char text[IFNAMSIZ];
 
 	/* a name has no ':' (dev_valid_name()), so the first one ends it */
 	if (strncmp(alias, PREFIX, strlen(PREFIX)) || !strchr(name, ':'))
 		return false;
-	return vw_fmt(ret, IFNAMSIZ, "%.*s", (int)strcspn(name, ":"), name) > 0 && vw_is_ifname(ret);
+	if (vw_fmt(text, sizeof(text), "%.*s", (int)strcspn(name, ":"), name) <= 0 || !vw_is_ifname(text))
+		return false;
+	memcpy(ret, text, sizeof(text));
+	return true;
 }
 
 bool eni_alias_is_of(const char *alias, const struct vw_attach_key *key)

@@ -52,7 +52,7 @@ void eni_link_restore(struct vw_nl *host, unsigned int ifindex, const struct eni
 void eni_alias_make(const char *host_name, const struct vw_attach_key *key, char ret[VW_IFALIAS_MAX]);
 /** eni_alias_is_of() - it is the mark of this attachment. */
 bool eni_alias_is_of(const char *alias, const struct vw_attach_key *key);
-/** eni_alias_host_name() - the name in a mark. Return: false when it is no mark of ours. */
+/** eni_alias_host_name() - the name in a mark. Return: false when it is no mark of ours: @ret stays as it is (a container writes aliases too). */
 bool eni_alias_host_name(const char *alias, char ret[IFNAMSIZ]);
 
 /* --- give_back.c: out of the container */

@@ -389,6 +389,18 @@ def test_del_with_a_file_that_is_none(node, eni, content):
     assert eni.link()["ifname"] == "eth1" and not list(node.state_dir.glob("*.json"))
 
 
+@pytest.mark.parametrize("alias", ["vpcwire-eni::", "vpcwire-eni:a b:c0/eth0", "vpcwire-eni:sixteen-letters-:c0/eth0"])
+def test_a_mark_that_no_plugin_wrote_is_an_alias(node, eni, alias):
+    """A container with CAP_NET_ADMIN can write one, and the ENI keeps it when its namespace dies."""
+    proc.run(["ip", "link", "set", "eth1", "alias", alias])
+    pod = node.pod()
+    node.add(pod)
+    node.check(pod)
+    assert [s["host_name"] for s in node.states()] == ["eth1"]
+    node.delete(pod)
+    assert (eni.link()["ifname"], eni.link()["ifalias"]) == ("eth1", alias) and node.states() == []
+
+
 def test_del_finds_what_the_container_renamed(node, eni):
     pod = node.pod()
     node.add(pod)
