@@ -146,8 +146,24 @@ static void learn_from(const struct vw_link *link, struct eni_state *st)
 		st->mac = link->mac;
 }
 
-/* Return: 1 = it was there and is on the host now, 0 = it is not there, -errno. */
-static int from_netns(int netns_fd, struct vw_nl *host, int host_netns_fd, struct eni_state *st, struct vw_err *err)
+static int is_others(const struct eni_state *other, void *arg)
+{
+	const struct eni_state *st = arg;
+
+	return !other->orphaned && vw_mac_eq(&other->mac, &st->mac) &&
+	       (strcmp(other->key.container_id, st->key.container_id) || strcmp(other->key.ifname, st->key.ifname));
+}
+
+/* Whether another container has been given the ENI since. Return: 1, 0, -errno. */
+static int is_held_by_other(const char *dir, const struct eni_state *st, struct vw_err *err)
+{
+	struct eni_state one = *st;
+
+	return eni_state_each(dir, is_others, &one, err);
+}
+
+/* Return: 1 = it was there and is on the host now, 0 = it is not there (or is another container's, in a namespace of the same path), -errno. */
+static int from_netns(int netns_fd, struct vw_nl *host, int host_netns_fd, const char *dir, struct eni_state *st, struct vw_err *err)
 {
 	vw_auto_nl struct vw_nl nl = VW_NL_INIT;
 	struct vw_link link;
@@ -162,12 +178,14 @@ static int from_netns(int netns_fd, struct vw_nl *host, int host_netns_fd, struc
 		return 0;
 	if (r < 0)
 		return r;
+	if (!eni_alias_is_of(link.alias, &st->key) && (r = is_held_by_other(dir, st, err)) != 0)
+		return r < 0 ? r : 0;
 	learn_from(&link, st);
 	r = move_out(&nl, host, host_netns_fd, &link, st, err);
 	return r < 0 ? r : 1;
 }
 
-static int from_path(const char *path, struct vw_nl *host, int host_netns_fd, struct eni_state *st, struct vw_err *err)
+static int from_path(const char *path, struct vw_nl *host, int host_netns_fd, const char *dir, struct eni_state *st, struct vw_err *err)
 {
 	vw_auto_close int fd = -EBADF;
 	struct vw_err gone;
@@ -175,7 +193,7 @@ static int from_path(const char *path, struct vw_nl *host, int host_netns_fd, st
 	if (!path[0])
 		return 0;
 	fd = vw_netns_open(path, &gone);
-	return fd < 0 ? 0 : from_netns(fd, host, host_netns_fd, st, err);
+	return fd < 0 ? 0 : from_netns(fd, host, host_netns_fd, dir, st, err);
 }
 
 /*
@@ -230,38 +248,24 @@ static int netns_of_processes(const struct vw_netns_id *id)
 	return -ENOENT;
 }
 
-static int from_processes(struct vw_nl *host, int host_netns_fd, struct eni_state *st, struct vw_err *err)
+static int from_processes(struct vw_nl *host, int host_netns_fd, const char *dir, struct eni_state *st, struct vw_err *err)
 {
 	vw_auto_close int fd = st->netns_id.ino ? netns_of_processes(&st->netns_id) : -ENOENT;
 
-	return fd < 0 ? 0 : from_netns(fd, host, host_netns_fd, st, err);
+	return fd < 0 ? 0 : from_netns(fd, host, host_netns_fd, dir, st, err);
 }
 
 /* --- waiting */
 
-struct other_holder {
-	const struct eni_state *st;
-};
-
-static int is_held_by_other(const struct eni_state *other, void *arg)
-{
-	const struct other_holder *h = arg;
-
-	return !other->orphaned && vw_mac_eq(&other->mac, &h->st->mac) &&
-	       (strcmp(other->key.container_id, h->st->key.container_id) ||
-		strcmp(other->key.ifname, h->st->key.ifname));
-}
-
 /* Return: 1 = it is where it belongs, or somebody else's business; 0 = it is nowhere; -errno. */
 static int await(struct vw_nl *host, int host_netns_fd, const char *dir, struct eni_state *st, struct vw_err *err)
 {
-	struct other_holder h = {.st = st};
 	struct vw_link link;
 	int r;
 
 	if (vw_mac_is_zero(&st->mac))
 		return 1;
-	r = eni_state_each(dir, is_held_by_other, &h, err);
+	r = is_held_by_other(dir, st, err);
 	if (r != 0)
 		return r;
 	r = vw_link_wait_mac(host_netns_fd, &st->mac, vw_mono_ms() + WAIT_MS, &link, err);
@@ -274,14 +278,14 @@ int eni_give_back(struct vw_nl *host, int host_netns_fd, const char *dir, const 
 		  struct vw_err *err)
 {
 	struct eni_state st = *state;
-	int r = from_path(netns, host, host_netns_fd, &st, err);
+	int r = from_path(netns, host, host_netns_fd, dir, &st, err);
 
 	if (r == 0 && strcmp(netns, st.netns))
-		r = from_path(st.netns, host, host_netns_fd, &st, err);
+		r = from_path(st.netns, host, host_netns_fd, dir, &st, err);
 	if (r == 0)
 		r = on_host(host, &st, err);
 	if (r == 0)
-		r = from_processes(host, host_netns_fd, &st, err);
+		r = from_processes(host, host_netns_fd, dir, &st, err);
 	/* without a file, the attachment may never have been: nothing says that an ENI should come */
 	if (r == 0 && state->host_name[0] && !state->orphaned)
 		r = await(host, host_netns_fd, dir, &st, err);

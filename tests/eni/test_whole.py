@@ -526,6 +526,20 @@ def test_an_eni_that_the_next_container_has_already_stays_there(node, eni):
     assert [s["container_id"] for s in node.states()] == ["c2"]
 
 
+def test_an_eni_in_a_namespace_of_the_same_path_stays_there(node, eni):
+    """ECS names a namespace by a process: /proc/<pid>/ns/net is another container's one day."""
+    first = node.pod()
+    node.add(first)
+    node.in_router("ip", "link", "del", "v1")
+    proc.run(["umount", "-l", first.path])
+    proc.run(["unshare", f"--net={first.path}", "true"])
+    again = come_back(node, eni, "dev17")
+    result = node.add(first, cid="c2", conf=again.conf())
+    node.delete(first, cid="c1")
+    node.check(first, result, cid="c2", conf=again.conf())
+    assert [s["container_id"] for s in node.states()] == ["c2"]
+
+
 @pytest.mark.parametrize("netns", ["/nonexistent/netns", "", "/etc/passwd", "/tmp"])
 def test_del_with_any_path(node, eni, netns):
     """The file knows the right one."""
