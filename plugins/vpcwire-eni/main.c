@@ -9,6 +9,7 @@
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
+#include "lib/base/parse.h"
 #include "lib/cni/main.h"
 #include "lib/net/nl.h"
 #include "lib/pod/pod.h"
@@ -18,8 +19,28 @@
 
 /* --- DEL */
 
+/* What a configuration of a branch ENI says of it: its link bears a mark, so nobody else's is taken for it. */
+static void branch_for_del(const struct vw_cni_call *call, struct vw_nl *host, int pod_netns_fd, struct eni_state *st)
+{
+	struct eni_conf conf;
+	struct vw_link trunk;
+	struct vw_err ignored;
+
+	if (eni_conf_parse(call, &conf, &ignored) < 0 || !conf.vlan ||
+	    eni_trunk_find(host, &conf.eni_mac, conf.eni_name, 0, &trunk, &ignored) < 0)
+		return;
+	st->mac = conf.branch_mac;
+	st->vlan = conf.vlan;
+	st->trunk = trunk.ifindex;
+	st->iface = conf.iface;
+	branch_name(&trunk, st->vlan, st->host_name);
+	if (pod_netns_fd >= 0 && vw_netns_id(pod_netns_fd, &st->netns_id, &ignored) == 0)
+		(void)VW_COPY(st->netns, call->env.netns);
+}
+
 /* The file's word; without one (a tmpfs that was cleared, another plugin's ADD) the configuration's, as far as it goes. */
-static int state_for_del(const struct vw_cni_call *call, const char *dir, struct eni_state *ret, struct vw_err *err)
+static int state_for_del(const struct vw_cni_call *call, const char *dir, struct vw_nl *host, int pod_netns_fd, struct eni_state *ret,
+			 struct vw_err *err)
 {
 	struct vw_attach_key key = {0};
 	int r;
@@ -29,6 +50,7 @@ static int state_for_del(const struct vw_cni_call *call, const char *dir, struct
 	if (r != 0)
 		return r < 0 ? r : 0;
 	*ret = (struct eni_state){.key = key, .mac = eni_conf_mac(call)};
+	branch_for_del(call, host, pod_netns_fd, ret);
 	return 0;
 }
 
@@ -47,7 +69,7 @@ int eni_del(struct vw_cni_call *call, struct vw_err *err)
 		pod = vw_netns_open(call->env.netns, &gone);
 	if (pod >= 0 && vw_call_refuse_own_netns(call, pod, err) < 0)
 		return -err->eno;
-	if (state_for_del(call, dir, &st, err) < 0 || vw_nl_open(&host, err) < 0)
+	if (vw_nl_open(&host, err) < 0 || state_for_del(call, dir, &host, pod, &st, err) < 0)
 		return -err->eno;
 	return give_back(call, &host, self, &st, call->env.netns, err);
 }

@@ -158,6 +158,24 @@ def test_an_mtu_too_small_for_ipv6(node, trunk, kind):
         assert error.code == 7 and "MTU of 1279, IPv6 needs 1280" in error.msg
 
 
+@pytest.mark.parametrize("kind", ["vlan", "tap", "macvtap"])
+@pytest.mark.parametrize("content", [None, "{"])
+def test_del_without_a_file(node, trunk, kind, content):
+    """The folder was lost, or the file: configuration and mark say what is the container's."""
+    pod, conf = node.pod(), keys(node, interfaceType=kind)
+    pod.run("ip", "link", "set", "lo", "up")
+    before = node.state()
+    node.add(pod, conf=conf)
+    (file,) = node.state_dir.glob("*.json")
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content)
+    node.delete(pod, conf=conf)
+    assert node.state() == before and filters(node, "eth1") == []
+    node.add(pod, conf=conf)
+
+
 def take_away(node, pod, case):
     """What happens to a pod with tag 7, in some cases, before its DEL."""
     if case == "namespace gone":
