@@ -88,6 +88,8 @@ static struct vw_json *kept_of(const struct eni_kept *k)
 	(void)vw_json_set_int(o, "rp_filter", k->rp_filter);
 	(void)vw_json_set_int(o, "forwarding", k->forwarding);
 	(void)vw_json_set_int(o, "accept_dad", k->accept_dad);
+	(void)vw_json_set_int(o, "disable_ipv6", k->disable_ipv6);
+	(void)vw_json_set_int(o, "force_forwarding", k->force_forwarding);
 	(void)vw_json_set(o, "added", cidrs_of(k->added.v, k->added.n));
 	return o;
 }
@@ -104,8 +106,8 @@ static int encode_bridge(const struct eni_state *st, struct vw_json *j)
 		failed |= vw_json_set(j, "ports", ports_of(&st->ports));
 	if (st->vpc.n)
 		failed |= vw_json_set(j, "vpc", cidrs_of(st->vpc.v, st->vpc.n));
-	if (st->kept.known || st->kept.added.n || st->kept.was_down || st->kept.rp_filter || st->kept.forwarding ||
-	    st->kept.accept_dad)
+	if (st->kept.known || st->kept.was_down || st->kept.added.n || st->kept.rp_filter || st->kept.forwarding ||
+	    st->kept.accept_dad || st->kept.disable_ipv6 || st->kept.force_forwarding)
 		failed |= vw_json_set(j, "kept", kept_of(&st->kept));
 	return failed;
 }
@@ -173,6 +175,16 @@ static int get_uint(const struct vw_json *j, const char *key, int64_t max, unsig
 	if (vw_json_get_int(j, key, 0, max, &v, err) < 0)
 		return -err->eno;
 	*ret = (unsigned int)v;
+	return 0;
+}
+
+static int get_sysctl(const struct vw_json *j, const char *key, int *ret, struct vw_err *err)
+{
+	int64_t v = 0;
+
+	if (vw_json_get_int(j, key, INT32_MIN, INT32_MAX, &v, err) < 0)
+		return -err->eno;
+	*ret = (int)v;
 	return 0;
 }
 
@@ -269,8 +281,10 @@ static int get_kept(const struct vw_json *j, struct eni_kept *ret, struct vw_err
 
 	if (vw_json_get_obj(j, "kept", &o, err) < 0)
 		return -err->eno;
-	if (vw_json_get_bool(o, "known", &ret->known, err) < 0 || vw_json_get_bool(o, "was_down", &ret->was_down, err) < 0 || get_uint(o, "rp_filter", 2, &ret->rp_filter, err) < 0 ||
-	    get_uint(o, "forwarding", 1, &ret->forwarding, err) < 0 || get_uint(o, "accept_dad", 2, &ret->accept_dad, err) < 0)
+	if (vw_json_get_bool(o, "known", &ret->known, err) < 0 || vw_json_get_bool(o, "was_down", &ret->was_down, err) < 0 ||
+	    get_sysctl(o, "rp_filter", &ret->rp_filter, err) < 0 || get_sysctl(o, "forwarding", &ret->forwarding, err) < 0 ||
+	    get_sysctl(o, "accept_dad", &ret->accept_dad, err) < 0 || get_sysctl(o, "disable_ipv6", &ret->disable_ipv6, err) < 0 ||
+	    get_sysctl(o, "force_forwarding", &ret->force_forwarding, err) < 0)
 		return -err->eno;
 	return get_cidrs(o, "added", &ret->added, err);
 }

@@ -25,10 +25,11 @@ int eni_iface_parse(const char *text, enum eni_iface *ret);
 /**
  * struct eni_kept - an ENI that stays where it is and is changed there.
  * @known: the sysctls have been read. @was_down: the interface. @added: addresses that it did not have.
+ * @rp_filter, @forwarding: IPv4's. @accept_dad, @disable_ipv6, @force_forwarding: IPv6's. The kernel takes any number for each of them.
  */
 struct eni_kept {
 	bool known, was_down;
-	unsigned int rp_filter, forwarding, accept_dad;
+	int rp_filter, forwarding, accept_dad, disable_ipv6, force_forwarding;
 	struct eni_cidrs added;
 };
 

@@ -105,22 +105,29 @@ static int eni_addresses(struct add_job *job, struct vw_err *err)
 	return default_gateways(a);
 }
 
-static bool had(const struct eni_link *eni, const struct vw_cidr *addr)
+static bool has_ip(const struct vw_addr *addrs, size_t n, const struct vw_ip *ip)
 {
-	for (size_t i = 0; i < eni->n_addrs; i++) {
-		if (vw_ip_eq(&eni->addrs[i].addr.ip, &addr->ip))
+	for (size_t i = 0; i < n; i++) {
+		if (vw_ip_eq(&addrs[i].addr.ip, ip))
 			return true;
 	}
 	return false;
 }
 
-static int read_number(const struct add_job *job, uint8_t family, const char *key, unsigned int *ret, struct vw_err *err)
+/* One that the kernel does not have is 0, and stays so. */
+static int read_number(const struct add_job *job, uint8_t family, const char *key, int *ret, struct vw_err *err)
 {
-	char value[8];
+	char value[16];
+	int64_t v;
+	int r = vw_sysctl_if_get(family, job->br.host_name, key, value, sizeof(value), err);
 
-	if (vw_sysctl_if_get(family, job->br.host_name, key, value, sizeof(value), err) < 0)
-		return -err->eno;
-	*ret = (unsigned int)(value[0] - '0');
+	if (r == -ENOENT && family == AF_INET6)
+		return 0;
+	if (r < 0)
+		return r;
+	if (vw_parse_i64(value, INT32_MIN, INT32_MAX, &v) < 0)
+		return vw_err_set(err, EBADMSG, VW_CNI_KERNEL, "%s of %s is \"%s\", which is no number", key, job->br.host_name, value);
+	*ret = (int)v;
 	return 0;
 }
 
@@ -130,14 +137,15 @@ static int remember(struct add_job *job, struct vw_err *err)
 	struct eni_kept *k = &job->br.kept;
 
 	if (read_number(job, AF_INET, "rp_filter", &k->rp_filter, err) < 0 ||
-	    read_number(job, AF_INET, "forwarding", &k->forwarding, err) < 0)
-		return -err->eno;
-	if (read_number(job, AF_INET6, "accept_dad", &k->accept_dad, err) < 0 && err->eno != ENOENT)
+	    read_number(job, AF_INET, "forwarding", &k->forwarding, err) < 0 ||
+	    read_number(job, AF_INET6, "accept_dad", &k->accept_dad, err) < 0 ||
+	    read_number(job, AF_INET6, "disable_ipv6", &k->disable_ipv6, err) < 0 ||
+	    read_number(job, AF_INET6, "force_forwarding", &k->force_forwarding, err) < 0)
 		return -err->eno;
 	k->known = true;
 	k->was_down = !(job->eni.link.flags & IFF_UP);
 	for (size_t i = 0; i < job->br.addrs.n; i++) {
-		if (!had(&job->eni, &job->br.addrs.v[i]))
+		if (!has_ip(job->eni.addrs, job->eni.n_addrs, &job->br.addrs.v[i].ip))
 			k->added.v[k->added.n++] = job->br.addrs.v[i];
 	}
 	return 0;
@@ -233,11 +241,24 @@ static int refuse_other_bridge(const struct add_job *job, struct vw_err *err)
 			    "of them has gone", key, br->host_name);
 }
 
-/* The ENI may have been given more addresses since. Return: 1 = there are new ones, 0. */
+/* Return: how many the ENI has, 0 as well when it is not in the bridge's namespace (yet); -errno. */
+static int addresses_there(struct add_job *job, struct vw_addr **ret, struct vw_err *err)
+{
+	struct vw_link link;
+	int r = eni_find_in(&job->place.nl, &job->br, &link, err);
+
+	return r < 0 ? (r == -ENODEV ? 0 : r) : vw_addr_list(&job->place.nl, link.ifindex, 0, ret, err);
+}
+
+/*
+ * The ENI may have been given more addresses since. One that it has on the host already is the host's, and stays when the bridge
+ * goes. Return: 1 = there are new ones, 0.
+ */
 static int take_new_addresses(struct add_job *job, struct vw_err *err)
 {
+	vw_auto_free struct vw_addr *there = NULL;
 	struct eni_addrs *a = &job->br.addrs;
-	int new = 0;
+	int new = 0, n_there = 0;
 
 	for (size_t i = 0; i < job->conf.eni.n; i++) {
 		const struct vw_cidr *want = &job->conf.eni.v[i];
@@ -249,8 +270,11 @@ static int take_new_addresses(struct add_job *job, struct vw_err *err)
 			continue;
 		if (a->n == ENI_MAX_ADDRS)
 			return invalid(err, "the ENI would have more than %d addresses", ENI_MAX_ADDRS);
+		if (!new && (n_there = addresses_there(job, &there, err)) < 0)
+			return n_there;
 		a->v[a->n++] = *want;
-		job->br.kept.added.v[job->br.kept.added.n++] = *want;
+		if (!has_ip(there, (size_t)n_there, &want->ip))
+			job->br.kept.added.v[job->br.kept.added.n++] = *want;
 		new = 1;
 	}
 	return new ? default_gateways(a), 1 : 0;

@@ -187,13 +187,15 @@ static int restore_eni(void *arg, struct vw_err *err)
 	const struct {
 		uint8_t family;
 		const char *key;
-		unsigned int value;
-	} was[] = {{AF_INET, "rp_filter", k->rp_filter}, {AF_INET, "forwarding", k->forwarding}, {AF_INET6, "force_forwarding", 0},
-		   {AF_INET6, "accept_dad", k->accept_dad}};
+		int value;
+	} was[] = {{AF_INET, "rp_filter", k->rp_filter}, {AF_INET, "forwarding", k->forwarding},
+		   {AF_INET6, "force_forwarding", k->force_forwarding}, {AF_INET6, "accept_dad", k->accept_dad},
+		   {AF_INET6, "disable_ipv6", k->disable_ipv6}};
 
 	for (size_t i = 0; i < VW_ARRAY_SIZE(was); i++) {
-		char value[2] = {(char)('0' + was[i].value % 10), '\0'};
+		char value[16];
 
+		snprintf(value, sizeof(value), "%d", was[i].value);
 		if (vw_sysctl_if_set(was[i].family, job->eni.name, was[i].key, value, err) < 0 && err->eno != ENOENT)
 			return -err->eno;
 	}

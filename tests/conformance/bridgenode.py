@@ -66,7 +66,7 @@ class BridgeNode(EniNode):
         rows = self.state()
         for where in ("all", "default", "lo", "eth0", "eth1"):
             for key in ("ipv4/conf/{}/forwarding", "ipv4/conf/{}/rp_filter", "ipv6/conf/{}/forwarding", "ipv6/conf/{}/force_forwarding",
-                        "ipv6/conf/{}/accept_dad"):
+                        "ipv6/conf/{}/accept_dad", "ipv6/conf/{}/disable_ipv6"):
                 path = pathlib.Path("/proc/sys/net", key.format(where))
                 rows.append(f"{path}: {path.read_text().strip() if path.exists() else None}")
         if self.netns:

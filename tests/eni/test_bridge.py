@@ -2,6 +2,7 @@
 """Several containers behind one ENI: vpc-bridge's keys, ports, who is seen as whom, and that nothing is left."""
 import errno
 import json
+import pathlib
 
 import pytest
 
@@ -22,6 +23,14 @@ def node(private_mounts, tmp_path, request):
     made = BridgeNode(tmp_path)
     if request.param == "in a namespace":
         made.own_netns()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def on_host(private_mounts, tmp_path):
+    unshare_net()
+    made = BridgeNode(tmp_path)
     yield made
     made.close()
 
@@ -333,6 +342,42 @@ def test_an_eni_that_was_given_another_address(node):
         node.check(pod)
         node.delete(pod)
     assert node.remembered() == []
+
+
+def but_pods(rows):
+    return [row for row in rows if "/netns" not in row]
+
+
+@pytest.mark.parametrize("first", [["10.0.1.5/24"], ["10.0.1.5/24", "10.0.1.6/24"]])
+def test_an_address_that_the_host_has_stays(on_host, first):
+    """Whether the first ADD names it or a later one; what no bridge names is not touched either."""
+    for address in ("10.0.1.6/24", "10.0.1.7/24"):
+        proc.run(["ip", "addr", "add", address, "dev", "eth1"])
+    proc.run(["ip", "link", "set", "eth1", "up"])
+    before = but_pods(on_host.everything())
+    one, two_ = on_host.pod("one"), on_host.pod("two")
+    add(on_host, one, 20, eniIPAddresses=first, ipAddresses=["10.0.1.20/24"], gatewayIPAddresses=["10.0.1.1"])
+    add(on_host, two_, 21, eniIPAddresses=["10.0.1.5/24", "10.0.1.6/24", "10.0.1.8/24"], ipAddresses=["10.0.1.21/24"],
+        gatewayIPAddresses=["10.0.1.1"])
+    for pod in (one, two_):
+        on_host.delete(pod)
+    assert but_pods(on_host.everything()) == before
+
+
+@pytest.mark.parametrize("key, value", [("ipv6/conf/eth1/disable_ipv6", "1"), ("ipv6/conf/eth1/force_forwarding", "1"),
+                                        ("ipv6/conf/eth1/accept_dad", "-1"), ("ipv4/conf/eth1/rp_filter", "10"),
+                                        ("ipv4/conf/eth1/forwarding", "2")])
+def test_the_eni_s_settings_are_put_back(on_host, key, value):
+    """Also those that nobody sets: the kernel takes any number."""
+    path = pathlib.Path("/proc/sys/net", key)
+    if not path.exists():
+        pytest.skip(f"this kernel has no {key}")
+    path.write_text(value)
+    pod = on_host.pod()
+    before = on_host.everything()
+    add(on_host, pod)
+    on_host.delete(pod)
+    assert on_host.everything() == before
 
 
 def test_what_the_eni_has_will_do(node):
