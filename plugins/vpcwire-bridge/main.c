@@ -58,18 +58,23 @@ static int is_other(const struct eni_state *st, void *arg)
 	       (strcmp(st->key.container_id, one->key.container_id) || strcmp(st->key.ifname, one->key.ifname));
 }
 
-/* With the last container goes the bridge. @place: NULL = there is none. */
-static int remove_last(const char *state_dir, const struct eni_state *st, const struct eni_state *br, struct br_place *place,
-		       struct vw_err *err)
+/*
+ * With the last container goes the bridge. It is as its file says now: while nobody held the lock, an ADD may have given it addresses,
+ * and made its nftables anew, with all who have a file, so with this one too. @place: closed = there was no bridge.
+ */
+static int remove_last(const char *state_dir, const struct eni_state *st, struct br_place *place, struct vw_err *err)
 {
-	struct eni_state one = *st;
+	struct eni_state one = *st, br;
 	int others = eni_state_each(state_dir, is_other, &one, err);
+	int known = others < 0 || place->host.fd < 0 ? 0 : br_read(state_dir, &st->mac, &br, err), r = 0;
 
-	if (others < 0)
-		return others;
-	if (!others && place && br_unmake(place, state_dir, br, err) < 0)
+	if (others < 0 || known < 0)
 		return -err->eno;
-	return eni_state_remove(state_dir, &st->key, err);
+	if (known && !others)
+		r = br_unmake(place, state_dir, &br, err);
+	else if (known && place->fd >= 0)
+		r = br_nat_remove(&place->nft, &br, st, err);
+	return r < 0 ? r : eni_state_remove(state_dir, &st->key, err);
 }
 
 /*
@@ -81,16 +86,16 @@ int br_remove(const char *state_dir, const struct eni_state *st, bool locked, st
 	struct br_place place = BR_PLACE_INIT;
 	struct eni_state br;
 	vw_auto_close int lock = -EBADF;
-	int r, known;
+	int r;
 
 	if (!locked && (lock = br_lock(state_dir, &st->mac, err)) < 0)
 		return lock;
 	if (st->stay_down && br_tap_remove(st, err) < 0)
 		return -err->eno;
-	known = r = br_read(state_dir, &st->mac, &br, err);
-	if (known == 0)
+	r = br_read(state_dir, &st->mac, &br, err);
+	if (r == 0)
 		tidy_bridge(state_dir, &st->mac);
-	if (known > 0)
+	else if (r > 0)
 		r = br_place_of(&br, &place, err);
 	if (r == 0 && place.fd >= 0) {
 		r = br_detach(&place, &br, st, err);
@@ -104,7 +109,7 @@ int br_remove(const char *state_dir, const struct eni_state *st, bool locked, st
 			lock = r = br_lock(state_dir, &st->mac, err);
 	}
 	if (r >= 0)
-		r = remove_last(state_dir, st, &br, known > 0 ? &place : NULL, err);
+		r = remove_last(state_dir, st, &place, err);
 	br_place_done(&place);
 	return r < 0 ? r : 0;
 }

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several containers behind one ENI: vpc-bridge's keys, ports, who is seen as whom, and that nothing is left."""
+import contextlib
 import errno
+import fcntl
 import json
+import os
 import pathlib
+import signal
+import subprocess
 
 import pytest
 
@@ -310,6 +315,56 @@ def test_thirty_at_once(node):
         assert [code for _, code in answers] == [0] * 30, [a for a, code in answers if code]
         assert node.remembered() == []
     assert node.everything() == before or node.netns
+
+
+@contextlib.contextmanager
+def leaving(node, pod):
+    """Its DEL is between the two times that it holds the lock: it waits for its turn to delete links. It ends with the block."""
+    reaper = node.state_dir / "reaper.lock"
+    with open(reaper, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with subprocess.Popen([PLUGIN], env=node.env("DEL", pod), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+            child.stdin.write(json.dumps(node.conf()))
+            child.stdin.close()
+            proc.wait_until(lambda: str(reaper) in {os.path.realpath(fd) for fd in pathlib.Path(f"/proc/{child.pid}/fd").iterdir()},
+                            "the DEL to wait")
+            yield child, lambda: fcntl.flock(lock, fcntl.LOCK_UN)
+            fcntl.flock(lock, fcntl.LOCK_UN)
+            assert child.wait(30) == 0, child.stdout.read()
+
+
+MORE = {"eniIPAddresses": ["10.0.1.5/24", "2001:db8:1::5/64", "2001:db8:1::6/64"]}
+
+
+def test_an_add_beside_a_del_does_not_bring_its_ports_back(node):
+    """An ADD that makes the bridge's table anew (here: for another address of the ENI), while a container is on its way out."""
+    one, two_, three = node.pod("one"), node.pod("two"), node.pod("three")
+    add(node, one, 20, runtimeConfig=ports((8080, 9000, "tcp")))
+    with leaving(node, one):
+        add(node, two_, 21, **MORE)
+    add(node, three, 22, runtimeConfig=ports((8080, 9000, "tcp")))
+    with node.place(three, 22):
+        assert seen(node.outside(), node.eni(1).address, 8080) == OUTSIDE
+    node.check(two_)
+    node.check(three)
+    for pod in (two_, three):
+        node.delete(pod)
+    assert node.remembered() == []
+
+
+def test_the_last_one_out_knows_what_came_meanwhile(on_host):
+    """A container comes, with another address of the ENI, and goes, all while the last one is on its way out."""
+    one, two_ = on_host.pod("one"), on_host.pod("two")
+    proc.run(["ip", "link", "set", "eth1", "up"])           # one that goes down loses its addresses anyway
+    before = on_host.everything()
+    add(on_host, one, 20)
+    with leaving(on_host, one) as (child, let_go):
+        child.send_signal(signal.SIGSTOP)
+        add(on_host, two_, 21, **MORE)
+        let_go()
+        on_host.delete(two_)
+        child.send_signal(signal.SIGCONT)
+    assert on_host.everything() == before
 
 
 def test_a_port_for_which_two_race(node):
