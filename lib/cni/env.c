@@ -71,6 +71,10 @@ static int check_ids(const struct vw_cni_env *env, struct vw_err *err)
 			err, EINVAL, VW_CNI_INVALID_ENV,
 			"interface name contains / or : or whitespace characters\nCNI_IFNAME is \"%s\"",
 			env->ifname);
+	/* the kernel would make a link of another name: dev_alloc_name(). DEL and CHECK find none of it. */
+	if (env->cmd == VW_CNI_CMD_ADD && strchr(env->ifname, '%'))
+		return vw_err_set(err, EINVAL, VW_CNI_INVALID_ENV,
+				  "interface name contains %%, which stands for a number\nCNI_IFNAME is \"%s\"", env->ifname);
 	return 0;
 }
 

@@ -26,7 +26,7 @@ struct vw_cni_env {
  * vw_cni_env_parse() - read and check.
  * Fails with VW_CNI_INVALID_ENV: unknown command, variables that the command needs and that are missing (all named in
  * one message), a bad container id or interface name.
- * Source: containernetworking/cni pkg/skel/skel.go, pkg/utils/utils.go: same rules, same words.
+ * Source: containernetworking/cni pkg/skel/skel.go, pkg/utils/utils.go: same rules, same words; and for ADD no '%' in an interface's name.
  */
 int vw_cni_env_parse(char *const envp[], struct vw_cni_env *ret_env, struct vw_err *err);
 const char *vw_cni_cmd_str(enum vw_cni_cmd cmd);

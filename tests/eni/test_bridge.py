@@ -561,6 +561,16 @@ def test_a_tap_for_a_micro_vm(node):
     assert set(pod.links()) == set(before) and node.remembered() == []
 
 
+@pytest.mark.parametrize("kind", ["veth", "tap"])
+def test_a_name_that_is_a_pattern_is_refused(node, kind):
+    """Of "tap%d" the kernel makes tap0, which nobody would find again."""
+    pod = node.pod()
+    before = node.everything()
+    error = refused(node.add, pod, ifname="tap%d", conf={"interfaceType": kind})
+    assert error.code == 4 and "tap%d" in error.details and node.everything() == before
+    node.delete(pod, ifname="tap%d")
+
+
 def test_a_tap_of_nobodys_is_roots(node):
     pod = node.pod()
     add(node, pod, interfaceType="tap", ipAddresses=["10.0.1.20/24"])

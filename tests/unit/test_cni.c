@@ -43,6 +43,8 @@ static void environments(void **state)
 		 "too long"},
 		{{"CNI_COMMAND=DEL", "CNI_CONTAINERID=c", "CNI_IFNAME=..", "CNI_PATH=/p"}, 4, ". or .."},
 		{{"CNI_COMMAND=DEL", "CNI_CONTAINERID=c", "CNI_IFNAME=a b", "CNI_PATH=/p"}, 4, "whitespace"},
+		{{"CNI_COMMAND=ADD", "CNI_CONTAINERID=c", "CNI_IFNAME=eth%d", "CNI_NETNS=/n", "CNI_PATH=/p"}, 4, "contains %"},
+		{{"CNI_COMMAND=DEL", "CNI_CONTAINERID=c", "CNI_IFNAME=eth%d", "CNI_PATH=/p"}, 0, NULL},
 		{{"CNI_COMMANDS=ADD"}, 0, NULL},
 	};
 
