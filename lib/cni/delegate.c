@@ -102,6 +102,8 @@ static int spawn(const char *path, char *const envp[], int in, int out, pid_t *r
 		posix_spawn_file_actions_destroy(&fa);
 		return vw_err_sys(err, r, 0, "starting '%s'", path);
 	}
+	/* a runtime that ignores it has handed that on: then the kernel keeps no status for us */
+	(void)signal(SIGCHLD, SIG_DFL);
 	/* a group of its own: when its time is up, its children go with it */
 	r = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP);
 	if (!r)
