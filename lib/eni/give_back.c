@@ -29,11 +29,6 @@
 
 #define WAIT_MS 3000 /* cleanup_net() of a busy machine; a DEL must end within a runtime's patience */
 
-static bool is_eni(const struct vw_link *l)
-{
-	return l->kind[0] == '\0' || !strcmp(l->kind, "veth");
-}
-
 /* By its mark, for a container may have renamed it and a chained plugin given it another MAC; else by its MAC. */
 int eni_find_in(struct vw_nl *nl, const struct eni_state *st, struct vw_link *ret, struct vw_err *err)
 {
@@ -48,7 +43,7 @@ int eni_find_in(struct vw_nl *nl, const struct eni_state *st, struct vw_link *re
 			*ret = links[i];
 			return 0;
 		}
-		if (is_eni(&links[i]) && !vw_mac_is_zero(&st->mac) && vw_mac_eq(&links[i].mac, &st->mac))
+		if (vw_link_is_device(&links[i]) && !vw_mac_is_zero(&st->mac) && vw_mac_eq(&links[i].mac, &st->mac))
 			found = &links[i];
 	}
 	if (!found)

@@ -515,6 +515,7 @@ int vw_nftnl_chain_list(struct vw_nl *nl, struct vw_nftnl_chain_name **ret, stru
 
 	((struct nfgenmsg *)mnl_nlmsg_get_payload(req))->nfgen_family = NFPROTO_UNSPEC;
 	n = vw_nl_dump(nl, req, parse_chain, sizeof(**ret), NULL, "listing the chains of nftables", &items, err);
-	*ret = items;
+	if (n >= 0)
+		*ret = items;
 	return n;
 }

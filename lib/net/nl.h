@@ -52,7 +52,7 @@ enum vw_nl_outcome {
 	VW_NL_NOT_SENT,         /* not sent, or its answer never came (then it may have happened) */
 	VW_NL_DONE,             /* took effect */
 	VW_NL_WAS_SO,           /* failed with an error that vw_nl_tolerate() allowed: nothing changed */
-	VW_NL_FAILED,           /* refused: nothing changed */
+	VW_NL_FAILED,           /* refused: nothing changed (of several changes in one RTM_SETLINK the kernel keeps those before the refused one) */
 };
 
 enum vw_nl_tolerate {
