@@ -118,12 +118,13 @@ static void add_filters(struct vw_nl_batch *b, const struct vw_rpc_wiring *w, in
 	if (w->attach != VW_ATTACH_CLSACT || (from_pod < 0 && to_pod < 0))
 		return;
 	vw_clsact_add(b, w->host_ifindex, w->host_ifname);
+	vw_nl_tolerate(b, VW_NL_OK_EXISTS);     /* the daemon was quicker: it found the link without */
 	if (from_pod >= 0) {
 		f.dir = VW_TC_INGRESS;
 		f.name = "vpcwire_from_pod";
 		f.prog_fd = from_pod;
 		vw_filter_replace(b, &f);
-		vw_nl_tolerate(b, VW_NL_OK_EXISTS);     /* the daemon was quicker: it found the link without */
+		vw_nl_tolerate(b, VW_NL_OK_EXISTS);
 	}
 	if (to_pod >= 0) {
 		f.dir = VW_TC_EGRESS;

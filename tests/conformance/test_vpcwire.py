@@ -4,6 +4,7 @@ import errno as errnos
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -349,6 +350,26 @@ def test_filters_are_attached(node, pins, attach):
     if attach == "tcx":
         other = refused(node.check, pod, result)        # the daemon says clsact, and there is none
         assert other.code == 103
+
+
+def test_a_daemon_that_hung_the_programs_already(node, pins):
+    """It starts while an ADD is between the pair and its programs, finds a pod's link without, and does it itself."""
+    pod, conf = node.pod(), json.dumps(node.conf())
+    argv = ["strace", "-f", "-o", "/dev/null", "-e", "inject=sendto:signal=SIGSTOP:when=2", proc.PLUGIN]
+    with subprocess.Popen(argv, env=node.env("ADD", pod, ASAN_OPTIONS="detect_leaks=0"), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                          text=True) as child:
+        child.stdin.write(conf)
+        child.stdin.close()
+        proc.wait_until(lambda: node.json("link", "show", "dev", HOST), "the pair to be there")
+        assert "filter" not in proc.run(["tc", "filter", "show", "dev", HOST, "ingress"]).stdout
+        proc.run(["tc", "qdisc", "add", "dev", HOST, "clsact"])
+        proc.run(["tc", "filter", "add", "dev", HOST, "ingress", "prio", "10", "handle", "0x5657", "protocol", "all", "bpf", "direct-action",
+                  "object-pinned", str(pins / "from_pod")])
+        (plugin,) = open(f"/proc/{child.pid}/task/{child.pid}/children", encoding="ascii").read().split()
+        os.kill(int(plugin), signal.SIGCONT)
+        out = child.stdout.read()
+        assert child.wait(30) == 0, out
+    node.check(pod, json.loads(out))
 
 
 def test_log_file(node):
