@@ -197,13 +197,13 @@ static const struct setting settings[] = {
 	{ "disable_introspection", "DISABLE_INTROSPECTION", NULL, K_BOOL, AT(disable_introspection), "false", 0, 0, NULL,
 	  "Serve no page." },
 	{ "region", "AWS_REGION", "AWS_DEFAULT_REGION", K_TEXT, AT(region), "", 0, 0, NULL,
-	  "Region of the EC2 endpoint. None = what instance metadata says." },
+	  "Region of the EC2 endpoint. None = what instance metadata says. Changes with a restart only." },
 	{ "endpoint_ec2", "AWS_ENDPOINT_URL_EC2", "AWS_EC2_ENDPOINT", K_TEXT, AT(endpoint_ec2), "", 0, 0, NULL,
-	  "EC2's address. None = AWS's for the region." },
+	  "EC2's address. None = AWS's for the region. Changes with a restart only." },
 	{ "endpoint_imds", "AWS_EC2_METADATA_SERVICE_ENDPOINT", NULL, K_TEXT, AT(endpoint_imds), "", 0, 0, NULL,
-	  "Address of instance metadata. None = http://169.254.169.254." },
+	  "Address of instance metadata. None = http://169.254.169.254. Changes with a restart only." },
 	{ "endpoint_sts", "AWS_ENDPOINT_URL_STS", NULL, K_TEXT, AT(endpoint_sts), "", 0, 0, NULL,
-	  "STS's address, for web identity. None = AWS's for the region." },
+	  "STS's address, for web identity. None = AWS's for the region. Changes with a restart only." },
 };
 
 #define N_SETTINGS VW_ARRAY_SIZE(settings)

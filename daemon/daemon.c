@@ -321,7 +321,7 @@ void daemon_config_apply(struct daemon *d, struct vwired_config *take_fresh)
 	daemon_pool_changed(d);
 }
 
-/* what the open socket, pins and store stand on, and what pods have, cannot change under them */
+/* what the open socket, pins, store and the cloud's clients stand on, and what pods have, cannot change under them */
 static int check_kept(const struct daemon *d, const struct vwired_config *fresh, struct vw_err *err)
 {
 	const char *key = NULL;
@@ -336,6 +336,14 @@ static int check_kept(const struct daemon *d, const struct vwired_config *fresh,
 		key = "enable_ipv4";
 	else if (fresh->enable_ipv6 != d->cfg->enable_ipv6)
 		key = "enable_ipv6";
+	else if (strcmp(fresh->region, d->cfg->region))
+		key = "region";
+	else if (strcmp(fresh->endpoint_ec2, d->cfg->endpoint_ec2))
+		key = "endpoint_ec2";
+	else if (strcmp(fresh->endpoint_imds, d->cfg->endpoint_imds))
+		key = "endpoint_imds";
+	else if (strcmp(fresh->endpoint_sts, d->cfg->endpoint_sts))
+		key = "endpoint_sts";
 	return key ? vw_err_set(err, EINVAL, VW_CNI_INVALID_CONFIG, "%s: %s changes only with a restart", d->config_path, key) : 0;
 }
 

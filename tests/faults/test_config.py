@@ -123,6 +123,21 @@ def test_a_sighup_before_anybody_listens_for_it_is_kept(make_lab, tmp_path):
         proc.wait_until(read_again, lambda: f"the second file: {mortal.log.read_text()}", 20)
 
 
+def test_where_the_cloud_is_changes_with_a_restart(make_lab, tmp_path):
+    """Of a daemon whose region is in no variable: its clients of EC2 and STS are made once."""
+    with contextlib.closing(Mortal(make_lab("--no-daemon", config=vpc()), tmp_path)) as mortal:
+        mortal.configure(max_pods=7)
+        env = {k: v for k, v in mortal.lab.env.items() if k.startswith("AWS_") and "REGION" not in k}
+        mortal.ask("start", argv=[str(proc.BIN / "vpcwired"), "--config", CONFIG, "--run-dir", mortal.node.run_dir], env=env, log=str(mortal.log))
+
+        def config():
+            return (mortal.rpc("info") or {}).get("config", {})
+
+        proc.wait_until(lambda: config().get("loads") == 1, lambda: f"the daemon: {mortal.log.read_text()}", 90)
+        mortal.configure(region="eu-north-1")
+        proc.wait_until(lambda: said(config().get("refused", ""), "region changes only with a restart"), lambda: f"a refusal: {config()}", 60)
+
+
 def starts(node, env=(), text="{}"):
     """A vpcwired beside the one that runs, in folders of its own -> how it ended"""
     node.run("sh", "-ec", "cat > /etc/vpcwire/second.json", input=text)
