@@ -21,6 +21,7 @@
 #include "daemon/placement.h"
 #include "daemon/policy.h"
 #include "daemon/programs.h"
+#include "daemon/ranges.h"
 #include "daemon/rpc_server.h"
 #include "daemon/serve.h"
 #include "daemon/sgp.h"
@@ -441,6 +442,7 @@ static int make_timers(struct daemon *d, struct vw_err *err)
 	    loop_timer_new(d->loop, on_cool_timer, d, &d->cool_timer) < 0 ||
 	    loop_timer_new(d->loop, on_retry_timer, d, &d->retry_timer) < 0 ||
 	    loop_timer_new(d->loop, on_creds_timer, d, &d->creds_timer) < 0 ||
+	    loop_timer_new(d->loop, ranges_ask, d, &d->ranges_timer) < 0 ||
 	    loop_timer_new(d->loop, on_free_routes_timer, d, &d->free_routes_timer) < 0 ||
 	    loop_timer_new(d->loop, on_reload_timer, d, &d->reload_timer) < 0 ||
 	    loop_rest(d->loop, TRIM_DELAY_MS, on_rest, d) < 0 ||

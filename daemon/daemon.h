@@ -99,6 +99,7 @@ struct daemon {
 	struct loop_timer *cool_timer;  /* the next address has cooled down */
 	struct loop_timer *retry_timer; /* the next survey */
 	struct loop_timer *creds_timer; /* refresh ahead of expiry */
+	struct loop_timer *ranges_timer; /* the next look at the VPC's ranges */
 	struct loop_timer *free_routes_timer;
 	struct loop_timer *reload_timer; /* the configuration file has changed */
 };

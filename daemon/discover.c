@@ -18,6 +18,7 @@
 #include "ipam/pool.h"
 #include "daemon/placement.h"
 #include "daemon/policy.h"
+#include "daemon/ranges.h"
 #include "daemon/settle.h"
 #include "daemon/sweep.h"
 #include "lib/base/cleanup.h"
@@ -440,6 +441,7 @@ static void discover_done(void *arg)
 	survey_done(&j->survey);
 	free(j);
 	daemon_creds_schedule(d);
+	ranges_later(d);
 	daemon_pool_changed(d);
 	if (d->discover_again)
 		discover_start(d);

@@ -455,3 +455,19 @@ int imds_eni(struct imds *m, const struct vw_mac *mac, uint64_t deadline_ms, str
 		*ret_eni = e;
 	return run.r;
 }
+
+int imds_vpc_ranges(struct imds *m, const struct vw_mac *mac, uint64_t deadline_ms, struct vw_cidr *ret, size_t *ret_n, struct vw_err *err)
+{
+	char base[80], text[VW_MAC_STRLEN];
+	struct run run = { .m = m, .deadline_ms = deadline_ms, .base = base, .err = err, .r = 1 };
+	size_t n = 0;
+
+	if (vw_fmt(base, sizeof(base), MACS_PATH "%s/", vw_mac_str(mac, text)) < 0)
+		return vw_err_set(err, EINVAL, 0, "instance metadata path is too long");
+	run_cidrs(&run, "vpc-ipv4-cidr-blocks", AF_INET, ret, IMDS_MAX_CIDRS, &n);
+	vw_buf_done(&run.text);
+	if (run.r < 0)
+		return run.r;
+	*ret_n = n;
+	return 0;
+}

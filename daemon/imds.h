@@ -99,6 +99,12 @@ int imds_macs(struct imds *m, uint64_t deadline_ms, struct vw_mac *ret_macs, siz
 int imds_eni(struct imds *m, const struct vw_mac *mac, uint64_t deadline_ms, struct imds_eni *ret_eni,
 	     struct vw_err *err);
 
+/**
+ * imds_vpc_ranges() - the VPC's IPv4 ranges, as the interface @mac tells them, in one read.
+ * @ret: IMDS_MAX_CIDRS entries. Return: 0 (also with none), -errno.
+ */
+int imds_vpc_ranges(struct imds *m, const struct vw_mac *mac, uint64_t deadline_ms, struct vw_cidr *ret, size_t *ret_n, struct vw_err *err);
+
 /* Parsers of single answers, for tests and fuzzing. @what names the path in messages. Return: 0, -EBADMSG. */
 int imds_parse_macs(const char *text, struct vw_mac *ret_macs, size_t *ret_n, struct vw_err *err);
 int imds_parse_ips(const char *text, const char *what, int family, struct vw_ip *ret, size_t max,

@@ -183,3 +183,25 @@ def test_more_changes_than_can_be_under_way(make_lab, wait_until):
     look_again(node, **settings, log_level="info")     # what a survey finds open it goes on with
     whole(lab, node)
     assert len(enis(lab)) == 20
+
+
+@pytest.mark.limit(240)
+def test_the_vpc_gets_another_range(make_lab, wait_until):
+    """Nothing tells of it: what pods send there is not translated a minute later, and EC2 is not asked."""
+    config = vpc()
+    config["vpcs"][0]["cidrs"] = ["100.64.0.0/16"]
+    lab = make_lab("--no-daemon", config=config, daemon_config=SETTINGS)
+    node = lab.nodes[0]
+    lab.control("imds-hide", path="vpc-ipv4-cidr-blocks")
+    lab.start_daemon(node.name)
+    wait_until(lambda: node.serves() and not node.info()["surveying"] and not node.info()["pool"]["actions_under_way"], "the daemon", timeout=90)
+
+    def stays_in_the_vpc():
+        return "100.64.0.0/16" in node.run("nft", "list", "table", "ip", "vpcwire").stdout
+
+    assert not stays_in_the_vpc()
+    lab.control("reset-counters")
+    lab.control("imds-show")
+    wait_until(stays_in_the_vpc, "the range", timeout=100)
+    assert not lab.ec2_calls()
+    assert "100.64.0.0/16" in json.loads(recorded(node, "SELECT value FROM meta WHERE key='node'")[0][0])["vpc_cidrs"]
