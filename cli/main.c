@@ -139,6 +139,15 @@ enum cli_exit cli_query(const struct cli *c, const char *what, struct vw_json *t
 	return r;
 }
 
+/* an answer that did not get out, on a full disk for instance, is none */
+static enum cli_exit written(enum cli_exit r)
+{
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return r;
+	fputs("vpcwirectl: what it has to say cannot be written\n", stderr);
+	return CLI_FAILED;
+}
+
 /** match() - how many words of argv a command's name takes, 0 = not this one. */
 static int match(const char *words, int argc, char **argv)
 {
@@ -181,10 +190,10 @@ int main(int argc, char **argv)
 			break;
 		case 'h':
 			help(stdout);
-			return CLI_OK;
+			return written(CLI_OK);
 		case 'V':
 			puts("vpcwirectl " VW_VERSION);
-			return CLI_OK;
+			return written(CLI_OK);
 		default:
 			return CLI_USAGE;
 		}
@@ -197,7 +206,7 @@ int main(int argc, char **argv)
 		if (n) {
 			/* getopt starts anew behind the command's words, of which the last stands for the program's name */
 			optind = 0;
-			return commands[i].run(&c, argc - n + 1, argv + n - 1);
+			return written(commands[i].run(&c, argc - n + 1, argv + n - 1));
 		}
 	}
 	if (argc == 0) {

@@ -33,20 +33,31 @@ static void print_warnings(const struct vw_json *list)
 	}
 }
 
-static bool print_maps(const struct vw_json *maps)
+static bool is_nearly_full(const struct vw_json *map)
 {
+	long long used = cli_int(map, "used"), max = cli_int(map, "max");
+
+	return max && used * 100 >= max * NEARLY_FULL_PERCENT;
+}
+
+static bool wants_attention(const struct vw_json *s)
+{
+	const struct vw_json *maps = vw_json_get(s, "maps");
 	bool full = false;
 
+	for (size_t i = 0; i < vw_json_len(maps); i++)
+		full |= is_nearly_full(vw_json_at(maps, i));
+	return vw_json_len(vw_json_get(s, "refused")) || *cli_str(s, "failed") || full;
+}
+
+static void print_maps(const struct vw_json *maps)
+{
 	printf("\n%-12s %10s %10s\n", "TABLE", "USED", "MAX");
 	for (size_t i = 0; i < vw_json_len(maps); i++) {
 		const struct vw_json *m = vw_json_at(maps, i);
-		long long used = cli_int(m, "used"), max = cli_int(m, "max");
-		bool nearly = max && used * 100 >= max * NEARLY_FULL_PERCENT;
 
-		printf("%-12s %10lld %10lld%s\n", cli_str(m, "name"), used, max, nearly ? "  NEARLY FULL" : "");
-		full |= nearly;
+		printf("%-12s %10lld %10lld%s\n", cli_str(m, "name"), cli_int(m, "used"), cli_int(m, "max"), is_nearly_full(m) ? "  NEARLY FULL" : "");
 	}
-	return full;
 }
 
 static void print_object(const char *title, const struct vw_json *o)
@@ -94,7 +105,6 @@ enum cli_exit cli_policy_status(const struct cli *c, int argc, char **argv)
 	vw_auto_json struct vw_json *s = NULL;
 	const struct vw_json *refused;
 	enum cli_exit r;
-	bool full;
 
 	if (argc > 1)
 		return cli_usage("policy status takes no arguments");
@@ -104,7 +114,7 @@ enum cli_exit cli_policy_status(const struct cli *c, int argc, char **argv)
 	refused = vw_json_get(s, "refused");
 	if (c->json) {
 		r = cli_print_json(s);
-		return r == CLI_OK && (vw_json_len(refused) || *cli_str(s, "failed")) ? CLI_FINDINGS : r;
+		return r == CLI_OK && wants_attention(s) ? CLI_FINDINGS : r;
 	}
 	printf("mode %s%s, changed policies %s flows, folder %s\n", cli_str(s, "mode"), cli_bool(s, "audit") ? ", AUDIT (nothing is dropped)" : "",
 	       cli_str(s, "flows_of_changed_policies"), cli_str(s, "policy_dir"));
@@ -118,10 +128,10 @@ enum cli_exit cli_policy_status(const struct cli *c, int argc, char **argv)
 	print_object("objects", vw_json_get(s, "objects"));
 	print_object("drops", vw_json_get(s, "drops"));
 	print_object("events", vw_json_get(s, "events"));
-	full = print_maps(vw_json_get(s, "maps"));
+	print_maps(vw_json_get(s, "maps"));
 	print_pods(vw_json_get(s, "pods"));
 	print_rules(vw_json_get(s, "rules"));
-	return vw_json_len(refused) || *cli_str(s, "failed") || full ? CLI_FINDINGS : CLI_OK;
+	return wants_attention(s) ? CLI_FINDINGS : CLI_OK;
 }
 
 /* --- explain */
@@ -185,8 +195,10 @@ enum cli_exit cli_policy_explain(const struct cli *c, int argc, char **argv)
 	r = cli_query(c, "policy-explain", args, &s);
 	if (r != CLI_OK)
 		return r;
-	if (c->json)
-		return cli_print_json(s);
+	if (c->json) {
+		r = cli_print_json(s);
+		return r == CLI_OK && *cli_str(s, "disagreement") ? CLI_FINDINGS : r;
+	}
 	printf("%s -> %s %s: %s\n", cli_str(s, "from"), cli_str(s, "to"), cli_str(s, "port"), cli_str(s, "verdict"));
 	print_end("egress", vw_json_get(s, "egress"));
 	print_end("ingress", vw_json_get(s, "ingress"));

@@ -2,8 +2,12 @@
 """vpcwirectl status, pods, enis: what they print is what the daemon, EC2 and the kernel have."""
 import json
 import re
+import subprocess
+
+import pytest
 
 from tests.harness import proc
+from tests.harness.fakedaemon import FakeDaemon
 from tests.harness.policy import Policies
 from tests.harness.symptoms import operator_sees
 
@@ -127,3 +131,32 @@ def test_every_member_that_json_has_is_documented(node):
     assert not missing
     pod.delete()
     pod.remove()
+
+
+NEARLY_FULL = {"mode": "standard", "refused": [], "maps": [{"name": "np_ct", "used": 9, "max": 10}]}
+DISAGREES = {"from": "a", "to": "b", "port": "80/tcp", "verdict": "allow", "disagreement": "the tables say deny"}
+
+
+@pytest.mark.parametrize("words,answer", [(["policy", "status"], NEARLY_FULL), (["policy", "explain", "--from", "a", "--to", "b"], DISAGREES)])
+def test_what_wants_attention_does_so_as_json_too(tmp_path, words, answer):
+    daemon = FakeDaemon(tmp_path / "sock").start()
+    try:
+        for options in ([], ["--json"]):
+            for said, status in ((answer, 4), ({**answer, "maps": [], "disagreement": ""}, 0)):
+                daemon.on("query", {"v": 1, "result": said})
+                assert proc.run([proc.BIN / "vpcwirectl", "--socket", daemon.path, *options, *words], check=False).returncode == status, options
+    finally:
+        daemon.stop()
+
+
+def test_an_answer_that_cannot_be_written_is_a_failure(tmp_path):
+    daemon = FakeDaemon(tmp_path / "sock").start()
+    daemon.on("query", {"v": 1, "result": {"cni": 0, "pods": [], "enis": []}})
+    try:
+        for words in (["status"], ["--json", "pods"], ["--version"], ["--help"]):
+            with open("/dev/full", "w", encoding="utf-8") as full:
+                done = subprocess.run([proc.BIN / "vpcwirectl", "--socket", daemon.path, *words], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      check=False, timeout=30)
+            assert done.returncode == 1 and "cannot be written" in done.stderr, (words, done)
+    finally:
+        daemon.stop()
