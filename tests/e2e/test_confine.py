@@ -98,6 +98,12 @@ def test_the_unit_lets_through_what_the_daemon_lists_and_keeps_out_the_rest():
         assert name not in allowed
 
 
+def test_the_unit_is_started_again_however_often_it_ends():
+    """systemd's default is to give up for good after five ends in ten seconds, which with RestartSec=1 any start that fails reaches."""
+    unit = UNIT.read_text()
+    assert "\nRestart=always\n" in unit and "\nStartLimitIntervalSec=0\n" in unit[unit.index("[Unit]"):unit.index("[Service]")]
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 def test_the_documented_exposure_of_the_unit_is_what_systemd_says():
     said = subprocess.run(["systemd-analyze", "--no-pager", "security", "--offline=true", UNIT], capture_output=True, text=True, timeout=30).stdout
