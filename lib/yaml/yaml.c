@@ -21,6 +21,7 @@
 #define DEFAULT_MAX_DEPTH 64u
 #define DEPTH_CAP         128u
 #define TAG_PREFIX        "tag:yaml.org,2002:"
+#define TEXT_UNIT         64 /* a text costs one more for each so many bytes */
 
 /* An open mapping or sequence. @key: the key whose value comes next (a mapping). @merge: what << said,
  * until the end. */
@@ -332,30 +333,34 @@ static int on_open(struct vw_yaml *y, const yaml_event_t *e, bool is_map, struct
 	return 0;
 }
 
-/* How many values @j is, and how deep; stops counting past @cap. */
+/* How many values @j is, long texts being several, and how deep; stops counting past @cap. */
 static size_t weigh(const struct vw_json *j, size_t cap, unsigned int depth, unsigned int *deepest)
 {
 	const struct vw_json *value;
+	const char *key;
 	void *iter = NULL;
 	size_t n = 1;
 
 	if (depth > *deepest)
 		*deepest = depth;
-	if (vw_json_type(j) == VW_JSON_ARRAY)
+	if (vw_json_type(j) == VW_JSON_STRING)
+		n += strlen(vw_json_string(j)) / TEXT_UNIT;
+	else if (vw_json_type(j) == VW_JSON_ARRAY)
 		for (size_t i = 0; i < vw_json_len(j) && n <= cap; i++)
 			n += weigh(vw_json_at(j, i), cap - n, depth + 1, deepest);
 	else if (vw_json_type(j) == VW_JSON_OBJECT)
-		while (n <= cap && vw_json_each(j, &iter, &value))
-			n += weigh(value, cap - n, depth + 1, deepest);
+		while (n <= cap && (key = vw_json_each(j, &iter, &value)))
+			n += weigh(value, cap - n, depth + 1, deepest) + strlen(key) / TEXT_UNIT;
 	return n;
 }
 
-static int copy_of(struct vw_yaml *y, const struct vw_json *value, const yaml_mark_t *at,
+/* @key: what is copied with it, "" if nothing */
+static int copy_of(struct vw_yaml *y, const char *key, const struct vw_json *value, const yaml_mark_t *at,
 		   struct vw_json **ret, struct vw_err *err)
 {
 	unsigned int deepest = 0;
 
-	y->copied += weigh(value, VW_YAML_MAX_COPIED - y->copied, 0, &deepest);
+	y->copied += weigh(value, VW_YAML_MAX_COPIED - y->copied, 0, &deepest) + strlen(key) / TEXT_UNIT;
 	if (y->copied > VW_YAML_MAX_COPIED)
 		return vw_err_set(err, EBADMSG, VW_CNI_DECODE,
 				  "%s: line %zu: aliases copy more than %d values", y->what, at->line + 1,
@@ -379,7 +384,7 @@ static int on_alias(struct vw_yaml *y, const yaml_event_t *e, struct vw_err *err
 	for (size_t i = 0; i < y->n_anchor; i++) {
 		if (strcmp(y->anchor[i].name, (const char *)e->data.alias.anchor) != 0)
 			continue;
-		r = copy_of(y, y->anchor[i].value, &e->start_mark, &copy, err);
+		r = copy_of(y, "", y->anchor[i].value, &e->start_mark, &copy, err);
 		return r < 0 ? r : place(y, copy, &e->start_mark, err);
 	}
 	return bad(y, &e->start_mark, "an alias of nothing that stands before it", err);
@@ -408,7 +413,7 @@ static int merge_into(struct vw_yaml *y, struct frame *f, const struct vw_json *
 
 		if (vw_json_has(f->value, key))
 			continue;
-		r = copy_of(y, value, at, &copy, err);
+		r = copy_of(y, key, value, at, &copy, err);
 		if (r == 0 && vw_json_set(f->value, key, copy) < 0)
 			r = no_memory(y, err);
 	}

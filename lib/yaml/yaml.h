@@ -14,7 +14,7 @@ struct vw_json_limits;
  * numbers (decimal, 0x, 0o, 0...); those that JSON calls a number become one; all others, and quoted
  * ones, are texts. Keys are texts. Tags other than !!str, !!int, !!float, !!bool, !!null, !!map and !!seq
  * are refused, and so are keys that stand twice. Anchors, aliases and merge keys (<<) are resolved; an
- * alias costs what it copies, and all aliases of a text together may copy VW_YAML_MAX_COPIED values.
+ * alias costs what it copies (texts one more for each 64 bytes), and all aliases of a text together may copy VW_YAML_MAX_COPIED values.
  */
 #define VW_YAML_MAX_COPIED 65536
 

@@ -123,6 +123,21 @@ static void test_bombs(void **state)
 	assert_non_null(strstr(got, "aliases copy more than 65536 values"));
 	free(got);
 
+	/* few values, but long ones: 64 kB that would be 6 MB, in texts and in keys */
+	for (int key = 0; key < 2; key++) {
+		vw_buf_reset(&text);
+		vw_buf_puts(&text, key ? "a: &a {? '" : "a: &a '");
+		for (int i = 0; i < 65536; i++)
+			vw_buf_putc(&text, 'x');
+		vw_buf_puts(&text, key ? "' : 1}\nb: [" : "'\nb: [");
+		for (int i = 0; i < 100; i++)
+			vw_buf_puts(&text, "*a, ");
+		vw_buf_puts(&text, "]\n");
+		got = read_all(vw_buf_str(&text), NULL);
+		assert_non_null(strstr(got, "aliases copy more than 65536 values"));
+		free(got);
+	}
+
 	vw_buf_reset(&text);
 	vw_buf_puts(&text, "a: &a {b: {c: {d: 1}}}\ne: {f: {g: *a}}\n");
 	got = read_all(vw_buf_str(&text), &small);
