@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
@@ -25,6 +26,7 @@
 #define CONF_MAX (1024 * 1024)
 #define CONNTRACK "/proc/sys/net/netfilter/nf_conntrack_"
 #define NEARLY_FULL_PERCENT 80
+#define BLANKS " \t\r"
 
 /* --- kernel */
 
@@ -157,13 +159,21 @@ static bool says_no(const char *path, const char *key)
 	if (vw_read_file(path, CONF_MAX, &b, &err) < 0)
 		return false;
 	for (char *line = b.data, *next; line && *line; line = next) {
+		char *value = line + strspn(line, BLANKS);
 		size_t n = strlen(key);
+		bool on = true;
 
 		next = strchr(line, '\n');
 		if (next)
 			*next++ = 0;
-		if (!strncmp(line, key, n) && line[n] == '=')
-			no = !strcmp(line + n + 1, "no") || !strcmp(line + n + 1, "false") || !strcmp(line + n + 1, "0");
+		if (strncmp(value, key, n))
+			continue;
+		value += n + strspn(value + n, BLANKS);
+		if (*value++ != '=')
+			continue;
+		value += strspn(value, BLANKS);
+		value[strcspn(value, BLANKS)] = 0;
+		no = !strcasecmp(value, "n") || (vw_parse_bool(value, &on) == 0 && !on);
 	}
 	return no;
 }

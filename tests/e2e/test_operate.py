@@ -171,6 +171,17 @@ def test_conflicts_on_the_node_are_named(clean):
         assert all(c["ok"] for c in doctor(clean, ok=0)), breaks
 
 
+def test_a_networkd_that_leaves_foreign_ones_alone_is_none(clean):
+    """However systemd lets one write it."""
+    clean.run("sh", "-ec", "mkdir -p /run/systemd/netif; touch /run/systemd/netif/state; mount -t tmpfs tmpfs /etc/systemd; "
+              "mkdir /etc/systemd/networkd.conf.d; cat > /etc/systemd/networkd.conf.d/vpcwire.conf",
+              input="[Network]\nManageForeignRoutes = no\n ManageForeignRoutingPolicyRules=OFF \r\n")
+    try:
+        assert [c["ok"] for c in examined(clean) if c["part"] == "systemd-networkd"] == [True]
+    finally:
+        clean.run("sh", "-ec", "umount /etc/systemd; rm -r /run/systemd/netif")
+
+
 # what somebody does to the node, how it is put right; what doctor finds. {pid}: vpcwired's
 WORN = [
     ("sysctl -qw net.ipv4.conf.all.forwarding=0", "sysctl -qw net.ipv4.conf.all.forwarding=1", "kernel", "net.ipv4.conf.all.forwarding is 0"),
@@ -382,3 +393,15 @@ def test_an_archive_that_cannot_be_written_leaves_nothing(node):
     ctl(node, "dump", "--output", f"{node.run_dir}/full/x.tar.gz", ok=1)
     assert node.run("ls", f"{node.run_dir}/full").stdout == ""
     node.run("umount", f"{node.run_dir}/full")
+
+
+def test_a_killed_dump_is_in_the_way_of_no_other(node):
+    folder, names = f"{node.run_dir}/killed", "rename,renameat,renameat2"
+    node.run("mkdir", folder)
+    words = [proc.BIN / "vpcwirectl", "--socket", node.socket, "dump", "--output", f"{folder}/x.tar.gz"]
+    node.run("strace", "-o", "/dev/null", "-e", f"trace={names}", "-e", f"inject={names}:signal=KILL:when=1", *words, check=False)
+    left = node.run("ls", folder).stdout.split()
+    assert len(left) == 1 and left != ["x.tar.gz"]
+    node.run(*words)
+    assert node.run("ls", folder).stdout.split() == ["x.tar.gz"]
+    node.run("rm", "-r", folder)
