@@ -61,6 +61,8 @@ def test_the_containers_run_what_the_image_has(objects):
     assert install["securityContext"]["capabilities"] == {"drop": ["ALL"]} and not install["securityContext"]["allowPrivilegeEscalation"]
     source, binaries, conf, conflist = install["command"][1:]
     assert source == "/opt/cni/bin" and {binaries, conf, os.path.dirname(conflist)} <= set(volumes(install))
+    looked_into = re.search(r'NETCONFPATH.*?"(/etc/[^"]+)"', (proc.TOP / "cli/look.c").read_text(), re.S).group(1)
+    assert volumes(pod["containers"][0])[looked_into] == volumes(install)[conf], "doctor sees the node's folder, not the image's"
     probe = pod["containers"][0]["readinessProbe"]["exec"]["command"]
     for status, ready in ((0, True), (4, True), (3, False), (1, False)):
         script = f"vpcwirectl() {{ return {status}; }}\n{probe[2]}"
@@ -96,7 +98,7 @@ def test_the_daemons_container_serves_and_takes_policies(objects, make_lab, tmp_
     pod = objects["DaemonSet"]["spec"]["template"]["spec"]
     container = pod["containers"][0]
     assert container["securityContext"] == {"privileged": True, "readOnlyRootFilesystem": True}
-    assert set(volumes(container)) == {"/run/vpcwire", "/sys/fs/bpf", "/etc/vpcwire", "/tmp"}
+    assert set(volumes(container)) == {"/run/vpcwire", "/sys/fs/bpf", "/etc/vpcwire", "/etc/cni/net.d", "/tmp"}
     environment = [f"{e['name']}={e.get('value', node.name)}" for e in container["env"]]
     words = ["unshare", "--mount", "sh", "-ec", CONTAINER, "-", node.run_dir, tmp_path, proc.BIN, "env", "-u", "VPCWIRE_RUN_DIR",
               *environment, "/mnt/vpcwired", *container["args"]]
