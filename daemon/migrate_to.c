@@ -50,6 +50,26 @@ static const char *no_pod_of_theirs(const struct store_attachment *k, const stru
 	return NULL;
 }
 
+/* of pods that the kernel has and the store has not: aws-node would give their addresses to others */
+static int check_routes(struct migrate_job *j, struct vw_err *err)
+{
+	struct migrate_routes v = { 0 };
+	char text[VW_ROUTE_STRLEN];
+	int r = migrate_routes(&j->nl, &v, err);
+
+	for (int i = 0; r == 0 && i < v.n_ours; i++) {
+		size_t k = 0;
+
+		while (k < j->n && !vw_ip_eq(&j->allocs[k].addr, &v.ours[i].dst.ip))
+			k++;
+		if (k == j->n && v.ours[i].type == RTN_UNICAST)
+			r = vw_err_set(err, EBUSY, 0, "a pod has a route of vpcwire's (%s) and is not in '%s/state.db': start vpcwired, which looks for it "
+				       "in the kernel, stop it, and try again; nothing was changed", vw_route_str(&v.ours[i], text), j->cfg->run_dir);
+	}
+	migrate_routes_done(&v);
+	return r;
+}
+
 static int check_to(struct migrate_job *j, struct vw_err *err)
 {
 	struct vw_cidr block6 = { 0 };
@@ -79,7 +99,7 @@ static int check_to(struct migrate_job *j, struct vw_err *err)
 		memcpy(a->pod_name, k->pod_name, sizeof(a->pod_name));
 		j->n++;
 	}
-	return r;
+	return r == 0 ? check_routes(j, err) : r;
 }
 
 static int last_to_rest(const struct vw_ip *ip, uint64_t until_ms, void *arg)
@@ -90,10 +110,10 @@ static int last_to_rest(const struct vw_ip *ip, uint64_t until_ms, void *arg)
 	return 0;
 }
 
-/* its clock does not know how long those of ours have rested */
+/* its clock does not know how long those of ours have rested; nor does ours, of pods that ended while no daemon ran */
 static int rest(struct migrate_job *j, struct vw_err *err)
 {
-	uint64_t until_ms = 0;
+	uint64_t until_ms = j->report->gone ? vw_mono_ms() + (uint64_t)j->cfg->ip_cooldown_s * 1000 : 0;
 	int r = store_cooling_each(j->store, vw_mono_ms(), last_to_rest, &until_ms, err);
 
 	if (r == 0)

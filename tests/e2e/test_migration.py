@@ -245,6 +245,27 @@ def test_a_migration_that_was_given_up_may_begin_again_with_other_pods(lab, aws)
     assert {p["container_id"] for p in node.info()["pods"]} == {p.container_id for p in aws.pods}
 
 
+@pytest.mark.limit(120)
+def test_the_way_back_knows_every_pod_or_changes_nothing(lab, aws):
+    """Of a pod that is not in the books aws-node would give the address to another one; and one that has ended meanwhile has left one that rests."""
+    node, books = aws.node, f"{aws.node.run_dir}/state.db"
+    vpcwired(node, "--from-aws-node")
+    serving(lab, node)
+    lab.stop_daemon(node.name)
+    node.run("sh", "-ec", f"mkdir {node.run_dir}/aside; mv {books}* {node.run_dir}/aside")
+    before, known = audit.kernel(node), node.run("cat", CHECKPOINT).stdout
+    done = vpcwired(node, "--to-aws-node", ok=False)
+    assert done.returncode == 1 and quoted("a pod has a route of vpcwire's (...) and is not in '...'").search(done.stderr), done
+    assert not audit.difference(before, audit.kernel(node)) and node.run("cat", CHECKPOINT).stdout == known
+    node.run("sh", "-ec", f"rm -f {books}*; mv {node.run_dir}/aside/* {node.run_dir}")
+    gone = aws.pods.pop()
+    node.run("ip", "netns", "del", gone.name)
+    proc.wait_until(lambda: gone.host not in [l["ifname"] for l in node.json("ip", "-j", "link")], "its interface to go with its namespace")
+    given = vpcwired(node, "--to-aws-node")
+    assert given.stdout == "3 pods given to aws-node, 1 left out: they have no interface\n"
+    assert "addresses of pods that have just ended may not be given to others yet" in given.stderr
+
+
 # --- IPv6 clusters
 
 SIX = {"nodes": 2, "instance_type": "t3.small", "daemon_config": {"enable_ipv4": False, "enable_ipv6": True, "ip_cooldown_s": REST_S}}
