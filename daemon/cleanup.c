@@ -29,6 +29,7 @@ struct cleaning {
 	struct hostnet *hn;
 	struct hostnet_scan scan;
 	bool keep_pods;
+	struct vw_err *err;     /* for what the store calls back */
 };
 
 static int no_pods(const struct cleaning *c, struct vw_err *err)
@@ -118,7 +119,6 @@ static int remove_eni(const struct store_eni *row, void *arg)
 		.number = row->number, .table = hostnet_eni_table(row->card, row->device), .addr = vw_cidr_of(&row->primary_ip, row->subnet.len),
 		.addr6 = row->ip6.family ? row->ip6 : row->block6.ip,
 	};
-	struct vw_err err;
 
 	if (row->primary)
 		return 0;
@@ -128,7 +128,7 @@ static int remove_eni(const struct store_eni *row, void *arg)
 			e.ifindex = c->scan.devices[i].ifindex;
 			(void)VW_COPY(e.ifname, c->scan.devices[i].name);
 		}
-	return hostnet_eni_bare(c->hn, &e, &err) < 0 ? -err.eno : 0;
+	return hostnet_eni_bare(c->hn, &e, c->err) < 0 ? -c->err->eno : 0;
 }
 
 /* addresses of ours on secondary ENIs: nothing but the store tells them from those of others */
@@ -191,7 +191,7 @@ static int clean(struct cleaning *c, struct vw_err *err)
 
 static int clean_up(const struct vwired_config *cfg, bool keep_pods, struct vw_err *err)
 {
-	struct cleaning c = { .cfg = cfg, .keep_pods = keep_pods };
+	struct cleaning c = { .cfg = cfg, .keep_pods = keep_pods, .err = err };
 	vw_auto_close int lock = -EBADF, listening = -EBADF;
 	int r = 0;
 

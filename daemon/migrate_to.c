@@ -129,13 +129,18 @@ static bool eni_has(const struct store_eni *e, const struct vw_ip *ip)
 	return false;
 }
 
+struct put {
+	struct migrate_job *j;
+	struct vw_err *err;
+};
+
 /* rules of pods behind this ENI, and its routes change hands */
 static int put_eni(const struct store_eni *e, void *arg)
 {
-	struct migrate_job *j = arg;
+	struct put *put = arg;
+	struct migrate_job *j = put->j;
 	uint32_t table = hostnet_eni_table(e->card, e->device);
 	vw_auto_free struct vw_route *routes = NULL;
-	struct vw_err err;
 	int n;
 
 	if (e->primary)
@@ -146,7 +151,7 @@ static int put_eni(const struct store_eni *e, void *arg)
 									.from = vw_cidr_host(&j->allocs[i].addr), .table = table });
 			vw_nl_tolerate(&j->batch, VW_NL_OK_EXISTS);
 		}
-	n = vw_route_list(&j->nl, AF_INET, table, 0, VW_RTPROT, &routes, &err);
+	n = vw_route_list(&j->nl, AF_INET, table, 0, VW_RTPROT, &routes, put->err);
 	for (int i = 0; i < n; i++) {
 		routes[i].protocol = RTPROT_STATIC;
 		(void)vw_route_replace(&j->batch, &routes[i]);
@@ -156,6 +161,8 @@ static int put_eni(const struct store_eni *e, void *arg)
 
 static int put_pods(struct migrate_job *j, struct vw_err *err)
 {
+	struct put put = { j, err };
+
 	for (size_t i = 0; i < j->n; i++) {
 		const struct vw_cidr addr = vw_cidr_host(&j->allocs[i].addr);
 
@@ -166,7 +173,7 @@ static int put_pods(struct migrate_job *j, struct vw_err *err)
 								.to = addr, .table = RT_TABLE_MAIN });
 		vw_nl_tolerate(&j->batch, VW_NL_OK_EXISTS);
 	}
-	if (store_eni_each(j->store, put_eni, j, err) < 0)
+	if (store_eni_each(j->store, put_eni, &put, err) < 0)
 		return vw_err_wrap(err, "the ENIs' routes and rules");
 	return migrate_commit(j, err);
 }
