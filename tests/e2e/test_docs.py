@@ -126,3 +126,13 @@ def test_the_table_of_fuzzers_is_whole():
     table = table[:table.index("\n\n")]
     named = {word for row in table.splitlines()[2:] for word in re.findall(r"`(\w+)`", row.rsplit("|", 2)[1])}
     assert named - {"test_np_dns"} == {p.stem.removeprefix("fuzz_") for p in (proc.TOP / "tests/fuzz").glob("fuzz_*.c")}
+
+
+def test_what_is_counted_and_logged_of_policy_is_explained():
+    page = (proc.TOP / "docs/POLICY.md").read_text()
+    page = page[page.index("## The verdict log"):]
+    counted = re.findall(r'\[NP_(?:DROP|STAT)_\w+\] = "(\w+)"', (proc.TOP / "netpolicy-bpf/user/np_slots.c").read_text())
+    logged = re.findall(r'vw_json_set_\w+\(j, "(\w+)"', (proc.TOP / "daemon/policy_log.c").read_text())
+    assert len(counted) > 30 and len(logged) > 20
+    for name in counted + logged:
+        assert f"`{name}`" in page, name
