@@ -140,14 +140,11 @@ def test_a_policy_of_the_api_server_is_in_force_and_goes(objects, make_lab, tmp_
 
     with contextlib.closing(apiserver.Server()) as server:
         server.put(copy.deepcopy(POLICY))
-        with subprocess.Popen([proc.BIN / "vpcwire-feed", *container["args"], "--dir", folder, "--server", server.url],
-                              stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as feed:
-            try:
-                proc.wait_until(lambda: isolated() == [True], "the policy to be in force")
-                server.delete(POLICY)
-                proc.wait_until(lambda: isolated() == [False], "the policy to be gone")
-            finally:
-                feed.terminate()
+        with proc.beside([proc.BIN / "vpcwire-feed", *container["args"], "--dir", folder, "--server", server.url],
+                         stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+            proc.wait_until(lambda: isolated() == [True], "the policy to be in force")
+            server.delete(POLICY)
+            proc.wait_until(lambda: isolated() == [False], "the policy to be gone")
     one.delete()
     one.remove()
 

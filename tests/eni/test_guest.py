@@ -26,12 +26,9 @@ def guest_keys(node, kind, **more):      # noqa: F811
 def vpc_side(node):
     """tagpeer.py at the other end of the trunk; yields what it prints, line by line."""
     argv = ["nsenter", f"--net={node.router}", "/usr/bin/python3", str(HARNESS / "tagpeer.py"), "v1", PEER]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as peer:
-        try:
-            assert peer.stdout.readline() == "{}\n"
-            yield map(json.loads, peer.stdout)
-        finally:
-            peer.kill()
+    with proc.beside(argv, stdout=subprocess.PIPE, text=True) as peer:
+        assert peer.stdout.readline() == "{}\n"
+        yield map(json.loads, peer.stdout)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -314,7 +314,7 @@ def _waits_in_poll(pid):
 def test_an_eni_that_appears_while_add_waits(node):
     pod = node.pod()
     env, conf = node.env("ADD", pod), node.conf(eniMACAddress="02:00:00:00:00:03", eniIPAddresses=["10.0.3.5/24"])
-    with subprocess.Popen([PLUGIN], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    with proc.beside([PLUGIN], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         child.stdin.write(json.dumps(conf))
         child.stdin.close()
         proc.wait_until(lambda: _waits_in_poll(child.pid), "the plugin to wait")
@@ -416,7 +416,7 @@ def test_del_when_only_a_process_holds_the_namespace(node, eni):
     """The runtime has unmounted the namespace's file, but a process of the container's lives."""
     pod = node.pod()
     node.add(pod)
-    with subprocess.Popen(["nsenter", f"--net={pod.path}", "sleep", "60"]) as child:
+    with proc.beside(["nsenter", f"--net={pod.path}", "sleep", "60"]) as child:
         proc.wait_until(lambda: os.readlink(f"/proc/{child.pid}/ns/net") != os.readlink("/proc/self/ns/net"), "the process to be inside")
         pod.remove()
         os.unlink(pod.path)
@@ -430,7 +430,7 @@ def test_del_when_the_path_is_another_namespace_now(node, eni):
     """The id of the namespace in the file tells; the process that still holds the old one is found."""
     pod = node.pod()
     node.add(pod)
-    with subprocess.Popen(["nsenter", f"--net={pod.path}", "sleep", "60"]) as child:
+    with proc.beside(["nsenter", f"--net={pod.path}", "sleep", "60"]) as child:
         proc.wait_until(lambda: os.readlink(f"/proc/{child.pid}/ns/net") != os.readlink("/proc/self/ns/net"), "the process to be inside")
         pod.remove()
         proc.run(["unshare", f"--net={pod.path}", "true"])
@@ -503,7 +503,7 @@ def test_del_waits_for_an_eni_that_is_on_its_way_back(node, eni):
     node.in_router("ip", "link", "del", "v1")
     pod.remove()
     os.unlink(pod.path)
-    with subprocess.Popen([PLUGIN], env=node.env("DEL", ""), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+    with proc.beside([PLUGIN], env=node.env("DEL", ""), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         child.stdin.write(json.dumps(node.conf()))
         child.stdin.close()
         proc.wait_until(lambda: _waits_in_poll(child.pid), "the plugin to wait")
@@ -776,7 +776,7 @@ def test_a_result_that_nobody_reads(node, eni):
     reader, writer = os.pipe()
     os.close(reader)
     pod = node.pod()
-    with subprocess.Popen([PLUGIN], env=node.env("ADD", pod), stdin=subprocess.PIPE, stdout=writer, stderr=subprocess.PIPE) as child:
+    with proc.beside([PLUGIN], env=node.env("ADD", pod), stdin=subprocess.PIPE, stdout=writer, stderr=subprocess.PIPE) as child:
         os.close(writer)
         child.communicate(json.dumps(node.conf()).encode(), timeout=20)
         assert child.returncode == 1

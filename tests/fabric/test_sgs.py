@@ -50,8 +50,8 @@ def serving(node, *ports, host="0.0.0.0"):
     """TCP servers that accept and close, ready when this returns."""
     script = ("import socket,sys\nss=[socket.create_server((sys.argv[1],int(p)),family=socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET) "
               "for p in sys.argv[2:]]\nprint('ready',flush=True)\nsys.stdin.read()")
-    with subprocess.Popen(node.argv("/usr/bin/python3", "-c", script, host, *ports), env=node.env(), stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True) as server:
+    with proc.beside(node.argv("/usr/bin/python3", "-c", script, host, *ports), env=node.env(), stdin=subprocess.PIPE,
+                     stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout.readline() == "ready\n"
         yield
         server.stdin.close()

@@ -153,7 +153,7 @@ class Mortal:
 
     def close(self):
         self.life.stdin.close()
-        self.life.wait(10)
+        self.life.wait(60)
         self.life.stdout.close()
 
 

@@ -109,7 +109,7 @@ def test_a_sighup_before_anybody_listens_for_it_is_kept(make_lab, tmp_path):
     script = f"mv {CONFIG} {CONFIG}.next; mkfifo {CONFIG}; echo made; exec 3>{CONFIG}; mv {CONFIG}.next {CONFIG}; echo reads; read go; echo '{{}}' >&3"
     with contextlib.closing(Mortal(make_lab("--no-daemon", config=vpc()), tmp_path)) as mortal:
         mortal.configure(max_pods=7)
-        with subprocess.Popen(mortal.node.argv("sh", "-ec", script), env=mortal.node.env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+        with proc.beside(mortal.node.argv("sh", "-ec", script), env=mortal.node.env(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
             assert writer.stdout.readline() == b"made\n"
             mortal.start()
             assert writer.stdout.readline() == b"reads\n"      # it has opened it, and waits for what is in it
@@ -120,7 +120,7 @@ def test_a_sighup_before_anybody_listens_for_it_is_kept(make_lab, tmp_path):
             assert mortal.dead() is None, f"{mortal.dead()} {mortal.log.read_text()}"
             return (mortal.rpc("info") or {}).get("config", {}).get("loads") == 2
 
-        proc.wait_until(read_again, lambda: f"the second file: {mortal.log.read_text()}", 20)
+        proc.wait_until(read_again, lambda: f"the second file: {mortal.rpc('info')} {mortal.log.read_text()}", 100)
 
 
 def test_where_the_cloud_is_changes_with_a_restart(make_lab, tmp_path):

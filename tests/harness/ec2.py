@@ -40,5 +40,5 @@ class Ec2:
 
     def close(self):
         self.proc.stdin.close()
-        self.proc.wait(10)
+        self.proc.wait(60)
         self.proc.stdout.close()

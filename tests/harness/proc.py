@@ -47,6 +47,16 @@ def run(argv, *, input=None, timeout=60, check=True, env=None, cwd=None):
     return done
 
 
+@contextlib.contextmanager
+def beside(argv, **kwargs):
+    """A program that runs beside a block, and is killed with it if it has not ended: Popen's own `with` would wait for it, for ever after a failure."""
+    with subprocess.Popen([str(a) for a in argv], **kwargs) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
 def make(*words, folder="", timeout=300):
     """`make WORDS` in the checkout, with the knobs that BUILD was built with: others would build everything anew.
 

@@ -20,7 +20,7 @@ class Spawner:
 
     def __exit__(self, *_):
         self.proc.stdin.close()
-        self.proc.wait(10)
+        self.proc.wait(60)
         self.proc.stdout.close()
 
     def conf_file(self, name, text):

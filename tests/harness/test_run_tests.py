@@ -113,7 +113,7 @@ def test_an_interrupt_ends_what_runs_and_lets_it_clean_up(suites, tmp_path, numb
     script = f"trap 'kill $!; echo cleaned >> {tmp_path}/cleaned; exit 1' INT; echo up >> {tmp_path}/up; sleep 60 & wait"
     never = suites.program("never", f"echo never >> {tmp_path}/cleaned")
     # one that keeps its folder to itself, as long as the runner that made it lives
-    waits = f"import signal\n\n\ndef test_waits(tmp_path):\n    with open('{tmp_path}/up', 'a') as up:\n        print(tmp_path, file=up)\n    signal.pause()\n"
+    waits = f"import signal\n\n\ndef test_waits(tmp_path):\n    with open('{tmp_path}/up', 'a') as up:\n        print(tmp_path, file=up)\n    signal.alarm(100)\n    signal.pause()\n"
     started = suites.start("unit", suites.program("a", script), never, "--", *suites.tests("waits", waits), "--", "unit", never)
     lanes = min(2, os.cpu_count())
     proc.wait_until(lambda: (tmp_path / "up").exists() and (tmp_path / "up").read_text().count("\n") == lanes, "both to run", 20)

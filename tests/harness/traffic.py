@@ -95,7 +95,7 @@ class Place:
     def stop(self):
         if self.server:
             self.server.stdin.close()
-            self.server.wait(10)
+            self.server.wait(60)
             self.server.stdout.close()
             self.server = None
 
@@ -127,7 +127,7 @@ class Talker:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(60)
         self.process.stdout.close()
 
 

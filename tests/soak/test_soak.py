@@ -24,13 +24,10 @@ def test_a_short_soak_balances():
 
 @pytest.mark.limit(900)
 def test_an_interrupt_ends_it_with_the_sheet():
-    with subprocess.Popen([sys.executable, "-u", run.__file__, "--minutes", "30"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as soak:
-        try:
-            assert soak.stdout.readline() == "soak: everything at once begins\n"
-            soak.send_signal(signal.SIGINT)
-            said, _ = soak.communicate(timeout=840)
-        finally:
-            soak.kill()
+    with proc.beside([sys.executable, "-u", run.__file__, "--minutes", "30"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as soak:
+        assert soak.stdout.readline() == "soak: everything at once begins\n"
+        soak.send_signal(signal.SIGINT)
+        said, _ = soak.communicate(timeout=840)
     assert soak.returncode == 0 and "soak: ok" in said, said
 
 

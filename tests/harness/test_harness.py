@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the harness does with labs, without any."""
+"""What the harness does when something fails: labs and programs that a test has started end with it."""
 import pytest
 
-from tests.harness import lab
+from tests.harness import lab, proc
 
 
 class Fake:
@@ -31,3 +31,10 @@ def test_each_lab_that_was_made_is_taken_down(how, monkeypatch):
     except AssertionError:
         assert how
     assert sorted(said) == (["a", "b"] if "start" in how else ["a", "b", "c"])
+
+
+def test_a_program_beside_a_failure_ends_with_it():
+    with pytest.raises(ZeroDivisionError):
+        with proc.beside(["sleep", "1000"]) as child:
+            assert 1 / 0
+    assert child.returncode == -9
