@@ -13,7 +13,7 @@ if [ "${1:-}" = --libraries ]; then
 	exit
 fi
 cross="gcc-aarch64-linux-gnu qemu-user"
-build="gcc libc6-dev make dpkg-dev pkg-config clang llvm bpftool linux-libc-dev $libraries"
+build="gcc libc6-dev musl-dev make dpkg-dev pkg-config clang llvm bpftool linux-libc-dev $libraries"
 tests="python3-yaml libclang-rt-14-dev python3 python3-pytest python3-boto3 python3-prometheus-client awscli containerd runc podman busybox-static
 golang-go golang-github-masterminds-sprig-dev golang-k8s-sigs-yaml-dev python3-jsonschema
 lintian debootstrap openssl containernetworking-plugins python3-grpcio python3-protobuf protobuf-compiler strace valgrind nftables iptables conntrack chromium prometheus bash iproute2 iputils-ping netcat-openbsd curl procps util-linux ca-certificates"

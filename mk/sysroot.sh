@@ -13,7 +13,7 @@ for tool in apt-get dpkg-deb; do
 	command -v $tool >/dev/null 2>&1 || { echo "sysroot: no $tool: make one yourself and name it, SYSROOT=folder" >&2; exit 1; }
 done
 state=$dir.apt new=$dir.new log=$dir.apt/log
-packages="libc6-dev linux-libc-dev $(sh mk/deps.sh --libraries)"
+packages="libc6-dev musl-dev linux-libc-dev $(sh mk/deps.sh --libraries)"
 
 rm -rf "$new" "$state"
 mkdir -p "$new" "$state/lists/partial" "$state/cache/archives/partial"

@@ -50,7 +50,7 @@ int vw_err_sys(struct vw_err *err, int eno, int cni, const char *fmt, ...)
 	va_start(ap, fmt);
 	fill(err, eno, cni, fmt, ap);
 	va_end(ap);
-	why = strerrordesc_np(err->eno); /* not strerror(): no locale, no allocation, no shared buffer */
+	why = vw_err_text(err->eno);
 	len = strlen(err->msg);
 	if (why)
 		snprintf(err->msg + len, sizeof(err->msg) - len, ": %s", why);

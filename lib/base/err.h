@@ -51,7 +51,10 @@ struct vw_err {
  */
 int vw_err_set(struct vw_err *err, int eno, int cni, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/** vw_err_sys() - like vw_err_set(), and appends ": <strerror(eno)>". */
+/** vw_err_text() - what a positive errno means, in glibc's words whatever libc there is; NULL: no such errno is known. */
+const char *vw_err_text(int eno);
+
+/** vw_err_sys() - like vw_err_set(), and appends ": <vw_err_text(eno)>". */
 int vw_err_sys(struct vw_err *err, int eno, int cni, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 /**

@@ -8,6 +8,7 @@
 
 #include "lib/base/clock.h"
 #include "lib/base/err.h"
+#include "lib/base/parse.h"
 #include "lib/net/netns.h"
 #include "lib/net/nl.h"
 #include "lib/net/nl_priv.h"
@@ -15,8 +16,10 @@
 #include <errno.h>
 #include <linux/if_link.h>
 #include <linux/veth.h>
+#include <net/if.h>
 #include <stdalign.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 static bool name_ok(struct vw_nl_batch *b, const char *name)
@@ -432,6 +435,18 @@ int vw_link_get_name(struct vw_nl *nl, const char *name, struct vw_link *ret_lin
 	mnl_attr_put_strz(nlh, IFLA_IFNAME, name);
 	(void)snprintf(what, sizeof(what), "looking up link %s", name);
 	return vw_nl_ask(nl, nlh, vw_link_parse, ret_link, sizeof(*ret_link), NULL, what, err);
+}
+
+int vw_link_index(struct vw_nl *nl, const char *name, unsigned int *ret_ifindex, struct vw_err *err)
+{
+	struct ifreq ifr = { 0 };
+
+	if (!name[0] || VW_COPY(ifr.ifr_name, name) < 0)
+		return vw_err_set(err, EINVAL, VW_CNI_KERNEL, "'%.60s' is no interface name", name);
+	if (ioctl(nl->fd, SIOCGIFINDEX, &ifr) < 0)
+		return vw_err_sys(err, errno, VW_CNI_KERNEL, "looking up link %s", name);
+	*ret_ifindex = (unsigned int)ifr.ifr_ifindex;
+	return 0;
 }
 
 int vw_link_list(struct vw_nl *nl, struct vw_link **ret_links, struct vw_err *err)

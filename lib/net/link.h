@@ -124,6 +124,12 @@ int vw_link_del_group(struct vw_nl_batch *b, unsigned int group);
 int vw_link_get(struct vw_nl *nl, unsigned int ifindex, struct vw_link *ret_link, struct vw_err *err);
 int vw_link_get_name(struct vw_nl *nl, const char *name, struct vw_link *ret_link, struct vw_err *err);
 
+/**
+ * vw_link_index() - the index of link @name, in the namespace of @nl. By ioctl: unlike RTM_GETLINK it does not wait for RTNL, for which
+ * others may stand in line. Return: 0, -ENODEV, -EINVAL (no interface's name), -errno.
+ */
+int vw_link_index(struct vw_nl *nl, const char *name, unsigned int *ret_ifindex, struct vw_err *err);
+
 /** vw_link_list() - every link of the namespace. @ret_links: the caller frees. Return: how many, -errno. */
 int vw_link_list(struct vw_nl *nl, struct vw_link **ret_links, struct vw_err *err);
 

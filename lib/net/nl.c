@@ -153,7 +153,7 @@ static int ack_read(const struct nlmsghdr *nlh, char *text, size_t size)
 
 static int nl_fail(struct vw_err *err, int eno, const char *what, const char *text)
 {
-	const char *why = strerrordesc_np(eno);
+	const char *why = vw_err_text(eno);
 
 	if (!why)
 		why = "unknown error";
@@ -166,9 +166,14 @@ static int nl_fail(struct vw_err *err, int eno, const char *what, const char *te
 
 void vw_nl_batch_done(struct vw_nl_batch *b)
 {
-	free(b->buf);
-	free(b->ops);
-	*b = (struct vw_nl_batch)VW_NL_BATCH_INIT;
+	if (b->buf != b->first)
+		free(b->buf);
+	if (b->ops != b->first_ops)
+		free(b->ops);
+	b->buf = NULL;
+	b->ops = NULL;
+	b->cap = b->cap_ops = 0;
+	vw_nl_batch_reset(b);
 }
 
 void vw_nl_batch_reset(struct vw_nl_batch *b)
@@ -192,11 +197,30 @@ int vw_nl_sour(struct vw_nl_batch *b, int eno, const char *fmt, ...)
 	return -eno;
 }
 
+/* @first: where @old is as long as nothing was allocated. */
+static void *grow(void *old, const void *first, size_t used, size_t size)
+{
+	void *buf;
+
+	if (old != first)
+		return realloc(old, size);
+	buf = malloc(size);
+	if (buf)
+		memcpy(buf, first, used);
+	return buf;
+}
+
 static bool batch_grow(struct vw_nl_batch *b)
 {
+	if (!b->buf) {
+		b->buf = b->first;
+		b->cap = sizeof(b->first);
+		b->ops = b->first_ops;
+		b->cap_ops = sizeof(b->first_ops) / sizeof(b->first_ops[0]);
+	}
 	if (b->cap - b->len < VW_NL_MSG_MAX) {
-		size_t cap = b->cap ? b->cap * 2 : 8 * VW_NL_MSG_MAX;
-		char *buf = realloc(b->buf, cap);
+		size_t cap = b->buf == b->first ? 8 * VW_NL_MSG_MAX : b->cap * 2;
+		char *buf = grow(b->buf, b->first, b->len, cap);
 
 		if (!buf)
 			return false;
@@ -204,8 +228,8 @@ static bool batch_grow(struct vw_nl_batch *b)
 		b->cap = cap;
 	}
 	if (b->n == b->cap_ops) {
-		size_t cap = b->cap_ops ? b->cap_ops * 2 : 16;
-		struct vw_nl_op *ops = reallocarray(b->ops, cap, sizeof(*ops));
+		size_t cap = b->cap_ops * 2;
+		struct vw_nl_op *ops = grow(b->ops, b->first_ops, b->n * sizeof(*ops), cap * sizeof(*ops));
 
 		if (!ops)
 			return false;

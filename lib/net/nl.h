@@ -81,6 +81,7 @@ struct vw_nl_op {
  * the batch sour:
  * further builders do nothing and vw_nl_commit() fails with the first such cause, before anything is sent.
  * So the results of builders need no check.
+ * The first messages stand in the struct itself, so that a short batch allocates nothing: it is not to be copied.
  */
 struct vw_nl_batch {
 	char *buf;
@@ -89,6 +90,8 @@ struct vw_nl_batch {
 	size_t n, cap_ops;
 	int sour_eno;
 	char sour[160];
+	struct vw_nl_op first_ops[12];
+	_Alignas(8) char first[4096];
 };
 
 #define VW_NL_BATCH_INIT { 0 }

@@ -8,7 +8,7 @@ LIBS += br
 br_SRCS := $(wildcard netpolicy-bpf/user/br_*.c)
 br_PKGS := libbpf
 # what a light skeleton includes calls strncpy: it comes before that is banned
-$(B)/obj/netpolicy-bpf/user/br_loader.o: vw_banned := -include errno.h -include bpf/skel_internal.h $(vw_banned)
+$(B)/obj/netpolicy-bpf/user/br_loader.o $(B)/musl/netpolicy-bpf/user/br_loader.o: vw_banned := -include errno.h -include bpf/skel_internal.h $(vw_banned)
 
 # another number of pins than np_abi.h has, for the upgrade's test
 $(B)/obj/netpolicy-bpf/user/np_pins.o: vw_cppflags += $(if $(NP_ABI),-DNP_ABI=$(NP_ABI))

@@ -103,7 +103,7 @@ static int add_ours(const struct vw_cni_call *call, const struct wiring_job *job
 		.name = w->host_ifname, .mac = vw_mac_str(&w->host_mac, host_mac), .mtu = w->mtu};
 	struct vw_cni_iface pod = {
 		.name = call->env.ifname,
-		.mac = vw_mac_str(&job->pod_mac, pod_mac),
+		.mac = vw_mac_str(&w->pod_mac, pod_mac),
 		.mtu = w->mtu,
 		.sandbox = call->env.netns,
 	};

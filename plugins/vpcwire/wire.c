@@ -1,5 +1,5 @@
 /*
- * The kernel's part of an ADD: pair -> pod half -> host half.
+ * The kernel's part of an ADD: pair -> its host end named and with a clsact -> pod half -> host half.
  *
  * The pair is one request of its own, because everything else on the host names the link by the index that
  * the daemon chose: had the request failed and the rest been carried out, it would hit whatever has that
@@ -111,14 +111,33 @@ static int program_open(const struct wiring_job *job, enum vw_tc_dir dir, const 
 	return job->w->attach == VW_ATTACH_TCX ? vw_bpf_tcx_attach(job->w->host_ifindex, dir, *ret_fd, err) : 0;
 }
 
+/*
+ * Whose it is; and the clsact long before its filters: between the two the kernel wants an RCU grace period, and if none has passed it waits
+ * for one with RTNL held (mini_qdisc_pair_swap(), net/sched/sch_generic.c, 5.16). While many ADDs wait for RTNL one has mostly passed.
+ */
+static int claim_host(struct wiring_job *job, struct vw_err *err)
+{
+	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
+	const struct vw_rpc_wiring *w = job->w;
+	char alias[VW_IFALIAS_MAX];
+	struct vw_link_set mark = {
+		.ifindex = w->host_ifindex, .name = w->host_ifname, .what = VW_LINK_ALIAS, .alias = alias};
+
+	alias_of(&job->key, alias);
+	vw_link_set(&b, &mark);
+	if (w->attach == VW_ATTACH_CLSACT && (w->pin_from_pod[0] || w->pin_to_pod[0])) {
+		vw_clsact_add(&b, w->host_ifindex, w->host_ifname);
+		vw_nl_tolerate(&b, VW_NL_OK_EXISTS);    /* the daemon was quicker: it found the link without */
+	}
+	return vw_nl_commit(&job->host, &b, err);
+}
+
 static void add_filters(struct vw_nl_batch *b, const struct vw_rpc_wiring *w, int from_pod, int to_pod)
 {
 	struct vw_filter f = {.ifindex = w->host_ifindex, .dev = w->host_ifname, .fresh = true};
 
-	if (w->attach != VW_ATTACH_CLSACT || (from_pod < 0 && to_pod < 0))
+	if (w->attach != VW_ATTACH_CLSACT)
 		return;
-	vw_clsact_add(b, w->host_ifindex, w->host_ifname);
-	vw_nl_tolerate(b, VW_NL_OK_EXISTS);     /* the daemon was quicker: it found the link without */
 	if (from_pod >= 0) {
 		f.dir = VW_TC_INGRESS;
 		f.name = "vpcwire_from_pod";
@@ -152,12 +171,7 @@ static int wire_host(struct wiring_job *job, int from_pod, int to_pod, struct vw
 {
 	vw_auto_nl_batch struct vw_nl_batch b = VW_NL_BATCH_INIT;
 	const struct vw_rpc_wiring *w = job->w;
-	char alias[VW_IFALIAS_MAX];
-	struct vw_link_set mark = {
-		.ifindex = w->host_ifindex, .name = w->host_ifname, .what = VW_LINK_ALIAS, .alias = alias};
 
-	alias_of(&job->key, alias);
-	vw_link_set(&b, &mark);
 	if (job->to_pod.bits_per_s) {
 		struct vw_tbf tbf = tbf_of(&job->to_pod, w->mtu, w->host_ifindex, w->host_ifname);
 
@@ -252,17 +266,14 @@ static int add_routes(struct wiring_job *job, unsigned int ifindex, struct vw_er
 static int wire_pod(struct wiring_job *job, struct vw_err *err)
 {
 	struct vw_pod_net net = net_of(job->key.ifname, job->w);
-	struct vw_link link;
 
 	if (vw_netns_enter(job->netns_fd, err) < 0 || vw_nl_open(&job->pod, err) < 0 ||
-	    vw_link_get_name(&job->pod, net.ifname, &link, err) < 0)
+	    vw_link_index(&job->pod, net.ifname, &net.ifindex, err) < 0)
 		return -err->eno;
-	net.ifindex = link.ifindex;
-	job->pod_mac = link.mac;
-	if (limit_pod(job, link.ifindex, err) < 0 ||
+	if (limit_pod(job, net.ifindex, err) < 0 ||
 	    vw_pod_configure(&job->pod, &net, &job->second, err) < 0)
 		return -err->eno;
-	return add_routes(job, link.ifindex, err);
+	return add_routes(job, net.ifindex, err);
 }
 
 int wire(struct wiring_job *job, struct vw_err *err)
@@ -271,6 +282,8 @@ int wire(struct wiring_job *job, struct vw_err *err)
 
 	if (make_pair(job, err) < 0)
 		return -err->eno;
+	if (claim_host(job, err) < 0)
+		return vw_err_wrap(err, "the node's end of %s", job->key.ifname);
 	if (program_open(job, VW_TC_INGRESS, job->w->pin_from_pod, &from_pod, err) < 0 ||
 	    program_open(job, VW_TC_EGRESS, job->w->pin_to_pod, &to_pod, err) < 0)
 		return vw_err_wrap(err, "the node's end of %s", job->key.ifname);

@@ -53,7 +53,6 @@ struct wiring_job {
 	struct vw_cni_rate to_pod, from_pod;
 	struct vw_nl host, pod;
 	bool made, second;
-	struct vw_mac pod_mac;
 };
 
 /** net_of() - what the pod's end of a wiring is given; borrows from @w. Its index is for the caller to fill in. */

@@ -47,8 +47,9 @@ netload_INSTALL := none
 PROGS += floor
 floor_SRCS := tests/bench/floor.c plugins/vpcwire/wire.c
 floor_LIBS := pod cni rpc net json base
-floor_LIBS += $(if $(plugins_static),mnl)
+floor_LIBS += $(if $(plugins_static),mnl) $(plugins_musl)
 floor_STATIC := $(plugins_static)
+floor_MUSL := $(plugins_musl)
 floor_INSTALL := none
 # What flow logs take of a worker; no kernel.
 PROGS += flowlogbench

@@ -109,8 +109,8 @@ def with_lo_up(subject):
     return pod
 
 
-CAN_FAIL = ("connect", "sendto", "sendmsg", "recvfrom", "recvmsg", "socket", "bind", "setns", "openat", "ioctl", "bpf", "poll", "write",
-            "read")
+CAN_FAIL = ("connect", "sendto", "sendmsg", "recvfrom", "recvmsg", "socket", "bind", "setns", "open", "openat", "ioctl", "bpf", "poll",
+            "write", "read")
 
 
 @pytest.mark.limit(240)
@@ -129,7 +129,7 @@ def test_row_26_an_add_that_fails_leaves_nothing(subject):
         if done.returncode == 0:        # it can do without
             subject.delete(pod)
             continue
-        failed[name] += 1
+        failed["openat" if name == "open" else name] += 1       # musl has both where the kernel has
         if name != "write" or done.stdout:      # what cannot be written cannot be judged
             with pytest.raises(CniError) as caught:
                 cni.judge(done, "1.1.0", f"ADD with {name} number {nth} failing")

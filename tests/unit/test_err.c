@@ -30,6 +30,19 @@ static void sys_appends_reason(void **state)
 	assert_string_equal(err.msg, "odd: errno 4000");
 }
 
+/* A program that is linked with musl says the same as one with glibc. */
+static void texts_are_those_of_glibc(void **state)
+{
+	for (int e = 0; e < 200; e++) {
+		const char *text = vw_err_text(e), *want = strerrordesc_np(e);
+
+		if (want)
+			assert_string_equal(text, want);
+		else
+			assert_null(text);
+	}
+}
+
 static void wrap_keeps_errno_and_code(void **state)
 {
 	struct vw_err err;
@@ -87,6 +100,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(set_takes_either_sign),
 		cmocka_unit_test(sys_appends_reason),
+		cmocka_unit_test(texts_are_those_of_glibc),
 		cmocka_unit_test(wrap_keeps_errno_and_code),
 		cmocka_unit_test(arguments_may_be_the_message),
 		cmocka_unit_test(long_messages_lose_their_end),

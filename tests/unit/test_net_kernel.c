@@ -66,6 +66,7 @@ static void test_veth_into_netns(void **state)
 	struct vw_link_end host = { .name = "eni0123456789a", .ifindex = 0x20000007, .mac = { { 2, 0, 0, 0, 0, 7 } },
 				    .mtu = 9001, .group = 5, .up = true };
 	struct vw_link_end peer = { .name = "eth0", .mac = { { 2, 0, 0, 0, 0, 8 } }, .mtu = 9001 };
+	unsigned int index;
 	struct vw_link l, p;
 	struct vw_err err;
 
@@ -92,6 +93,15 @@ static void test_veth_into_netns(void **state)
 	assert_int_equal(p.mtu, 9001);
 	assert_false(p.flags & IFF_UP);
 	assert_int_equal(vw_link_get_name(&nl, "eth0", &p, &err), -ENODEV);
+	/* of the socket's namespace, not of the thread's */
+	ok(vw_link_index(&pod, "eth0", &index, &err));
+	assert_int_equal(index, p.ifindex);
+	index = 1;
+	assert_int_equal(vw_link_index(&nl, "eth0", &index, &err), -ENODEV);
+	assert_string_equal(err.msg, "looking up link eth0: No such device");
+	assert_int_equal(vw_link_index(&nl, "a name too long!", &index, &err), -EINVAL);
+	assert_int_equal(vw_link_index(&nl, "", &index, &err), -EINVAL);
+	assert_int_equal(index, 1);
 
 	/* once more: the name, then the index is taken; nothing changes */
 	(void)vw_link_add_veth(&b, &host, &peer);
