@@ -116,23 +116,27 @@ void programs_attach_eni(struct daemon *d, const struct eni *e)
 			 "eni=%s ifname=%s err=\"%s\"", e->row.id, e->ifname, err.msg);
 }
 
-/* without a daemon. Return: fd that the caller closes, -ENAMETOOLONG with @err, other -errno without */
-static int pinned(const char *bpf_dir, const char *pin, struct vw_err *err)
+/* without a daemon. Return: 1 and an fd that the caller closes, 0 = nothing can be had under that name, -ENAMETOOLONG */
+static int pinned(const char *bpf_dir, const char *pin, int *ret_fd, struct vw_err *err)
 {
 	char path[VW_PATH_MAX];
+	int fd;
 
 	if (vw_fmt(path, sizeof(path), "%s/v%d/%s", bpf_dir, NP_ABI, pin) < 0)
 		return vw_err_set(err, ENAMETOOLONG, 0, "bpf_dir '%s' is too long", bpf_dir);
-	return vw_bpf_obj_open(path);
+	fd = vw_bpf_obj_open(path);
+	if (fd < 0)
+		return 0;
+	*ret_fd = fd;
+	return 1;
 }
 
 static int detach_tcx(const char *bpf_dir, const char *pin, unsigned int ifindex, enum vw_tc_dir dir, struct vw_err *err)
 {
-	vw_auto_close int fd = pinned(bpf_dir, pin, err);
+	vw_auto_close int fd = -EBADF;
+	int r = pinned(bpf_dir, pin, &fd, err);
 
-	if (fd == -ENAMETOOLONG)
-		return fd;
-	return fd < 0 ? 0 : vw_bpf_tcx_detach(ifindex, dir, fd, err);
+	return r <= 0 ? r : vw_bpf_tcx_detach(ifindex, dir, fd, err);
 }
 
 int programs_detach(const char *bpf_dir, struct vw_nl *nl, const struct vw_link *link, bool busy, struct vw_err *err)
@@ -185,13 +189,13 @@ int programs_judge_pod(const char *bpf_dir, struct vw_nl *nl, unsigned int ifind
 
 	for (int dir = VW_TC_INGRESS; dir <= VW_TC_EGRESS; dir++) {
 		const struct vw_filter f = { .ifindex = ifindex, .dir = dir, .dev = ifname };
-		vw_auto_close int fd = pinned(bpf_dir, pins[dir], err);
+		vw_auto_close int fd = -EBADF;
 		struct vw_filter_info info = { 0 };
 		uint32_t id;
-		int r;
+		int r = pinned(bpf_dir, pins[dir], &fd, err);
 
-		if (fd < 0)
-			return fd == -ENAMETOOLONG ? fd : 0;
+		if (r <= 0)
+			return r;
 		r = vw_bpf_prog_id(fd, &id, err);
 		if (r == 0 && vw_bpf_tcx_has(ifindex, dir, id, err) == 1)
 			continue;
