@@ -199,7 +199,7 @@ static void check_kernel(struct look *l)
 		{ HOSTNET_SYSCTL, "as set" }, { HOSTNET_ADDRESS, "169.254.1.1, and those of secondary ENIs" },
 		{ HOSTNET_ROUTE, "the pod's in table 22103, its ENI's own table, unreachable ones behind free addresses" },
 		{ HOSTNET_RULE, "those of the node and of the pod's ENI" }, { HOSTNET_NFT, "both tables as they were written" },
-		{ HOSTNET_FILTER, "both programs on the veth, to_wire on ENIs" },
+		{ HOSTNET_FILTER, "both programs on the veth, to_wire on ENIs and the pod's branch" },
 	};
 	struct hostnet_eni eni;
 	struct hostnet_pod pod;

@@ -6,6 +6,7 @@
 
 #include "daemon/daemon.h"
 #include "daemon/hostnet.h"
+#include "daemon/sgp.h"
 #include "lib/base/cleanup.h"
 #include "lib/base/err.h"
 #include "lib/base/log.h"
@@ -35,14 +36,15 @@ static int attach(struct daemon *d, const struct vw_filter *f, unsigned int n, s
 	return vw_nl_commit(&d->nl, &b, err);
 }
 
-static struct vw_filter eni_filter(struct daemon *d, const struct eni *e)
+/* what leaves by a device behind which services may be: an ENI, a branch's interface */
+static struct vw_filter wire_filter(struct daemon *d, unsigned int ifindex, const char *ifname)
 {
 	return (struct vw_filter){
-		.ifindex = e->ifindex,
+		.ifindex = ifindex,
 		.dir = VW_TC_EGRESS,
 		.prog_fd = np_to_wire_fd(d->np),
 		.name = TO_WIRE,
-		.dev = e->ifname,
+		.dev = ifname,
 	};
 }
 
@@ -101,7 +103,7 @@ static bool any_adopted(const struct daemon *d)
 
 void programs_attach_eni(struct daemon *d, const struct eni *e)
 {
-	const struct vw_filter f = eni_filter(d, e);
+	const struct vw_filter f = wire_filter(d, e->ifindex, e->ifname);
 	struct np_formers formers;
 	struct vw_err err;
 	int r = np_formers_open(d->np, &formers, &err);
@@ -114,6 +116,13 @@ void programs_attach_eni(struct daemon *d, const struct eni *e)
 	if (r < 0)
 		vw_error("the eBPF program could not be attached to an ENI: egress to services behind it is not judged",
 			 "eni=%s ifname=%s err=\"%s\"", e->row.id, e->ifname, err.msg);
+}
+
+int programs_attach_branch(struct daemon *d, const struct hostnet_branch *b, struct vw_err *err)
+{
+	const struct vw_filter f = wire_filter(d, b->ifindex, b->ifname);
+
+	return attach(d, &f, 1, err);
 }
 
 /* without a daemon. Return: 1 and an fd that the caller closes, 0 = nothing can be had under that name, -ENAMETOOLONG */
@@ -288,7 +297,7 @@ int programs_repair_enis(struct daemon *d, const struct hostnet_truth *t, struct
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < d->enis.n; i++) {
-		const struct vw_filter f = eni_filter(d, &d->enis.v[i]);
+		const struct vw_filter f = wire_filter(d, d->enis.v[i].ifindex, d->enis.v[i].ifname);
 		enum attach_hung hung = ATTACH_HUNG_CLSACT;
 
 		if (d->enis.v[i].wired)
@@ -297,7 +306,23 @@ int programs_repair_enis(struct daemon *d, const struct hostnet_truth *t, struct
 	return r;
 }
 
+int programs_repair_branch(struct daemon *d, const struct hostnet_branch *b, const struct hostnet_truth *t, struct vw_err *err)
+{
+	const struct vw_filter f = wire_filter(d, b->ifindex, b->ifname);
+	enum attach_hung hung = ATTACH_HUNG_CLSACT;
+
+	return b->ifindex ? programs_repair(d, &f, &hung, t, err) : 0;
+}
+
 /* --- after an upgrade */
+
+static int renew_branch(struct daemon *d, const struct attachment *a, struct vw_err *err)
+{
+	struct hostnet_branch b;
+	int r = a->branch.vlan ? sgp_branch(d, a, &b, err) : 0;
+
+	return r < 0 || !a->branch.vlan || !b.ifindex ? r : programs_attach_branch(d, &b, err);
+}
 
 static int renew_pod(struct daemon *d, const struct attachment *a, const struct np_formers *formers, struct vw_err *err)
 {
@@ -325,7 +350,7 @@ static bool renew_pods(struct daemon *d, const struct np_formers *formers)
 	bool all = true;
 
 	HASH_ITER(hh, d->attach.by_key, a, tmp) {
-		if (a->superseded || renew_pod(d, a, formers, &err) == 0)
+		if (a->superseded || (renew_branch(d, a, &err) == 0 && renew_pod(d, a, formers, &err) == 0))
 			continue;
 		all = false;
 		vw_error("the new eBPF programs could not be attached to a living pod, retrying at the next start",
@@ -354,7 +379,7 @@ void programs_renew(struct daemon *d)
 
 	if (!done)
 		vw_warn("the eBPF programs of another version could not be looked at", "err=\"%s\"", err.msg);
-	else if (np_replaced(d->np) || formers.n_from_pod || formers.n_to_pod || any_adopted(d))
+	else if (np_replaced(d->np) || formers.n_from_pod || formers.n_to_pod || formers.n_to_wire || any_adopted(d))
 		done = renew_pods(d, &formers);
 	np_formers_close(&formers);
 	if (done && np_unpin_former(d->cfg->bpf_dir, &err) < 0)

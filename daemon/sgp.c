@@ -175,7 +175,7 @@ int sgp_up(struct daemon *d, const struct attachment *a, struct vw_err *err)
 	}
 	if (vw_link_get(&d->nl, a->branch.trunk, &trunk, err) < 0 || make_pair(d, a, &trunk, err) < 0)
 		return vw_err_wrap(err, "branch ENI %s", a->branch.eni_id);
-	if (sgp_branch(d, a, &b, err) < 0 || hostnet_branch_setup(d->hostnet, &b, err) < 0) {
+	if (sgp_branch(d, a, &b, err) < 0 || programs_attach_branch(d, &b, err) < 0 || hostnet_branch_setup(d->hostnet, &b, err) < 0) {
 		(void)sgp_down(d, a, &ignored);
 		return vw_err_wrap(err, "branch ENI %s", a->branch.eni_id);
 	}
@@ -329,7 +329,7 @@ int sgp_repair(struct daemon *d, struct attachment *a, const struct hostnet_trut
 		return r == -ENODEV ? 0 : r;    /* it was detached: nothing comes or goes any more */
 	if (repair_up(d, a, &outer, t, err) < 0 || repair_up(d, a, &trunk, t, err) < 0 || repair_tag(d, a, outer.ifindex, t, err) < 0)
 		return -err->eno;
-	return repair_programs(d, &outer, &trunk, t, err);
+	return repair_programs(d, &outer, &trunk, t, err) < 0 ? -err->eno : programs_repair_branch(d, ret, t, err);
 }
 
 /* --- after the loss of the store */

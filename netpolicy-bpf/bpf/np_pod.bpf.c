@@ -2,7 +2,7 @@
 /*
  * from_pod: clsact ingress of every pod's host veth, so it sees what the pod sends.
  * to_pod:   clsact egress of the same: what the pod is sent.
- * to_wire:  clsact egress of each ENI.
+ * to_wire:  clsact egress of each ENI, and of the interface of each branch ENI.
  *
  * The slot follows from the interface's index, but for those of interfaces that others made (np_adopted). A packet must come from the pod's own address; then the pod's egress policy
  * and conntrack judge it, and the number of its ENI goes into the low bits of the mark, where the rules at 1536+n find it.

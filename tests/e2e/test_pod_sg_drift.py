@@ -31,6 +31,7 @@ for dev in $trunk $outer; do tc filter show dev $dev ingress pref 77; done
 """
 SEE_MORE = """
 ip -6 rule
+tc filter show dev $inner egress pref 10 | sed 's/ tag.*//'
 for dev in $trunk $outer; do echo $dev; tc filter show dev $dev ingress pref 10 | sed 's/ tag.*//'; done
 for key in rp_filter accept_local forwarding; do cat /proc/sys/net/ipv4/conf/$inner/$key; done
 cat /proc/sys/net/ipv6/conf/$inner/forwarding /proc/sys/net/ipv4/tcp_early_demux /proc/sys/net/ipv4/udp_early_demux
@@ -61,6 +62,8 @@ LOSSES = [
     (BOTH, "filter", "tc filter del dev $trunk ingress pref 10"),
     (BOTH, "filter", "tc qdisc del dev $trunk clsact"),
     (BOTH, "filter", "tc filter del dev $outer ingress pref 10"),
+    (BOTH, "filter", "tc filter del dev $inner egress pref 10"),
+    (BOTH, "filter", "tc qdisc del dev $inner clsact"),
     (BOTH, "filter", "tc filter replace dev $outer ingress pref 10 handle 0x5657 bpf da object-pinned $pins/to_wire"),
     (BOTH, "sysctl", "echo 0 >/proc/sys/net/ipv4/conf/$inner/forwarding"),
     (BOTH, "sysctl", "echo 0 >/proc/sys/net/ipv6/conf/$inner/forwarding"),

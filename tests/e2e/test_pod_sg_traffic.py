@@ -12,6 +12,7 @@ import pytest
 
 from tests.harness import kubeproxy, traffic
 from tests.harness.lab import parallel
+from tests.harness.policy import Policies, network_policy
 from tests.harness.sgp import MODES, sgp_lab
 from tests.harness.traffic import PORT, Place
 
@@ -147,3 +148,29 @@ def test_the_node_looks_for_sockets_after_the_way_where_strict_pods_are(world):
     """aws-node's DISABLE_TCP_EARLY_DEMUX, without having to know of it: else what a pod answers kubelet is dropped."""
     keys = [f"/proc/sys/net/ipv4/{p}_early_demux" for p in ("tcp", "udp")]
     assert world.nodes[0].run("cat", *keys).stdout.split() == (["0", "0"] if world.mode == "strict" else ["1", "1"])
+
+
+@pytest.mark.limit(120)
+def test_egress_is_judged_by_where_a_service_leads_also_on_the_branch(world):
+    folder, branch = Policies(world.nodes[0]), world.pods["branch"]
+    to = ["near", "far", "other branch"]
+
+    def reached():
+        ways = [(name, family, proto) for name in to for family, proto in COLUMNS]
+        answers = branch.ask([{"proto": proto, "to": world.services[name].of(family)[0], "port": 80} for name, family, proto in ways])
+        return {name for (name, *_), a in zip(ways, answers) if "error" not in a}
+    with traffic.serving([world.pods[name] for name in to]):
+        for node in world.nodes:
+            kubeproxy.install(node, list(world.services.values()), "nftables")
+        try:
+            folder.put("services.json", *[{"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": "default", "name": f"s{n}"},
+                                           "spec": {"clusterIPs": [s.vip, s.vip6]}} for n, s in enumerate(world.services.values())])
+            assert reached() == set(to)
+            for name in to:
+                blocks = [{"ipBlock": {"cidr": f"{world.pods[name].of(f)}/{bits}"}} for f, bits in ((4, 32), (6, 128))]
+                folder.put("out.json", network_policy("out", policyTypes=["Egress"], egress=[{"to": blocks}]))
+                assert reached() == {name}
+        finally:
+            folder.take("out.json", "services.json")
+            for node in world.nodes:
+                kubeproxy.remove(node, "nftables")
