@@ -249,6 +249,8 @@ static int peer_changed(struct policy *p, const char *ns, const char *name, stru
 
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = np_publish_peer(p->pub, &change[i], err);
+	if (r == 0 && n)
+		np_publish_judge_again(p->pub);
 	return r;
 }
 

@@ -151,8 +151,10 @@ static __always_inline int settle(struct np_work *w, const struct np_side *s, in
 		told = NP_EVENT_AUDIT;
 	}
 	forget();
-	count(rule_id(k->j), w->p.len);
-	if (k->reason != NP_DROP_MAX || k->j & NP_VERDICT_LOG || w->mode & NP_CONF_LOG_ALLOW)
+	/* a flow that goes on as it did is neither new nor denied: struct np_count, NP_CONF_LOG_ALLOW */
+	if (denied || !known)
+		count(rule_id(k->j), w->p.len);
+	if (denied || (!known && (k->j & NP_VERDICT_LOG || w->mode & NP_CONF_LOG_ALLOW)))
 		event(s, &w->p, &w->key, k->j, k->dir, k->reason, told | (s->post || w->behind ? NP_EVENT_POST_DNAT : 0), family);
 	return k->reason == NP_DROP_MAX || k->flags & NP_CT_AUDIT;
 }

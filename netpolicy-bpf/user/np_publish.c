@@ -725,6 +725,24 @@ int np_publish_peer(struct np_publish *p, const struct np_peer_change *change, s
 	return 0;
 }
 
+void np_publish_judge_again(struct np_publish *p)
+{
+	for (size_t i = 0; p->img && i < p->img->n_subject; i++) {
+		const struct np_subject *s = &p->img->subject[i];
+		const uint64_t now = p->io.slots[s->slot].pub;
+		const uint32_t line = s->blob < p->n_blob_line ? p->blob_line[s->blob] : 0;
+		uint64_t pub;
+
+		if (!line || (now & NP_PUB_LINE_MASK) != line)
+			continue;       /* it has gone, or is not there yet */
+		pub = make_pub(p, s->slot, line, p->img->blob[s->blob].meaning, p->parity);
+		if (pub == now)
+			continue;
+		p->io.journal[s->slot].next = pub;
+		__atomic_store_n(&p->io.slots[s->slot].pub, pub, __ATOMIC_RELEASE);
+	}
+}
+
 void np_publish_use(const struct np_publish *p, struct np_publish_use *ret)
 {
 	*ret = (struct np_publish_use){

@@ -102,6 +102,11 @@ void np_publish_off(struct np_publish *p);
  * class or flags none; one that is gone has its prefix's class at once and leaves the map with np_publish_settle().
  */
 int np_publish_peer(struct np_publish *p, const struct np_peer_change *change, struct vw_err *err);
+/**
+ * np_publish_judge_again() - when np_publish_peer() has had all that np_image_add_peer() changed: pods to which an address means something
+ * else now get a new revision, so that flows with whoever had it are judged by what it is. As in np_publish_image().
+ */
+void np_publish_judge_again(struct np_publish *p);
 
 /** struct np_publish_use - how full the maps are. */
 struct np_publish_use {

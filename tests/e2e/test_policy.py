@@ -104,6 +104,20 @@ def test_egress(pods, folder, objects):
     assert reaches(pods, {"ab", "ad", "ac"}) == set()
 
 
+def test_connections_of_a_peer_that_is_another_now_end(pods, folder, objects, connect):
+    """Its labels were why it was let in. Only its own connections are cut, and new labels of others do not matter."""
+    folder.put("pods.json", *objects)
+    folder.put("allow.json", network_policy("allow", {"app": "a"}, ingress=from_pods(app="b") + from_pods(app="c") + from_pods(app="d")))
+    flows = {name: connect(pods[name], pods["a"]) for name in "bcd"}
+    assert all(f.alive() for f in flows.values())
+    for name in "bd":
+        folder.put("pods.json", *[pod_object(pod, {"app": "other" if n == name else n}) for n, pod in pods.items()])
+        assert not flows.pop(name).alive()
+        assert all(f.alive() for f in flows.values())
+        folder.put("pods.json", *objects)
+    assert flows["c"].alive()
+
+
 def test_the_node_itself_always_reaches_its_pods(lab, pods, folder):
     folder.put("deny.json", DENY_IN)
     here, there = (Connection(n, None, pods["a"].result.address) for n in lab.nodes)

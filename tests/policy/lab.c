@@ -221,7 +221,11 @@ int lab_subject(struct lab *l, struct lab_node *n, const struct tables_node *t, 
 
 int lab_peer(struct lab_node *n, const struct np_peer_change *c, struct vw_err *err)
 {
-	return np_publish_peer(n->pub, c, err);
+	int r = np_publish_peer(n->pub, c, err);
+
+	if (r == 0)
+		np_publish_judge_again(n->pub);
+	return r;
 }
 
 /* --- packets */

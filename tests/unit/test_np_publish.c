@@ -738,6 +738,49 @@ static void test_one_pod_one_peer(void **state)
 	fake_done(&f);
 }
 
+/* What np_image_add_peer() does to an image: an address has another class, and policies that tell it from others mean something else. */
+static void test_flows_are_judged_again_when_a_peer_means_something_else(void **state)
+{
+	struct np_peer_change peer = { .peer = { .ip = { .family = AF_INET, .b = { 10, 1, 17, 201 } } } };
+	struct np_image *a = NULL;
+	struct np_publish *p;
+	struct vw_err err;
+	struct fake f;
+	uint32_t was[N_SLOT];
+	uint64_t gone;
+
+	rng = 13;
+	fake_init(&f);
+	p = open_on(&f);
+	np_publish_judge_again(p);      /* nothing is in force */
+	a = image(N_SLOT);
+	make_blob(&a->blob[a->n_blob++], a->n_class, a->n_port_class, ++meanings);
+	for (unsigned int s = 0; s < N_SLOT; s++)
+		a->subject[s].blob = s < 3 ? a->n_blob - 1 : 0;
+	must_publish(p, &f, a);
+	must_settle(p, &f);
+	/* its slot was emptied, and the image not told yet */
+	gone = f.slots[2].pub = (f.slots[2].pub & ~NP_PUB_LINE_MASK) | NP_LINE_NONE;
+	for (unsigned int s = 0; s < N_SLOT; s++)
+		was[s] = rev(&f, s);
+	assert_int_equal(np_publish_peer(p, &peer, &err), 0);
+	np_publish_judge_again(p);
+	for (unsigned int s = 0; s < N_SLOT; s++)
+		assert_int_equal(rev(&f, s), was[s]);
+	a->blob[a->n_blob - 1].meaning = ++meanings;
+	np_publish_judge_again(p);
+	for (unsigned int s = 0; s < N_SLOT; s++)
+		assert_int_equal(rev(&f, s) != was[s], s < 2);
+	assert_int_equal(f.slots[2].pub, gone);
+	/* once */
+	was[0] = rev(&f, 0);
+	np_publish_judge_again(p);
+	assert_int_equal(rev(&f, 0), was[0]);
+	np_publish_free(p);
+	image_done(a);
+	fake_done(&f);
+}
+
 /* which bits a queried name, or a suffix of it, has in the map */
 static struct np_dns_names look_dns(const struct fake *f, uint32_t set, const char *wire, size_t len)
 {
@@ -1000,6 +1043,7 @@ int main(void)
 		cmocka_unit_test(test_packets_see_one_image), cmocka_unit_test(test_a_call_fails),
 		cmocka_unit_test(test_death_at_any_call),     cmocka_unit_test(test_death_in_the_switch),
 		cmocka_unit_test(test_revisions),	      cmocka_unit_test(test_one_pod_one_peer),
+		cmocka_unit_test(test_flows_are_judged_again_when_a_peer_means_something_else),
 		cmocka_unit_test(test_look), cmocka_unit_test(test_domain_names), cmocka_unit_test(test_a_forgotten_pod_is_shut), cmocka_unit_test(test_too_much),
 		cmocka_unit_test(test_nonsense_is_refused),   cmocka_unit_test(test_flood),
 	};
