@@ -309,6 +309,15 @@ static bool is_dns_slice(const struct np_slice *s)
 	return !strcmp(s->o.ns->s, "kube-system") && !strcmp(s->service->s, "kube-dns");
 }
 
+/* This node's Node says that it is its own; one that only the kernel has may be a service's (IPVS, a DNS cache). */
+static bool is_own_nodes(struct work *w, const struct vw_ip *ip)
+{
+	const struct np_build *b = w->b;
+	const struct found *f = find(w, ip);
+
+	return f && f->thing < b->n_thing - 1 && b->thing[f->thing].node && !strcmp(b->thing[f->thing].node->o.name->s, b->node_name);
+}
+
 static int add_services(struct work *w)
 {
 	const struct np_list *services = np_world_list(w->b->w, NP_KIND_SERVICE);
@@ -316,11 +325,12 @@ static int add_services(struct work *w)
 
 	for (size_t i = 0; r == 0 && i < services->n; i++) {
 		const struct np_service *s = (const struct np_service *)services->v[i];
-		uint16_t flags = NP_IDENT_VIP | (is_kube_dns(&s->o) ? NP_IDENT_RESOLVER : 0);
+		uint16_t dns = is_kube_dns(&s->o) ? NP_IDENT_RESOLVER : 0;
 
+		/* to the own node's address go more than the service's packets: it is judged, and its ports behind DNAT too */
 		for (unsigned int k = 0; r == 0 && k < s->n_ip; k++)
 			r = add_flags(w, &s->ip[k], np_text(w->b, "service/%s/%s", s->o.ns->s, s->o.name->s),
-				      flags);
+				      is_own_nodes(w, &s->ip[k]) ? dns : NP_IDENT_VIP | dns);
 	}
 	return r;
 }

@@ -541,7 +541,7 @@ static void services(void **state)
 	case_take(&c, "svc.yaml",
 		  "apiVersion: v1\nkind: Service\nmetadata: {namespace: kube-system, name: kube-dns}\nspec: {clusterIP: 172.20.0.10, selector: {k8s-app: "
 		  "kube-dns}}\n---\napiVersion: v1\nkind: Service\nmetadata: {namespace: x, name: web}\nspec: {clusterIPs: [10.100.0.1, 'fd0a::1'], "
-		  "externalIPs: [10.9.0.2]}\n---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {namespace: kube-system, name: d, labels: "
+		  "externalIPs: [10.9.0.2, 10.9.0.1]}\n---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {namespace: kube-system, name: d, labels: "
 		  "{kubernetes.io/service-name: kube-dns}}\nendpoints: [{addresses: [10.0.7.1]}]\n"
 		  POD("kube-system", "dns", "k8s-app: kube-dns", "", "podIP: 10.0.7.2") POD("x", "fake", "k8s-app: kube-dns", "", "podIP: 10.0.7.3"));
 	with(NP("p", "{policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 10.100.0.0/16}}, {ipBlock: {cidr: 172.20.9.9/32}}]}]}"));
