@@ -30,7 +30,7 @@ static int setup(void **state)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	struct vw_err err;
-	int fd;
+	int fd = -EBADF;
 
 	assert_non_null(r);
 	(void)VW_COPY(r->dir, "/tmp/vw-sim-XXXXXX");
