@@ -9,7 +9,7 @@ from tests.harness import proc
 PAGE = proc.TOP / "docs/OPERATIONS.md"
 PAGES = [PAGE, *(proc.TOP / "docs" / f"{name}.md" for name in ("KUBERNETES", "MIGRATION"))]
 # code of several words that is no message begins with one of these: commands, and vpcwirectl's own; settings have a colon behind one word
-COMMANDS = {"apt", "docker", "drain", "events", "explain", "helm", "kubectl", "make", "policy", "pool", "sh", "ssh", "systemctl", "systemd-analyze", "vpcwire-feed",
+COMMANDS = {"apt", "docker", "drain", "dump", "events", "explain", "helm", "kubectl", "make", "policy", "pool", "sh", "ssh", "systemctl", "systemd-analyze", "vpcwire-feed",
             "vpcwirectl", "vpcwired"}
 # other programs' own texts, which nothing here makes: the kernel's of a system call that is refused
 FOREIGN = {'audit: type=1326 ... comm="vpcwired" ... syscall=N'}
