@@ -140,6 +140,7 @@ void world_forget_loop(struct world *w)
 	w->n_jobs = 0;
 	w->n_events = 0;
 	w->link_event = NULL;
+	w->ranged = false;
 	memset(w->timers, 0, sizeof(w->timers));
 }
 
@@ -718,7 +719,13 @@ int hostnet_eni_remove(struct hostnet *hn, const struct hostnet_eni *eni, struct
 
 int hostnet_nat_apply(struct hostnet *hn, const struct hostnet_nat *nat, struct vw_err *err)
 {
-	world_point(the_world);
+	struct world *w = the_world;
+
+	world_point(w);
+	assert_true(nat->n_vpc > 0 || !w->ranged);      /* else all that pods send within the VPC would be translated */
+	if (w->faults && w->ranged && !world_rnd(w, 16))
+		return vw_err_set(err, EPERM, 0, "nftables: not today");
+	w->ranged = nat->n_vpc > 0;
 	return 0;
 }
 

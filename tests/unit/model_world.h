@@ -65,6 +65,7 @@ struct world {
 	bool dead;              /* the daemon is gone; its last words change nothing */
 	bool faults;            /* EC2 and IMDS fail now and then */
 	bool full;              /* EC2 has no address left */
+	bool ranged;            /* this life has set up NAT with the VPC's ranges */
 	bool ghosts;            /* requests that are on the wire when the daemon dies arrive */
 	unsigned int crash_in;  /* die at the how manyth call of a double; 0 = live */
 	jmp_buf die;
