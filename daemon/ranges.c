@@ -42,22 +42,29 @@ static bool is_same(const struct node *n, const struct ranges_job *j)
 	return n->n_vpc_cidrs == j->n;
 }
 
+static void set(struct node *n, const struct vw_cidr *v, size_t len)
+{
+	memcpy(n->vpc_cidrs, v, len * sizeof(*v));
+	n->n_vpc_cidrs = len;
+}
+
 static void take(struct daemon *d, const struct ranges_job *j)
 {
+	const struct node before = d->node;
 	struct vw_err err;
 
 	/* every VPC has one: none is metadata that is not whole */
 	if (j->r < 0 || !j->n || is_same(&d->node, j))
 		return;
-	memcpy(d->node.vpc_cidrs, j->v, sizeof(d->node.vpc_cidrs));
-	d->node.n_vpc_cidrs = j->n;
+	set(&d->node, j->v, j->n);
+	if (daemon_nat_apply(d, &err) < 0) {
+		vw_error("NAT could not be set up for the VPC's ranges, those before stay, retrying", "err=\"%s\"", err.msg);
+		set(&d->node, before.vpc_cidrs, before.n_vpc_cidrs);     /* so that they are new again a minute later */
+		return;
+	}
 	vw_info("the VPC has other ranges than before", "n=%zu", j->n);
 	if (node_save(d->store, &d->node, &err) < 0)
 		vw_warn("the node's identity could not be recorded, ignoring", "err=\"%s\"", err.msg);
-	if (daemon_nat_apply(d, &err) < 0) {
-		vw_error("NAT could not be set up for the VPC's ranges, retrying", "err=\"%s\"", err.msg);
-		d->node.n_vpc_cidrs = 0;        /* they are new again a minute later */
-	}
 }
 
 static void done(void *arg)
