@@ -1,7 +1,6 @@
 #pragma once
 
-#include <stdbool.h>
-#include <sys/socket.h>
+#include "lib/base/accept.h"
 
 struct loop;
 
@@ -15,18 +14,11 @@ struct loop;
 
 struct acceptor;
 
-struct acceptor_ops {
-	/* whether there is a place for one more; if not, acceptor_resume() follows when there is */
-	bool (*has_place)(void *arg);
-	/* a new connection, nonblocking and close-on-exec; its address is borrowed */
-	void (*take)(int take_fd, const struct sockaddr *sa, socklen_t len, void *arg);
-};
-
 /**
- * acceptor_new() - from the loop's next turn on.
+ * acceptor_new() - from the loop's next turn on. Where @ops had no place, acceptor_resume() follows when there is one.
  * @listen_fd: borrowed, nonblocking; open until acceptor_free(). @what: for the log: "the socket", of static storage. Return: 0, -errno.
  */
-int acceptor_new(struct loop *loop, int listen_fd, const char *what, const struct acceptor_ops *ops, void *arg, struct acceptor **ret_acceptor);
+int acceptor_new(struct loop *loop, int listen_fd, const char *what, const struct vw_accept_ops *ops, void *arg, struct acceptor **ret_acceptor);
 /** acceptor_resume() - a connection has gone: there may be a place, and a descriptor. */
 void acceptor_resume(struct acceptor *a);
 /** acceptor_free() - NULL is fine. Not from its own ops. */

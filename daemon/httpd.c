@@ -277,7 +277,7 @@ static void on_accepted(int take_fd, const struct sockaddr *sa, socklen_t len, v
 	run(h);
 }
 
-static const struct acceptor_ops accepting = { has_place, on_accepted };
+static const struct vw_accept_ops accepting = { has_place, on_accepted };
 
 static int start(struct httpd *h, struct vw_err *err)
 {

@@ -175,7 +175,7 @@ static void on_accepted(int take_fd, const struct sockaddr *sa, socklen_t len, v
 		vw_warn("no memory for a connection, dropping it");
 }
 
-static const struct acceptor_ops accepting = { has_place, on_accepted };
+static const struct vw_accept_ops accepting = { has_place, on_accepted };
 
 int rpc_server_new(struct loop *loop, const char *socket_path, const struct rpc_server_ops *ops, void *arg,
 		   struct rpc_server **ret_server, struct vw_err *err)

@@ -265,7 +265,7 @@ static void on_accepted(int take_fd, const struct sockaddr *sa, socklen_t len, v
 	c->n_clients++;
 }
 
-static const struct sim_acceptor_ops accepting = { has_place, on_accepted };
+static const struct vw_accept_ops accepting = { has_place, on_accepted };
 
 /* A socket file without anybody behind it is left over from a crash. */
 static bool somebody_answers(const struct sockaddr_un *sa)
@@ -294,7 +294,7 @@ int sim_control_listen(struct sim_control *c, const char *path, struct vw_err *e
 	r = bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) < 0 || listen(fd, 8) < 0 ? -errno : 0;
 	umask(old);
 	if (r == 0)
-		r = sim_acceptor_start(&c->acceptor, c->loop, fd, &accepting, c);
+		r = sim_acceptor_start(&c->acceptor, c->loop, fd, "the control socket", &accepting, c);
 	if (r < 0)
 		return vw_err_sys(err, r, 0, "opening the control socket '%s'", path);
 	memcpy(c->path, sa.sun_path, sizeof(c->path));

@@ -292,7 +292,7 @@ static void on_accepted(int take_fd, const struct sockaddr *sa, socklen_t len, v
 	run(h);
 }
 
-static const struct sim_acceptor_ops accepting = { has_place, on_accepted };
+static const struct vw_accept_ops accepting = { has_place, on_accepted };
 
 int sim_http_new(struct sim_loop *loop, int take_fd, sim_http_fn *fn, void *arg, struct sim_http **ret_http)
 {
@@ -323,7 +323,7 @@ int sim_http_new(struct sim_loop *loop, int take_fd, sim_http_fn *fn, void *arg,
 	h->epfd = info ? info->epoll_fd : -EBADF;
 	r = sim_loop_watch(loop, h->epfd, EPOLLIN, ready, h);
 	if (r == 0)
-		r = sim_acceptor_start(&h->acceptor, loop, h->listen_fd, &accepting, h);
+		r = sim_acceptor_start(&h->acceptor, loop, h->listen_fd, "HTTP", &accepting, h);
 	if (r < 0) {
 		sim_http_free(h);
 		return r;

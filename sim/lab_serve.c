@@ -220,7 +220,7 @@ static void on_exec(int take_fd, const struct sockaddr *sa, socklen_t len, void 
 	answer(arg, conn);
 }
 
-static const struct sim_acceptor_ops accepting = { .take = on_exec };
+static const struct vw_accept_ops accepting = { .take = on_exec };
 
 static const struct sim_ctl_cmd commands[] = {
 	{ "nodes", cmd_nodes },
@@ -239,7 +239,7 @@ int lab_serve_start(struct lab *lab, struct vw_err *err)
 	lab->exec_fd = lab_bind(path, err);
 	if (lab->exec_fd < 0)
 		return lab->exec_fd;
-	r = sim_acceptor_start(&lab->exec_acceptor, lab->loop, lab->exec_fd, &accepting, lab);
+	r = sim_acceptor_start(&lab->exec_acceptor, lab->loop, lab->exec_fd, "the exec socket", &accepting, lab);
 	return r < 0 ? vw_err_sys(err, -r, 0, "watching the exec socket") : 0;
 }
 
