@@ -80,11 +80,8 @@ static void take_identity(struct daemon *d, const struct survey *s)
 		if (vw_mac_eq(&s->imds_enis[i].mac, &s->id.primary_mac))
 			primary = &s->imds_enis[i];
 	if (primary) {
-		/* every VPC has a range and every ENI a group: where metadata shows none it is not whole, and what is known stands */
-		n->n_vpc_cidrs = primary->n_vpc4 ? 0 : n->n_vpc_cidrs;
-		for (size_t i = 0; i < primary->n_vpc4 && n->n_vpc_cidrs < VW_ARRAY_SIZE(n->vpc_cidrs); i++)
-			n->vpc_cidrs[n->n_vpc_cidrs++] = primary->vpc4[i];
-		if (primary->n_groups) {
+		(void)node_take_ranges(n, primary->vpc4, primary->n_vpc4);
+		if (primary->n_groups) {        /* likewise: every ENI has one */
 			memcpy(n->groups, primary->groups, sizeof(n->groups));
 			n->n_groups = primary->n_groups;
 		}

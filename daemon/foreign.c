@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* One JSON array in the store's meta table; the figures that others work with (struct eni_table) follow from the list, see settle(). */
+/* One JSON array in the store's meta table; the figures that others work with (struct eni_table) follow from the list, see count_places(). */
 #include "daemon/foreign.h"
 
 #include "daemon/cloud.h"
@@ -49,7 +49,7 @@ bool foreign_is(const struct daemon *d, const char *eni_id)
 }
 
 /* what they take of the node's places */
-static void settle(struct daemon *d)
+static void count_places(struct daemon *d)
 {
 	struct eni_table *t = &d->enis;
 
@@ -148,7 +148,7 @@ void foreign_told(struct daemon *d, const struct survey *s)
 		d->enis.foreign = fresh;
 		save(d);
 	}
-	settle(d);
+	count_places(d);
 }
 
 /* Return: 0, -EBADMSG */
@@ -189,6 +189,6 @@ int foreign_restore(struct daemon *d, struct vw_err *err)
 		return 0;
 	}
 	d->enis.foreign = f;
-	settle(d);
+	count_places(d);
 	return 0;
 }

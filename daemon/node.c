@@ -45,6 +45,19 @@ void node_cards(const struct node *n, bool multi, struct cards *ret)
 	}
 }
 
+bool node_take_ranges(struct node *n, const struct vw_cidr *v, size_t len)
+{
+	bool same = len == n->n_vpc_cidrs;
+
+	for (size_t i = 0; same && i < len; i++)
+		same = vw_cidr_eq(&n->vpc_cidrs[i], &v[i]);
+	if (!len || same)
+		return false;
+	memcpy(n->vpc_cidrs, v, len * sizeof(*v));
+	n->n_vpc_cidrs = len;
+	return true;
+}
+
 int node_save(struct store *store, const struct node *n, struct vw_err *err)
 {
 	vw_auto_json struct vw_json *obj = vw_json_new_object();

@@ -30,6 +30,11 @@ struct node {
 
 /** node_cards() - the cards that may be used, nothing taken. @multi: ENABLE_MULTI_NIC. */
 void node_cards(const struct node *n, bool multi, struct cards *ret);
+/**
+ * node_take_ranges() - metadata has told the VPC's ranges. Every VPC has one: where it tells none it is not whole, and what is known stands.
+ * Return: they are others than before.
+ */
+bool node_take_ranges(struct node *n, const struct vw_cidr *v, size_t len);
 int node_save(struct store *store, const struct node *n, struct vw_err *err);
 /** node_load() - Return: 1, 0 when the store has none, -errno when what it has is damaged. */
 int node_load(struct store *store, struct node *ret_node, struct vw_err *err);

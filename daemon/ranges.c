@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/* timer -> one request, in a worker -> when they have changed: node, store, NAT -> timer. A request that fails changes nothing; a survey tells of that. */
+/* timer -> one request, in a worker -> when they have changed: NAT, store -> timer. A request that fails changes nothing; a survey tells of that. */
 #include "daemon/ranges.h"
 
 #include "daemon/cloud.h"
@@ -34,32 +34,16 @@ static void work(void *arg)
 		vw_debug("the ranges of the VPC could not be asked for, going on with those that are known", "err=\"%s\"", err.msg);
 }
 
-static bool is_same(const struct node *n, const struct ranges_job *j)
-{
-	for (size_t i = 0; n->n_vpc_cidrs == j->n && i < j->n; i++)
-		if (!vw_cidr_eq(&n->vpc_cidrs[i], &j->v[i]))
-			return false;
-	return n->n_vpc_cidrs == j->n;
-}
-
-static void set(struct node *n, const struct vw_cidr *v, size_t len)
-{
-	memcpy(n->vpc_cidrs, v, len * sizeof(*v));
-	n->n_vpc_cidrs = len;
-}
-
 static void take(struct daemon *d, const struct ranges_job *j)
 {
 	const struct node before = d->node;
 	struct vw_err err;
 
-	/* every VPC has one: none is metadata that is not whole */
-	if (j->r < 0 || !j->n || is_same(&d->node, j))
+	if (j->r < 0 || !node_take_ranges(&d->node, j->v, j->n))
 		return;
-	set(&d->node, j->v, j->n);
 	if (daemon_nat_apply(d, &err) < 0) {
 		vw_error("NAT could not be set up for the VPC's ranges, those before stay, retrying", "err=\"%s\"", err.msg);
-		set(&d->node, before.vpc_cidrs, before.n_vpc_cidrs);     /* so that they are new again a minute later */
+		d->node = before;       /* so that they are new again a minute later */
 		return;
 	}
 	vw_info("the VPC has other ranges than before", "n=%zu", j->n);
