@@ -145,8 +145,7 @@ static int is_others(const struct eni_state *other, void *arg)
 {
 	const struct eni_state *st = arg;
 
-	return !other->orphaned && vw_mac_eq(&other->mac, &st->mac) &&
-	       (strcmp(other->key.container_id, st->key.container_id) || strcmp(other->key.ifname, st->key.ifname));
+	return !other->orphaned && vw_mac_eq(&other->mac, &st->mac) && !vw_attach_key_eq(&other->key, &st->key);
 }
 
 /* Whether another container has been given the ENI since. Return: 1, 0, -errno. */

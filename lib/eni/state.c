@@ -363,7 +363,7 @@ int eni_state_read(const char *dir, const struct vw_attach_key *key, struct eni_
 	if (path_of(dir, name, path, err) < 0)
 		return -err->eno;
 	r = read_path(path, &st, err);
-	if (r > 0 && (strcmp(st.key.container_id, key->container_id) || strcmp(st.key.ifname, key->ifname)))
+	if (r > 0 && !vw_attach_key_eq(&st.key, key))
 		return 0;
 	if (r > 0)
 		*ret = st;

@@ -40,6 +40,9 @@ struct vw_attach_key {
 	char ifname[IFNAMSIZ];
 };
 
+/** vw_attach_key_eq() - both name the same attachment. */
+bool vw_attach_key_eq(const struct vw_attach_key *a, const struct vw_attach_key *b);
+
 #define VW_ATTACH_FILE_MAX 192  /* name of a file about an attachment, with NUL */
 
 /**

@@ -39,6 +39,11 @@ static uint64_t hash_of(const struct vw_attach_key *key)
 	return h;
 }
 
+bool vw_attach_key_eq(const struct vw_attach_key *a, const struct vw_attach_key *b)
+{
+	return !strcmp(a->container_id, b->container_id) && !strcmp(a->ifname, b->ifname);
+}
+
 void vw_attach_file(const struct vw_attach_key *key, char ret[VW_ATTACH_FILE_MAX])
 {
 	_Static_assert(128 + 1 + IFNAMSIZ + 1 + 16 + sizeof(SUFFIX) <= VW_ATTACH_FILE_MAX, "the name fits");

@@ -54,8 +54,7 @@ static int is_other(const struct eni_state *st, void *arg)
 {
 	const struct eni_state *one = arg;
 
-	return vw_mac_eq(&st->mac, &one->mac) &&
-	       (strcmp(st->key.container_id, one->key.container_id) || strcmp(st->key.ifname, one->key.ifname));
+	return vw_mac_eq(&st->mac, &one->mac) && !vw_attach_key_eq(&st->key, &one->key);
 }
 
 /*

@@ -305,8 +305,7 @@ static int refill_one(const struct eni_state *st, void *arg)
 {
 	struct refill *f = arg;
 
-	if (vw_mac_eq(&st->mac, &f->br->mac) &&
-	    (strcmp(st->key.container_id, f->newcomer->container_id) || strcmp(st->key.ifname, f->newcomer->ifname)))
+	if (vw_mac_eq(&st->mac, &f->br->mac) && !vw_attach_key_eq(&st->key, f->newcomer))
 		br_nat_add(&f->b, f->br, st);
 	return 0;
 }
